@@ -1,0 +1,85 @@
+// Compile a model once, run it many times, from any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pit/error.h"
+#include "pit/export.h"
+#include "pit/tensor.h"
+
+namespace pit {
+
+enum class Sparsity {
+  automatic,  ///< derive from the graph where zeros and don't-cares come from, and skip them
+  off         ///< treat everything as dense (same kernels, same answers)
+};
+
+/// One requested output. With `mask` (the name of an input), only the elements whose mask is non-zero are demanded:
+/// the mask's axes are the leading axes of the output; undemanded elements come back as zero.
+struct OutputSpec {
+  std::string name;
+  std::string mask;
+};
+
+struct CompileOptions {
+  std::vector<OutputSpec> outputs;          ///< empty: every output of the model, in full
+  int threads = 0;                          ///< 0: from the process's affinity and cgroup quota
+  Sparsity sparsity = Sparsity::automatic;
+  std::string precision = "f32";            ///< only "f32" so far
+  bool poison = false;                      ///< debug: fill buffers with NaN before use (also PIT_POISON=1)
+  std::string cpu;                          ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
+  std::string cache_dir;                    ///< compiled code; empty: PIT_CACHE_DIR or the user's cache directory; "none": no cache
+};
+
+/// A declared input or output. A dimension that is free carries its symbolic name and the extent -1.
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  std::vector<std::string> dims;
+};
+
+using TensorMap = std::map<std::string, Tensor>;
+
+/// A compiled model. Copies share everything. `run` may be called from many threads at once.
+class PIT_API Model {
+ public:
+  /// Reads an ONNX file; external data is looked up beside it. Throws ModelError, UnsupportedError, InputError.
+  static Model load(const std::string& path, const CompileOptions& options = {});
+  /// The same from memory; a model with external data needs `load`.
+  static Model from_bytes(const void* data, std::size_t size, const CompileOptions& options = {});
+
+  const std::vector<TensorInfo>& inputs() const;
+  const std::vector<TensorInfo>& outputs() const;
+
+  /// Computes the requested outputs. `inputs` must name every input of the model that the outputs need and nothing else.
+  /// Views are read in place when contiguous. Throws InputError; the model stays usable.
+  TensorMap run(const std::map<std::string, TensorView>& inputs) const;
+
+  /// What PIT found: per operator its expression, permutable axes, sources of sparsity and demand.
+  /// With inputs also live fractions and the rule chosen. `json`: the same as one JSON object.
+  std::string explain(const std::map<std::string, TensorView>* inputs = nullptr, bool json = false) const;
+
+  /// Runs `repeat` times with a clock per operator; a table, or JSON (also in Chrome's trace format under "traceEvents").
+  std::string profile(const std::map<std::string, TensorView>& inputs, int repeat = 5, bool json = false) const;
+
+  struct Impl;
+
+ private:
+  explicit Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+/// The op set: every supported operator with its expression and permutable axes, refusals with reasons.
+PIT_API std::string op_table(bool json = false);
+
+/// "0.1.0"
+PIT_API const char* version() noexcept;
+
+}  // namespace pit

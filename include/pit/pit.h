@@ -1,0 +1,7 @@
+// Everything of PIT's public C++ interface.
+#pragma once
+
+#include "pit/error.h"
+#include "pit/log.h"
+#include "pit/model.h"
+#include "pit/tensor.h"

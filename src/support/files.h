@@ -1,0 +1,39 @@
+// Files: whole reads, atomic writes (written beside, then renamed), read-only maps.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace pit {
+
+/// The whole file. Throws ModelError naming the path.
+std::string read_file(const std::string& path);
+
+/// A read-only memory map of a whole file; the map lives as long as the object.
+class FileMap {
+ public:
+  explicit FileMap(const std::string& path);  ///< throws ModelError naming the path
+  ~FileMap();
+  FileMap(const FileMap&) = delete;
+  FileMap& operator=(const FileMap&) = delete;
+  const char* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  const char* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Writes beside and renames; returns false with `reason` set instead of throwing.
+bool write_file_atomically(const std::string& path, std::string_view contents, std::string* reason) noexcept;
+
+/// The user's cache directory for PIT ("~/.cache/pit" or $XDG_CACHE_HOME/pit, $PIT_CACHE_DIR first), or `override_dir`. Created with mode 0700.
+/// Empty, with `reason` set, when it cannot be used (not ours, group/world accessible, read-only). "none" gives empty, no reason.
+std::string usable_cache_dir(const std::string& override_dir, std::string* reason) noexcept;
+
+/// 128-bit content hash as 32 hex digits (not cryptographic; detects corruption and keys caches).
+std::string content_hash(std::string_view bytes);
+
+}  // namespace pit
