@@ -1,0 +1,44 @@
+// From kernel IR to callable code.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codegen/kernel_ir.h"
+#include "support/cpu.h"
+
+namespace pit::codegen {
+
+/// Compiled kernels; keeps their code alive. Immutable, safe to share between threads.
+class Code {
+ public:
+  virtual ~Code() = default;
+  /// The function of the kernel with this name; InternalError if there is none.
+  virtual KernelFn function(const std::string& kernel_name) const = 0;
+  /// Whether it came out of the disk cache, and how long it took (seconds).
+  bool from_cache = false;
+  double seconds = 0;
+};
+
+struct Options {
+  CpuTarget target;
+  std::string cache_dir;  ///< usable directory or empty (no disk cache)
+  bool dump_assembly = false;  ///< fills `assembly` of the result (tests, perf work)
+};
+
+/// Compiles all kernels into one object. Equal sets of kernels share one disk cache entry, keyed by the kernels' text, the
+/// target, LLVM's and our version; entries are length- and hash-checked before they are loaded, anything odd is a warning and a recompile.
+std::shared_ptr<const Code> compile(const std::vector<Kernel>& kernels, const Options& options);
+
+/// The assembly of the kernels for reading (pit explain --asm, tests).
+std::string assembly(const std::vector<Kernel>& kernels, const CpuTarget& target);
+
+/// A backend that runs the interpreter behind the same interface: `pit` with PIT_BACKEND=interpreter, tests.
+/// (Functions are not raw pointers there; see interpret() in kernel_ir.h.)
+
+/// LLVM's name of this machine's CPU, for the cache key.
+std::string host_cpu_name();
+
+}  // namespace pit::codegen
