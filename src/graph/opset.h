@@ -1,0 +1,53 @@
+// The op set as data: one entry per ONNX operator, its meaning a template of the expression language.
+//
+// A template is expression text with *packs*: `name...` inside an index list stands for a list of index expressions that the operator's binder
+// supplies from rank, broadcasting and attributes. E.g.
+//
+//     Add        C[i...] = A[a...] + B[b...]                      (a..., b...: i... aligned right, 0 where stretched)
+//     MatMul     C[o...,m,n] += A[a...,m,k] * B[b...,k,n]
+//     Softmax    m[o...,p...] max= X[o...,c,p...];  e[o...,c,p...] = exp(X[o...,c,p...] - m[o...,p...]); ...
+//     Transpose  Y[p...] = X[i...]
+//
+// Adding an operator is one entry here (template + a binder, usually an existing one) and one test; see docs/add-an-operator.md.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace pit::graph {
+
+/// An attribute value as the front end read it.
+using Attribute = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>,
+                               std::vector<std::string>, Tensor>;
+using Attributes = std::map<std::string, Attribute>;
+
+/// What a front end hands over for one operator. Absent optional inputs are -1.
+struct OpCall {
+  std::string op;
+  std::string name;
+  int opset = 0;
+  std::vector<ValueId> inputs;
+  std::vector<std::string> output_names;  ///< empty string: output not wanted
+  Attributes attributes;
+};
+
+/// Adds the operator to the graph (possibly as several nodes) and returns its outputs (-1 where not wanted). Infers dtypes and dims.
+/// Throws UnsupportedError (unknown operator or feature) or ModelError (operands do not fit), naming operator and tensor.
+std::vector<ValueId> add_operator(Graph& g, const OpCall& call);
+
+/// For `pit ops`: every operator with its template, a typical instance, and notes.
+struct OpEntry {
+  std::string op;
+  std::string expression;   ///< the template
+  expr::Program example;    ///< a typical instance (rules are derived from it)
+  std::string opaque;       ///< why no expression describes it, for opaque operators
+};
+std::vector<OpEntry> op_entries();
+
+}  // namespace pit::graph
