@@ -1,0 +1,172 @@
+#include "support/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "pit/error.h"
+
+namespace pit {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  bool close() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd < 0 || ::close(fd) == 0;
+  }
+
+ private:
+  int fd_;
+};
+
+[[noreturn]] void throw_unreadable(const std::string& path, const std::string& why) {
+  throw ModelError(fmt::format("cannot read file '{}': {}", path, why));
+}
+
+// Opens a regular file: opening a pipe or a device would hang or never end.
+int open_regular(const std::string& path, std::size_t* size) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) throw_unreadable(path, std::strerror(errno));
+  struct stat st {};
+  const bool known = ::fstat(fd, &st) == 0;
+  if (!known || !S_ISREG(st.st_mode)) {
+    const std::string why = !known ? std::strerror(errno) : S_ISDIR(st.st_mode) ? "it is a directory" : "it is not a regular file";
+    ::close(fd);
+    throw_unreadable(path, why);
+  }
+  *size = static_cast<std::size_t>(st.st_size);
+  return fd;
+}
+
+bool write_all(int fd, std::string_view contents) {
+  while (!contents.empty()) {
+    const ssize_t n = ::write(fd, contents.data(), contents.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    contents.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+bool set_reason(std::string* reason, std::string text) {
+  if (reason != nullptr) *reason = std::move(text);
+  return false;
+}
+
+bool make_directories(const std::string& path) {
+  for (std::size_t at = 1; at <= path.size(); ++at) {
+    if (at != path.size() && path[at] != '/') continue;
+    if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) {
+      struct stat st {};
+      // A parent that is there but whose parent is read-only gives EROFS or EACCES, not EEXIST.
+      if (::stat(path.substr(0, at).c_str(), &st) != 0) return false;
+    }
+  }
+  return true;
+}
+
+std::string cache_dir_path(const std::string& override_dir) {
+  if (!override_dir.empty()) return override_dir;
+  if (const char* dir = std::getenv("PIT_CACHE_DIR"); dir != nullptr && *dir != 0) return dir;
+  if (const char* dir = std::getenv("XDG_CACHE_HOME"); dir != nullptr && *dir == '/') return std::string(dir) + "/pit";
+  if (const char* dir = std::getenv("HOME"); dir != nullptr && *dir == '/') return std::string(dir) + "/.cache/pit";
+  return {};
+}
+
+std::string checked_cache_dir(const std::string& override_dir, std::string* reason) {
+  const std::string dir = cache_dir_path(override_dir);
+  if (dir == "none") return {};
+  if (dir.empty()) {
+    set_reason(reason, "no cache directory: neither PIT_CACHE_DIR nor XDG_CACHE_HOME nor HOME is set");
+    return {};
+  }
+  if (!make_directories(dir)) {
+    set_reason(reason, fmt::format("cannot create cache directory '{}': {}", dir, std::strerror(errno)));
+    return {};
+  }
+  struct stat st {};
+  if (::stat(dir.c_str(), &st) != 0) {
+    set_reason(reason, fmt::format("cannot use cache directory '{}': {}", dir, std::strerror(errno)));
+  } else if (!S_ISDIR(st.st_mode)) {
+    set_reason(reason, fmt::format("cannot use cache directory '{}': it is not a directory", dir));
+  } else if (st.st_uid != ::geteuid()) {
+    set_reason(reason, fmt::format("cache directory '{}' belongs to another user; unused, for code is loaded from it", dir));
+  } else if ((st.st_mode & 077) != 0) {
+    set_reason(reason, fmt::format("cache directory '{}' is open to others (mode {:04o}); unused, for code is loaded "
+                                   "from it: set its mode to 0700", dir, st.st_mode & 07777));
+  } else if (::access(dir.c_str(), R_OK | W_OK | X_OK) != 0) {
+    set_reason(reason, fmt::format("cannot write to cache directory '{}': {}", dir, std::strerror(errno)));
+  } else {
+    return dir;
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path) {
+  std::size_t size = 0;
+  Descriptor file(open_regular(path, &size));
+  std::string contents(size, '\0');
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::read(file.get(), contents.data() + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_unreadable(path, std::strerror(errno));
+    if (n == 0) break;  // truncated while we read
+    done += static_cast<std::size_t>(n);
+  }
+  contents.resize(done);
+  return contents;
+}
+
+FileMap::FileMap(const std::string& path) {
+  Descriptor file(open_regular(path, &size_));
+  if (size_ == 0) return;  // mmap refuses empty maps
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (map == MAP_FAILED) throw_unreadable(path, std::strerror(errno));
+  data_ = static_cast<const char*>(map);
+}
+
+FileMap::~FileMap() {
+  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+}
+
+bool write_file_atomically(const std::string& path, std::string_view contents, std::string* reason) noexcept try {
+  static std::atomic<unsigned> serial{0};
+  const std::string beside = fmt::format("{}.{}.{}.tmp", path, ::getpid(), serial.fetch_add(1));
+  const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return set_reason(reason, fmt::format("cannot create '{}': {}", beside, std::strerror(errno)));
+  Descriptor file(fd);
+  const bool written = write_all(fd, contents) && file.close();
+  if (!written || ::rename(beside.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(beside.c_str());
+    return set_reason(reason, fmt::format("cannot write '{}': {}", path, std::strerror(error)));
+  }
+  return true;
+} catch (...) {
+  return false;
+}
+
+std::string usable_cache_dir(const std::string& override_dir, std::string* reason) noexcept try {
+  return checked_cache_dir(override_dir, reason);
+} catch (...) {
+  return {};
+}
+
+}  // namespace pit
