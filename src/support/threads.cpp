@@ -1,6 +1,7 @@
 #include "support/threads.h"
 
 #include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 #include <xmmintrin.h>
@@ -28,7 +29,12 @@ class BorrowedMxcsr {
 }  // namespace
 
 struct ThreadPool::Impl {
-  explicit Impl(int threads) : arena(threads, /*reserved_for_masters=*/1) {}
+  explicit Impl(int threads) : arena(allowed(threads), /*reserved_for_masters=*/1) {}
+  // An arena larger than what TBB allows in this process would make TBB print a warning; its threads never came anyway.
+  static int allowed(int threads) {
+    const std::size_t most = tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+    return std::min(threads, static_cast<int>(std::clamp<std::size_t>(most, 1, 1 << 16)));
+  }
   tbb::task_arena arena;
 };
 

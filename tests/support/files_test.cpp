@@ -1,0 +1,109 @@
+#include "support/files.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "pit/error.h"
+
+namespace pit {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "pit-files-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    dir_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  std::string path(const std::string& name) const { return (dir_ / name).string(); }
+  fs::path dir_;
+};
+
+TEST_F(Files, WriteThenReadAndMap) {
+  std::string reason;
+  const std::string contents("a\0b\n", 4);
+  ASSERT_TRUE(write_file_atomically(path("x"), "old", &reason)) << reason;
+  ASSERT_TRUE(write_file_atomically(path("x"), contents, &reason)) << reason;
+  EXPECT_EQ(read_file(path("x")), contents);
+  FileMap map(path("x"));
+  EXPECT_EQ(std::string(map.data(), map.size()), contents);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1) << "temporary file left behind";
+}
+
+TEST_F(Files, EmptyFilesAreFine) {
+  ASSERT_TRUE(write_file_atomically(path("e"), "", nullptr));
+  EXPECT_EQ(read_file(path("e")), "");
+  EXPECT_EQ(FileMap(path("e")).size(), 0u);
+}
+
+TEST_F(Files, MissingFilesAndDirectoriesNameThePath) {
+  for (const std::string& p : {path("missing"), dir_.string()}) {
+    try {
+      read_file(p);
+      FAIL();
+    } catch (const ModelError& e) {
+      EXPECT_NE(std::string(e.what()).find(p), std::string::npos);
+    }
+    EXPECT_THROW(FileMap{p}, ModelError);
+  }
+}
+
+TEST_F(Files, FailedWritesGiveAReason) {
+  std::string reason;
+  EXPECT_FALSE(write_file_atomically(path("no/such/dir"), "x", &reason));
+  EXPECT_NE(reason, "");
+}
+
+TEST_F(Files, CacheDirectoryIsPrivate) {
+  std::string reason;
+  const std::string dir = path("cache/pit");
+  EXPECT_EQ(usable_cache_dir(dir, &reason), dir) << reason;
+  struct stat st {};
+  ASSERT_EQ(::stat(dir.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0700u);
+  ::chmod(dir.c_str(), 0755);
+  EXPECT_EQ(usable_cache_dir(dir, &reason), "");
+  EXPECT_NE(reason.find("0700"), std::string::npos) << reason;
+}
+
+TEST_F(Files, CacheDirectoryThatIsAFile) {
+  ASSERT_TRUE(write_file_atomically(path("f"), "x", nullptr));
+  std::string reason;
+  EXPECT_EQ(usable_cache_dir(path("f"), &reason), "");
+  EXPECT_NE(reason, "");
+  reason.clear();
+  EXPECT_EQ(usable_cache_dir(path("f/below"), &reason), "");
+  EXPECT_NE(reason, "");
+}
+
+TEST_F(Files, NoCacheIsNoProblem) {
+  std::string reason;
+  EXPECT_EQ(usable_cache_dir("none", &reason), "");
+  EXPECT_EQ(reason, "");
+}
+
+TEST(Hash, KnownVectors) {
+  EXPECT_EQ(content_hash(""), "00000000000000000000000000000000");
+  EXPECT_EQ(content_hash("The quick brown fox jumps over the lazy dog"), "e34bbc7bbc071b6c7a433ca9c49a9347");
+}
+
+TEST(Hash, EveryLengthAndEveryByteCounts) {
+  std::string s(100, 'x');
+  for (std::size_t n = 0; n < s.size(); ++n) {
+    EXPECT_NE(content_hash({s.data(), n}), content_hash({s.data(), n + 1}));
+    std::string other = s;
+    other[n] = 'y';
+    EXPECT_NE(content_hash(s), content_hash(other));
+  }
+}
+
+}  // namespace
+}  // namespace pit

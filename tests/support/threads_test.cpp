@@ -1,0 +1,77 @@
+#include "support/threads.h"
+
+#include <gtest/gtest.h>
+#include <xmmintrin.h>
+
+#include <atomic>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace pit {
+namespace {
+
+TEST(ThreadPool, EveryTaskOnceAndWorkersUnique) {
+  for (const int threads : {1, 2, 3, 8}) {
+    const ThreadPool pool(threads);
+    EXPECT_EQ(pool.size(), threads);
+    for (const int count : {0, 1, 2, 1000}) {
+      std::vector<std::atomic<int>> done(static_cast<std::size_t>(count));
+      std::vector<std::atomic<int>> busy(static_cast<std::size_t>(threads));
+      std::atomic<int> clashes{0};
+      pool.parallel_for(count, [&](std::int64_t task, int worker) {
+        if (busy.at(static_cast<std::size_t>(worker)).exchange(1) != 0) ++clashes;
+        ++done.at(static_cast<std::size_t>(task));
+        busy.at(static_cast<std::size_t>(worker)) = 0;
+      });
+      for (const auto& d : done) EXPECT_EQ(d, 1);
+      EXPECT_EQ(clashes, 0);
+    }
+  }
+}
+
+TEST(ThreadPool, ManyCallersAtOnceAndNestedCalls) {
+  const ThreadPool pool(2);
+  std::atomic<std::int64_t> sum{0};
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 6; ++c) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        pool.parallel_for(10, [&](std::int64_t, int) {
+          pool.parallel_for(3, [&](std::int64_t inner, int) { sum += inner; });
+        });
+      }
+    });
+  }
+  for (std::thread& t : callers) t.join();
+  EXPECT_EQ(sum, 6 * 50 * 10 * 3);
+}
+
+TEST(ThreadPool, ExceptionsReachTheCallerAndThePoolSurvives) {
+  const ThreadPool pool(2);
+  EXPECT_THROW(pool.parallel_for(100, [](std::int64_t t, int) {
+    if (t == 40) throw std::runtime_error("x");
+  }), std::runtime_error);
+  std::atomic<int> n{0};
+  pool.parallel_for(100, [&](std::int64_t, int) { ++n; });
+  EXPECT_EQ(n, 100);
+}
+
+TEST(ThreadPool, CallersFloatingPointEnvironmentHoldsInWorkers) {
+  const ThreadPool pool(2);
+  const unsigned saved = _mm_getcsr();
+  _mm_setcsr(saved | 0x8040);  // flush to zero, denormals are zero
+  std::atomic<int> wrong{0};
+  pool.parallel_for(200, [&](std::int64_t, int) { wrong += (_mm_getcsr() & 0x8040) != 0x8040; });
+  {
+    FloatEnvironment ieee;
+    pool.parallel_for(200, [&](std::int64_t, int) { wrong += (_mm_getcsr() & 0xFFC0) != 0x1F80; });
+  }
+  EXPECT_EQ(_mm_getcsr() & 0x8040, 0x8040u);
+  _mm_setcsr(saved);
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace pit
