@@ -1,0 +1,46 @@
+# What one types. Everything here is a short name for scripts/setup.sh, a CMake preset or a Python program.
+BUILD := build/release
+PYTHON := .venv/bin/python
+JOBS ?= $(shell nproc)
+
+.PHONY: help demo test test-sanitizers build clean setup-demo setup-test
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo             set up, build and run the main job: MiniLM on real text, against ONNX Runtime"
+	@echo "make test             set up, build and run every test (ctest and pytest)"
+	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan"
+	@echo "make build            set up and build into $(BUILD)"
+	@echo "make clean            remove build/ (the virtual environment .venv stays)"
+
+demo: setup-demo build
+	@echo "[demo] running examples/demo.py"
+	$(PYTHON) examples/demo.py
+
+test: build
+	@echo "[test] C++ tests"
+	ctest --preset release --parallel $(JOBS)
+	@echo "[test] Python tests"
+	$(PYTHON) -m pytest -q tests/python
+
+test-sanitizers: setup-test
+	@for preset in asan ubsan; do \
+	  echo "[$$preset] building"; \
+	  cmake --preset $$preset >/dev/null && cmake --build --preset $$preset && \
+	  echo "[$$preset] C++ tests" && ctest --preset $$preset --parallel $(JOBS) || exit 1; \
+	done
+
+build: setup-test
+	@echo "[build] $(BUILD)"
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release
+
+setup-test:
+	@scripts/setup.sh test
+
+setup-demo:
+	@scripts/setup.sh demo
+
+clean:
+	rm -rf build

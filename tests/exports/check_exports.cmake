@@ -1,0 +1,23 @@
+# Fails when libpit.so exports anything outside namespace pit, or nothing at all.
+#   cmake -DNM=nm -DLIBRARY=libpit.so -P check_exports.cmake
+execute_process(COMMAND ${NM} --dynamic --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE text
+                COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^\n]+" lines "${text}")
+set(good 0)
+set(bad)
+foreach(line IN LISTS lines)
+  string(REGEX REPLACE " .*" "" symbol "${line}")
+  if(symbol MATCHES "^_Z(TI|TS|TV|TT|GV|GVZ|Thn[0-9]+_|Tv[0-9n_]+)?N(K|R|O|KR)?3pit")
+    math(EXPR good "${good} + 1")
+  elseif(NOT symbol MATCHES "^(_init|_fini)$")
+    list(APPEND bad "${symbol}")
+  endif()
+endforeach()
+if(bad)
+  list(JOIN bad "\n  " bad)
+  message(FATAL_ERROR "${LIBRARY} exports symbols outside namespace pit:\n  ${bad}")
+endif()
+if(good EQUAL 0)
+  message(FATAL_ERROR "${LIBRARY} exports nothing: is the API marked PIT_API?")
+endif()
+message(STATUS "${good} symbols, all in namespace pit")
