@@ -1,0 +1,429 @@
+#include "fuse/fuse.h"
+
+#include <algorithm>
+#include <queue>
+
+#include "fuse/contraction.h"
+#include "fuse/epilogue.h"
+#include "fuse/group.h"
+#include "fuse/layout.h"
+#include "fuse/merger.h"
+#include "support/check.h"
+
+namespace pit::fuse {
+
+using expr::Expr;
+using graph::Graph;
+using graph::Node;
+
+bool choose_roles(Group& group) {
+  const expr::Program& p = group.program;
+  std::vector<int> reduced, free_order;
+  for (const expr::Statement& s : p.statements) {
+    for (int a : expr::reduced_axes(s))
+      if (std::find(reduced.begin(), reduced.end(), a) == reduced.end()) reduced.push_back(a);
+    for (const Expr& i : s.out_index)
+      for (int a : expr::axes_of(i))
+        if (std::find(free_order.begin(), free_order.end(), a) == free_order.end()) free_order.push_back(a);
+  }
+  if (reduced.size() > 2) {
+    group.why = "more than two reduced axes";
+    return false;
+  }
+  // Vectors run along the last dimension of what is read: a reduced axis if it stands there, else the output's last axis.
+  auto stands_last = [&](int axis) {
+    bool last = false;
+    for (const expr::Statement& s : p.statements)
+      expr::for_each_access(s.value, [&](const Expr& e) {
+        const std::size_t rank = e->args.size() - (e->has_default ? 1 : 0);
+        if (rank > 0 && expr::bare_axis(e->args[rank - 1]) == axis) last = true;
+      });
+    return last;
+  };
+  std::sort(reduced.begin(), reduced.end(), [&](int a, int b) { return stands_last(a) < stands_last(b); });
+  if (!reduced.empty() && stands_last(reduced.back())) {
+    group.inner = reduced.back();
+    reduced.pop_back();
+  }
+  if (!reduced.empty()) {
+    group.mid = reduced.back();
+    reduced.pop_back();
+  }
+  if (!reduced.empty()) {
+    group.why = "two reduced axes outside the last dimension";
+    return false;
+  }
+  if (group.inner < 0) {
+    for (int a : free_order)
+      if (a != group.mid) group.inner = a;
+    // free_order lists the last statement's last axis last for assignments; take the last axis of the last statement's output.
+    const std::vector<Expr>& out = p.statements.back().out_index;
+    for (const Expr& i : out)
+      for (int a : expr::axes_of(i))
+        if (a != group.mid) group.inner = a;
+  }
+  for (int a : free_order)
+    if (a != group.inner && a != group.mid) group.outer.push_back(a);
+  return true;
+}
+
+namespace {
+
+class Fuser {
+ public:
+  Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target) : g_(g), analysis_(a), target_(target) {}
+
+  Fusion run() {
+    f_.layouts = assign_layouts(g_, &is_view_);
+    users_ = g_.users();
+    f_.group_of.assign(g_.nodes.size(), -1);
+    for (NodeId n = 0; n < count(); ++n)
+      if (is_view_[n]) make_view(n);
+    for (NodeId n = 0; n < count(); ++n)
+      if (f_.group_of[n] < 0 && is_contraction(n)) make_contraction(n);
+    for (NodeId n = 0; n < count(); ++n)
+      if (f_.group_of[n] < 0) make_rows(n);
+    schedule();
+    find_attention();
+    return std::move(f_);
+  }
+
+ private:
+  NodeId count() const { return static_cast<NodeId>(g_.nodes.size()); }
+  bool is_output(ValueId v) const { return std::find(g_.outputs.begin(), g_.outputs.end(), v) != g_.outputs.end(); }
+  bool is_control(NodeId n) const {
+    return std::all_of(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end(), [&](ValueId v) { return analysis_.control[v] != 0; });
+  }
+  bool has_elements_only(NodeId n) const {
+    return std::all_of(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end(), [&](ValueId v) { return g_.values[v].has_elements; });
+  }
+
+  void make_view(NodeId n) {
+    Group group;
+    group.kind = GroupKind::view;
+    group.nodes = {n};
+    group.reads = g_.nodes[n].inputs;
+    group.writes = g_.nodes[n].outputs;
+    group.control = is_control(n);
+    emit(std::move(group));
+  }
+
+  bool is_contraction(NodeId n) const {
+    const Node& node = g_.nodes[n];
+    if (!node.opaque.empty() || node.program.statements.size() != 1 || is_control(n)) return false;
+    expr::Program p = node.program;
+    for (std::size_t t = 0, in = 0; t < p.tensors.size(); ++t)
+      if (p.tensors[t].role == expr::Role::input) p.tensors[t].dtype = g_.values[node.inputs[in++]].dtype;
+    return contraction_in(p, p.statements[0]).has_value();
+  }
+
+  // Nodes that could join a group grown from `seed`, in topological order: fusible, reading what is inside, and not
+  // reading anything that depends on the group from outside.
+  template <class TryAppend>
+  void grow(NodeId seed, std::size_t limit, TryAppend&& try_append) {
+    std::vector<char> inside(g_.values.size(), 0), outside(g_.values.size(), 0);
+    for (ValueId v : g_.nodes[seed].outputs) inside[v] = 1;
+    std::size_t size = 1;
+    for (NodeId n = seed + 1; n < count() && size < limit; ++n) {
+      const Node& node = g_.nodes[n];
+      bool reads_inside = false, tainted = false;
+      for (ValueId v : node.inputs) {
+        reads_inside = reads_inside || inside[v];
+        tainted = tainted || outside[v];
+      }
+      if (!reads_inside && !tainted) continue;
+      const bool joins = reads_inside && !tainted && f_.group_of[n] < 0 && is_control(n) == is_control(seed) && try_append(n);
+      size += joins;
+      for (ValueId v : node.outputs) (joins ? inside : outside)[v] = 1;
+    }
+  }
+
+  std::vector<ValueId> live_outs(const std::vector<NodeId>& nodes) const {
+    std::vector<ValueId> out;
+    for (NodeId n : nodes)
+      for (ValueId v : g_.nodes[n].outputs) {
+        bool needed = is_output(v);
+        for (const auto& [user, position] : users_[v])
+          needed = needed || std::find(nodes.begin(), nodes.end(), user) == nodes.end();
+        if (needed) out.push_back(v);
+      }
+    return out;
+  }
+
+  static bool element_wise(const Node& n) {
+    return n.opaque.empty() && std::all_of(n.program.statements.begin(), n.program.statements.end(), [](const expr::Statement& s) {
+             return s.combiner == expr::Combiner::assign;
+           });
+  }
+
+  // -- contractions ------------------------------------------------------------------------------------------------------
+
+  void make_contraction(NodeId seed) {
+    std::vector<NodeId> nodes = {seed};
+    {
+      Group trial;
+      Merger merger(g_, analysis_, trial);
+      merger.start(seed);
+      grow(seed, 24, [&](NodeId n) {
+        const Node& node = g_.nodes[n];
+        if (!element_wise(node) || node.outputs.size() != 1 || node.program.statements.size() != 1) return false;
+        if (g_.values[node.outputs[0]].dims != g_.values[g_.nodes[seed].outputs[0]].dims) return false;
+        if (!merger.append(n)) return false;
+        nodes.push_back(n);
+        return true;
+      });
+    }
+    // The longest prefix that leaves one value, and that the tile can do.
+    for (std::size_t size = nodes.size(); size >= 1; --size) {
+      const std::vector<NodeId> prefix(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(size));
+      const std::vector<ValueId> out = live_outs(prefix);
+      const bool last_only = out.size() == 1 && out[0] == g_.nodes[prefix.back()].outputs[0];
+      if (size > 1 && !last_only) continue;
+      Group group;
+      group.kind = GroupKind::contraction;
+      Merger merger(g_, analysis_, group);
+      merger.start(seed);
+      for (std::size_t i = 1; i < size; ++i) PIT_CHECK(merger.append(prefix[i]), "a node that joined once does not join again");
+      group.writes = {g_.nodes[prefix.back()].outputs[0]};
+      group.tensor_roles_from_writes();
+      if (!resolve_operands(g_, group, f_.layouts, merger) || !columns_contiguous(group) ||
+          !build_epilogue(g_, group, f_.layouts, merger)) {
+        if (size > 1) continue;
+        return make_reference(seed, group.why);
+      }
+      const graph::Value& b = g_.values[group.operands[1].value];
+      group.static_b = b.is_constant() && std::all_of(group.axes.batch.begin(), group.axes.batch.end(), [&](int a) {
+                         return g_.dims.is_constant(group.operands[1].strides[a], 0);
+                       });
+      finish(std::move(group), merger);
+      return;
+    }
+  }
+
+  bool columns_contiguous(Group& group) {
+    const Dim along = group.operands[2].strides[group.axes.n];
+    if (g_.dims.is_constant(along, 1) || g_.dims.is_constant(group.extents[group.axes.n], 1)) return true;
+    group.why = "the output is not contiguous along its columns";
+    return false;
+  }
+
+  // -- row groups --------------------------------------------------------------------------------------------------------
+
+  void make_rows(NodeId seed) {
+    const Node& node = g_.nodes[seed];
+    if (has_elements_only(seed)) return make_view(seed);
+    if (!node.opaque.empty()) return make_reference(seed, node.opaque);
+    if (writes_parts(node)) return make_parts(seed);
+    std::string why;
+    std::vector<NodeId> nodes = {seed};
+    std::vector<NodeId> best;
+    if (!try_rows(nodes, 0, -1, &why)) return make_reference(seed, why);
+    grow(seed, 24, [&](NodeId n) {
+      if (is_view_[n] || writes_parts(g_.nodes[n]) || has_elements_only(n) || !g_.nodes[n].opaque.empty()) return false;
+      if (is_contraction(n)) return false;
+      nodes.push_back(n);
+      if (try_rows(nodes, 0, -1, nullptr)) return true;
+      nodes.pop_back();
+      return false;
+    });
+    PIT_CHECK(commit_rows(nodes, 0, -1), "a row group that could be built once cannot be built again");
+  }
+
+  // Concatenation: several statements, each writing its own part of one output: a group each.
+  static bool writes_parts(const Node& n) {
+    if (!n.opaque.empty() || n.program.statements.size() < 2) return false;
+    return std::all_of(n.program.statements.begin(), n.program.statements.end(), [&](const expr::Statement& s) {
+      return s.combiner == expr::Combiner::assign && s.out == n.program.statements[0].out;
+    });
+  }
+
+  void make_parts(NodeId n) {
+    std::string why;
+    const int parts = static_cast<int>(g_.nodes[n].program.statements.size());
+    for (int s = 0; s < parts; ++s)
+      if (!try_rows({n}, s, s + 1, &why)) return make_reference(n, why);
+    for (int s = 0; s < parts; ++s) PIT_CHECK(commit_rows({n}, s, s + 1), "a part could be built once, but not again");
+  }
+
+  bool build_rows(const std::vector<NodeId>& nodes, int first, int last, Group& group, Merger& merger) {
+    group.kind = GroupKind::rows;
+    merger.start(nodes[0], first, last);
+    group.mid = group.inner = -1;
+    if (!choose_roles(group)) return false;
+    for (std::size_t i = 1; i < nodes.size(); ++i)
+      if (!merger.append(nodes[i])) return false;
+    group.writes = live_outs(nodes);
+    if (group.writes.empty()) return false;
+    group.tensor_roles_from_writes();
+    if (!resolve_operands(g_, group, f_.layouts, merger)) return false;
+    if (group.operands.size() > 16) return false;
+    if (auto refused = lower::refuse_rows(row_spec(group, target_))) {
+      group.why = *refused;
+      return false;
+    }
+    return true;
+  }
+
+  bool try_rows(const std::vector<NodeId>& nodes, int first, int last, std::string* why) {
+    Group group;
+    Merger merger(g_, analysis_, group);
+    const bool ok = build_rows(nodes, first, last, group, merger);
+    if (!ok && why) *why = group.why;
+    return ok;
+  }
+
+  bool commit_rows(const std::vector<NodeId>& nodes, int first, int last) {
+    Group group;
+    Merger merger(g_, analysis_, group);
+    if (!build_rows(nodes, first, last, group, merger)) return false;
+    finish(std::move(group), merger);
+    return true;
+  }
+
+  // -- the rest ----------------------------------------------------------------------------------------------------------
+
+  void make_reference(NodeId n, std::string why) {
+    Group group;
+    group.kind = GroupKind::reference;
+    group.why = std::move(why);
+    group.nodes = {n};
+    group.reads = g_.nodes[n].inputs;
+    group.writes = g_.nodes[n].outputs;
+    group.control = is_control(n);
+    emit(std::move(group));
+  }
+
+  void finish(Group group, const Merger& merger) {
+    group.control = is_control(group.nodes[0]);
+    for (const Operand& o : group.operands)
+      if (!o.access.written && std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
+        group.reads.push_back(o.value);
+    if (!group.control) attach_masks(g_, analysis_, group, merger);
+    for (NodeId n : group.nodes)
+      for (ValueId v : g_.nodes[n].outputs)
+        if (std::find(group.writes.begin(), group.writes.end(), v) == group.writes.end()) f_.layouts[v].root = -1;
+    emit(std::move(group));
+  }
+
+  void emit(Group group) {
+    for (NodeId n : group.nodes) f_.group_of[n] = static_cast<int>(f_.groups.size());
+    f_.groups.push_back(std::move(group));
+  }
+
+  // Topological order of the groups; control first, then by the model's order.
+  void schedule() {
+    const int n = static_cast<int>(f_.groups.size());
+    std::map<ValueId, std::vector<int>> writers;
+    for (int i = 0; i < n; ++i)
+      for (ValueId v : f_.groups[i].writes) writers[v].push_back(i);
+    std::vector<std::set<int>> after(n);
+    std::vector<int> waiting(n, 0);
+    for (int i = 0; i < n; ++i) {
+      std::set<int> before;
+      for (NodeId node : f_.groups[i].nodes)
+        for (ValueId v : g_.nodes[node].inputs)
+          for (int w : writers[v])
+            if (w != i) before.insert(w);
+      waiting[i] = static_cast<int>(before.size());
+      for (int b : before) after[b].insert(i);
+    }
+    auto key = [&](int i) { return std::make_tuple(!f_.groups[i].control, f_.groups[i].nodes.back(), i); };
+    auto later = [&](int a, int b) { return key(a) > key(b); };
+    std::priority_queue<int, std::vector<int>, decltype(later)> ready(later);
+    for (int i = 0; i < n; ++i)
+      if (waiting[i] == 0) ready.push(i);
+    std::vector<Group> ordered;
+    while (!ready.empty()) {
+      const int i = ready.top();
+      ready.pop();
+      for (int j : after[i])
+        if (--waiting[j] == 0) ready.push(j);
+      ordered.push_back(std::move(f_.groups[i]));
+    }
+    PIT_CHECK(ordered.size() == f_.groups.size(), "groups depend on each other in a circle");
+    f_.groups = std::move(ordered);
+    for (std::size_t i = 0; i < f_.groups.size(); ++i)
+      for (NodeId node : f_.groups[i].nodes) f_.group_of[node] = static_cast<int>(i);
+  }
+
+  // scores -> softmax -> output, each value read only by the next, the softmax along the scores' columns.
+  void find_attention() {
+    for (int o = 0; o < static_cast<int>(f_.groups.size()); ++o) {
+      const Group& output = f_.groups[o];
+      if (output.kind != GroupKind::contraction || output.static_b) continue;
+      const ValueId p = output.operands[0].value;
+      const int s = sole_writer(p);
+      if (s < 0 || f_.groups[s].kind != GroupKind::rows || f_.groups[s].mid >= 0) continue;
+      const Group& softmax = f_.groups[s];
+      if (softmax.writes.size() != 1 || softmax.reads.size() != 1 || softmax.control) continue;
+      if (!std::any_of(softmax.nodes.begin(), softmax.nodes.end(), [&](NodeId n) { return analysis_.nodes[n].is_softmax; })) continue;
+      const int c = sole_writer(softmax.reads[0]);
+      if (c < 0 || f_.groups[c].kind != GroupKind::contraction || f_.groups[c].static_b) continue;
+      const Group& scores = f_.groups[c];
+      if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 || scores.axes.batch.size() != output.axes.batch.size()) continue;
+      if (g_.values[p].dims != g_.values[softmax.reads[0]].dims || !same_position(softmax) || output.k_position() < 0) continue;
+      if (!(scores.extents[scores.axes.n] == output.extents[output.axes.k])) continue;
+      if (!(scores.extents[scores.axes.m[0]] == output.extents[output.axes.m[0]])) continue;
+      f_.attentions.push_back({c, s, o});
+    }
+  }
+
+  // Every operand of the group is read and written at the group's own (outer..., inner) position.
+  bool same_position(const Group& softmax) const {
+    return std::all_of(softmax.operands.begin(), softmax.operands.end(), [&](const Operand& o) {
+      return o.access.inner == lower::InnerAccess::unit &&
+             std::all_of(o.access.index.begin(), o.access.index.end(), [](const Expr& i) { return expr::bare_axis(i).has_value(); });
+    });
+  }
+
+  int sole_writer(ValueId v) const {
+    if (is_output(v) || g_.values[v].producer < 0) return -1;
+    int readers = 0;
+    for (const Group& group : f_.groups) readers += std::count(group.reads.begin(), group.reads.end(), v) != 0;
+    if (readers != 1) return -1;
+    return f_.group_of[g_.values[v].producer];
+  }
+
+  Graph& g_;
+  sparsity::Analysis& analysis_;
+  CpuTarget target_;
+  Fusion f_;
+  std::vector<char> is_view_;
+  std::vector<std::vector<std::pair<NodeId, int>>> users_;
+};
+
+}  // namespace
+
+void Group::tensor_roles_from_writes() {
+  for (std::size_t t = 0; t < program.tensors.size(); ++t) {
+    if (program.tensors[t].role == expr::Role::input) continue;
+    const bool written = std::find(writes.begin(), writes.end(), tensor_value[t]) != writes.end();
+    program.tensors[t].role = written && tensor_value[t] >= 0 ? expr::Role::output : expr::Role::temp;
+  }
+}
+
+int Group::k_position() const {
+  for (std::size_t d = 0; d < operands[0].access.index.size(); ++d)
+    if (expr::bare_axis(operands[0].access.index[d]) == axes.k) return static_cast<int>(d);
+  return -1;
+}
+
+Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) { return Fuser(g, analysis, target).run(); }
+
+std::string print(const Graph& g, const Fusion& f) {
+  static const char* const names[] = {"view", "elements", "rows", "contraction", "reference"};
+  std::string text;
+  for (std::size_t i = 0; i < f.groups.size(); ++i) {
+    const Group& group = f.groups[i];
+    text += fmt::format("{:3} {}{}", i, names[static_cast<int>(group.kind)], group.control ? " control" : "");
+    for (NodeId n : group.nodes) text += fmt::format(" {}", g.nodes[n].op);
+    text += " ->";
+    for (ValueId v : group.writes) text += fmt::format(" {}", g.values[v].name);
+    if (!group.why.empty()) text += fmt::format("  ({})", group.why);
+    text += '\n';
+  }
+  for (const Fusion::Attention& a : f.attentions) text += fmt::format("attention {} {} {}\n", a.scores, a.softmax, a.output);
+  return text;
+}
+
+}  // namespace pit::fuse

@@ -1,0 +1,126 @@
+// Fusion: from graph nodes to groups, each of which becomes one step of the plan.
+//
+// What is decided here, once per model, symbolically (a plan only evaluates Dims afterwards):
+//   * views: a pure movement (transpose, slice, split, expand, a provable reshape) costs nothing: its output is the storage of its
+//     input under other strides;
+//   * storage order: a value whose only user permutes it is stored in the permuted order (SWrite does the transposition), so
+//     that what follows is contiguous;
+//   * groups: a contraction with the element-wise operators that follow it (its epilogue: bias, activation, residual, mask
+//     addition); element-wise and normalising operators that share their rows (one row kernel); softmax between two contractions (attention);
+//   * operands: for each distinct access of a group its base and its stride along every axis of the group, as Dims.
+//
+// Every group carries its merged program, so that lowering, `explain` and tests see expressions, never operator names.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "expr/expr.h"
+#include "graph/graph.h"
+#include "lower/rows.h"
+#include "lower/tile.h"
+#include "sparsity/analysis.h"
+
+namespace pit::fuse {
+
+using graph::Dim;
+using graph::NodeId;
+using graph::ValueId;
+
+/// An affine index: constant + sum of coefficient * axis.
+struct Affine {
+  Dim constant;
+  std::map<expr::AxisId, Dim> coefficient;
+};
+/// The affine form of an index expression of a node's or group's program, or nothing (lookups, products of axes).
+std::optional<Affine> affine(graph::DimTable& dims, const expr::Expr& e, const std::vector<Dim>& extents,
+                             const std::vector<std::variant<Dim, double>>& params);
+
+/// Where a value lives: `root`'s storage from element `offset`, with strides in elements (symbolic).
+struct Layout {
+  ValueId root = -1;
+  Dim offset;
+  std::vector<Dim> strides;
+};
+
+/// One distinct access of an input or output of a group.
+struct Operand {
+  lower::Operand access;              ///< tensor and index in the group's program, inner access, dtype
+  ValueId value = -1;
+  Dim base;                           ///< in elements, relative to the root's storage
+  std::vector<Dim> strides;           ///< elements, per axis of the group's program (zero where the access does not move)
+  std::vector<Dim> lookup_extent, lookup_stride;  ///< per dimension of the accessed tensor, for dimensions under a lookup
+};
+
+enum class GroupKind {
+  view,         ///< nothing to do
+  elements,     ///< writes known Dims into a small integer tensor
+  rows,         ///< row kernel
+  contraction,  ///< packed matmul with epilogue
+  reference     ///< no generated kernel (yet): the interpreter or a library routine
+};
+
+/// The axes of a contraction by their part in it.
+struct ContractionAxes {
+  std::vector<int> batch, m;  ///< axes of the group's program, in the order of the output
+  int n = -1, k = -1;         ///< n may be -1 (matrix-vector)
+};
+
+struct Group {
+  GroupKind kind = GroupKind::reference;
+  std::string why;                      ///< reference: why there is no kernel; for explain
+  std::vector<NodeId> nodes;            ///< in topological order
+  std::vector<ValueId> reads, writes;   ///< values from outside; values that others (or the model's outputs) need
+  bool control = false;                 ///< runs before the masks are known, densely
+
+  // The merged program. tensor_value[t] is the value of program tensor t, -1 for temporaries of a node's own program.
+  expr::Program program;
+  std::vector<Dim> extents;
+  std::vector<std::variant<Dim, double>> params;
+  std::vector<ValueId> tensor_value;
+  std::map<NodeId, std::vector<int>> axis_of;   ///< node -> its axes as axes of the group
+  std::map<NodeId, int> first_statement;        ///< node -> its first statement in the merged program
+  std::vector<int> absorbing;                   ///< per statement (see sparsity::StatementFacts), program tensor or -1
+  std::vector<Operand> operands;                ///< rows: in lower::collect_operands' order. contraction: A, B, C, then epilogue operands
+  int inner = -1, mid = -1;                     ///< rows
+  std::vector<int> outer;                       ///< rows: in nesting order, outermost first
+
+  // contraction
+  ContractionAxes axes;
+  lower::Epilogue epilogue;                     ///< empty program: none
+  bool static_b = false;                        ///< B is a constant without batch axes: packed at compile time
+
+  // Live sets, as masks over the group's axes (wanted in the analysis' mask program).
+  sparsity::MaskId live_rows;   ///< what must be produced, `any` over inner / n (and over mid / k)
+  sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
+  sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (over the group's axes, any over inner)
+
+  /// Tensors of values in `writes` are outputs of the program, other written ones temporaries.
+  void tensor_roles_from_writes();
+  /// contraction: the dimension of A that k indexes.
+  int k_position() const;
+  bool absorbing_tensor_is(expr::TensorId t) const {
+    return std::find(absorbing.begin(), absorbing.end(), t) != absorbing.end();
+  }
+};
+
+struct Fusion {
+  std::vector<Layout> layouts;      ///< per value; root -1: the value is never materialised (internal to a group)
+  std::vector<Group> groups;        ///< in execution order, control groups first
+  std::vector<int> group_of;        ///< per node
+  /// Softmax fused with the contractions around it: (scores, softmax, output) groups by index; runtime runs them per query tile.
+  struct Attention { int scores, softmax, output; };
+  std::vector<Attention> attentions;
+};
+
+/// Decides all of the above. Adds Dims to g.dims and wants masks in `analysis`.
+Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target);
+
+/// One line per group, for tests and dumps.
+std::string print(const graph::Graph& g, const Fusion& f);
+
+}  // namespace pit::fuse
