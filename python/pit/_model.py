@@ -1,0 +1,170 @@
+"""compile() and Model: the Python face of the library."""
+
+import json as _json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Optional, Union, overload
+
+import numpy as np
+
+from . import _pit
+from .errors import InputError
+
+__all__ = ["Model", "TensorInfo", "compile"]
+
+
+class TensorInfo(NamedTuple):
+    """A declared input or output."""
+
+    name: str
+    dtype: np.dtype
+    #: Per axis its extent, or the name of a free dimension (None where the model gives it no name).
+    dims: tuple[Union[int, str, None], ...]
+
+
+_DTYPES = {
+    "f32": "float32", "f64": "float64", "f16": "float16", "i64": "int64", "i32": "int32", "i8": "int8", "u8": "uint8", "bool": "bool",
+}  # fmt: skip
+
+
+def _infos(tensors: list[tuple[str, str, tuple]]) -> tuple[TensorInfo, ...]:
+    return tuple(TensorInfo(name, np.dtype(_DTYPES[dtype]), dims) for name, dtype, dims in tensors)
+
+
+class Model:
+    """A compiled model, made by `pit.compile`. It may be called from many threads at once."""
+
+    __slots__ = ("_model", "__weakref__")
+
+    def __init__(self, model: _pit.Model) -> None:
+        self._model = model
+
+    def __call__(self, inputs: Optional[Mapping[str, Any]] = None, /, **named: Any) -> dict[str, np.ndarray]:
+        """Computes the outputs.
+
+        Give the inputs by keyword, or as one dict from names to arrays (names need not be identifiers). An input is a NumPy array or
+        anything that speaks DLPack; it is read in place when it is contiguous, and its type must be the declared one: nothing is
+        converted silently. Returns the outputs in the order of the model, as NumPy arrays that share PIT's memory.
+
+        Raises InputError when an input is missing, unknown or does not fit; the model stays usable. The GIL is released meanwhile.
+        """
+        return self._model.run(_inputs(inputs, named))
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The inputs that the model declares: name, dtype, dims."""
+        return _infos(self._model.inputs())
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs that a call returns, in its order: name, dtype, dims."""
+        return _infos(self._model.outputs())
+
+    @overload
+    def explain(self, inputs: Optional[Mapping[str, Any]] = None, json: Literal[False] = False) -> str: ...
+    @overload
+    def explain(self, inputs: Optional[Mapping[str, Any]] = None, *, json: Literal[True]) -> dict[str, Any]: ...
+    def explain(self, inputs=None, json=False):
+        """What PIT found: per operator its expression, the axes that may be permuted, where its sparsity comes from, what it demands.
+
+        With `inputs` (one dict, as for a call) also how much was live and the rule that was chosen. A table, or with `json` a dict.
+        """
+        text = self._model.explain(None if inputs is None else _inputs(inputs, {}), json)
+        return _json.loads(text) if json else text
+
+    @overload
+    def profile(self, inputs: Optional[Mapping[str, Any]] = None, /, *, repeat: int = 5, json: Literal[False] = False,
+                **named: Any) -> str: ...
+    @overload
+    def profile(self, inputs: Optional[Mapping[str, Any]] = None, /, *, repeat: int = 5, json: Literal[True],
+                **named: Any) -> dict[str, Any]: ...
+    def profile(self, inputs=None, /, *, repeat=5, json=False, **named):
+        """Runs `repeat` times with a clock around every operator: time, live fraction, rule. A table, or with `json` a dict.
+
+        The dict written to a file opens in Perfetto and chrome://tracing.
+        """
+        text = self._model.profile(_inputs(inputs, named), repeat, json)
+        return _json.loads(text) if json else text
+
+    def __repr__(self) -> str:
+        def show(infos):
+            return ", ".join(f"{i.name}: {i.dtype}[{', '.join('?' if d is None else str(d) for d in i.dims)}]" for i in infos)
+
+        return f"<pit.Model ({show(self.inputs)}) -> ({show(self.outputs)})>"
+
+    def __reduce__(self):
+        raise TypeError("a compiled pit.Model cannot be pickled; compile the model again where it is needed (the code is cached)")
+
+
+def _inputs(inputs: Optional[Mapping[str, Any]], named: dict[str, Any]) -> dict[str, Any]:
+    if inputs is None:
+        return named
+    if named:
+        raise InputError("pass the inputs by keyword or as one dict, not both")
+    if isinstance(inputs, dict):
+        return inputs
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    raise InputError(f"inputs are keywords or one dict from names to arrays, not {type(inputs).__name__}")
+
+
+def _output_pairs(outputs) -> list[tuple[str, str]]:
+    """(name, mask) per requested output; the mask is empty where all of it is wanted."""
+    if outputs is None:
+        return []
+    if isinstance(outputs, str):
+        outputs = [outputs]
+    if isinstance(outputs, Mapping):
+        pairs = [(name, "" if mask is None else mask) for name, mask in outputs.items()]
+    else:
+        pairs = [(name, "") for name in outputs]
+    for text in (t for pair in pairs for t in pair):
+        if not isinstance(text, str):
+            raise InputError(f"outputs names outputs (and masks) by strings, not {type(text).__name__}")
+    if not pairs:
+        raise InputError("outputs is empty: name at least one output, or leave it out for all")
+    return pairs
+
+
+def compile(
+    model: Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Any],
+    outputs: Union[None, str, Iterable[str], Mapping[str, Optional[str]]] = None,
+    threads: Optional[int] = None,
+    sparsity: Literal["auto", "off"] = "auto",
+    precision: Literal["f32"] = "f32",
+    *,
+    cpu: str = "",
+    cache_dir: Union[str, "os.PathLike[str]", None] = None,
+    poison: bool = False,
+) -> Model:
+    """Compiles an ONNX model.
+
+    model:     path of the file (external data is looked up beside it), its bytes, or an onnx.ModelProto.
+    outputs:   the outputs wanted (default: all), e.g. ["logits"]; or a dict from outputs to masks,
+               {"last_hidden_state": "attention_mask"}: that output is needed only where that input is not zero, and is zero elsewhere.
+    threads:   default: what this process may use (affinity and cgroup quota).
+    sparsity:  "auto" finds and skips what is not needed; "off" computes everything, with the same kernels and the same answers.
+    precision: "f32".
+    cpu:       generate code for this CPU instead of the one it runs on, e.g. "haswell".
+    cache_dir: where compiled code is kept; "none" keeps none. Default: PIT_CACHE_DIR or the user's cache directory.
+    poison:    for debugging: fill every buffer with NaN before use. Results do not change.
+
+    Raises ModelError, UnsupportedError or InputError.
+    """
+    settings = (_output_pairs(outputs), _thread_count(threads), sparsity, precision, poison, cpu,
+                "" if cache_dir is None else os.fspath(cache_dir))  # fmt: skip
+    if isinstance(model, (str, os.PathLike)):
+        return Model(_pit.load(os.fspath(model), *settings))
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return Model(_pit.from_bytes(bytes(model), *settings))
+    if hasattr(model, "SerializeToString"):
+        return Model(_pit.from_bytes(model.SerializeToString(), *settings))
+    raise InputError(f"model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
+
+
+def _thread_count(threads: Optional[int]) -> int:
+    if threads is None:
+        return 0
+    if threads < 1:
+        raise InputError(f"threads is at least 1 (None takes what the process may use), not {threads}")
+    return threads

@@ -1,0 +1,122 @@
+#include "arrays.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace nb = nanobind;
+
+namespace pit::python {
+namespace {
+
+constexpr auto kFloat = static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float);
+constexpr auto kInt = static_cast<std::uint8_t>(nb::dlpack::dtype_code::Int);
+constexpr auto kUInt = static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt);
+constexpr auto kBool = static_cast<std::uint8_t>(nb::dlpack::dtype_code::Bool);
+
+constexpr std::pair<DType, nb::dlpack::dtype> kTypes[] = {
+    {DType::f32, {kFloat, 32, 1}}, {DType::f64, {kFloat, 64, 1}}, {DType::f16, {kFloat, 16, 1}},
+    {DType::i64, {kInt, 64, 1}},   {DType::i32, {kInt, 32, 1}},   {DType::i8, {kInt, 8, 1}},
+    {DType::u8, {kUInt, 8, 1}},    {DType::b8, {kBool, 8, 1}},
+};
+
+std::optional<DType> dtype_from(nb::dlpack::dtype type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (theirs == type) return ours;
+  }
+  return std::nullopt;
+}
+
+nb::dlpack::dtype dtype_to(DType type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (ours == type) return theirs;
+  }
+  throw InternalError(std::string("no DLPack type for ") + name_of(type));
+}
+
+std::string type_of(nb::handle value) { return nb::type_name(value.type()).c_str(); }
+
+/// "a value of type ndarray of uint16": what a message says about a value that we cannot take.
+std::string describe(nb::handle value) {
+  std::string text = "a value of type " + type_of(value);
+  nb::object dtype = nb::getattr(value, "dtype", nb::none());
+  if (!dtype.is_none()) text += std::string(" of ") + nb::str(dtype).c_str();
+  return text;
+}
+
+[[noreturn]] void refuse(const std::string& name, const std::string& what) {
+  throw InputError("input '" + name + "': " + what, {}, name);
+}
+
+bool aligned(const nb::ndarray<nb::ro>& array) {
+  const std::size_t size = std::max<std::size_t>(1, array.itemsize());
+  return reinterpret_cast<std::uintptr_t>(array.data()) % size == 0;
+}
+
+bool is_numpy(nb::handle value) {
+  // NumPy is imported by the package, so this is a look-up, not an import.
+  return nb::isinstance(value, nb::module_::import_("numpy").attr("ndarray"));
+}
+
+nb::ndarray<nb::ro> import_array(const std::string& name, nb::handle value) {
+  nb::ndarray<nb::ro> array;
+  const bool imported = nb::try_cast(value, array, false);
+  if (imported && aligned(array)) return array;
+  if (is_numpy(value)) {
+    // Views into structured or byte-swapped buffers: NumPy can say the same in memory that we can read.
+    nb::object copy = nb::module_::import_("numpy").attr("array")(value, nb::arg("order") = "C", nb::arg("copy") = true);
+    if (nb::try_cast(copy, array, false) && aligned(array)) return array;
+  } else if (imported) {
+    refuse(name, "its memory is not aligned to its element size; pass a copy");
+  }
+  refuse(name, describe(value) + " cannot be read; pass a NumPy array, or an object with __dlpack__ in CPU memory, of type float32, "
+               "float64, float16, int64, int32, int8, uint8 or bool in native byte order");
+}
+
+TensorView view_of(const std::string& name, nb::handle value, const nb::ndarray<nb::ro>& array) {
+  if (array.device_type() != nb::device::cpu::value) refuse(name, "it is not in CPU memory; move it there first");
+  const std::optional<DType> dtype = dtype_from(array.dtype());
+  if (!dtype) {
+    refuse(name, describe(value) + " is none that PIT knows; it reads float32, float64, float16, int64, int32, int8, uint8 and bool");
+  }
+  TensorView view;
+  view.data = const_cast<void*>(array.data());
+  view.dtype = *dtype;
+  std::int64_t contiguous = 1;
+  bool dense = true;
+  view.shape.resize(array.ndim());
+  std::vector<std::int64_t> strides(array.ndim());
+  for (std::size_t axis = array.ndim(); axis-- > 0;) {
+    view.shape[axis] = static_cast<std::int64_t>(array.shape(axis));
+    strides[axis] = array.stride(axis);
+    // The stride of an axis of one element is arbitrary, and NumPy makes use of that.
+    if (view.shape[axis] > 1 && strides[axis] != contiguous) dense = false;
+    contiguous *= view.shape[axis];
+  }
+  if (!dense && contiguous != 0) view.strides = std::move(strides);
+  return view;
+}
+
+}  // namespace
+
+Arguments::Arguments(const nb::dict& inputs) {
+  owners_.reserve(inputs.size());
+  for (const auto& [key, value] : inputs) {
+    if (!nb::isinstance<nb::str>(key)) throw InputError("names of inputs are strings, not " + type_of(key));
+    std::string name = nb::cast<std::string>(key);
+    owners_.push_back(import_array(name, value));
+    TensorView view = view_of(name, value, owners_.back());
+    views_.emplace(std::move(name), std::move(view));
+  }
+}
+
+nb::object to_numpy(const Tensor& tensor) {
+  auto* keeper = new Tensor(tensor);
+  nb::capsule owner(keeper, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
+  std::vector<std::size_t> shape(tensor.shape().begin(), tensor.shape().end());
+  const nb::ndarray<nb::numpy> array(keeper->data(), shape.size(), shape.data(), owner, nullptr, dtype_to(tensor.dtype()));
+  return nb::cast(array, nb::rv_policy::reference);  // any other policy copies a temporary
+}
+
+}  // namespace pit::python
