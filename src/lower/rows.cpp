@@ -1,0 +1,280 @@
+#include "lower/rows.h"
+
+#include <algorithm>
+
+#include "lower/rows_emit.h"
+#include "support/check.h"
+
+namespace pit::lower {
+
+using codegen::Builder;
+using codegen::Op;
+using codegen::Scalar;
+using codegen::Value;
+using expr::Combiner;
+
+namespace {
+
+constexpr int kCopies = 4;       // of a loop's body, and accumulators of an inner reduction
+constexpr int kUnrollBelow = 8;  // loops without reductions: bodies cheaper than this are unrolled
+
+Value add(const Value& a, const Value& b) { return Builder::binary(Op::add, a, b); }
+
+bool extreme(const RowStatement& s) { return s.combiner == Combiner::max || s.combiner == Combiner::min; }
+bool tracks_nan(const RowStatement& s) { return extreme(s) && codegen::is_float(register_scalar(s.type)); }
+Op better(const RowStatement& s) { return s.combiner == Combiner::max ? Op::gt : Op::lt; }
+
+}  // namespace
+
+RowEmitter::RowEmitter(const RowSpec& spec, const RowPlan& plan)
+    : spec_(spec), plan_(plan), typed_(*plan.typed), b_(name()), lanes_(spec.target.lanes(4)) {}
+
+RowKernel RowEmitter::run() {
+  arguments();
+  kernel_values();
+  b_.loop("p", Builder::i(0), slot(Slot::row_count), Builder::i(1), [&](const Value& p) {
+    Value index = Builder::load({Scalar::i32, 1}, row_index_, Builder::binary(Op::mul, p, Builder::i(4)));
+    row_ = b_.let("r", Builder::convert(index, Scalar::i64));
+    row();
+  });
+  out_.kernel = b_.finish();
+  return std::move(out_);
+}
+
+void RowEmitter::row() {
+  scopes_.assign(1, {});
+  row_base_.clear();
+  scalar_.assign(plan_.statements.size(), nullptr);
+  for (stage_ = 0; stage_ < plan_.stages; ++stage_) {
+    scalars(stage_);
+    inner_stage(stage_);
+    in_mid_ = true;
+    mid_stage(stage_);
+    in_mid_ = false;
+  }
+}
+
+std::vector<int> RowEmitter::of_stage(int stage, std::initializer_list<RowStatement::Kind> kinds) const {
+  std::vector<int> found;
+  for (int s = 0; s < static_cast<int>(plan_.statements.size()); ++s)
+    if (plan_.statements[s].stage == stage && std::find(kinds.begin(), kinds.end(), plan_.statements[s].kind) != kinds.end()) found.push_back(s);
+  return found;
+}
+
+void RowEmitter::finish_scalar(int statement, Value v) {
+  const RowStatement& s = plan_.statements[statement];
+  Value stored = to_memory(v, s.type);
+  if (s.operand >= 0) b_.store(row_base(s.operand), Builder::i(0), stored);
+  scalar_[statement] = s.type == DType::f16 ? b_.let("half", from_memory(b_, stored, s.type)) : b_.let("s", v);
+}
+
+void RowEmitter::scalars(int stage) {
+  for (int s : of_stage(stage, {RowStatement::scalar})) finish_scalar(s, eval(typed_.value(s)));
+}
+
+/// body(first element, copy) over the inner axis in vectors; `unroll` copies at a time, then one, then a masked one.
+template <class F> void RowEmitter::over_inner(int unroll, F&& body) {
+  auto one = [&](const Value& c, int copy) {
+    scopes_.emplace_back();
+    inner_ = c;
+    body(copy);
+    scopes_.pop_back();
+  };
+  Value done = Builder::i(0);
+  if (unroll > 1) {
+    b_.loop("c", done, unrolled_, Builder::i(unroll * lanes_), [&](const Value& c) {
+      for (int u = 0; u < unroll; ++u) one(add(c, Builder::i(u * lanes_)), u);
+    });
+    done = unrolled_;
+  }
+  b_.loop("c", done, whole_, Builder::i(lanes_), [&](const Value& c) { one(c, 0); });
+  b_.branch(Builder::binary(Op::lt, whole_, extent_), [&] {
+    mask_ = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, extent_, whole_), lanes_));
+    one(whole_, 0);
+    mask_ = nullptr;
+  });
+}
+
+void RowEmitter::inner_stage(int stage) {
+  std::vector<int> statements = of_stage(stage, {RowStatement::vector, RowStatement::reduce});
+  std::vector<Accumulators> acc(plan_.statements.size());
+  bool reduces = false, any = false;
+  int cost = 0;
+  for (int s : statements) {
+    const RowStatement& st = plan_.statements[s];
+    if (st.kind == RowStatement::vector && st.operand < 0 && st.scratch < 0) continue;  // evaluated where it is read
+    any = true;
+    reduces |= st.kind == RowStatement::reduce;
+    hoist_statement(s, kRow);
+  }
+  if (!any) return;
+  for (int n = 0; n < typed_.size(); ++n)
+    if (typed_.node(n).varies & kInner) cost += cost_of(typed_.node(n));
+  for (int s : statements)
+    if (plan_.statements[s].kind == RowStatement::reduce) acc[s] = declare_accumulators(plan_.statements[s], kCopies, lanes_);
+  over_inner(reduces || cost < kUnrollBelow ? kCopies : 1, [&](int copy) {
+    for (int s : statements) {
+      const RowStatement& st = plan_.statements[s];
+      if (st.kind == RowStatement::reduce) accumulate(st, acc[s], copy, eval(typed_.value(s)));
+      else if (st.operand >= 0 || st.scratch >= 0) store_place(s, rounded(s));
+    }
+  });
+  for (int s : statements)
+    if (plan_.statements[s].kind == RowStatement::reduce) finish_scalar(s, folded(plan_.statements[s], acc[s]));
+}
+
+// -- Reductions ----------------------------------------------------------------------------------------------------------
+//
+// max and min of floats: the accumulator keeps the extreme of what compares, which is one instruction; NaNs are kept beside it and
+// win at the end. (A NaN-propagating maximum per element is four to six instructions.)
+
+RowEmitter::Accumulators RowEmitter::declare_accumulators(const RowStatement& s, int copies, int lanes) {
+  Accumulators acc;
+  Value identity = widen(identity_of(s.combiner, s.type), lanes);
+  for (int u = 0; u < copies; ++u) acc.value.push_back(b_.var("acc", identity));
+  if (tracks_nan(s))
+    for (int u = 0; u < copies; ++u) acc.nan.push_back(b_.var("nan", Builder::f(0, {identity->type.scalar, lanes})));
+  return acc;
+}
+
+void RowEmitter::accumulate(const RowStatement& s, Accumulators& acc, int copy, const Value& value) {
+  Value& a = acc.value[copy];
+  Value v = widen(value, a->type.lanes);
+  auto live = [&](const Value& m) { return mask_ ? Builder::binary(Op::bit_and, m, mask_) : m; };
+  if (tracks_nan(s)) {
+    b_.assign(a, Builder::select(live(Builder::binary(better(s), v, a)), v, a));
+    Value& nan = acc.nan[copy];
+    b_.assign(nan, Builder::select(live(Builder::binary(Op::ne, v, v)), v, nan));
+    return;
+  }
+  Value next = combine(s.combiner, s.type, a, v);
+  b_.assign(a, mask_ && a->type.lanes > 1 ? Builder::select(mask_, next, a) : next);
+}
+
+Value RowEmitter::without_nan_state(const RowStatement& s, const Accumulators& acc, int copy) {
+  if (!tracks_nan(s)) return acc.value[copy];
+  const Value& nan = acc.nan[copy];
+  return Builder::select(Builder::binary(Op::ne, nan, nan), nan, acc.value[copy]);
+}
+
+Value RowEmitter::folded(const RowStatement& s, const Accumulators& acc) {
+  auto pick = [&](const Value& x, const Value& y) { return Builder::select(Builder::binary(better(s), x, y), x, y); };
+  std::vector<Value> v = acc.value, nan = acc.nan;
+  while (v.size() > 1) {
+    std::vector<Value> half, half_nan;
+    for (std::size_t i = 0; i < v.size(); i += 2) {
+      half.push_back(b_.let("fold", tracks_nan(s) ? pick(v[i], v[i + 1]) : combine(s.combiner, s.type, v[i], v[i + 1])));
+      if (tracks_nan(s)) half_nan.push_back(b_.let("fold", add(nan[i], nan[i + 1])));
+    }
+    v = std::move(half);
+    nan = std::move(half_nan);
+  }
+  if (!tracks_nan(s)) return fold(s.combiner, s.type, v[0]);
+  for (int lanes = v[0]->type.lanes / 2; lanes >= 1; lanes /= 2) {
+    std::vector<int> low, high;
+    for (int i = 0; i < lanes; ++i) low.push_back(i), high.push_back(lanes + i);
+    Value x = lanes > 1 ? Builder::shuffle(v[0], v[0], low) : Builder::extract(v[0], 0);
+    Value y = lanes > 1 ? Builder::shuffle(v[0], v[0], high) : Builder::extract(v[0], 1);
+    v[0] = b_.let("fold", pick(x, y));
+  }
+  Value met = Builder::binary(Op::ne, nan[0], nan[0]);
+  if (met->type.lanes > 1) met = Builder::reduce(Op::reduce_or, met);
+  return Builder::select(met, Builder::f(std::numeric_limits<double>::quiet_NaN(), v[0]->type), v[0]);
+}
+
+// -- The mid axis --------------------------------------------------------------------------------------------------------
+
+template <class F> void RowEmitter::over_mid(F&& body) {
+  b_.loop("q", Builder::i(0), slot(Slot::mid_count), Builder::i(1), [&](const Value& q) {
+    Value index = Builder::load({Scalar::i32, 1}, mid_index_, Builder::binary(Op::mul, q, Builder::i(4)));
+    mid_ = b_.let("m", Builder::convert(index, Scalar::i64));
+    scopes_.emplace_back();
+    body();
+    scopes_.pop_back();
+    mid_ = nullptr;
+  });
+}
+
+void RowEmitter::mid_stage(int stage) {
+  std::vector<int> rows = of_stage(stage, {RowStatement::mid_scalar, RowStatement::mid_reduce});
+  std::vector<int> vectors = of_stage(stage, {RowStatement::mid_vector});
+  for (int s : rows) hoist_statement(s, kRow);
+  for (int s : vectors) hoist_statement(s, kRow);
+  if (!rows.empty()) mid_rows(rows);
+  if (!vectors.empty()) mid_vectors(vectors);
+}
+
+void RowEmitter::mid_rows(const std::vector<int>& statements) {
+  std::vector<Accumulators> acc(plan_.statements.size());
+  bool inner = false;
+  for (int s : statements) {
+    bool scalar = plan_.statements[s].kind == RowStatement::mid_scalar;
+    inner |= !scalar;
+    acc[s] = declare_accumulators(plan_.statements[s], scalar ? 1 : kCopies, scalar ? 1 : lanes_);
+  }
+  over_mid([&] {
+    for (int s : statements) {
+      hoist(typed_.value(s), kMid);
+      if (plan_.statements[s].kind == RowStatement::mid_scalar) accumulate(plan_.statements[s], acc[s], 0, eval(typed_.value(s)));
+    }
+    if (!inner) return;
+    over_inner(kCopies, [&](int copy) {
+      for (int s : statements)
+        if (plan_.statements[s].kind == RowStatement::mid_reduce) accumulate(plan_.statements[s], acc[s], copy, eval(typed_.value(s)));
+    });
+  });
+  for (int s : statements) finish_scalar(s, folded(plan_.statements[s], acc[s]));
+}
+
+/// Blocks of the inner axis outside, so that the accumulators stay in registers for the whole of the mid axis.
+void RowEmitter::mid_vectors(const std::vector<int>& statements) {
+  b_.loop("c", Builder::i(0), unrolled_, Builder::i(kCopies * lanes_), [&](const Value& c) { mid_block(statements, kCopies, c, nullptr); });
+  b_.loop("c", unrolled_, whole_, Builder::i(lanes_), [&](const Value& c) { mid_block(statements, 1, c, nullptr); });
+  b_.branch(Builder::binary(Op::lt, whole_, extent_), [&] {
+    mid_block(statements, 1, whole_, b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, extent_, whole_), lanes_)));
+  });
+}
+
+void RowEmitter::mid_block(const std::vector<int>& statements, int copies, const Value& c, const Value& mask) {
+  std::vector<Accumulators> acc(plan_.statements.size());
+  for (int s : statements) acc[s] = declare_accumulators(plan_.statements[s], copies, lanes_);
+  mask_ = mask;
+  scopes_.emplace_back();
+  over_mid([&] {
+    for (int s : statements) hoist(typed_.value(s), kMid);
+    for (int u = 0; u < copies; ++u) {
+      scopes_.emplace_back();
+      inner_ = add(c, Builder::i(u * lanes_));
+      for (int s : statements) accumulate(plan_.statements[s], acc[s], u, eval(typed_.value(s)));
+      scopes_.pop_back();
+    }
+  });
+  for (int s : statements)
+    for (int u = 0; u < copies; ++u) {
+      inner_ = add(c, Builder::i(u * lanes_));
+      if (plan_.statements[s].operand >= 0 || plan_.statements[s].scratch >= 0)
+        store_place(s, without_nan_state(plan_.statements[s], acc[s], u));
+    }
+  scopes_.pop_back();
+  mask_ = nullptr;
+}
+
+std::optional<std::string> refuse_rows(const RowSpec& spec) {
+  try {
+    plan_rows(spec);
+  } catch (const Refusal& r) {
+    return r.why;
+  }
+  return std::nullopt;
+}
+
+RowKernel lower_rows(const RowSpec& spec) {
+  try {
+    std::unique_ptr<RowPlan> plan = plan_rows(spec);
+    return RowEmitter(spec, *plan).run();
+  } catch (const Refusal& r) {
+    PIT_UNREACHABLE("row kernel {}: {}", spec.name, r.why);
+  }
+}
+
+}  // namespace pit::lower
