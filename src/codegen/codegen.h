@@ -1,7 +1,6 @@
 // From kernel IR to callable code.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +19,7 @@ class Code {
   /// Whether it came out of the disk cache, and how long it took (seconds).
   bool from_cache = false;
   double seconds = 0;
+  std::string assembly;  ///< with Options::dump_assembly
 };
 
 struct Options {

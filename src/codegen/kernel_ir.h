@@ -10,15 +10,21 @@
 // ---------------------------------------------------------------------------------------------------------------------
 // SPECIFICATION
 //   * Types: a scalar kind and a number of lanes (1 = scalar). `i1` values with lanes are lane masks; in memory a boolean
-//     is `i8`, 0 or 1. f16 exists in memory only: load it as f16 and convert. Pointers are scalar.
-//   * Values are trees (shared nodes are evaluated once per `let`; a tree written twice may be evaluated twice). Names
-//     bind values: `let` once, `var` mutable (the accumulators). Both are scoped to the block that declares them.
+//     is one byte, 0 or 1 (a load gives byte != 0). f16 exists in memory only: load it as f16 and convert from or to f32
+//     (Builder::convert goes through f32 by itself). Pointers are scalar; they may be loaded from memory. u8 and i1 are
+//     unsigned, the other integers signed.
+//   * Values are trees; nodes shared within one statement are evaluated once, in the statement that holds them; a value used
+//     in two statements is evaluated in both, unless a `let` binds it (a var in it is read when the statement runs). Names
+//     bind values: `let` once, `var` mutable (the accumulators). Both are scoped to the block that declares them; their
+//     texts need not be unique.
 //   * Addresses are a pointer plus a byte offset (i64). Nothing is assumed about alignment beyond the element's own.
 //     Pointer arguments marked `noalias` do not overlap any other argument's accesses.
-//   * Integer arithmetic wraps; i64 division truncates and division by zero gives 0; shift counts are in range.
+//   * Integer arithmetic wraps; division truncates; division by zero gives 0, and so does its remainder; `rem` is for integers
+//     only (math::fmod for floats); shift counts are in range (ashr copies the top bit, of u8 too).
 //   * Floats follow IEEE 754, round to nearest, no reassociation, no contraction: a fused multiply-add happens where `fma`
-//     stands and nowhere else. min/max of floats propagate NaN. Comparisons are ordered (false with NaN) except `ne`.
-//   * Float to integer conversion saturates, NaN gives 0.
+//     stands and nowhere else. min/max of floats propagate NaN; of equal operands (+0, -0) they give the second. Which NaN
+//     (sign, payload) an operation gives is not specified. Comparisons are ordered (false with NaN) except `ne`.
+//   * Float to integer conversion truncates and saturates, NaN gives 0; anything non-zero (NaN too) converts to i1 as true.
 //   * Loops: `for v in begin..end step s` with s > 0, bounds evaluated once. **An indexed loop is an ordinary loop whose
 //     body starts with `let r = load i32 index[p]`**: SRead and SWrite are the address arithmetic on `r`.
 //   * A masked load gives 0 in inactive lanes and touches no memory there; a masked store likewise touches none.
@@ -64,14 +70,14 @@ enum class Op : std::uint8_t {
   convert,                 // numeric conversion to `type`
   bitcast,                 // same size
   // lanes
-  splat, extract,          // extract: lane in `index`
+  splat, extract,          // extract: lane in `integer`
   shuffle,                 // (a, b) with `lanes_map`
   reduce_add, reduce_mul, reduce_min, reduce_max, reduce_and, reduce_or,
   lane_mask,               // (count): i1 mask, lane i active iff i < count
   // memory
   offset,                  // (ptr, bytes) -> ptr
   load,                    // (ptr, bytes[, mask]) -> type
-  gather,                  // (ptr, vector of i64 byte offsets[, mask]) -> type
+  gather,                  // (ptr, vector of i64 or i32 byte offsets[, mask]) -> type
 };
 
 struct ValueNode;
@@ -92,7 +98,7 @@ struct Stmt {
   StmtKind kind = StmtKind::let;
   int name = -1;                   // let/var/assign: the name; loop: the loop variable (i64)
   Value value;                     // let/var/assign/store/scatter: the value; branch: the condition (scalar i1)
-  Value pointer, bytes, mask;      // store: address (+ optional mask); scatter: bytes is a vector of i64; prefetch: address
+  Value pointer, bytes, mask;      // store: address (+ optional mask); scatter: bytes is a vector; prefetch: address
   Value begin, end, step;          // loop
   std::vector<Stmt> body, otherwise;
 };
@@ -119,7 +125,8 @@ std::optional<std::string> verify(const Kernel& k);
 /// Runs the kernel literally: the reference that every backend is compared with.
 void interpret(const Kernel& k, void* const* ptrs, const std::int64_t* ints);
 
-/// Builds kernels. Element-wise operators accept a scalar beside a vector and splat it.
+/// Builds kernels. Element-wise operators accept a scalar beside a vector and splat it; arithmetic on i64 scalar constants is
+/// folded. A misuse (types that do not fit, an open block) is an InternalError at the call.
 class Builder {
  public:
   explicit Builder(std::string name);
@@ -171,11 +178,11 @@ class Builder {
   void open_otherwise();
   void close();
   Value declare(std::string name, Type t);
+  void append(Stmt s);
 
   Kernel kernel_;
-  std::vector<std::vector<Stmt>*> open_;  // innermost block last
-  std::vector<std::unique_ptr<Stmt>> pending_;
-  friend struct BuilderAccess;
+  std::vector<std::vector<Stmt>*> open_;         // the innermost open block last; empty: the kernel's body
+  std::vector<std::unique_ptr<Stmt>> pending_;   // the loops and branches of the open blocks
 };
 
 }  // namespace pit::codegen

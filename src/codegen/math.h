@@ -21,5 +21,7 @@ Value sigmoid(Builder& b, Value x);
 Value sin(Builder& b, Value x);
 Value cos(Builder& b, Value x);
 Value pow(Builder& b, Value x, Value y);
+/// C's fmod (the sign of x), exact for f32; f64: exact while |x/y| < 2^900.
+Value fmod(Builder& b, Value x, Value y);
 
 }  // namespace pit::codegen::math

@@ -1,0 +1,82 @@
+// Objects into executable memory: ORC's object linking layer (JITLink) without the IR side of LLJIT, which costs more to
+// set up than linking takes. JITLink puts one object's sections into one mapping, so code reaches its constants.
+#include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
+#include <llvm/ExecutionEngine/Orc/Core.h>
+#include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/Support/MemoryBuffer.h>
+
+#include <mutex>
+
+#include "codegen/llvm/backend.h"
+#include "support/check.h"
+
+namespace pit::codegen::llvm_backend {
+namespace {
+
+namespace orc = llvm::orc;
+
+class Session final : public Loaded {
+ public:
+  Session(std::string_view object, const std::vector<std::string>& names) {
+    auto control = orc::SelfExecutorProcessControl::Create();
+    if (!control) fail(llvm::toString(control.takeError()));
+    session_ = std::make_unique<orc::ExecutionSession>(std::move(*control));
+    session_->setErrorReporter([this](llvm::Error error) { note(llvm::toString(std::move(error))); });
+    try {
+      link(object, names);
+    } catch (...) {
+      end();
+      throw;
+    }
+  }
+
+  ~Session() override { end(); }
+
+ private:
+  void link(std::string_view object, const std::vector<std::string>& names) {
+    layer_ = std::make_unique<orc::ObjectLinkingLayer>(*session_, session_->getExecutorProcessControl().getMemMgr());
+    orc::JITDylib& dylib = session_->createBareJITDylib("kernels");
+    check(layer_->add(dylib, llvm::MemoryBuffer::getMemBufferCopy({object.data(), object.size()}, "kernels")));
+    orc::SymbolLookupSet symbols;
+    for (const std::string& name : names) symbols.add(session_->intern(name));
+    auto found = session_->lookup({{&dylib, orc::JITDylibLookupFlags::MatchAllSymbols}}, std::move(symbols));
+    if (!found) fail(llvm::toString(found.takeError()));
+    for (const std::string& name : names) {
+      functions_.push_back((*found)[session_->intern(name)].getAddress().toPtr<KernelFn>());
+    }
+  }
+
+  void end() noexcept {
+    if (session_) llvm::consumeError(session_->endSession());
+    layer_.reset();
+    session_.reset();
+  }
+
+  void note(const std::string& message) {
+    const std::lock_guard lock(mutex_);
+    notes_ += (notes_.empty() ? "" : "; ") + message;
+  }
+
+  void check(llvm::Error error) {
+    if (error) fail(llvm::toString(std::move(error)));
+  }
+
+  [[noreturn]] void fail(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    PIT_UNREACHABLE("linking generated code: {}{}{}", what, notes_.empty() ? "" : ": ", notes_);
+  }
+
+  std::mutex mutex_;
+  std::string notes_;
+  std::unique_ptr<orc::ExecutionSession> session_;
+  std::unique_ptr<orc::ObjectLinkingLayer> layer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Loaded> load(std::string_view object, const std::vector<std::string>& kernel_names) {
+  return std::make_unique<Session>(object, kernel_names);
+}
+
+}  // namespace pit::codegen::llvm_backend

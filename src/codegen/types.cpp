@@ -1,0 +1,75 @@
+#include "codegen/ops.h"
+#include "support/check.h"
+
+namespace pit::codegen {
+
+int bytes_of(Scalar s) {
+  switch (s) {
+    case Scalar::f64:
+    case Scalar::i64:
+    case Scalar::ptr: return 8;
+    case Scalar::f32:
+    case Scalar::i32: return 4;
+    case Scalar::f16: return 2;
+    case Scalar::i8:
+    case Scalar::u8:
+    case Scalar::i1: return 1;
+  }
+  PIT_UNREACHABLE("bytes_of({})", static_cast<int>(s));
+}
+
+bool is_float(Scalar s) { return s == Scalar::f32 || s == Scalar::f64 || s == Scalar::f16; }
+bool is_integer(Scalar s) { return s == Scalar::i64 || s == Scalar::i32 || s == Scalar::i8 || s == Scalar::u8; }
+bool is_unsigned(Scalar s) { return s == Scalar::u8 || s == Scalar::i1; }
+
+Scalar scalar_of(DType t) {
+  switch (t) {
+    case DType::f32: return Scalar::f32;
+    case DType::f64: return Scalar::f64;
+    case DType::f16: return Scalar::f16;
+    case DType::i64: return Scalar::i64;
+    case DType::i32: return Scalar::i32;
+    case DType::i8: return Scalar::i8;
+    case DType::u8: return Scalar::u8;
+    case DType::b8: return Scalar::i8;
+  }
+  PIT_UNREACHABLE("scalar_of({})", static_cast<int>(t));
+}
+
+std::string to_string(Type t) {
+  static constexpr const char* kNames[] = {"f32", "f64", "f16", "i64", "i32", "i8", "u8", "i1", "ptr"};
+  const std::string name = kNames[static_cast<int>(t.scalar)];
+  return t.lanes == 1 ? name : fmt::format("{}x{}", name, t.lanes);
+}
+
+const char* name_of(Op op) {
+  static constexpr const char* kNames[] = {
+      "ptr_arg", "int_arg", "constant", "name", "iota",
+      "add", "sub", "mul", "div", "rem", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "round_even", "fma",
+      "bit_and", "bit_or", "bit_xor", "shl", "lshr", "ashr",
+      "eq", "ne", "lt", "le", "gt", "ge", "select", "convert", "bitcast",
+      "splat", "extract", "shuffle",
+      "reduce_add", "reduce_mul", "reduce_min", "reduce_max", "reduce_and", "reduce_or", "lane_mask",
+      "offset", "load", "gather"};
+  static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<std::size_t>(Op::gather) + 1);
+  return kNames[static_cast<int>(op)];
+}
+
+bool is_unary(Op op) { return op >= Op::neg && op <= Op::round_even; }
+bool is_binary(Op op) { return (op >= Op::add && op <= Op::max) || (op >= Op::bit_and && op <= Op::ashr); }
+bool is_compare(Op op) { return op >= Op::eq && op <= Op::ge; }
+bool is_reduce(Op op) { return op >= Op::reduce_add && op <= Op::reduce_or; }
+
+Op fold_of(Op reduce) {
+  switch (reduce) {
+    case Op::reduce_add: return Op::add;
+    case Op::reduce_mul: return Op::mul;
+    case Op::reduce_min: return Op::min;
+    case Op::reduce_max: return Op::max;
+    case Op::reduce_and: return Op::bit_and;
+    case Op::reduce_or: return Op::bit_or;
+    default: PIT_UNREACHABLE("{} is not a reduction", name_of(reduce));
+  }
+}
+
+}  // namespace pit::codegen
