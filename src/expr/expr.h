@@ -175,6 +175,7 @@ Program parse(std::string_view text, const std::vector<std::string>& outputs = {
 std::string print(const Program& p);
 std::string print(const Program& p, const Expr& e);
 std::string print(const Program& p, const Statement& s);
+std::string print_index(const Program& p, const Expr& e);  ///< as inside the brackets: "x*$sx+i"
 
 /// Verifier: ids in range, ranks consistent, inputs never written, no use before definition, `=` without reduced axes,
 /// lookups integer, types where known. Returns the first violation in words, or nothing.

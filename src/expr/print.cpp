@@ -108,6 +108,8 @@ class Printer {
 
 std::string print(const Program& p, const Expr& e) { return Printer(p).expression(e, kLoosest, false); }
 
+std::string print_index(const Program& p, const Expr& e) { return Printer(p).expression(e, kLoosest, true); }
+
 std::string print(const Program& p, const Statement& s) {
   const Printer printer(p);
   return fmt::format("{}[{}] {} {}", printer.tensor_name(s.out), printer.indices(s.out_index, s.out_index.size()),
