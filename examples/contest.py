@@ -9,10 +9,10 @@ import numpy as np
 class Progress:
     """A progress bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, title, total, stream=sys.stderr):
-        self.title, self.total, self.stream = title, total, stream
+    def __init__(self, title, total):
+        self.title, self.total, self.stream = title, total, sys.stderr
         self.done, self.shown, self.start = 0, -1, time.monotonic()
-        self.live = stream.isatty()
+        self.live = self.stream.isatty()
 
     def step(self):
         self.done += 1
