@@ -31,7 +31,7 @@ constexpr int kUnknown = -1;
 class Emitter {
  public:
   Emitter(const Kernel& k, llvm::Module& module, int vector_bits)
-      : k_(k), context_(module.getContext()), layout_(module.getDataLayout()), ir_(context_, llvm::InstSimplifyFolder(layout_)),
+      : k_(k), context_(module.getContext()), layout_(module.getDataLayout()), ir_(context_, llvm::TargetFolder(layout_)),
         names_(k.names.size(), nullptr), roots_(k.names.size(), kUnknown) {
     create_function(module, vector_bits);
     create_alias_scopes();

@@ -2,15 +2,15 @@
 // specification in kernel_ir.h says (and the interpreter computes).
 #pragma once
 
-#include <llvm/Analysis/InstSimplifyFolder.h>
+#include <llvm/Analysis/TargetFolder.h>
 #include <llvm/IR/IRBuilder.h>
 
 #include "codegen/kernel_ir.h"
 
 namespace pit::codegen::llvm_backend {
 
-/// Folds x+0 and the like while building: cheaper than a pass later, and exact (no fast-math flags anywhere).
-using IR = llvm::IRBuilder<llvm::InstSimplifyFolder>;
+/// Folds constants only. (InstSimplifyFolder is wrong here: it looks through the phis of loops still being built.)
+using IR = llvm::IRBuilder<llvm::TargetFolder>;
 
 llvm::Type* type_of(llvm::LLVMContext& context, Type t);
 /// The type that stands in memory: i1 is a byte, f16 travels as i16 (masked halves have no instruction of their own).
