@@ -191,7 +191,7 @@ class Fuser {
         if (size > 1) continue;
         return make_reference(seed, group.why);
       }
-      const graph::Value& b = g_.values[group.operands[1].value];
+      const graph::Value& b = g_.values[f_.layouts[group.operands[1].value].root];
       group.static_b = b.is_constant() && std::all_of(group.axes.batch.begin(), group.axes.batch.end(), [&](int a) {
                          return g_.dims.is_constant(group.operands[1].strides[a], 0);
                        });

@@ -73,7 +73,13 @@ class LiveSets {
       auto f = index[d]->kind == expr::Kind::literal ? std::nullopt : affine(g_.dims, index[d], group_.extents, group_.params);
       if (f && f->coefficient.size() == 1) {
         const auto [axis, step] = *f->coefficient.begin();
-        m = masks_.window(m, static_cast<int>(d), f->constant, step, group_.extents[axis]);
+        const auto fixed_step = g_.dims.constant_value(step), fixed_start = g_.dims.constant_value(f->constant);
+        if (!fixed_step) {
+          blur.push_back(static_cast<int>(d));
+          continue;
+        }
+        const auto start = fixed_start ? sparsity::Position::at(*fixed_start) : sparsity::Position::of(f->constant);
+        m = masks_.window(m, static_cast<int>(d), start, *fixed_step, group_.extents[axis]);
         order[axis] = static_cast<int>(d);
       } else {
         blur.push_back(static_cast<int>(d));

@@ -1,0 +1,261 @@
+// The public Model: the compiler's stages behind one door, plan cache, arena pool.
+#include "pit/model.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <list>
+#include <mutex>
+
+#include "api/impl.h"
+#include "frontend/onnx/onnx.h"
+#include "graph/reference.h"
+#include "pit/version.h"
+#include "support/check.h"
+#include "support/files.h"
+#include "support/log.h"
+
+namespace pit {
+namespace {
+
+using graph::ValueId;
+
+bool environment_flag(const char* name) {
+  const char* v = std::getenv(name);
+  return v && *v && std::strcmp(v, "0") != 0;
+}
+
+// The requested outputs become the graph's, in the order of the request or of the model.
+std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::vector<OutputSpec>& wanted) {
+  std::vector<sparsity::OutputDemand> demands;
+  if (wanted.empty()) {
+    for (ValueId v : g.outputs) demands.push_back({v, -1});
+    return demands;
+  }
+  auto known = [](const std::vector<std::string>& names) {
+    std::string list;
+    for (const std::string& n : names) list += (list.empty() ? "'" : ", '") + n + "'";
+    return list;
+  };
+  std::vector<std::pair<std::size_t, sparsity::OutputDemand>> chosen;
+  for (const OutputSpec& spec : wanted) {
+    const auto it = std::find(g.output_names.begin(), g.output_names.end(), spec.name);
+    if (it == g.output_names.end())
+      throw InputError(fmt::format("the model has no output '{}'; it has {}", spec.name, known(g.output_names)), {}, spec.name);
+    const std::size_t at = static_cast<std::size_t>(it - g.output_names.begin());
+    sparsity::OutputDemand demand{g.outputs[at], -1};
+    if (!spec.mask.empty()) {
+      const auto mask = std::find(g.input_names.begin(), g.input_names.end(), spec.mask);
+      if (mask == g.input_names.end())
+        throw InputError(fmt::format("output '{}' is declared by the mask '{}', which is no input of the model; inputs are {}", spec.name,
+                                     spec.mask, known(g.input_names)), {}, spec.mask);
+      demand.mask = g.inputs[mask - g.input_names.begin()];
+    }
+    chosen.push_back({at, demand});
+  }
+  std::stable_sort(chosen.begin(), chosen.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> names;
+  std::vector<ValueId> values;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (i > 0 && chosen[i].first == chosen[i - 1].first)
+      throw InputError(fmt::format("output '{}' is requested twice", g.output_names[chosen[i].first]), {}, g.output_names[chosen[i].first]);
+    names.push_back(g.output_names[chosen[i].first]);
+    values.push_back(chosen[i].second.value);
+    demands.push_back(chosen[i].second);
+  }
+  g.output_names = names;
+  g.outputs = values;
+  return demands;
+}
+
+// Passes renumber values: the masks are found again by their inputs' names.
+void renumber(const graph::Graph& g, const std::vector<std::string>& masks, std::vector<sparsity::OutputDemand>& demands) {
+  for (std::size_t i = 0; i < demands.size(); ++i) {
+    demands[i].value = g.outputs[i];
+    if (masks[i].empty()) continue;
+    const auto it = std::find(g.input_names.begin(), g.input_names.end(), masks[i]);
+    PIT_CHECK(it != g.input_names.end(), "the mask '{}' vanished", masks[i]);
+    demands[i].mask = g.inputs[it - g.input_names.begin()];
+  }
+}
+
+std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueId>& values, const std::vector<std::string>& names) {
+  std::vector<TensorInfo> infos;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const graph::Value& v = g.values[values[i]];
+    TensorInfo info{names[i], v.dtype, {}, {}};
+    for (graph::Dim d : v.dims) {
+      const auto c = g.dims.constant_value(d);
+      info.shape.push_back(c ? *c : -1);
+      info.dims.push_back(c ? std::to_string(*c) : g.dims.print(d));
+    }
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options) {
+  if (options.precision != "f32")
+    throw InputError(fmt::format("precision '{}' is not supported; use \"f32\"", options.precision));
+  if (options.threads < 0) throw InputError(fmt::format("threads = {}: give a positive number, or 0 for the default", options.threads));
+  auto impl = std::make_shared<Model::Impl>();
+  const int threads = options.threads > 0 ? options.threads : default_threads();
+  impl->poison = options.poison || environment_flag("PIT_POISON");
+  impl->pool = std::make_unique<ThreadPool>(threads);
+
+  runtime::ProgramOptions o;
+  std::vector<sparsity::OutputDemand> demands = select_outputs(g, options.outputs);
+  std::vector<std::string> masks;
+  for (const auto& d : demands) {
+    std::string name;
+    for (std::size_t i = 0; i < g.inputs.size(); ++i)
+      if (d.mask >= 0 && g.inputs[i] == d.mask) name = g.input_names[i];
+    masks.push_back(name);
+  }
+  graph::run_passes(g);
+  renumber(g, masks, demands);
+  impl->inputs = describe(g, g.inputs, g.input_names);
+  impl->outputs = describe(g, g.outputs, g.output_names);
+  o.outputs = demands;
+  o.target = cpu_target(options.cpu);
+  std::string reason;
+  o.cache_dir = usable_cache_dir(options.cache_dir, &reason);
+  if (o.cache_dir.empty() && !reason.empty()) warn("compiled code is not cached: {}", reason);
+  o.sparse = options.sparsity == Sparsity::automatic;
+  o.threads = threads;
+  impl->program = runtime::build_program(std::move(g), o);
+  return impl;
+}
+
+}  // namespace
+
+// -- runs -----------------------------------------------------------------------------------------------------------------
+
+std::shared_ptr<const runtime::Plan> Model::Impl::plan_for(const std::vector<std::int64_t>& symbols) const {
+  constexpr std::size_t capacity = 64;
+  {
+    const std::lock_guard lock(mutex);
+    for (auto it = plans.begin(); it != plans.end(); ++it)
+      if ((*it)->symbols == symbols) {
+        plans.splice(plans.begin(), plans, it);
+        return plans.front();
+      }
+  }
+  auto plan = runtime::make_plan(*program, symbols);
+  const std::lock_guard lock(mutex);
+  plans.push_front(plan);
+  if (plans.size() > capacity) plans.pop_back();
+  return plan;
+}
+
+std::unique_ptr<runtime::Arena> Model::Impl::take_arena() const {
+  const std::lock_guard lock(mutex);
+  if (arenas.empty()) return std::make_unique<runtime::Arena>();
+  auto arena = std::move(arenas.back());
+  arenas.pop_back();
+  return arena;
+}
+
+void Model::Impl::give_arena(std::unique_ptr<runtime::Arena> arena) const {
+  const std::lock_guard lock(mutex);
+  arenas.push_back(std::move(arena));
+}
+
+Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& given) const {
+  const graph::Graph& g = program->graph;
+  for (const auto& [name, view] : given)
+    if (std::find(g.input_names.begin(), g.input_names.end(), name) == g.input_names.end()) {
+      std::string known;
+      for (const std::string& n : g.input_names) known += (known.empty() ? "'" : ", '") + n + "'";
+      throw InputError(fmt::format("the model has no input '{}'; it has {}", name, known), {}, name);
+    }
+  Bound bound;
+  for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+    const auto it = given.find(g.input_names[i]);
+    const graph::Value& v = g.values[g.inputs[i]];
+    if (it == given.end())
+      throw InputError(fmt::format("input '{}' is missing: {} {}", g.input_names[i], name_of(v.dtype), to_string(inputs[i].shape)), {},
+                       g.input_names[i]);
+    const TensorView& view = it->second;
+    if (view.dtype != v.dtype)
+      throw InputError(fmt::format("input '{}' is {}, but the model wants {}; convert it first", g.input_names[i], name_of(view.dtype),
+                                   name_of(v.dtype)), {}, g.input_names[i]);
+    bound.tensors.push_back(contiguous_input(view, g.input_names[i]));
+  }
+  const std::vector<std::int64_t> symbols = graph::bind_symbols(g, bound.tensors);
+  for (const Tensor& t : bound.tensors) bound.data.push_back(t.data());
+  bound.plan = plan_for(symbols);
+  return bound;
+}
+
+Tensor contiguous_input(const TensorView& view, const std::string& name) {
+  static const std::shared_ptr<void> unowned = std::make_shared<char>();
+  const std::int64_t size = element_count(view.shape);
+  if (!view.data && size > 0) throw InputError(fmt::format("input '{}' has no data", name), {}, name);
+  bool row_major = true;
+  std::int64_t step = 1;
+  for (std::size_t d = view.shape.size(); d-- > 0 && !view.strides.empty();) {
+    if (view.shape[d] != 1 && view.strides[d] != step) row_major = false;
+    step *= view.shape[d];
+  }
+  if (row_major || size == 0) return Tensor(view.dtype, view.shape, view.data, unowned);
+  Tensor copy(view.dtype, view.shape);
+  const std::size_t bytes = size_of(view.dtype);
+  std::vector<std::int64_t> at(view.shape.size(), 0);
+  for (std::int64_t i = 0; i < size; ++i) {
+    std::int64_t offset = 0;
+    for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * view.strides[d];
+    std::memcpy(static_cast<char*>(copy.data()) + static_cast<std::size_t>(i) * bytes,
+                static_cast<const char*>(view.data) + offset * static_cast<std::int64_t>(bytes), bytes);
+    for (std::size_t d = at.size(); d-- > 0;) {
+      if (++at[d] < view.shape[d]) break;
+      at[d] = 0;
+    }
+  }
+  return copy;
+}
+
+std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile) const {
+  const FloatEnvironment environment;
+  auto arena = take_arena();
+  std::vector<Tensor> out;
+  try {
+    out = runtime::Run(*program, *bound.plan, *arena, *pool, poison).execute(bound.data, profile);
+  } catch (...) {
+    give_arena(std::move(arena));
+    throw;
+  }
+  give_arena(std::move(arena));
+  return out;
+}
+
+Model Model::load(const std::string& path, const CompileOptions& options) {
+  return Model(build(frontend::read_onnx_file(path), options));
+}
+
+Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
+  return Model(build(frontend::read_onnx_bytes(data, size), options));
+}
+
+const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }
+const std::vector<TensorInfo>& Model::outputs() const { return impl_->outputs; }
+
+TensorMap Model::run(const std::map<std::string, TensorView>& inputs) const {
+  const std::vector<Tensor> out = impl_->execute(impl_->bind(inputs), nullptr);
+  TensorMap map;
+  for (std::size_t i = 0; i < out.size(); ++i) map.emplace(impl_->outputs[i].name, out[i]);
+  return map;
+}
+
+std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json) const {
+  return explain_model(*impl_, inputs, json);
+}
+
+std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json) const {
+  return profile_model(*impl_, inputs, repeat, json);
+}
+
+const char* version() noexcept { return PIT_VERSION; }
+
+}  // namespace pit

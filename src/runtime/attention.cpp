@@ -1,0 +1,270 @@
+#include "runtime/attention.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/check.h"
+
+namespace pit::runtime {
+
+struct AttentionRunner::Work {
+  std::int64_t batch = 0;
+  int worker = 0;
+  const std::int32_t* keys = nullptr;
+  std::int64_t key_count = 0;
+  Scratch scratch{nullptr};
+  float *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr, *trash = nullptr;
+  void** pointers[6] = {};
+  std::vector<EpilogueRows> score_epilogue, output_epilogue;
+  std::vector<char*> gathered;              // per score operand: room for compact per_n / per_mn elements
+  std::vector<void**> operand_rows;         // per score operand, then per output operand
+};
+
+AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
+    : run_(run), scores_step_(run.p_.steps[a.scores]), softmax_step_(run.p_.steps[a.softmax]), output_step_(run.p_.steps[a.output]),
+      scores_(run.plan_.contractions[a.scores]), output_(run.plan_.contractions[a.output]),
+      scores_group_(run.p_.fusion.groups[a.scores]), softmax_group_(run.p_.fusion.groups[a.softmax]),
+      output_group_(run.p_.fusion.groups[a.output]),
+      scores_runner_(run, scores_step_, scores_), output_runner_(run, output_step_, output_) {
+  const int batch = static_cast<int>(output_.batch_extents.size());
+  rows_ = run.list(output_step_.contraction.live, batch, output_.batch, output_.m, false);
+  keys_ = run.list(output_step_.contraction.terms_k, batch, output_.batch, output_.k, false);
+  key_panels_ = {scores_.n, run.p_.tile.lanes, run.p_.tile.vectors};
+  value_panels_ = {output_.n, run.p_.tile.lanes, run.p_.tile.vectors};
+  stride_ = attention_stride(scores_.n, key_panels_);
+  terms_ = run.mask(output_step_.contraction.terms_mk);
+}
+
+void AttentionRunner::operator()() {
+  run_.live_ = output_.batch * output_.m == 0
+                   ? 1.0
+                   : static_cast<double>(rows_.total()) / static_cast<double>(output_.batch * output_.m);
+  find_panels();
+  run_.pool_.parallel_for(output_.batch, [&](std::int64_t b, int worker) { run_task(b, worker); });
+}
+
+// Which panels of live keys each tile of live query rows needs. Positions whose masks are the same share the answer.
+void AttentionRunner::find_panels() {
+  if (!terms_ || terms_->all) { terms_ = nullptr; return; }
+  const std::size_t batch_axes = output_.batch_extents.size();
+  const bool rows_differ = terms_->shape[batch_axes] > 1;
+  if (!rows_differ || terms_->shape[batch_axes] != output_.m || terms_->shape[batch_axes + 1] != output_.k) { terms_ = nullptr; return; }
+  std::map<std::int64_t, std::int64_t> known;
+  panel_offset_.resize(output_.batch);
+  const std::int64_t width = key_panels_.width();
+  for (std::int64_t b = 0; b < output_.batch; ++b) {
+    std::int64_t stored = 0, rest = b, span = 1;
+    for (std::size_t i = batch_axes; i-- > 0;) {
+      const std::int64_t at = rest % output_.batch_extents[i];
+      rest /= output_.batch_extents[i];
+      if (terms_->shape[i] > 1) stored += at * span;
+      span *= terms_->shape[i];
+    }
+    auto [it, fresh] = known.try_emplace(stored, static_cast<std::int64_t>(panel_live_.size()));
+    panel_offset_[b] = it->second;
+    if (!fresh) continue;
+    const std::int64_t tiles = (rows_.count(b) + attention_rows - 1) / attention_rows;
+    const std::int64_t panels = (keys_.count(b) + width - 1) / width;
+    panel_live_.resize(panel_live_.size() + static_cast<std::size_t>(tiles * panels), 0);
+    const std::uint8_t* mask = terms_->bits.data() + stored * output_.m * output_.k;
+    const std::int32_t* keys = keys_.data(b);
+    for (std::int64_t r = 0; r < rows_.count(b); ++r) {
+      const std::uint8_t* row = mask + rows_.data(b)[r] * output_.k;
+      std::uint8_t* out = panel_live_.data() + it->second + r / attention_rows * panels;
+      for (std::int64_t k = 0; k < keys_.count(b); ++k) out[k / width] |= row[keys[k]];
+    }
+  }
+}
+
+bool AttentionRunner::panel_is_live(std::int64_t batch, std::int64_t tile, std::int64_t panel) const {
+  if (!terms_) return true;
+  const std::int64_t panels = (keys_.count(batch) + key_panels_.width() - 1) / key_panels_.width();
+  return panel_live_[panel_offset_[batch] + tile * panels + panel] != 0;
+}
+
+void AttentionRunner::run_task(std::int64_t batch, int worker) const {
+  if (rows_.count(batch) == 0 || output_.n == 0) return;
+  Work w;
+  w.batch = batch;
+  w.worker = worker;
+  w.keys = keys_.data(batch);
+  w.key_count = keys_.count(batch);
+  char* base = run_.arena_.scratch(worker);
+  w.scratch = Scratch(base + (softmax_step_.rows.abi.scratch_rows > 0 ? run_.plan_.rows[softmax_step_.group].scratch_bytes : 0));
+  w.k_packed = w.scratch.take<float>(key_panels_.floats(scores_.k) + key_panels_.width() + pack_slack);
+  w.v_packed = w.scratch.take<float>(value_panels_.floats(output_.k) + value_panels_.width() + pack_slack);
+  w.scores = w.scratch.take<float>(attention_rows * stride_);
+  w.probabilities = w.scratch.take<float>(attention_rows * stride_);
+  w.packed_rows = w.scratch.take<float>(attention_rows * std::max(scores_.k, output_.k) + pack_slack);
+  w.trash = w.scratch.take<float>(2 * key_panels_.width());
+  for (auto& p : w.pointers) p = w.scratch.take<void*>(attention_rows);
+  pack_operands(w);
+  for (std::int64_t r = 0; r < rows_.count(batch); r += attention_rows)
+    query_tile(w, r, static_cast<int>(std::min(attention_rows, rows_.count(batch) - r)));
+}
+
+// K's live rows become the columns of packed panels, V's live rows the rows.
+void AttentionRunner::pack_operands(Work& w) const {
+  const Panels keys{w.key_count, key_panels_.lanes, key_panels_.vectors};
+  const MatrixB k{run_.root_address(scores_group_.operands[1].value) + scores_runner_.batch_offset(1, w.batch), scores_.operands[1].k,
+                  scores_.operands[1].n};
+  for (std::int64_t p = 0; p < keys.count(); ++p)
+    pack_panel(run_.p_.packs, keys.vectors_of(p) * keys.lanes, w.k_packed + keys.offset(p, scores_.k), k, p * keys.width(),
+               keys.columns_of(p), w.keys, nullptr, scores_.k, nullptr);
+  const MatrixB v{run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch), output_.operands[1].k,
+                  output_.operands[1].n};
+  for (std::int64_t p = 0; p < value_panels_.count(); ++p)
+    pack_panel(run_.p_.packs, value_panels_.vectors_of(p) * value_panels_.lanes, w.v_packed + value_panels_.offset(p, w.key_count), v,
+               p * value_panels_.width(), value_panels_.columns_of(p), nullptr, nullptr, w.key_count,
+               w.key_count == output_.k ? nullptr : w.keys);
+  auto prepare = [&](const fuse::Group& group, std::vector<EpilogueRows>& epilogue) {
+    epilogue.resize(group.operands.size() - 3);
+    for (std::size_t o = 3; o < group.operands.size(); ++o) {
+      epilogue[o - 3].access = group.epilogue.operands[o - 3];
+      epilogue[o - 3].element = static_cast<std::int64_t>(size_of(group.operands[o].access.dtype));
+      w.operand_rows.push_back(w.scratch.take<void*>(attention_rows));
+    }
+  };
+  prepare(scores_group_, w.score_epilogue);
+  for (const EpilogueRows& e : w.score_epilogue) w.gathered.push_back(w.scratch.take<char>(attention_rows * stride_ * e.element));
+  prepare(output_group_, w.output_epilogue);
+}
+
+// Operands of the scores' epilogue (mask, position bias) at this tile's rows and chosen panels of keys, compact.
+void AttentionRunner::gather_epilogue(Work& w, const std::vector<int>& panels, int rows) const {
+  const std::int64_t width = key_panels_.width();
+  for (std::size_t o = 0; o < w.score_epilogue.size(); ++o) {
+    EpilogueRows& e = w.score_epilogue[o];
+    char* base = run_.root_address(scores_group_.operands[o + 3].value) + scores_runner_.batch_offset(o + 3, w.batch);
+    void** out = w.operand_rows[o];
+    const std::int32_t* list = static_cast<const std::int32_t*>(static_cast<const void*>(w.pointers[5]));
+    if (e.access == lower::EpilogueAccess::scalar) { e.base = base; continue; }
+    if (e.access == lower::EpilogueAccess::per_m) {
+      for (int i = 0; i < rows; ++i) out[i] = base + scores_runner_.row_offset(o + 3, list[i]);
+      e.rows = out;
+      continue;
+    }
+    const bool by_row = e.access == lower::EpilogueAccess::per_mn;
+    for (int i = 0; i < (by_row ? rows : 1); ++i) {
+      const char* source = base + (by_row ? scores_runner_.row_offset(o + 3, list[i]) : 0);
+      char* target = w.gathered[o] + i * stride_ * e.element;
+      out[i] = target;
+      for (int p : panels) {
+        const std::int64_t first = p * width, count = std::min(width, w.key_count - first);
+        const std::int32_t* keys = w.keys + first;
+        if (keys[count - 1] - keys[0] == count - 1) {
+          std::memcpy(target, source + keys[0] * e.element, static_cast<std::size_t>(count * e.element));
+        } else if (e.element == 4) {
+          for (std::int64_t k = 0; k < count; ++k) std::memcpy(target + k * 4, source + keys[k] * 4, 4);
+        } else {
+          for (std::int64_t k = 0; k < count; ++k)
+            std::memcpy(target + k * e.element, source + keys[k] * e.element, static_cast<std::size_t>(e.element));
+        }
+        target += count * e.element;
+      }
+    }
+    if (by_row) e.rows = out;
+    else e.base = w.gathered[o];
+  }
+}
+
+// The softmax group's own kernel, on compact rows.
+void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) const {
+  static const std::vector<std::int32_t> iota = [] {
+    std::vector<std::int32_t> v(attention_rows + 16);
+    for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::int32_t>(i);
+    return v;
+  }();
+  std::int64_t ints[160];
+  void* ptrs[40];
+  const RowPlan& plan = run_.plan_.rows[softmax_step_.group];
+  std::size_t n = 0;
+  ptrs[n++] = const_cast<std::int32_t*>(iota.data());
+  for (const fuse::Operand& o : softmax_group_.operands) ptrs[n++] = o.value == softmax_group_.reads[0] ? w.scores : w.probabilities;
+  if (softmax_step_.rows.abi.scratch_rows > 0) ptrs[n++] = run_.arena_.scratch(w.worker);
+  for (std::size_t i = 0; i < softmax_step_.rows.abi.ints.size(); ++i) {
+    switch (softmax_step_.rows.abi.ints[i].kind) {
+      case lower::Slot::row_count: ints[i] = rows; break;
+      case lower::Slot::inner_extent: ints[i] = columns; break;
+      case lower::Slot::row_stride: ints[i] = stride_ * 4; break;
+      default: ints[i] = plan.ints[i];
+    }
+  }
+  softmax_step_.rows.fn(ptrs, ints);
+}
+
+void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) const {
+  const std::int32_t* list = rows_.data(w.batch) + first_row;
+  const Panels keys{w.key_count, key_panels_.lanes, key_panels_.vectors};
+  std::vector<int> live;
+  std::int64_t columns = 0;
+  for (int p = 0; p < keys.count(); ++p)
+    if (panel_is_live(w.batch, first_row / attention_rows, p)) {
+      live.push_back(p);
+      columns += keys.columns_of(p);
+    }
+  void **q = w.pointers[0], **s = w.pointers[1], **pr = w.pointers[2], **out = w.pointers[3];
+  char* q_base = run_.root_address(scores_group_.operands[0].value) + scores_runner_.batch_offset(0, w.batch);
+  char* c_base = run_.root_address(output_group_.operands[2].value) + output_runner_.batch_offset(2, w.batch);
+  for (int i = 0; i < rows; ++i) {
+    q[i] = q_base + scores_runner_.row_offset(0, list[i]);
+    s[i] = w.scores + i * stride_;
+    pr[i] = w.probabilities + i * stride_;
+    out[i] = c_base + output_runner_.row_offset(2, list[i]);
+  }
+  w.pointers[5] = reinterpret_cast<void**>(const_cast<std::int32_t*>(list));
+  gather_epilogue(w, live, rows);
+
+  // Scores of the chosen panels, side by side.
+  Block b;
+  b.packs = &run_.p_.packs;
+  b.tile_rows = run_.p_.tile.rows;
+  b.lanes = run_.p_.tile.lanes;
+  b.rows = rows;
+  b.packed = w.packed_rows;
+  b.trash = w.trash;
+  b.tiles = &scores_step_.contraction.tiles;
+  b.a = q;
+  b.a_k_stride = scores_.operands[0].k;
+  b.k = b.k_block = scores_.k;
+  b.b = w.k_packed;
+  b.b_k = scores_.k;
+  b.panels = keys;
+  b.c = s;
+  b.epilogue = &w.score_epilogue;
+  b.panel_list = &live;
+  multiply(b);
+  if (columns > 0) softmax_rows(w, rows, columns);
+  // Output: the same panels' rows of V.
+  for (std::size_t o = 0; o < w.output_epilogue.size(); ++o) {
+    EpilogueRows& e = w.output_epilogue[o];
+    e.base = run_.root_address(output_group_.operands[o + 3].value) + output_runner_.batch_offset(o + 3, w.batch);
+    void** pointers = w.operand_rows[w.score_epilogue.size() + o];
+    for (int i = 0; i < rows; ++i) pointers[i] = e.base + output_runner_.row_offset(o + 3, list[i]);
+    e.rows = pointers;
+  }
+  b.tiles = &output_step_.contraction.tiles;
+  b.a = pr;
+  b.a_k_stride = 4;
+  b.b = w.v_packed;
+  b.b_k = w.key_count;
+  b.panels = value_panels_;
+  b.panel_list = nullptr;
+  b.last_panel = value_panels_.count();
+  b.c = out;
+  b.epilogue = &w.output_epilogue;
+  std::vector<Stretch> stretches;
+  std::int64_t a = 0;
+  for (int p : live) {
+    const std::int64_t first = p * keys.width(), count = keys.columns_of(p);
+    if (!stretches.empty() && stretches.back().b + stretches.back().count == first) stretches.back().count += count;
+    else stretches.push_back({a, first, count});
+    a += count;
+  }
+  b.k = columns;
+  b.k_block = std::max<std::int64_t>(output_.k_block, 1);
+  b.stretches = &stretches;
+  multiply(b);
+}
+
+}  // namespace pit::runtime

@@ -1,0 +1,250 @@
+// Building a program: analysis, fusion, lowering, code generation, packing of constant weights.
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "fuse/group.h"
+#include "runtime/pack.h"
+#include "runtime/program.h"
+#include "support/check.h"
+#include "support/files.h"
+#include "support/threads.h"
+
+namespace pit::runtime {
+
+using codegen::Kernel;
+using fuse::Group;
+using fuse::GroupKind;
+
+int TileSet::variant(int count) const {
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows[i] >= count) return static_cast<int>(i);
+  PIT_UNREACHABLE("a tile of {} rows was asked for", count);
+}
+
+namespace {
+
+// Collects kernels by name, so that equal ones are generated once, and remembers who wants which.
+class KernelSet {
+ public:
+  void add(Kernel k, codegen::KernelFn* where) {
+    wanted_.push_back({k.name, where});
+    if (names_.insert(k.name).second) kernels_.push_back(std::move(k));
+  }
+  const std::vector<Kernel>& kernels() const { return kernels_; }
+  void resolve(const codegen::Code& code) const {
+    for (const auto& [name, where] : wanted_) *where = code.function(name);
+  }
+
+ private:
+  std::vector<Kernel> kernels_;
+  std::set<std::string> names_;
+  std::vector<std::pair<std::string, codegen::KernelFn*>> wanted_;
+};
+
+class ProgramBuilder {
+ public:
+  ProgramBuilder(graph::Graph g, const ProgramOptions& o) : options_(o), p_(std::make_shared<Program>()) {
+    p_->graph = std::move(g);
+    p_->target = o.target;
+    p_->demands = o.outputs;
+    p_->tile = lower::tile_shape(o.target);
+  }
+
+  std::shared_ptr<const Program> build() {
+    p_->analysis = std::make_unique<sparsity::Analysis>(
+        sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
+    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
+    find_element_values();
+    make_steps();
+    mark_attention();
+    generate();
+    p_->mask_leaves = p_->analysis->masks.leaves(wanted_masks_);
+    pack_weights();
+    return p_;
+  }
+
+ private:
+  void find_element_values() {
+    for (ValueId v = 0; v < static_cast<ValueId>(p_->graph.values.size()); ++v) {
+      const graph::Value& value = p_->graph.values[v];
+      if (value.has_elements && !value.is_constant() && value.input < 0) p_->element_values.push_back(v);
+    }
+  }
+
+  void make_steps() {
+    p_->steps.resize(p_->fusion.groups.size());
+    for (std::size_t i = 0; i < p_->steps.size(); ++i) {
+      Step& s = p_->steps[i];
+      s.group = static_cast<int>(i);
+      const Group& group = p_->fusion.groups[i];
+      for (graph::NodeId n : group.nodes) s.label += (s.label.empty() ? "" : "+") + p_->graph.nodes[n].op;
+      if (group.kind == GroupKind::rows) make_rows(s, group);
+      if (group.kind == GroupKind::contraction) make_contraction(s, group);
+    }
+  }
+
+  // `m`, over the group's axes, as a mask over `axes` only, in that order.
+  sparsity::MaskId over(const Group& group, sparsity::MaskId m, const std::vector<int>& axes) {
+    auto& masks = p_->analysis->masks;
+    std::vector<int> dropped;
+    for (int a = 0; a < static_cast<int>(group.extents.size()); ++a)
+      if (std::find(axes.begin(), axes.end(), a) == axes.end()) dropped.push_back(a);
+    std::vector<Dim> extents;
+    for (int a : axes) extents.push_back(group.extents[a]);
+    m = masks.permute(masks.any(m, dropped), axes, extents);
+    masks.want(m);
+    wanted_masks_.push_back(m);
+    return m;
+  }
+
+  void make_rows(Step& s, const Group& group) {
+    s.rows.abi = lower::lower_rows(fuse::row_spec(group, p_->target));
+    kernels_.add(s.rows.abi.kernel, &s.rows.fn);
+    s.rows.element_wise = group.mid < 0;
+    for (const expr::Statement& st : group.program.statements)
+      if (!expr::reduced_axes(st).empty()) s.rows.element_wise = false;
+    s.rows.value_axis.assign(group.program.axes.size(), 0);
+    for (const lower::Slot& slot : s.rows.abi.ints) {
+      if (slot.kind == lower::Slot::coordinate_base) s.rows.value_axis[slot.a] = 1;
+      if (slot.kind == lower::Slot::extent) s.rows.value_axis[slot.a] = 1;
+    }
+    for (const expr::Statement& st : group.program.statements) note_inner_values(s, group, st.value, false);
+    find_lookups(s, group);
+    if (group.control) return;
+    s.rows.live = over(group, group.live_rows, group.outer);
+    s.rows.zero = over(group, group.zero_rows, group.outer);
+    if (group.mid < 0) return;
+    std::vector<int> with_mid = group.outer;
+    with_mid.push_back(group.mid);
+    s.rows.terms = over(group, group.live_terms, with_mid);
+  }
+
+  // An inner axis used as a value (an iota) must not absorb outer axes.
+  void note_inner_values(Step& s, const Group& group, const expr::Expr& e, bool in_index) {
+    if (!e) return;
+    if ((e->kind == expr::Kind::axis || e->kind == expr::Kind::extent) && !in_index) {
+      s.rows.value_axis[e->id] = 1;
+      if (e->id == group.inner) s.rows.element_wise = false;
+    }
+    for (const expr::Expr& a : e->args) note_inner_values(s, group, a, in_index || e->kind == expr::Kind::access);
+  }
+
+  void find_lookups(Step& s, const Group& group) {
+    for (std::size_t t = 0; t < group.operands.size(); ++t) {
+      const auto& index = group.operands[t].access.index;
+      for (std::size_t d = 0; d < index.size(); ++d) {
+        if (index[d]->kind != expr::Kind::access) continue;
+        for (std::size_t i = 0; i < group.operands.size(); ++i) {
+          const lower::Operand& o = group.operands[i].access;
+          if (o.tensor != index[d]->id || o.written) continue;
+          if (std::equal(o.index.begin(), o.index.end(), index[d]->args.begin(), index[d]->args.end(),
+                         [](const expr::Expr& x, const expr::Expr& y) { return expr::equal(x, y); }))
+            s.rows.lookups.push_back({static_cast<int>(t), static_cast<int>(d), static_cast<int>(i)});
+        }
+      }
+    }
+  }
+
+  void make_contraction(Step& s, const Group& group) {
+    ContractionStep& c = s.contraction;
+    for (int rows : {1, 2, 4, 6, 8})
+      if (rows <= p_->tile.rows) c.tiles.rows.push_back(rows);
+    if (c.tiles.rows.back() != p_->tile.rows) c.tiles.rows.push_back(p_->tile.rows);
+    c.tiles.kernel.resize(c.tiles.rows.size());
+    const std::string key = group.epilogue.program.statements.empty()
+                                ? "none"
+                                : content_key(group.epilogue);
+    for (std::size_t i = 0; i < c.tiles.rows.size(); ++i) {
+      c.tiles.kernel[i].resize(p_->tile.vectors);
+      for (int v = 1; v <= p_->tile.vectors; ++v) {
+        if (!needs_vectors(group, v)) continue;
+        kernels_.add(lower::lower_tile({c.tiles.rows[i], v, false, group.epilogue, key, p_->target}),
+                     &c.tiles.kernel[i][v - 1]);
+      }
+    }
+    if (group.control) return;
+    std::vector<int> rows = group.axes.batch, k = rows, n = rows;
+    rows.insert(rows.end(), group.axes.m.begin(), group.axes.m.end());
+    k.push_back(group.axes.k);
+    n.push_back(group.axes.n);
+    std::vector<int> mk = rows;
+    mk.push_back(group.axes.k);
+    c.live = over(group, group.live_rows, rows);
+    c.zero = over(group, group.zero_rows, rows);
+    c.terms_rows = over(group, group.live_terms, rows);
+    c.terms_k = over(group, group.live_terms, k);
+    c.terms_n = over(group, group.live_terms, n);
+    c.terms_mk = over(group, group.live_terms, mk);
+  }
+
+  // With a constant number of columns only the widths that occur are generated.
+  bool needs_vectors(const Group& group, int v) const {
+    auto n = p_->graph.dims.constant_value(group.extents[group.axes.n]);
+    if (!n) return true;
+    const Panels panels{*n, p_->tile.lanes, p_->tile.vectors};
+    if (panels.count() == 0) return false;
+    return (v == p_->tile.vectors && panels.count() > 1) || v == panels.vectors_of(panels.count() - 1);
+  }
+
+  static std::string content_key(const lower::Epilogue& e) {
+    std::string text = expr::print(e.program);
+    for (auto a : e.operands) text += fmt::format("|{}", static_cast<int>(a));
+    for (auto d : e.dtypes) text += fmt::format("|{}", name_of(d));
+    for (const auto& t : e.program.tensors) text += t.dtype ? name_of(*t.dtype) : "?";
+    for (int a : e.absorbing) text += fmt::format("|{}", a);
+    return content_hash(text);
+  }
+
+  void mark_attention() {
+    for (std::size_t i = 0; i < p_->fusion.attentions.size(); ++i) {
+      const fuse::Fusion::Attention& a = p_->fusion.attentions[i];
+      p_->steps[a.scores].absorbed = p_->steps[a.softmax].absorbed = true;
+      p_->steps[a.output].attention = static_cast<int>(i);
+      p_->steps[a.output].label = p_->steps[a.scores].label + "+" + p_->steps[a.softmax].label + "+" + p_->steps[a.output].label;
+    }
+  }
+
+  void want_pack(Kernel k, codegen::KernelFn* where) { kernels_.add(std::move(k), where); }
+
+  void generate() {
+    for (int rows : {1, 2, 4, 6, 8})
+      if (rows <= p_->tile.rows) add_packs(rows);
+    for (int v = 1; v <= p_->tile.vectors; ++v) add_packs(v * p_->tile.lanes);
+    p_->code = codegen::compile(kernels_.kernels(), {p_->target, options_.cache_dir});
+    kernels_.resolve(*p_->code);
+    p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
+                                  p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
+  }
+
+  void add_packs(int width) {
+    for (bool indexed : {false, true}) {
+      want_pack(lower::lower_pack_transpose(width, indexed, p_->target), &p_->packs.transpose[width][indexed]);
+      want_pack(lower::lower_pack_copy(width, indexed, p_->target), &p_->packs.copy[width][indexed]);
+      want_pack(lower::lower_pack_gather(width, indexed, p_->target), &p_->packs.gather[width][indexed]);
+    }
+  }
+
+  void pack_weights() {
+    ThreadPool pool(options_.threads);
+    for (Step& s : p_->steps) {
+      const Group& group = p_->group(s);
+      if (group.kind != GroupKind::contraction || !group.static_b) continue;
+      s.contraction.weights = pack_constant(*p_, group, pool);
+      p_->packed_bytes += s.contraction.weights.bytes;
+    }
+  }
+
+  ProgramOptions options_;
+  std::shared_ptr<Program> p_;
+  KernelSet kernels_;
+  std::vector<sparsity::MaskId> wanted_masks_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Program> build_program(graph::Graph g, const ProgramOptions& options) {
+  return ProgramBuilder(std::move(g), options).build();
+}
+
+}  // namespace pit::runtime

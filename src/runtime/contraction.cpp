@@ -1,0 +1,165 @@
+#include "runtime/contraction.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/check.h"
+
+namespace pit::runtime {
+namespace {
+
+std::int64_t strided_offset(std::int64_t flat, const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides) {
+  std::int64_t offset = 0;
+  for (std::size_t i = extents.size(); i-- > 0;) {
+    if (i == 0) return offset + flat * strides[0];
+    offset += flat % extents[i] * strides[i];
+    flat /= extents[i];
+  }
+  return offset;
+}
+
+}  // namespace
+
+ContractionRunner::ContractionRunner(Run& run, const Step& step, const ContractionPlan& plan)
+    : run_(run), step_(step), plan_(plan), group_(run.p_.group(step)),
+      panels_{plan.n, run.p_.tile.lanes, run.p_.tile.vectors} {
+  const int batch = static_cast<int>(plan.batch_extents.size());
+  rows_ = run.list(step.contraction.live, batch, plan.batch, plan.m, false);
+  terms_rows_ = run.list(step.contraction.terms_rows, batch, plan.batch, plan.m, false);
+  terms_k_ = run.list(step.contraction.terms_k, batch, plan.batch, plan.k, false);
+  terms_n_ = run.list(step.contraction.terms_n, batch, plan.batch, plan.n, false);
+  some_rows_absent_ = !terms_rows_.all() && terms_rows_.set != rows_.set;
+  if (some_rows_absent_) zeros_ = run.zero_row(plan.k * std::max<std::int64_t>(1, plan.operands[0].k / 4));
+}
+
+std::int64_t ContractionRunner::batch_offset(std::size_t o, std::int64_t batch) const {
+  return plan_.operands[o].base + strided_offset(batch, plan_.batch_extents, plan_.operands[o].batch);
+}
+
+std::int64_t ContractionRunner::row_offset(std::size_t o, std::int64_t m) const {
+  return strided_offset(m, plan_.m_extents, plan_.operands[o].m);
+}
+
+void ContractionRunner::operator()() {
+  run_.live_ = plan_.batch * plan_.m == 0 ? 1.0
+                                          : static_cast<double>(rows_.total()) / static_cast<double>(plan_.batch * plan_.m);
+  clear_zero_rows();
+  std::vector<Task> tasks;
+  make_tasks(rows_, tasks);
+  run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int worker) { run_task(tasks[t], worker); });
+}
+
+// Row blocks; split along the columns too when there are too few of them to keep the workers busy.
+void ContractionRunner::make_tasks(const LiveList& rows, std::vector<Task>& tasks) const {
+  const int tile = run_.p_.tile.rows;
+  const std::int64_t total = rows.total(), workers = run_.pool_.size();
+  if (total == 0 || plan_.n == 0) return;
+  std::int64_t block = plan_.row_block;
+  if (workers > 1) {
+    const std::int64_t fair = (total + 4 * workers - 1) / (4 * workers);
+    block = std::clamp<std::int64_t>((fair + tile - 1) / tile * tile, std::min<std::int64_t>(4 * tile, block), block);
+  }
+  std::int64_t blocks = 0;
+  for (std::int64_t o = 0; o < plan_.batch; ++o) blocks += (rows.count(o) + block - 1) / block;
+  const std::int64_t splits = workers > 1 && blocks < 2 * workers
+                                  ? std::min<std::int64_t>(panels_.count(), (2 * workers + blocks - 1) / blocks)
+                                  : 1;
+  for (std::int64_t o = 0; o < plan_.batch; ++o)
+    for (std::int64_t r = 0; r < rows.count(o); r += block)
+      for (std::int64_t s = 0; s < splits; ++s)
+        tasks.push_back({o, r, std::min(r + block, rows.count(o)), panels_.count() * s / splits, panels_.count() * (s + 1) / splits});
+}
+
+void ContractionRunner::run_task(const Task& t, int worker) const {
+  Scratch scratch(run_.arena_.scratch(worker));
+  const int rows = static_cast<int>(t.end - t.begin);
+  const std::int32_t* list = rows_.data(t.batch) + t.begin;
+  const bool sparse_k = !terms_k_.all() && terms_k_.count(t.batch) != plan_.k;
+  const std::int64_t k = sparse_k ? terms_k_.count(t.batch) : plan_.k;
+
+  Block b;
+  b.tiles = &step_.contraction.tiles;
+  b.packs = &run_.p_.packs;
+  b.tile_rows = run_.p_.tile.rows;
+  b.lanes = run_.p_.tile.lanes;
+  b.rows = rows;
+  b.k = k;
+  b.k_block = plan_.k_block;
+  b.k_index = sparse_k ? terms_k_.data(t.batch) : nullptr;
+  b.panels = panels_;
+  b.first_panel = t.first_panel;
+  b.last_panel = t.last_panel;
+  b.a_k_stride = plan_.operands[0].k;
+  b.c_element = static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype));
+  b.packed = scratch.take<float>(plan_.row_block * plan_.k_block + pack_slack);
+  b.trash = scratch.take<float>(2 * panels_.width());
+
+  // Packed B: constant, or packed here for this batch position.
+  if (group_.static_b) {
+    b.b = step_.contraction.weights.data.get();
+    b.b_k = plan_.k;
+    PIT_CHECK(!sparse_k, "a packed constant has no index on k yet");
+  } else {
+    float* packed_b = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
+    const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k, plan_.operands[1].n};
+    std::uint8_t* live_n = nullptr;
+    if (!terms_n_.all() && terms_n_.count(t.batch) != plan_.n) {
+      live_n = scratch.take<std::uint8_t>(plan_.n);
+      std::memset(live_n, 0, static_cast<std::size_t>(plan_.n));
+      for (std::int64_t i = 0; i < terms_n_.count(t.batch); ++i) live_n[terms_n_.data(t.batch)[i]] = 1;
+    }
+    for (std::int64_t p = t.first_panel; p < t.last_panel; ++p)
+      pack_panel(run_.p_.packs, panels_.vectors_of(p) * b.lanes, packed_b + panels_.offset(p, k), matrix, p * panels_.width(),
+                 panels_.columns_of(p), nullptr, live_n, k, b.k_index);
+    b.b = packed_b;
+    b.b_k = k;
+  }
+
+  void* a_rows[128];
+  void* c_rows[128];
+  PIT_CHECK(rows <= 128, "a block of {} rows", rows);
+  char* a = run_.root_address(group_.operands[0].value) + batch_offset(0, t.batch);
+  char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, t.batch);
+  for (int i = 0; i < rows; ++i) {
+    a_rows[i] = a + row_offset(0, list[i]);
+    c_rows[i] = c + row_offset(2, list[i]);
+  }
+  if (some_rows_absent_) {
+    // Rows that are demanded, but have no terms: they read zeros, whatever their storage holds.
+    const std::int32_t* first = terms_rows_.data(t.batch);
+    const std::int32_t* end = first + terms_rows_.count(t.batch);
+    for (int i = 0; i < rows; ++i)
+      if (!std::binary_search(first, end, list[i])) a_rows[i] = zeros_;
+  }
+  b.a = a_rows;
+  b.c = c_rows;
+
+  std::vector<EpilogueRows> epilogue(group_.operands.size() - 3);
+  for (std::size_t o = 3; o < group_.operands.size(); ++o) {
+    EpilogueRows& e = epilogue[o - 3];
+    e.access = group_.epilogue.operands[o - 3];
+    e.element = static_cast<std::int64_t>(size_of(group_.operands[o].access.dtype));
+    e.base = run_.root_address(group_.operands[o].value) + batch_offset(o, t.batch);
+    if (e.access == lower::EpilogueAccess::per_m || e.access == lower::EpilogueAccess::per_mn) {
+      void** pointers = scratch.take<void*>(rows);
+      for (int i = 0; i < rows; ++i) pointers[i] = e.base + row_offset(o, list[i]);
+      e.rows = pointers;
+    }
+  }
+  b.epilogue = &epilogue;
+  multiply(b);
+}
+
+void ContractionRunner::clear_zero_rows() const {
+  const sparsity::MaskArray* m = run_.mask(step_.contraction.zero);
+  if (!m || m->none) return;
+  const LiveList zero = run_.list(step_.contraction.zero, static_cast<int>(plan_.batch_extents.size()), plan_.batch, plan_.m, false);
+  const std::int64_t size = static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype));
+  for (std::int64_t o = 0; o < plan_.batch; ++o) {
+    char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, o);
+    for (std::int64_t i = 0; i < zero.count(o); ++i)
+      std::memset(c + row_offset(2, zero.data(o)[i]), 0, static_cast<std::size_t>(plan_.n * size));
+  }
+}
+
+}  // namespace pit::runtime

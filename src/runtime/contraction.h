@@ -1,0 +1,87 @@
+// Running contractions: blocking, packing (SRead), tiles, stores through row pointers (SWrite).
+#pragma once
+
+#include "runtime/pack.h"
+#include "runtime/run.h"
+
+namespace pit::runtime {
+
+/// Hands out pieces of a worker's scratch.
+class Scratch {
+ public:
+  explicit Scratch(char* p) : p_(p) {}
+  template <class T> T* take(std::int64_t count) {
+    T* r = reinterpret_cast<T*>(p_);
+    p_ += (count * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
+    return r;
+  }
+
+ private:
+  char* p_;
+};
+
+/// An epilogue operand of a block of rows: a pointer for scalar / per_n, row pointers for per_m / per_mn (at column 0).
+struct EpilogueRows {
+  lower::EpilogueAccess access;
+  std::int64_t element = 4;      ///< bytes
+  char* base = nullptr;          ///< scalar, per_n
+  void* const* rows = nullptr;   ///< per_m, per_mn
+};
+
+/// Consecutive terms: `count` of them from A's position a and B's row b.
+struct Stretch { std::int64_t a, b, count; };
+
+/// A block of rows against panels of B. All pointers are of live rows.
+struct Block {
+  const TileSet* tiles = nullptr;
+  const PackSet* packs = nullptr;
+  int tile_rows = 8, lanes = 16;
+  int rows = 0;
+  void* const* a = nullptr;            ///< per row; element (row, k=0)
+  std::int64_t a_k_stride = 4;
+  const std::int32_t* k_index = nullptr;
+  std::int64_t k = 0, k_block = 512;
+  const float* b = nullptr;            ///< packed panels
+  Panels panels;
+  std::int64_t first_panel = 0, last_panel = 0;
+  std::int64_t b_k = 0;                ///< rows per panel of the packed B (its k)
+  void* const* c = nullptr;            ///< per row; element (row, column 0)
+  std::int64_t c_element = 4;
+  const std::vector<EpilogueRows>* epilogue = nullptr;
+  float* packed = nullptr;             ///< rows * k_block floats + slack
+  float* trash = nullptr;              ///< stores of rows that pad the last tile: panels.width() floats of 8 bytes
+  /// Only these panels, their columns side by side in C and in per-column epilogue operands; null: [first_panel, last_panel).
+  const std::vector<int>* panel_list = nullptr;
+  /// Only these stretches of B's rows, whose terms are consecutive in A; null: all k.
+  const std::vector<Stretch>* stretches = nullptr;
+};
+
+/// C[rows, panels] = epilogue(A * B), the sums in ascending k.
+void multiply(const Block& block);
+
+class ContractionRunner {
+ public:
+  ContractionRunner(Run& run, const Step& step, const ContractionPlan& plan);
+  void operator()();
+
+  /// Byte offset of operand `o` at flat batch and row positions.
+  std::int64_t batch_offset(std::size_t o, std::int64_t batch) const;
+  std::int64_t row_offset(std::size_t o, std::int64_t m) const;
+
+ private:
+  struct Task { std::int64_t batch, begin, end, first_panel, last_panel; };
+  void make_tasks(const LiveList& rows, std::vector<Task>& tasks) const;
+  void run_task(const Task& t, int worker) const;
+  void clear_zero_rows() const;
+
+  Run& run_;
+  const Step& step_;
+  const ContractionPlan& plan_;
+  const fuse::Group& group_;
+  Panels panels_;
+  LiveList rows_, terms_rows_, terms_k_, terms_n_;
+  bool some_rows_absent_ = false;  ///< demanded rows without terms read zeros_, whatever their storage holds
+  float* zeros_ = nullptr;
+};
+
+}  // namespace pit::runtime

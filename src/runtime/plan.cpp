@@ -1,0 +1,334 @@
+#include "runtime/plan.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "runtime/pack.h"
+#include "support/check.h"
+
+namespace pit::runtime {
+namespace {
+
+using fuse::Group;
+using fuse::GroupKind;
+
+constexpr std::int64_t alignment = 64;
+std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+// Arena offsets by liveness: a free list kept in address order; best fit.
+class ArenaLayout {
+ public:
+  std::int64_t take(std::int64_t bytes) {
+    auto best = free_.end();
+    for (auto it = free_.begin(); it != free_.end(); ++it)
+      if (it->size >= bytes && (best == free_.end() || it->size < best->size)) best = it;
+    if (best == free_.end()) {
+      // Grow the block at the end if there is one.
+      if (!free_.empty() && free_.back().at + free_.back().size == end_) {
+        const std::int64_t at = free_.back().at;
+        free_.pop_back();
+        end_ = at + bytes;
+        return at;
+      }
+      end_ += bytes;
+      return end_ - bytes;
+    }
+    const std::int64_t at = best->at;
+    best->at += bytes;
+    best->size -= bytes;
+    if (best->size == 0) free_.erase(best);
+    return at;
+  }
+  void give(std::int64_t at, std::int64_t bytes) {
+    auto it = std::lower_bound(free_.begin(), free_.end(), at, [](const Block& b, std::int64_t a) { return b.at < a; });
+    it = free_.insert(it, {at, bytes});
+    if (it + 1 != free_.end() && it->at + it->size == (it + 1)->at) {
+      it->size += (it + 1)->size;
+      free_.erase(it + 1);
+    }
+    if (it != free_.begin() && (it - 1)->at + (it - 1)->size == it->at) {
+      (it - 1)->size += it->size;
+      free_.erase(it);
+    }
+  }
+  std::int64_t end() const { return end_; }
+
+ private:
+  struct Block { std::int64_t at, size; };
+  std::vector<Block> free_;
+  std::int64_t end_ = 0;
+};
+
+class PlanMaker {
+ public:
+  PlanMaker(const Program& p, std::vector<std::int64_t> symbols) : p_(p), plan_(std::make_shared<Plan>()) {
+    plan_->symbols = std::move(symbols);
+  }
+
+  std::shared_ptr<const Plan> make() {
+    plan_->dims = p_.graph.dims.evaluate(plan_->symbols);
+    check_shapes();
+    plan_->rows.resize(p_.steps.size());
+    plan_->contractions.resize(p_.steps.size());
+    for (std::size_t i = 0; i < p_.steps.size(); ++i) {
+      const Group& group = p_.group(p_.steps[i]);
+      if (group.kind == GroupKind::rows) plan_rows(p_.steps[i], group, plan_->rows[i]);
+      if (group.kind == GroupKind::contraction) plan_contraction(group, plan_->contractions[i]);
+    }
+    for (std::size_t i = 0; i < p_.steps.size(); ++i)
+      if (p_.steps[i].attention >= 0) plan_attention(p_.fusion.attentions[p_.steps[i].attention]);
+    lay_out();
+    return plan_;
+  }
+
+ private:
+  std::int64_t at(Dim d) const { return plan_->dims[d.id]; }
+
+  void check_shapes() {
+    for (const graph::Value& v : p_.graph.values)
+      for (std::size_t d = 0; d < v.dims.size(); ++d) {
+        const std::int64_t e = at(v.dims[d]);
+        if (e == graph::DimTable::unknown)
+          throw InputError(fmt::format("the shapes of the inputs do not fit each other: dimension {} of '{}' ({}) cannot be computed",
+                                       d, v.name, p_.graph.dims.print(v.dims[d])), {}, v.name);
+        if (e < 0)
+          throw InputError(fmt::format("dimension {} of '{}' ({}) would be {}; the inputs are too small for this model", d, v.name,
+                                       p_.graph.dims.print(v.dims[d]), e), {}, v.name);
+      }
+    for (const graph::Value& v : p_.graph.values) element_count(plan_->shape_of(v));
+  }
+
+  // -- row steps ---------------------------------------------------------------------------------------------------------
+
+  void plan_rows(const Step& step, const Group& group, RowPlan& r) {
+    const std::size_t operands = group.operands.size();
+    std::vector<std::int64_t> size(operands), inner_stride(operands, 0);
+    for (std::size_t i = 0; i < operands; ++i) {
+      size[i] = static_cast<std::int64_t>(size_of(group.operands[i].access.dtype));
+      r.base.push_back(at(group.operands[i].base) * size[i]);
+      if (group.inner >= 0) inner_stride[i] = at(group.operands[i].strides[group.inner]) * size[i];
+    }
+    r.inner = group.inner >= 0 ? at(group.extents[group.inner]) : 1;
+    r.mid = group.mid >= 0 ? at(group.extents[group.mid]) : 1;
+    auto stride = [&](std::size_t i, int axis) { return at(group.operands[i].strides[axis]) * size[i]; };
+
+    std::vector<int> outer = group.outer;
+    const auto& forms = group.control ? std::vector<sparsity::AxisForm>{} : p_.analysis->masks.forms(group.live_rows);
+    auto masked = [&](int axis) { return !forms.empty() && forms[axis].form != sparsity::Form::uniform; };
+    // Outer axes into inner, where nothing distinguishes them.
+    while (step.rows.element_wise && group.inner >= 0 && outer.size() > 1) {
+      const int a = outer.back();
+      bool merges = !masked(a) && !step.rows.value_axis[a] && step.rows.lookups.empty();
+      for (std::size_t i = 0; i < operands && merges; ++i) {
+        const bool unit = group.operands[i].access.inner == lower::InnerAccess::unit;
+        if (group.operands[i].access.inner == lower::InnerAccess::strided) merges = false;
+        if (stride(i, a) != (unit ? r.inner * size[i] : 0)) merges = false;
+      }
+      if (!merges) break;
+      r.inner *= at(group.extents[a]);
+      outer.pop_back();
+    }
+    // The longest suffix of outer axes that is one row axis for every operand.
+    std::vector<std::int64_t> row_stride(operands, 0);
+    int taken = 0;
+    for (auto it = outer.rbegin(); it != outer.rend(); ++it, ++taken) {
+      const int a = *it;
+      const std::int64_t extent = at(group.extents[a]);
+      bool merges = taken == 0 || (!step.rows.value_axis[a] && !step.rows.value_axis[r.row_axes.front()]);
+      for (std::size_t i = 0; i < operands && merges && taken > 0; ++i)
+        if (stride(i, a) != row_stride[i] * r.rows && extent != 1) merges = false;
+      if (!merges) break;
+      if (taken == 0)
+        for (std::size_t i = 0; i < operands; ++i) row_stride[i] = stride(i, a);
+      else if (r.rows == 1)
+        for (std::size_t i = 0; i < operands; ++i) row_stride[i] = stride(i, a);
+      r.row_axes.insert(r.row_axes.begin(), a);
+      r.rows *= extent;
+    }
+    outer.resize(outer.size() - taken);
+    for (int a : outer) {
+      r.driver_axes.push_back(a);
+      r.driver_extents.push_back(at(group.extents[a]));
+      r.driver_count *= r.driver_extents.back();
+      r.driver_strides.emplace_back();
+      for (std::size_t i = 0; i < operands; ++i) r.driver_strides.back().push_back(stride(i, a));
+    }
+    fill_ints(step, group, r, row_stride, inner_stride, stride);
+    r.scratch_bytes = step.rows.abi.scratch_rows * ((r.inner + 63) / 64 * 64) * 8;
+    const std::int64_t work = std::max<std::int64_t>(1, r.inner * r.mid) * static_cast<std::int64_t>(group.program.statements.size());
+    r.task_rows = std::max<std::int64_t>(1, 65536 / work);
+    plan_->scratch_bytes = std::max(plan_->scratch_bytes, r.scratch_bytes);
+    plan_->iota = std::max({plan_->iota, r.rows, r.mid});
+  }
+
+  template <class StrideOf>
+  void fill_ints(const Step& step, const Group& group, RowPlan& r, const std::vector<std::int64_t>& row_stride,
+                 const std::vector<std::int64_t>& inner_stride, StrideOf&& stride) {
+    using lower::Slot;
+    for (const Slot& s : step.rows.abi.ints) {
+      std::int64_t v = 0;
+      switch (s.kind) {
+        case Slot::row_count: break;
+        case Slot::inner_extent: v = r.inner; break;
+        case Slot::mid_count: v = r.mid; break;
+        case Slot::row_stride: v = row_stride[s.a]; break;
+        case Slot::mid_stride: v = group.mid >= 0 ? stride(s.a, group.mid) : 0; break;
+        case Slot::inner_stride: v = inner_stride[s.a]; break;
+        case Slot::lookup_extent: v = at(group.operands[s.a].lookup_extent[s.b]); break;
+        case Slot::lookup_stride:
+          v = at(group.operands[s.a].lookup_stride[s.b]) * static_cast<std::int64_t>(size_of(group.operands[s.a].access.dtype));
+          break;
+        case Slot::param: {
+          const auto& param = group.params[s.a];
+          const Dim* d = std::get_if<Dim>(&param);
+          if (s.as_double) v = std::bit_cast<std::int64_t>(d ? static_cast<double>(at(*d)) : std::get<double>(param));
+          else v = d ? at(*d) : static_cast<std::int64_t>(std::get<double>(param));
+          break;
+        }
+        case Slot::extent: v = at(group.extents[s.a]); break;
+        case Slot::coordinate_base: break;
+        case Slot::coordinate_step:
+          v = std::find(r.row_axes.begin(), r.row_axes.end(), s.a) != r.row_axes.end() ? 1 : 0;
+          break;
+      }
+      r.ints.push_back(v);
+    }
+  }
+
+  // -- contractions ------------------------------------------------------------------------------------------------------
+
+  void plan_contraction(const Group& group, ContractionPlan& c) {
+    const fuse::ContractionAxes& axes = group.axes;
+    c.n = at(group.extents[axes.n]);
+    c.k = at(group.extents[axes.k]);
+    for (int a : axes.batch) { c.batch_extents.push_back(at(group.extents[a])); c.batch *= c.batch_extents.back(); }
+    for (int a : axes.m) { c.m_extents.push_back(at(group.extents[a])); c.m *= c.m_extents.back(); }
+    for (const fuse::Operand& o : group.operands) {
+      const std::int64_t size = static_cast<std::int64_t>(size_of(o.access.dtype));
+      ContractionPlan::Strides s{at(o.base) * size, at(o.strides[axes.n]) * size, at(o.strides[axes.k]) * size, {}, {}};
+      for (int a : axes.batch) s.batch.push_back(at(o.strides[a]) * size);
+      for (int a : axes.m) s.m.push_back(at(o.strides[a]) * size);
+      c.operands.push_back(std::move(s));
+    }
+    // Partial sums wait in C between blocks of k, so C must be f32 for blocking.
+    const bool f32_out = group.operands[2].access.dtype == DType::f32;
+    c.k_block = f32_out ? std::min<std::int64_t>(std::max<std::int64_t>(c.k, 1), 512) : std::max<std::int64_t>(c.k, 1);
+    const std::int64_t fit = static_cast<std::int64_t>(caches_.l2) / 4 / (4 * c.k_block);
+    c.row_block = std::clamp<std::int64_t>(fit, p_.tile.rows, 128) / p_.tile.rows * p_.tile.rows;
+    std::int64_t scratch = aligned((c.row_block * c.k_block + pack_slack) * 4) + aligned(c.n) + 4096 +
+                           static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
+    if (!group.static_b) {
+      const Panels panels{c.n, p_.tile.lanes, p_.tile.vectors};
+      scratch += aligned((panels.floats(c.k) + panels.width() + pack_slack) * 4);
+    }
+    plan_->scratch_bytes = std::max(plan_->scratch_bytes, scratch);
+    plan_->iota = std::max({plan_->iota, c.m, c.k, c.n});
+  }
+
+  void plan_attention(const fuse::Fusion::Attention& a) {
+    const ContractionPlan& scores = plan_->contractions[a.scores];
+    const ContractionPlan& output = plan_->contractions[a.output];
+    const Panels keys{scores.n, p_.tile.lanes, p_.tile.vectors}, values{output.n, p_.tile.lanes, p_.tile.vectors};
+    const std::int64_t ld = attention_stride(scores.n, keys);
+    const std::int64_t operands = static_cast<std::int64_t>(p_.fusion.groups[a.scores].operands.size() +
+                                                            p_.fusion.groups[a.output].operands.size());
+    const std::int64_t floats = keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +  // K, V
+                                2 * attention_rows * ld +                                                          // S, P
+                                attention_rows * std::max(scores.k, output.k) + 4 * pack_slack +                   // packed Q, P
+                                operands * attention_rows * ld * 2;                                                // gathered operands
+    const std::int64_t pointers = (operands + 8) * aligned(attention_rows * 8);
+    plan_->scratch_bytes = std::max(plan_->scratch_bytes, plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
+  }
+
+  // -- storage -----------------------------------------------------------------------------------------------------------
+
+  void lay_out() {
+    const graph::Graph& g = p_.graph;
+    plan_->storage.resize(g.values.size());
+    const int steps = static_cast<int>(p_.steps.size());
+    std::vector<int> first(g.values.size(), -1), last(g.values.size(), -1);
+    auto root = [&](ValueId v) { return p_.fusion.layouts[v].root; };
+    auto runs_at = [&](int s) {  // absorbed steps run with the attention that absorbs them
+      if (!p_.steps[s].absorbed) return s;
+      for (const auto& a : p_.fusion.attentions)
+        if (a.scores == s || a.softmax == s) return a.output;
+      return s;
+    };
+    for (int s = 0; s < steps; ++s) {
+      const Group& group = p_.group(p_.steps[s]);
+      if (group.kind == GroupKind::view) continue;
+      const int when = runs_at(s);
+      for (ValueId v : group.writes) {
+        if (root(v) != v || (p_.steps[s].absorbed && when != s)) continue;
+        first[v] = first[v] < 0 ? when : std::min(first[v], when);
+        last[v] = std::max(last[v], when);
+      }
+      for (ValueId v : group.reads)
+        if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], when);
+    }
+    for (ValueId v : p_.mask_leaves)
+      if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], last_control());
+    for (ValueId v : p_.element_values) { first[v] = 0; last[v] = steps; }
+    place(first, last, steps);
+  }
+
+  int last_control() const {
+    int last = 0;
+    for (std::size_t s = 0; s < p_.steps.size(); ++s)
+      if (p_.group(p_.steps[s]).control) last = static_cast<int>(s) + 1;
+    return last;
+  }
+
+  void place(const std::vector<int>& first, const std::vector<int>& last, int steps) {
+    const graph::Graph& g = p_.graph;
+    std::vector<std::vector<ValueId>> begin(steps + 1), end(steps + 2);
+    for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
+      const graph::Value& value = g.values[v];
+      Storage& s = plan_->storage[v];
+      if (p_.fusion.layouts[v].root != v) continue;
+      s.bytes = aligned(element_count(plan_->shape_of(value)) * static_cast<std::int64_t>(size_of(value.dtype)) + 1);
+      if (value.is_constant()) { s.where = Storage::constant; continue; }
+      if (value.input >= 0) { s.where = Storage::input; s.offset = value.input; continue; }
+      const auto out = std::find(g.outputs.begin(), g.outputs.end(), v);
+      if (out != g.outputs.end() && first[v] >= 0 && !value.has_elements) {
+        s.where = Storage::output;
+        s.offset = out - g.outputs.begin();
+        continue;
+      }
+      if (first[v] < 0) continue;
+      s.where = Storage::arena;
+      begin[first[v]].push_back(v);
+      end[std::max(first[v], last[v]) + 1].push_back(v);
+    }
+    ArenaLayout arena;
+    for (int s = 0; s <= steps; ++s) {
+      for (ValueId v : end[s]) arena.give(plan_->storage[v].offset, plan_->storage[v].bytes);
+      for (ValueId v : begin[s]) plan_->storage[v].offset = arena.take(plan_->storage[v].bytes);
+    }
+    plan_->arena_bytes = arena.end();
+  }
+
+  const Program& p_;
+  std::shared_ptr<Plan> plan_;
+  CacheSizes caches_ = cache_sizes();
+};
+
+}  // namespace
+
+std::int64_t attention_stride(std::int64_t keys, const Panels& panels) {
+  // A multiple of a cache line, but not of 4 KiB: rows of a tile must not share their cache sets.
+  const std::int64_t floats = (keys + panels.width() + 15) / 16 * 16;
+  return floats % 256 == 0 ? floats + 16 : floats;
+}
+
+Shape Plan::shape_of(const graph::Value& v) const {
+  Shape s;
+  for (Dim d : v.dims) s.push_back(dims[d.id]);
+  return s;
+}
+
+std::shared_ptr<const Plan> make_plan(const Program& p, std::vector<std::int64_t> symbols) {
+  return PlanMaker(p, std::move(symbols)).make();
+}
+
+}  // namespace pit::runtime

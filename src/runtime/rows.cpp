@@ -1,0 +1,182 @@
+#include "runtime/rows.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/check.h"
+
+namespace pit::runtime {
+namespace {
+
+// Coordinates of a flat position, row-major.
+void unflatten(std::int64_t flat, const std::vector<std::int64_t>& extents, std::vector<std::int64_t>& at) {
+  at.resize(extents.size());
+  for (std::size_t i = extents.size(); i-- > 0;) {
+    at[i] = flat % extents[i];
+    flat /= extents[i];
+  }
+}
+
+}  // namespace
+
+RowRunner::RowRunner(Run& run, const Step& step, const RowPlan& plan)
+    : run_(run), step_(step), plan_(plan), group_(run.p_.group(step)) {}
+
+void RowRunner::operator()() {
+  const int drivers = static_cast<int>(plan_.driver_axes.size());
+  LiveList rows = run_.list(step_.rows.live, drivers, plan_.driver_count, plan_.rows, group_.control);
+  run_.live_ = plan_.driver_count * plan_.rows == 0
+                   ? 1.0
+                   : static_cast<double>(rows.total()) / static_cast<double>(plan_.driver_count * plan_.rows);
+  if (!step_.rows.lookups.empty()) check_lookups(rows);
+  clear_zero_rows();
+  LiveList mid;
+  if (group_.mid >= 0) {
+    const int outer = static_cast<int>(group_.outer.size());
+    mid = run_.list(step_.rows.terms, outer, plan_.driver_count * plan_.rows, plan_.mid, group_.control);
+  }
+  std::vector<Task> tasks;
+  make_tasks(rows, tasks);
+  run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                          [&](std::int64_t t, int worker) { run_task(tasks[t], rows, mid, worker); });
+}
+
+// Tasks of about equal live work: long lists are cut, short ones stay whole.
+void RowRunner::make_tasks(const LiveList& rows, std::vector<Task>& tasks) const {
+  for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
+    const std::int64_t n = rows.count(o);
+    if (n == 0) continue;
+    const std::int64_t pieces = (n + plan_.task_rows - 1) / plan_.task_rows;
+    for (std::int64_t i = 0; i < pieces; ++i) tasks.push_back({o, n * i / pieces, n * (i + 1) / pieces});
+  }
+}
+
+void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker) const {
+  const std::size_t operands = group_.operands.size();
+  void* ptrs[40];
+  std::int64_t ints[160];
+  PIT_CHECK(operands + 3 <= std::size(ptrs) && plan_.ints.size() <= std::size(ints), "a row kernel with too many arguments");
+  std::copy(plan_.ints.begin(), plan_.ints.end(), ints);
+  std::vector<std::int64_t> at;
+  unflatten(t.outer, plan_.driver_extents, at);
+  std::size_t p = 0;
+  const std::size_t rows_at = p++;
+  const std::size_t mid_at = step_.rows.abi.has_mid ? p++ : 0;
+  for (std::size_t i = 0; i < operands; ++i) {
+    std::int64_t offset = plan_.base[i];
+    for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * plan_.driver_strides[d][i];
+    ptrs[p++] = run_.root_address(group_.operands[i].value) + offset;
+  }
+  if (step_.rows.abi.scratch_rows > 0) ptrs[p++] = run_.arena_.scratch(worker);
+  int mid_slot = -1, row_slot = -1;
+  for (std::size_t i = 0; i < step_.rows.abi.ints.size(); ++i) {
+    const lower::Slot& s = step_.rows.abi.ints[i];
+    if (s.kind == lower::Slot::row_count) row_slot = static_cast<int>(i);
+    if (s.kind == lower::Slot::mid_count) mid_slot = static_cast<int>(i);
+    if (s.kind == lower::Slot::coordinate_base)
+      for (std::size_t d = 0; d < at.size(); ++d)
+        if (plan_.driver_axes[d] == s.a) ints[i] = at[d];
+  }
+  const std::int32_t* list = rows.data(t.outer);
+  if (!step_.rows.abi.has_mid || mid.all()) {
+    ptrs[rows_at] = const_cast<std::int32_t*>(list + t.begin);
+    if (step_.rows.abi.has_mid) ptrs[mid_at] = const_cast<std::int32_t*>(mid.iota);
+    if (row_slot >= 0) ints[row_slot] = t.end - t.begin;
+    step_.rows.fn(ptrs, ints);
+    return;
+  }
+  // Every row has its own list along the middle axis.
+  for (std::int64_t r = t.begin; r < t.end; ++r) {
+    const std::int64_t o = t.outer * plan_.rows + list[r];
+    ptrs[rows_at] = const_cast<std::int32_t*>(list + r);
+    ptrs[mid_at] = const_cast<std::int32_t*>(mid.data(o));
+    if (row_slot >= 0) ints[row_slot] = 1;
+    ints[mid_slot] = mid.count(o);
+    step_.rows.fn(ptrs, ints);
+  }
+}
+
+// Demanded rows that are known to be zero hold zeros, though no kernel visits them.
+void RowRunner::clear_zero_rows() const {
+  if (group_.control) return;
+  const sparsity::MaskArray* m = run_.mask(step_.rows.zero);
+  if (!m || m->none) return;
+  const LiveList zero = run_.list(step_.rows.zero, static_cast<int>(plan_.driver_axes.size()), plan_.driver_count, plan_.rows, false);
+  std::vector<std::int64_t> at;
+  for (std::size_t i = 0; i < group_.operands.size(); ++i) {
+    if (!group_.operands[i].access.written || group_.operands[i].access.inner == lower::InnerAccess::strided) continue;
+    const std::int64_t size = static_cast<std::int64_t>(size_of(group_.operands[i].access.dtype));
+    const std::int64_t length = group_.operands[i].access.inner == lower::InnerAccess::unit ? plan_.inner * size : size;
+    std::int64_t row_stride = 0;
+    for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
+      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == static_cast<int>(i)) row_stride = plan_.ints[s];
+    for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
+      unflatten(o, plan_.driver_extents, at);
+      char* base = run_.root_address(group_.operands[i].value) + plan_.base[i];
+      for (std::size_t d = 0; d < at.size(); ++d) base += at[d] * plan_.driver_strides[d][i];
+      for (std::int64_t r = 0; r < zero.count(o); ++r) std::memset(base + zero.data(o)[r] * row_stride, 0, static_cast<std::size_t>(length));
+    }
+  }
+}
+
+namespace {
+
+// Smallest and largest element of a strided box of integers.
+template <class T>
+void range_of(const char* base, const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides, std::size_t axis,
+              std::int64_t& low, std::int64_t& high) {
+  if (axis == extents.size()) {
+    const std::int64_t v = *reinterpret_cast<const T*>(base);
+    low = std::min(low, v);
+    high = std::max(high, v);
+    return;
+  }
+  for (std::int64_t i = 0; i < extents[axis]; ++i) range_of<T>(base + i * strides[axis], extents, strides, axis + 1, low, high);
+}
+
+}  // namespace
+
+// An index out of range is the user's mistake, found before the kernel reads with it. Only live rows count: padding may hold anything.
+void RowRunner::check_lookups(const LiveList& rows) const {
+  for (const RowStep::Lookup& l : step_.rows.lookups) {
+    const fuse::Operand& index = group_.operands[l.index];
+    const fuse::Operand& table = group_.operands[l.table];
+    const std::int64_t extent = run_.plan_[table.lookup_extent[l.dim]];
+    const std::int64_t size = static_cast<std::int64_t>(size_of(index.access.dtype));
+    std::vector<std::int64_t> extents, strides;
+    if (group_.inner >= 0 && run_.plan_[index.strides[group_.inner]] != 0) {
+      extents.push_back(run_.plan_[group_.extents[group_.inner]]);
+      strides.push_back(run_.plan_[index.strides[group_.inner]] * size);
+    }
+    std::int64_t row_stride = 0;
+    for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
+      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == l.index) row_stride = plan_.ints[s];
+    std::vector<std::int64_t> at;
+    for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
+      unflatten(o, plan_.driver_extents, at);
+      const char* base = run_.root_address(index.value) + plan_.base[l.index];
+      bool moves = o == 0;
+      for (std::size_t d = 0; d < at.size(); ++d) {
+        base += at[d] * plan_.driver_strides[d][l.index];
+        moves = moves || (plan_.driver_strides[d][l.index] != 0);
+      }
+      if (!moves) break;
+      for (std::int64_t r = 0; r < rows.count(o); ++r) {
+        std::int64_t low = 0, high = -1;
+        const char* row = base + rows.data(o)[r] * row_stride;
+        if (index.access.dtype == DType::i64) range_of<std::int64_t>(row, extents, strides, 0, low, high);
+        else range_of<std::int32_t>(row, extents, strides, 0, low, high);
+        if (low < -extent || high >= extent) {
+          const auto& values = run_.p_.graph.values;
+          throw InputError(fmt::format("{}: index {} in '{}' is out of range for '{}', whose dimension {} has {} elements",
+                                       run_.p_.graph.describe(group_.nodes[0]), high >= extent ? high : low, values[index.value].name,
+                                       values[table.value].name, l.dim, extent),
+                           run_.p_.graph.describe(group_.nodes[0]), values[index.value].name);
+        }
+        if (row_stride == 0) break;
+      }
+    }
+  }
+}
+
+}  // namespace pit::runtime

@@ -1,0 +1,108 @@
+// One run in flight: addresses, masks, live lists, workers' scratch.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <vector>
+
+#include "detect/index_set.h"
+#include "runtime/plan.h"
+#include "runtime/program.h"
+#include "support/threads.h"
+
+namespace pit::runtime {
+
+/// Memory of a run, pooled by the model: an arena, and scratch for every worker.
+class Arena {
+ public:
+  void reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int workers);
+  char* data() { return reinterpret_cast<char*>(arena_.get()); }
+  char* scratch(int worker) { return reinterpret_cast<char*>(scratch_[worker].get()); }
+  std::int64_t bytes() const;
+
+ private:
+  std::shared_ptr<float> arena_;
+  std::int64_t arena_bytes_ = 0, scratch_bytes_ = 0;
+  std::vector<std::shared_ptr<float>> scratch_;
+};
+
+/// What a profile records of a step.
+struct StepRecord {
+  double seconds = 0;
+  double live = 1;   ///< live rows / rows
+};
+
+struct RunProfile {
+  std::vector<StepRecord> steps;  ///< per step of the program
+  double mask_seconds = 0;        ///< mask program and index sets
+  double total_seconds = 0;
+};
+
+/// The live positions of a list axis per outer position: an index set, or everything.
+struct LiveList {
+  detect::IndexSetPtr set;        ///< null: everything
+  const std::int32_t* iota = nullptr;
+  std::int64_t extent = 0, outer = 1;
+  bool all() const { return set == nullptr; }
+  const std::int32_t* data(std::int64_t o) const { return all() ? iota : set->index.data() + set->offset[o]; }
+  std::int64_t count(std::int64_t o) const { return all() ? extent : set->offset[o + 1] - set->offset[o]; }
+  std::int64_t total() const { return all() ? extent * outer : set->count(); }
+};
+
+class Run {
+ public:
+  Run(const Program& p, const Plan& plan, Arena& arena, const ThreadPool& pool, bool poison)
+      : p_(p), plan_(plan), arena_(arena), pool_(pool), poison_(poison) {}
+
+  /// inputs: per model input, contiguous. Returns the outputs in the graph's order.
+  std::vector<Tensor> execute(const std::vector<const void*>& inputs, RunProfile* profile);
+
+  /// The masks and lists only (for explain): executes control steps, evaluates masks.
+  const std::vector<sparsity::MaskPtr>& masks_only(const std::vector<const void*>& inputs);
+
+ private:
+  friend class RowRunner;
+  friend class ContractionRunner;
+  friend class AttentionRunner;
+
+  void bind(const std::vector<const void*>& inputs);
+  void fill_elements();
+  void run_step(std::size_t i);
+  void run_reference(const Step& s);
+  void evaluate_masks();
+  void zero_undemanded();
+  void copy_plain_outputs();
+  void poison(const fuse::Group& group);
+
+  /// Address of element 0 of a value's root storage.
+  char* root_address(ValueId v) const { return address_[p_.fusion.layouts[v].root]; }
+  /// A shared row of at least `floats` zeros, valid until the run ends.
+  float* zero_row(std::int64_t floats);
+  /// A contiguous copy of a value, or the value itself when it is contiguous.
+  Tensor contiguous(ValueId v) const;
+  const sparsity::MaskArray* mask(sparsity::MaskId m) const { return m.id < 0 ? nullptr : masks_[m.id].get(); }
+  /// Lists over the axes [outer_axes, rank) of a mask, one per position of the axes before.
+  LiveList list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::int64_t extent, bool control);
+
+  const Program& p_;
+  const Plan& plan_;
+  Arena& arena_;
+  const ThreadPool& pool_;
+  bool poison_;
+  std::vector<char*> address_;
+  std::vector<Tensor> outputs_;
+  std::vector<sparsity::MaskPtr> masks_;
+  struct ListKey {
+    const void* mask;
+    int outer_axes;
+    std::int64_t outer, extent;
+    auto operator<=>(const ListKey&) const = default;
+  };
+  std::map<ListKey, detect::IndexSetPtr> lists_;
+  std::vector<std::int32_t> iota_;
+  std::shared_ptr<float> zeros_;
+  std::int64_t zeros_size_ = 0;
+  double live_ = 1;  ///< of the step being run
+};
+
+}  // namespace pit::runtime
