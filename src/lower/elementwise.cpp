@@ -272,7 +272,7 @@ Op fold_op(Combiner c) {
 }
 }  // namespace
 
-Value combine(Combiner c, DType, const Value& acc, const Value& v) {
+Value combine(Combiner c, const Value& acc, const Value& v) {
   switch (c) {
     case Combiner::sum: return op2(Op::add, acc, v);
     case Combiner::product: return op2(Op::mul, acc, v);
@@ -284,6 +284,6 @@ Value combine(Combiner c, DType, const Value& acc, const Value& v) {
   }
 }
 
-Value fold(Combiner c, DType, const Value& v) { return v->type.lanes == 1 ? v : Builder::reduce(fold_op(c), v); }
+Value fold(Combiner c, const Value& v) { return v->type.lanes == 1 ? v : Builder::reduce(fold_op(c), v); }
 
 }  // namespace pit::lower

@@ -33,8 +33,8 @@ int cost_of(const TypedNode& n);
 /// The identity of a combiner in a dtype (scalar).
 codegen::Value identity_of(expr::Combiner c, DType t);
 /// acc combined with v.
-codegen::Value combine(expr::Combiner c, DType t, const codegen::Value& acc, const codegen::Value& v);
+codegen::Value combine(expr::Combiner c, const codegen::Value& acc, const codegen::Value& v);
 /// The lanes of v folded (a scalar).
-codegen::Value fold(expr::Combiner c, DType t, const codegen::Value& v);
+codegen::Value fold(expr::Combiner c, const codegen::Value& v);
 
 }  // namespace pit::lower

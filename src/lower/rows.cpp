@@ -20,10 +20,6 @@ constexpr int kUnrollBelow = 8;  // loops without reductions: bodies cheaper tha
 
 Value add(const Value& a, const Value& b) { return Builder::binary(Op::add, a, b); }
 
-bool extreme(const RowStatement& s) { return s.combiner == Combiner::max || s.combiner == Combiner::min; }
-bool tracks_nan(const RowStatement& s) { return extreme(s) && codegen::is_float(register_scalar(s.type)); }
-Op better(const RowStatement& s) { return s.combiner == Combiner::max ? Op::gt : Op::lt; }
-
 }  // namespace
 
 RowEmitter::RowEmitter(const RowSpec& spec, const RowPlan& plan)
@@ -95,6 +91,16 @@ template <class F> void RowEmitter::over_inner(int unroll, F&& body) {
   });
 }
 
+/// Rough cost per vector of what a loop of the current stage evaluates.
+int RowEmitter::loop_cost(int node) const {
+  const TypedNode& n = typed_.node(node);
+  if (!(n.varies & kInner)) return 0;
+  if (n.kind == TypedNode::statement) return plan_.evaluated_in(n.id, stage_, in_mid_) ? loop_cost(typed_.value(n.id)) : 1;
+  int sum = cost_of(n);
+  for (int a : n.args) sum += loop_cost(a);
+  return sum;
+}
+
 void RowEmitter::inner_stage(int stage) {
   std::vector<int> statements = of_stage(stage, {RowStatement::vector, RowStatement::reduce});
   std::vector<Accumulators> acc(plan_.statements.size());
@@ -104,18 +110,17 @@ void RowEmitter::inner_stage(int stage) {
     const RowStatement& st = plan_.statements[s];
     if (st.kind == RowStatement::vector && st.operand < 0 && st.scratch < 0) continue;  // evaluated where it is read
     any = true;
+    cost += loop_cost(typed_.value(s));
     reduces |= st.kind == RowStatement::reduce;
     hoist_statement(s, kRow);
   }
   if (!any) return;
-  for (int n = 0; n < typed_.size(); ++n)
-    if (typed_.node(n).varies & kInner) cost += cost_of(typed_.node(n));
   for (int s : statements)
     if (plan_.statements[s].kind == RowStatement::reduce) acc[s] = declare_accumulators(plan_.statements[s], kCopies, lanes_);
   over_inner(reduces || cost < kUnrollBelow ? kCopies : 1, [&](int copy) {
     for (int s : statements) {
       const RowStatement& st = plan_.statements[s];
-      if (st.kind == RowStatement::reduce) accumulate(st, acc[s], copy, eval(typed_.value(s)));
+      if (st.kind == RowStatement::reduce) accumulate(st, acc[s][copy], eval(typed_.value(s)));
       else if (st.operand >= 0 || st.scratch >= 0) store_place(s, rounded(s));
     }
   });
@@ -124,62 +129,23 @@ void RowEmitter::inner_stage(int stage) {
 }
 
 // -- Reductions ----------------------------------------------------------------------------------------------------------
-//
-// max and min of floats: the accumulator keeps the extreme of what compares, which is one instruction; NaNs are kept beside it and
-// win at the end. (A NaN-propagating maximum per element is four to six instructions.)
 
 RowEmitter::Accumulators RowEmitter::declare_accumulators(const RowStatement& s, int copies, int lanes) {
   Accumulators acc;
-  Value identity = widen(identity_of(s.combiner, s.type), lanes);
-  for (int u = 0; u < copies; ++u) acc.value.push_back(b_.var("acc", identity));
-  if (tracks_nan(s))
-    for (int u = 0; u < copies; ++u) acc.nan.push_back(b_.var("nan", Builder::f(0, {identity->type.scalar, lanes})));
+  for (int u = 0; u < copies; ++u) acc.push_back(b_.var("acc", widen(identity_of(s.combiner, s.type), lanes)));
   return acc;
 }
 
-void RowEmitter::accumulate(const RowStatement& s, Accumulators& acc, int copy, const Value& value) {
-  Value& a = acc.value[copy];
-  Value v = widen(value, a->type.lanes);
-  auto live = [&](const Value& m) { return mask_ ? Builder::binary(Op::bit_and, m, mask_) : m; };
-  if (tracks_nan(s)) {
-    b_.assign(a, Builder::select(live(Builder::binary(better(s), v, a)), v, a));
-    Value& nan = acc.nan[copy];
-    b_.assign(nan, Builder::select(live(Builder::binary(Op::ne, v, v)), v, nan));
-    return;
-  }
-  Value next = combine(s.combiner, s.type, a, v);
-  b_.assign(a, mask_ && a->type.lanes > 1 ? Builder::select(mask_, next, a) : next);
+void RowEmitter::accumulate(const RowStatement& s, const Value& acc, const Value& v) {
+  Value next = combine(s.combiner, acc, widen(v, acc->type.lanes));
+  b_.assign(acc, mask_ && acc->type.lanes > 1 ? Builder::select(mask_, next, acc) : next);
 }
 
-Value RowEmitter::without_nan_state(const RowStatement& s, const Accumulators& acc, int copy) {
-  if (!tracks_nan(s)) return acc.value[copy];
-  const Value& nan = acc.nan[copy];
-  return Builder::select(Builder::binary(Op::ne, nan, nan), nan, acc.value[copy]);
-}
-
-Value RowEmitter::folded(const RowStatement& s, const Accumulators& acc) {
-  auto pick = [&](const Value& x, const Value& y) { return Builder::select(Builder::binary(better(s), x, y), x, y); };
-  std::vector<Value> v = acc.value, nan = acc.nan;
-  while (v.size() > 1) {
-    std::vector<Value> half, half_nan;
-    for (std::size_t i = 0; i < v.size(); i += 2) {
-      half.push_back(b_.let("fold", tracks_nan(s) ? pick(v[i], v[i + 1]) : combine(s.combiner, s.type, v[i], v[i + 1])));
-      if (tracks_nan(s)) half_nan.push_back(b_.let("fold", add(nan[i], nan[i + 1])));
-    }
-    v = std::move(half);
-    nan = std::move(half_nan);
-  }
-  if (!tracks_nan(s)) return fold(s.combiner, s.type, v[0]);
-  for (int lanes = v[0]->type.lanes / 2; lanes >= 1; lanes /= 2) {
-    std::vector<int> low, high;
-    for (int i = 0; i < lanes; ++i) low.push_back(i), high.push_back(lanes + i);
-    Value x = lanes > 1 ? Builder::shuffle(v[0], v[0], low) : Builder::extract(v[0], 0);
-    Value y = lanes > 1 ? Builder::shuffle(v[0], v[0], high) : Builder::extract(v[0], 1);
-    v[0] = b_.let("fold", pick(x, y));
-  }
-  Value met = Builder::binary(Op::ne, nan[0], nan[0]);
-  if (met->type.lanes > 1) met = Builder::reduce(Op::reduce_or, met);
-  return Builder::select(met, Builder::f(std::numeric_limits<double>::quiet_NaN(), v[0]->type), v[0]);
+/// (a0+a1)+(a2+a3), then the lanes.
+Value RowEmitter::folded(const RowStatement& s, Accumulators acc) {
+  for (std::size_t n = acc.size(); n > 1; n /= 2)
+    for (std::size_t i = 0; i < n / 2; ++i) acc[i] = b_.let("fold", combine(s.combiner, acc[2 * i], acc[2 * i + 1]));
+  return fold(s.combiner, acc[0]);
 }
 
 // -- The mid axis --------------------------------------------------------------------------------------------------------
@@ -215,12 +181,12 @@ void RowEmitter::mid_rows(const std::vector<int>& statements) {
   over_mid([&] {
     for (int s : statements) {
       hoist(typed_.value(s), kMid);
-      if (plan_.statements[s].kind == RowStatement::mid_scalar) accumulate(plan_.statements[s], acc[s], 0, eval(typed_.value(s)));
+      if (plan_.statements[s].kind == RowStatement::mid_scalar) accumulate(plan_.statements[s], acc[s][0], eval(typed_.value(s)));
     }
     if (!inner) return;
     over_inner(kCopies, [&](int copy) {
       for (int s : statements)
-        if (plan_.statements[s].kind == RowStatement::mid_reduce) accumulate(plan_.statements[s], acc[s], copy, eval(typed_.value(s)));
+        if (plan_.statements[s].kind == RowStatement::mid_reduce) accumulate(plan_.statements[s], acc[s][copy], eval(typed_.value(s)));
     });
   });
   for (int s : statements) finish_scalar(s, folded(plan_.statements[s], acc[s]));
@@ -245,7 +211,7 @@ void RowEmitter::mid_block(const std::vector<int>& statements, int copies, const
     for (int u = 0; u < copies; ++u) {
       scopes_.emplace_back();
       inner_ = add(c, Builder::i(u * lanes_));
-      for (int s : statements) accumulate(plan_.statements[s], acc[s], u, eval(typed_.value(s)));
+      for (int s : statements) accumulate(plan_.statements[s], acc[s][u], eval(typed_.value(s)));
       scopes_.pop_back();
     }
   });
@@ -253,7 +219,7 @@ void RowEmitter::mid_block(const std::vector<int>& statements, int copies, const
     for (int u = 0; u < copies; ++u) {
       inner_ = add(c, Builder::i(u * lanes_));
       if (plan_.statements[s].operand >= 0 || plan_.statements[s].scratch >= 0)
-        store_place(s, without_nan_state(plan_.statements[s], acc[s], u));
+        store_place(s, acc[s][u]);
     }
   scopes_.pop_back();
   mask_ = nullptr;

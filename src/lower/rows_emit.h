@@ -18,10 +18,8 @@ class RowEmitter {
 
  private:
   using Value = codegen::Value;
-  /// The accumulators of one reduction: several, so that the latency of one is hidden; with what NaN they met.
-  struct Accumulators {
-    std::vector<Value> value, nan;
-  };
+  /// The accumulators of one reduction: several, so that the latency of one is hidden.
+  using Accumulators = std::vector<Value>;
 
   // -- arguments and addresses (rows_address.cpp)
   std::string name() const;
@@ -60,10 +58,10 @@ class RowEmitter {
   void mid_block(const std::vector<int>& statements, int copies, const Value& c, const Value& mask);
   template <class F> void over_inner(int unroll, F&& body);
   template <class F> void over_mid(F&& body);
+  int loop_cost(int node) const;
   Accumulators declare_accumulators(const RowStatement& s, int copies, int lanes);
-  void accumulate(const RowStatement& s, Accumulators& acc, int copy, const Value& v);
-  Value folded(const RowStatement& s, const Accumulators& acc);
-  Value without_nan_state(const RowStatement& s, const Accumulators& acc, int copy);
+  void accumulate(const RowStatement& s, const Value& acc, const Value& v);
+  Value folded(const RowStatement& s, Accumulators acc);
   void finish_scalar(int statement, Value v);
   std::vector<int> of_stage(int stage, std::initializer_list<RowStatement::Kind> kinds) const;
 
