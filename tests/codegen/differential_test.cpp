@@ -1,0 +1,212 @@
+// The interpreter against LLVM, for both instruction sets: bit for bit, NaNs of any kind being equal.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "codegen/codegen.h"
+#include "kernels.h"
+#include "pit/error.h"
+#include "random_kernel.h"
+
+namespace pit::codegen {
+namespace {
+
+using testing::RandomKernel;
+
+std::vector<CpuTarget> targets() {
+  std::vector<CpuTarget> out{cpu_target("native"), cpu_target("haswell")};
+  return out;
+}
+
+Options options_for(const CpuTarget& target) {
+  Options o;
+  o.target = target;
+  return o;
+}
+
+/// Bytes of every kind: ordinary floats, specials, small and large integers.
+std::vector<char> input_bytes(std::uint64_t seed) {
+  std::mt19937_64 rng(seed);
+  std::vector<char> bytes(RandomKernel::kInputBytes);
+  static constexpr std::uint32_t kSpecials[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7fffffff, 0x80000000, 0x00000001,
+                                                0x7f7fffff, 0xffffffff, 0x4f000000, 0xcf000000, 0x3f800000};
+  for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {
+    std::uint32_t word = static_cast<std::uint32_t>(rng());
+    const int kind = static_cast<int>(rng() % 8);
+    if (kind == 0) word = kSpecials[rng() % 11];
+    if (kind >= 3) {
+      const float f = static_cast<float>(static_cast<std::int64_t>(rng() % 4001) - 2000) / 64.0f;
+      std::memcpy(&word, &f, 4);
+    }
+    std::memcpy(&bytes[i], &word, 4);
+  }
+  return bytes;
+}
+
+bool equal_lane(Scalar s, const char* a, const char* b) {
+  const auto both_nan = [&]<class T>(T x, T y) {
+    std::memcpy(&x, a, sizeof x);
+    std::memcpy(&y, b, sizeof y);
+    return std::isnan(x) && std::isnan(y);
+  };
+  if (s == Scalar::f32 && both_nan(0.0f, 0.0f)) return true;
+  if (s == Scalar::f64 && both_nan(0.0, 0.0)) return true;
+  if (s == Scalar::f16) {
+    std::uint16_t x, y;
+    std::memcpy(&x, a, 2);
+    std::memcpy(&y, b, 2);
+    if ((x & 0x7fff) > 0x7c00 && (y & 0x7fff) > 0x7c00) return true;
+  }
+  return std::memcmp(a, b, static_cast<std::size_t>(bytes_of(s))) == 0;
+}
+
+/// Every lane of every output, then all bytes between them.
+std::string first_difference(const RandomKernel& k, const std::vector<char>& want, const std::vector<char>& got) {
+  std::vector<char> covered(want.size(), 0);
+  for (const auto& [offset, type] : k.outputs) {
+    const int size = bytes_of(type.scalar);
+    for (int l = 0; l < type.lanes; ++l) {
+      const std::size_t at = static_cast<std::size_t>(offset + l * size);
+      std::memset(&covered[at], 1, static_cast<std::size_t>(size));
+      if (!equal_lane(type.scalar, &want[at], &got[at])) {
+        std::uint64_t w = 0, g = 0;
+        std::memcpy(&w, &want[at], static_cast<std::size_t>(size));
+        std::memcpy(&g, &got[at], static_cast<std::size_t>(size));
+        char text[160];
+        std::snprintf(text, sizeof text, "store at %d (%s), lane %d: interpreter %#llx, LLVM %#llx", offset,
+                      to_string(type).c_str(), l, static_cast<unsigned long long>(w), static_cast<unsigned long long>(g));
+        return text;
+      }
+    }
+  }
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    if (covered[i] == 0 && want[i] != got[i]) return "byte " + std::to_string(i) + " outside all stores";
+  }
+  return {};
+}
+
+TEST(Differential, RandomKernels) {
+  const char* count = std::getenv("PIT_TEST_KERNELS");
+  const char* first = std::getenv("PIT_TEST_SEED");
+  const std::uint64_t kernels = count != nullptr ? std::strtoull(count, nullptr, 10) : 150;
+  const std::uint64_t from = first != nullptr ? std::strtoull(first, nullptr, 10) : 1;
+  for (std::uint64_t seed = from; seed < from + kernels; ++seed) {
+    RandomKernel k = testing::RandomKernelMaker(seed).make();
+    const std::vector<char> input = input_bytes(seed);
+    for (const CpuTarget& target : targets()) {
+      const auto code = compile({k.kernel}, options_for(target));
+      const KernelFn f = code->function(k.kernel.name);
+      for (std::int64_t n : {0, 1, 5}) {
+        std::vector<char> in = input, want(RandomKernel::kOutputBytes, 0x55), got = want;
+        void* ptrs[] = {in.data(), want.data()};
+        const std::int64_t ints[] = {n, static_cast<std::int64_t>(seed * 0x9e3779b97f4a7c15u)};
+        interpret(k.kernel, ptrs, ints);
+        ptrs[1] = got.data();
+        f(ptrs, ints);
+        const std::string difference = first_difference(k, want, got);
+        ASSERT_EQ(difference, "") << "PIT_TEST_SEED=" << seed << " PIT_TEST_KERNELS=1, target " << target.name << ", n=" << n
+                                  << "\n" << print(k.kernel);
+      }
+    }
+  }
+}
+
+TEST(Differential, MatmulTiles) {
+  for (const CpuTarget& target : targets()) {
+    const int lanes = target.lanes(4), rows = lanes == 16 ? 8 : 6, vectors = lanes == 16 ? 3 : 2;
+    const std::vector<Kernel> set = testing::tile_set(rows, vectors, lanes);
+    const auto code = compile(set, options_for(target));
+    const std::int64_t kk = 37;
+    std::mt19937_64 rng(7);
+    std::vector<float> a(8 * kk), b(3 * 16 * kk);
+    for (auto* v : {&a, &b}) {
+      for (float& x : *v) x = static_cast<float>(static_cast<int>(rng() % 2001) - 1000) / 77.0f;
+    }
+    std::vector<std::int32_t> offsets;
+    for (std::int64_t k : {int64_t{0}, int64_t{1}, kk}) {
+      for (const Kernel& kernel : set) {
+        std::vector<float> want(8 * 48, -1), got = want;
+        int r = 0, v = 0;
+        std::sscanf(kernel.name.c_str(), "tile_%dx%d", &r, &v);
+        const int width = v * lanes;
+        offsets.clear();
+        for (std::int64_t i = 0; i < kk; ++i) offsets.push_back(static_cast<std::int32_t>((i * 5) % kk * width * 4));
+        const std::int64_t ints[] = {k, 48 * 4};
+        void* ptrs[] = {a.data(), b.data(), want.data(), offsets.data()};
+        interpret(kernel, ptrs, ints);
+        ptrs[2] = got.data();
+        code->function(kernel.name)(ptrs, ints);
+        ASSERT_EQ(std::memcmp(want.data(), got.data(), want.size() * 4), 0) << kernel.name << " k=" << k << " on " << target.name;
+      }
+    }
+  }
+}
+
+TEST(Differential, NoSpillsInTiles) {
+  for (const CpuTarget& target : targets()) {
+    const int lanes = target.lanes(4), rows = lanes == 16 ? 8 : 6, vectors = lanes == 16 ? 3 : 2;
+    for (bool indexed : {false, true}) {
+      const std::string text = assembly({testing::matmul_tile(rows, vectors, lanes, indexed)}, target);
+      EXPECT_EQ(text.find("(%rsp)"), std::string::npos) << text;
+      EXPECT_NE(text.find("vfmadd231ps"), std::string::npos);
+      EXPECT_EQ(text.find("call"), std::string::npos);
+    }
+  }
+}
+
+/// One kernel per element-wise shape: out[i] = op(in...), compared on both targets by the random test; here the asm stays short.
+TEST(Differential, MinMaxTakeThreeInstructions) {
+  const CpuTarget target = cpu_target("haswell");
+  Builder b("max");
+  Value x = b.ptr_arg("x"), y = b.ptr_arg("y");
+  const Type vec{Scalar::f32, 8};
+  b.store(y, Builder::i(0), Builder::binary(Op::max, Builder::load(vec, x, Builder::i(0)), Builder::load(vec, y, Builder::i(0))));
+  const std::string text = assembly({b.finish()}, target);
+  int vector_instructions = 0;
+  for (std::size_t at = text.find("\tv"); at != std::string::npos; at = text.find("\tv", at + 1)) ++vector_instructions;
+  EXPECT_LE(vector_instructions, 7) << text;  // loads, max, compare, blend, store, vzeroupper
+}
+
+/// Which accesses may overlap is what noalias says: without it, a store between two loads must be seen.
+TEST(Differential, AliasingPointersAreRespected) {
+  Builder b("alias");
+  Value x = b.ptr_arg("x"), y = b.ptr_arg("y"), z = b.ptr_arg("z", true);
+  const Type t{Scalar::i32, 1};
+  Value first = b.let("first", Builder::load(t, x, Builder::i(0)));
+  b.store(y, Builder::i(0), Builder::i(42, t));
+  Value second = b.let("second", Builder::load(t, x, Builder::i(0)));
+  b.store(z, Builder::i(0), first);
+  b.store(z, Builder::i(4), second);
+  const Kernel k = b.finish();
+  const auto code = compile({k}, options_for(cpu_target("native")));
+  std::int32_t cell = 7, out[2] = {};
+  void* ptrs[] = {&cell, &cell, out};
+  code->function("alias")(ptrs, nullptr);
+  EXPECT_EQ(out[0], 7);
+  EXPECT_EQ(out[1], 42);
+}
+
+TEST(Differential, PointerTables) {
+  Builder b("rows");
+  Value table = b.ptr_arg("table"), out = b.ptr_arg("out", true), n = b.int_arg("n");
+  b.loop("i", Builder::i(0), n, Builder::i(1), [&](const Value& i) {
+    Value row = b.let("row", Builder::load({Scalar::ptr, 1}, table, Builder::binary(Op::mul, i, Builder::i(8))));
+    b.store(out, Builder::binary(Op::mul, i, Builder::i(4)), Builder::load({Scalar::f32, 1}, row, Builder::i(4)));
+    b.prefetch(row, Builder::i(64));
+  });
+  const Kernel k = b.finish();
+  float rows[3][2] = {{1, 2}, {3, 4}, {5, 6}}, want[3] = {}, got[3] = {};
+  void* pointers[] = {rows[2], rows[0], rows[1]};
+  void* ptrs[] = {pointers, want};
+  const std::int64_t ints[] = {3};
+  interpret(k, ptrs, ints);
+  ptrs[1] = got;
+  compile({k}, options_for(cpu_target("native")))->function("rows")(ptrs, ints);
+  EXPECT_EQ(want[0], 6.0f);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(want[i], got[i]);
+}
+
+}  // namespace
+}  // namespace pit::codegen
