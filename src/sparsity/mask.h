@@ -1,13 +1,19 @@
 // Masks: boolean arrays over the axes of a value or an iteration space, and the programs that compute them at run time.
 //
 // A mask has one *form* per axis: `uniform` (the same along the axis; stored with extent 1), `full` (one byte per
-// position) or `pieces` (constant on static pieces of the axis, cut at Dims; stored with one byte per piece: fused QKV needs
-// other rows for the columns of Q than for K and V). Forms are static, extents symbolic; so a MaskProgram is built once
-// at compile time and evaluated per run on the concrete values of the control subgraph, in microseconds.
+// position) or `pieces` (constant on static pieces of the axis; stored with one byte per piece: fused QKV needs other
+// rows for the columns of Q than for K and V). Forms are static, extents symbolic; so a MaskProgram is built once
+// at compile time and evaluated per run on the concrete values of the control subgraph, in microseconds. Concrete arrays
+// may be *smaller* than their form says (an axis along which a run's mask happens to be uniform is stored with extent 1).
 //
-// A MaskProgram is a list of interned nodes (equal formulas have equal ids); its results are interned again *by value*
-// when evaluated, so operators with the same live set share one array and, after it, one index.
-// A formula that gets too complicated or too large widens to `everything` (true): always safe for both analyses.
+// A MaskProgram is a list of interned nodes (equal formulas have equal ids). To make equal formulas *look* equal whatever
+// program's axes they were derived over, they are kept in one normal form:
+//   * and/or are flat sets, with absorption (x or (x and y) = x), so the demand of a stack of layers reaches a fixpoint;
+//   * index maps (permutation, slices, merges, splits) are pushed down to the atoms, where inverse pairs cancel;
+//   * `any` distributes over "or", pulls out what does not depend on the reduced axes, and splits into independent parts;
+//   * an atom lives in its own minimal space (the axes it depends on); an outer permutation says where those are.
+// Results are interned again *by value* when evaluated, so operators with the same live set share one array and, after
+// it, one index. (The analysis widens what would get too large to "everything"; a mask program itself is exact.)
 #pragma once
 
 #include <cstdint>
@@ -28,22 +34,36 @@ struct MaskId {
   bool operator==(const MaskId&) const = default;
 };
 
+/// A place on an axis, known when a plan is made: scale * dim + offset. (Masks are built on a const graph, whose DimTable
+/// cannot make new formulas.)
+struct Position {
+  Dim dim;
+  std::int64_t scale = 0, offset = 0;
+  static Position at(std::int64_t v) { return {{}, 0, v}; }
+  static Position of(Dim d) { return {d, 1, 0}; }
+  bool is_constant() const { return scale == 0; }
+  bool operator==(const Position&) const = default;
+};
+
 enum class Form : std::uint8_t { uniform, full, pieces };
 
+/// In all of this folder, Dim{} (id -1) is the extent 1.
 struct AxisForm {
   Form form = Form::uniform;
-  Dim extent;               ///< of the axis itself, whatever the form
-  std::vector<Dim> cuts;    ///< pieces: inner boundaries, ascending; piece i is [cuts[i-1], cuts[i])
+  Dim extent;                  ///< of the axis itself, whatever the form
+  std::vector<Position> cuts;  ///< pieces: inner boundaries, ascending; piece i is [cuts[i-1], cuts[i]), clipped to the axis
   bool operator==(const AxisForm&) const = default;
 };
 
 /// Predicates on the elements of a known (control) value; the leaves of mask programs.
 enum class Predicate : std::uint8_t {
-  nonzero,      ///< x != 0 (NaN is non-zero)
-  not_masked,   ///< x > -1e4: surely a bias that leaves the score alive
-  absorbing,    ///< x <= -1e30: absorbs whatever moderate value is added
+  nonzero,               ///< x != 0 (NaN is non-zero)
+  not_masked,            ///< x > -1e4: a bias that leaves the score alive
+  absorbing,             ///< x <= -1e30: absorbs whatever moderate value is added
+  small_subtrahend,      ///< x < 1e4
   absorbing_subtrahend,  ///< x >= 1e30
   minus_infinity,
+  positive,              ///< x > 0
   nan
 };
 
@@ -51,21 +71,32 @@ enum class MaskOp : std::uint8_t {
   constant,     ///< all true / all false
   leaf,         ///< predicate over a control value
   logical_and, logical_or, logical_not,  ///< broadcasting over uniform axes
-  any,          ///< over listed axes, which become uniform
+  any,          ///< any over listed axes of the "and" of the arguments (one argument: plain any; more: a contraction)
   permute,      ///< axes reordered / dropped (uniform ones) / inserted (uniform)
-  reshape,      ///< merge / split of axes in row-major order
-  window,       ///< axis: positions start, start+step, ... (count of them): slicing
+  merge,        ///< the last axes of the argument become one, row-major
+  split,        ///< the last axis becomes several
+  window,       ///< last axis: positions start, start+step, ...: slicing; outside: false
   place,        ///< inverse of window: true only inside, taken from the argument; elsewhere false
-  take,         ///< by a known integer value: result[..., i..., ...] = arg[..., index[i...], ...]
+  pieces,       ///< constant pieces of an axis: one argument per piece, each uniform along it
+  take,         ///< by a known integer value: result[..., i...] = arg[..., index[i...]]
   put,          ///< inverse of take: "or" of all positions that take from it
-  contract      ///< any over k of a[.., m, k] and b[.., k, n] without the 4-D intermediate
+  fit           ///< last axis: to an extent that may turn out to be 1: then any, else unchanged
+};
+
+/// A lookup in a known integer value: element value[p(axes[0]), p(axes[1]), ...] where p(a) is the position on axis a of
+/// the mask's space, or `at[d]` where axes[d] is -1. Negative elements count from the end.
+struct Lookup {
+  ValueId value = -1;
+  std::vector<int> axes;
+  std::vector<std::int64_t> at;
+  bool operator==(const Lookup&) const = default;
 };
 
 /// A concrete mask: one byte (0/1) per stored position, row-major over `shape` (1 for uniform axes, the number of pieces, or the extent).
 struct MaskArray {
   std::vector<std::int64_t> shape;    ///< stored extents
   std::vector<std::int64_t> extents;  ///< real extents
-  std::vector<std::vector<std::int64_t>> cuts;  ///< per axis, concrete, empty unless pieces
+  std::vector<std::vector<std::int64_t>> cuts;  ///< per axis, concrete, empty unless pieces; shape[axis] == cuts[axis].size() + 1
   std::vector<std::uint8_t> bits;
   bool all = false, none = false;     ///< every (no) element true; an empty mask is both
   std::uint64_t hash = 0;
@@ -81,28 +112,39 @@ class MaskProgram {
   ~MaskProgram();
   MaskProgram(MaskProgram&&) noexcept;
 
-  // Constructors simplify (identities, absorption, double any) and intern. Ranks must agree; uniform axes broadcast.
+  // Constructors simplify and intern. Ranks must agree; uniform axes broadcast.
   MaskId everything(std::vector<Dim> extents);
   MaskId nothing(std::vector<Dim> extents);
-  MaskId leaf(ValueId v, Predicate p);
+  MaskId leaf(ValueId v, Predicate p);  ///< over the value's dims; of a constant: evaluated here and now
   MaskId and_(MaskId a, MaskId b);
   MaskId or_(MaskId a, MaskId b);
   MaskId not_(MaskId a);
   MaskId any(MaskId a, const std::vector<int>& axes);
+  MaskId all(MaskId a, const std::vector<int>& axes);  ///< not any not
   /// result axis i is a's axis order[i], or a new uniform axis of extent extents[i] where order[i] is -1. Axes of `a` that are not named must be uniform.
   MaskId permute(MaskId a, const std::vector<int>& order, std::vector<Dim> extents);
-  /// groups[i] = (axes of a, extents of the result) in row-major correspondence.
-  MaskId reshape(MaskId a, std::vector<Dim> extents);
-  MaskId window(MaskId a, int axis, Dim start, Dim step, Dim count);
-  MaskId place(MaskId a, int axis, Dim start, Dim step, Dim extent);
-  MaskId take(MaskId a, int axis, ValueId index, const std::vector<int>& index_axes, std::vector<Dim> extents);
-  MaskId put(MaskId a, int axis, ValueId index, const std::vector<int>& index_axes, std::vector<Dim> extents);
-  MaskId contract(MaskId a, MaskId b, const std::vector<int>& reduced);  ///< a, b over the same axes; any over `reduced` of a and b
+  /// Axes first .. first+count become one of the given extent, row-major.
+  MaskId merge(MaskId a, int first, int count, Dim extent);
+  /// The axis becomes extents.size() axes, row-major.
+  MaskId split(MaskId a, int axis, std::vector<Dim> extents);
+  /// Positions start + i*step (step may be negative) for i in 0..count; outside the axis: false.
+  MaskId window(MaskId a, int axis, Position start, std::int64_t step, Dim count);
+  /// Inverse of window: position start + i*step takes element i, all others are false. `upper`: where that would need one byte per
+  /// position only because of a step, true everywhere is good enough (false: false everywhere is).
+  MaskId place(MaskId a, int axis, Position start, std::int64_t step, Dim extent, bool upper = true);
+  /// `a` is over the result's axes and, last, the table's axis.
+  MaskId take(MaskId a, const Lookup& index, std::vector<Dim> extents);
+  /// "or" over the axes `reduced` (which become uniform); the table's axis is appended.
+  MaskId put(MaskId a, const Lookup& index, const std::vector<int>& reduced, Dim table_extent);
+  /// The axis gets the extent `extent`, which is the old one or 1: then any over it.
+  MaskId fit(MaskId a, int axis, Dim extent);
 
   bool is_everything(MaskId m) const;
   bool is_nothing(MaskId m) const;
+  bool is_uniform(MaskId m, int axis) const;
   const std::vector<AxisForm>& forms(MaskId m) const;
-  /// Control values that the masks reachable from `roots` read.
+  std::vector<Dim> extents(MaskId m) const;
+  /// Control values that the masks reachable from `roots` read (constants are not among them).
   std::vector<ValueId> leaves(const std::vector<MaskId>& roots) const;
   /// "attention_mask[b,s] != 0", "any[q](...)": for explain.
   std::string print(MaskId m) const;
@@ -112,12 +154,16 @@ class MaskProgram {
   void want(MaskId m);
 
   /// Concrete masks (index: MaskId::id; null where not wanted). `dims`: DimTable::evaluate's result; `control(v)`: the dense, contiguous
-  /// tensor of a leaf. Equal arrays are one object. Allocation: reuses `previous` where given.
+  /// tensor of a leaf. Equal arrays are one object. Thread-safe.
   std::vector<MaskPtr> evaluate(const std::vector<std::int64_t>& dims,
                                 const std::function<const Tensor&(ValueId)>& control) const;
+  /// The same for other roots than the wanted ones (explain).
+  std::vector<MaskPtr> evaluate(const std::vector<MaskId>& roots, const std::vector<std::int64_t>& dims,
+                                const std::function<const Tensor&(ValueId)>& control) const;
+
+  struct Impl;
 
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

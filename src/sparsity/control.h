@@ -1,0 +1,22 @@
+// Internal: which values are known before the model proper runs (static classification).
+#pragma once
+
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace pit::sparsity {
+
+struct Known {
+  std::vector<char> known;      ///< per value: depends on integer/boolean inputs, shapes and constants only, without weight contractions and table lookups
+  std::vector<char> leaf;       ///< its elements may be looked at by masks: integers, booleans, and floats that are made like masks; cheap
+  std::vector<char> control;    ///< known and small (no model dimension in it), all the way up: computed in full before anything else
+  std::vector<char> seen_through;  ///< its facts follow exactly from those of its operands (index maps, casts, logic, selections)
+};
+
+Known classify(const graph::Graph& g);
+
+/// Marks `v` and everything non-constant that it is computed from.
+void mark_ancestors(const graph::Graph& g, graph::ValueId v, std::vector<char>& marked);
+
+}  // namespace pit::sparsity

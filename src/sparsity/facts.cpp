@@ -1,0 +1,364 @@
+#include "sparsity/facts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "support/check.h"
+
+namespace pit::sparsity {
+
+using expr::Combiner;
+using expr::Expr;
+using expr::Fn;
+using expr::Kind;
+
+namespace {
+
+constexpr double masked = -1e4, absorbed_below = -1e30;
+/// Constants beyond this size are tables of ordinary data: not scanned for mask values.
+constexpr std::int64_t max_scanned = std::int64_t{1} << 22;
+
+bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
+
+template <class F>
+Facts each(const Facts& f, F&& map) {
+  return {map(f.nz, true), map(f.live, true), map(f.sure, false), map(f.sd, false), map(f.ninf, false), map(f.nan, false), map(f.tru, false)};
+}
+
+}  // namespace
+
+Facts ordinary(MaskProgram& p, const std::vector<Dim>& e) {
+  const MaskId all = p.everything(e), none = p.nothing(e);
+  return {all, all, all, none, none, none, none};
+}
+
+Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
+  const graph::Value& value = g.values[static_cast<std::size_t>(v)];
+  Facts f = ordinary(p, value.dims);
+  f.nz = f.tru = p.leaf(v, Predicate::nonzero);
+  if (!is_float(value.dtype)) return f;
+  f.live = f.sure = p.leaf(v, Predicate::not_masked);
+  f.sd = p.leaf(v, Predicate::absorbing);
+  f.ninf = p.leaf(v, Predicate::minus_infinity);
+  f.nan = p.leaf(v, Predicate::nan);
+  return f;
+}
+
+Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
+  const graph::Value& value = g.values[static_cast<std::size_t>(v)];
+  if (value.constant.size() > max_scanned) return ordinary(p, value.dims);
+  Facts f = leaf_facts(p, g, v);
+  if (!is_float(value.dtype)) return f;
+  // Accidental zeros of weights are not a pattern; a mask constant keeps its own.
+  if (value.constant.size() != 1) f.nz = p.everything(value.dims), f.tru = p.nothing(value.dims);
+  return f;
+}
+
+ProgramFacts::ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vector<Facts>& values)
+    : p_(p), c_(c), axes_(c.node->extents) {
+  const expr::Program& program = c.node->program;
+  dims_.resize(program.tensors.size());
+  tensors_.resize(program.tensors.size());
+  std::vector<char> written(program.tensors.size(), 0);
+  std::size_t output = 0;
+  for (std::size_t t = 0; t < program.tensors.size(); ++t) {
+    if (program.tensors[t].role == expr::Role::input) {
+      const ValueId v = c.tensor_values[t];
+      dims_[t] = c.graph->values[static_cast<std::size_t>(v)].dims;
+      tensors_[t] = values[static_cast<std::size_t>(v)];
+    } else if (program.tensors[t].role == expr::Role::output) {
+      dims_[t] = c.graph->values[static_cast<std::size_t>(c.node->outputs[output++])].dims;
+    }
+  }
+  for (const expr::Statement& s : program.statements) {
+    const auto t = static_cast<std::size_t>(s.out);
+    if (program.tensors[t].role != expr::Role::temp || !dims_[t].empty()) continue;
+    for (const Expr& i : s.out_index) {
+      const auto a = expr::bare_axis(i);
+      if (!a && i->kind != Kind::literal) analysable_ = false;
+      dims_[t].push_back(a ? axes_[static_cast<std::size_t>(*a)] : Dim{});
+    }
+  }
+  if (!analysable_) return;
+  for (const expr::Statement& s : program.statements) {
+    const auto t = static_cast<std::size_t>(s.out);
+    const IndexMap map = map_of(s);
+    for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown || i.kind == DimIndex::Kind::lookup;
+    if (widened_) {  // computed places of writing: which elements they are is not followed
+      tensors_[t] = ordinary(p_, dims_[t]);
+      tensors_[t].sure = p_.nothing(dims_[t]);
+      written[t] = 1;
+      continue;
+    }
+    Facts f = reduced(s, of(s.value));
+    f = each(f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
+    if (written[t]) {
+      const Facts& o = tensors_[t];
+      f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.sd, f.sd),
+           p_.or_(o.ninf, f.ninf), p_.or_(o.nan, f.nan), p_.or_(o.tru, f.tru)};
+    }
+    tensors_[t] = f;
+    written[t] = 1;
+    memo_.clear();
+  }
+}
+
+ValueId ProgramFacts::value_of(const Expr& e) const { return c_.tensor_values[static_cast<std::size_t>(e->id)]; }
+
+IndexMap ProgramFacts::map_of(const Expr& e) const {
+  std::vector<Expr> indices(e->args.begin(), e->args.end() - (e->has_default ? 1 : 0));
+  return index_map(c_, e->id, indices, e->has_default, dims_[static_cast<std::size_t>(e->id)]);
+}
+
+IndexMap ProgramFacts::map_of(const expr::Statement& s) const {
+  return index_map(c_, s.out, s.out_index, false, dims_[static_cast<std::size_t>(s.out)]);
+}
+
+const Facts& ProgramFacts::of(const Expr& e) {
+  if (auto it = memo_.find(e.get()); it != memo_.end()) return it->second;
+  keep_alive_.push_back(e);
+  Facts f = compute(e);
+  return memo_[e.get()] = f;
+}
+
+Facts ProgramFacts::literal(double v) {
+  Facts f = ordinary(p_, axes_);
+  const MaskId all = p_.everything(axes_), none = p_.nothing(axes_);
+  f.nz = f.tru = v != 0 ? all : none;
+  f.live = f.sure = v > masked ? all : none;
+  f.sd = v <= absorbed_below ? all : none;
+  f.ninf = v == -HUGE_VAL ? all : none;
+  f.nan = std::isnan(v) ? all : none;
+  return f;
+}
+
+Facts ProgramFacts::compute(const Expr& e) {
+  switch (e->kind) {
+    case Kind::literal: return literal(e->number);
+    case Kind::param: {
+      const auto& v = c_.node->params[static_cast<std::size_t>(e->id)];
+      if (const double* d = std::get_if<double>(&v)) return literal(*d);
+      return ordinary(p_, axes_);
+    }
+    case Kind::access: return access(e);
+    case Kind::call: return compute_call(*e);
+    default: return ordinary(p_, axes_);
+  }
+}
+
+Facts ProgramFacts::access(const Expr& e) {
+  const IndexMap map = map_of(e);
+  for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown;
+  Facts f = each(tensor(e->id), [&](MaskId m, bool upper) { return read_through(p_, map, m, upper); });
+  if (!e->has_default) return f;
+  // What lies outside is the default.
+  const Facts d = of(e->args.back());
+  return {p_.or_(f.nz, d.nz), p_.or_(f.live, d.live), p_.and_(f.sure, d.sure), p_.and_(f.sd, d.sd),
+          p_.and_(f.ninf, d.ninf), p_.and_(f.nan, d.nan), p_.and_(f.tru, d.tru)};
+}
+
+// Masks and moderate values: dead if either is dead.
+Facts ProgramFacts::addition(const Facts& a, const Facts& b) {
+  Facts f = ordinary(p_, axes_);
+  f.nz = p_.or_(a.nz, b.nz);
+  f.live = p_.and_(a.live, b.live);
+  f.sure = p_.and_(a.sure, b.sure);
+  f.sd = p_.or_(a.sd, b.sd);
+  f.ninf = p_.or_(a.ninf, b.ninf);
+  f.nan = p_.or_(a.nan, b.nan);
+  return f;
+}
+
+// a - b: dead where a is, unless b is as low (X - max(X) of a fully masked row is 0); also where b is surely large.
+Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
+  const Facts a = of(ea), b = of(eb);
+  Facts f = ordinary(p_, axes_);
+  f.nz = p_.or_(a.nz, b.nz);
+  f.live = p_.or_(a.live, p_.not_(b.sure));
+  f.sure = p_.and_(a.sure, b.sure);
+  f.nan = p_.or_(p_.or_(a.nan, b.nan), p_.and_(a.ninf, b.ninf));
+  f.ninf = p_.and_(a.ninf, b.sure);
+  const ValueId v = eb->kind == Kind::access ? value_of(eb) : -1;
+  if (v < 0 || !c_.known->at(static_cast<std::size_t>(v)) || !is_float(c_.graph->values[static_cast<std::size_t>(v)].dtype)) return f;
+  // `sure` of a known float is a leaf exactly where the analysis may look at its elements.
+  if (p_.is_everything(b.sure) && p_.is_nothing(b.sd) && !c_.graph->values[static_cast<std::size_t>(v)].is_constant()) return f;
+  if (c_.graph->values[static_cast<std::size_t>(v)].constant.size() > max_scanned) return f;
+  const MaskId small = read_through(p_, map_of(eb), p_.leaf(v, Predicate::small_subtrahend), false);
+  f.live = p_.and_(f.live, small);
+  f.sure = p_.and_(f.sure, small);
+  return f;
+}
+
+Facts ProgramFacts::selection(const Facts& c, const Facts& x, const Facts& y) {
+  const MaskId may = c.nz, not_sure = p_.not_(c.tru), never = p_.not_(c.nz);
+  auto upper = [&](MaskId a, MaskId b) { return p_.or_(p_.and_(may, a), p_.and_(not_sure, b)); };
+  auto lower = [&](MaskId a, MaskId b) { return p_.and_(p_.or_(never, a), p_.or_(c.tru, b)); };
+  return {upper(x.nz, y.nz), upper(x.live, y.live), lower(x.sure, y.sure), lower(x.sd, y.sd),
+          lower(x.ninf, y.ninf), lower(x.nan, y.nan), lower(x.tru, y.tru)};
+}
+
+// Where the expression is surely positive: a scale that keeps a mask a mask.
+MaskId ProgramFacts::positive(const Expr& e) {
+  if (e->kind == Kind::literal) return e->number > 0 ? p_.everything(axes_) : p_.nothing(axes_);
+  if (e->kind == Kind::param) {
+    const auto& v = c_.node->params[static_cast<std::size_t>(e->id)];
+    if (const double* d = std::get_if<double>(&v)) return *d > 0 ? p_.everything(axes_) : p_.nothing(axes_);
+  }
+  if (e->kind == Kind::access && value_of(e) >= 0) {
+    const graph::Value& v = c_.graph->values[static_cast<std::size_t>(value_of(e))];
+    if (v.is_constant() && v.constant.size() == 1) return read_through(p_, map_of(e), p_.leaf(value_of(e), Predicate::positive), false);
+  }
+  return p_.nothing(axes_);
+}
+
+Facts ProgramFacts::compute_call(const expr::Node& e) {
+  Facts f = ordinary(p_, axes_);
+  const auto& x = e.args;
+  MaskId all_sure = f.sure;
+  for (const Expr& a : x) all_sure = p_.and_(all_sure, of(a).sure);
+  f.sure = all_sure;
+  auto scaled = [&](const Facts& a, const Expr& by) {
+    const MaskId keeps = positive(by);
+    f.live = p_.or_(f.live, p_.not_(keeps));
+    f.live = p_.or_(a.live, p_.not_(keeps));
+    f.ninf = p_.and_(a.ninf, keeps);
+  };
+  switch (e.fn) {
+    case Fn::add: return addition(of(x[0]), of(x[1]));
+    case Fn::sub: return subtraction(x[0], x[1]);
+    case Fn::select: return selection(of(x[0]), of(x[1]), of(x[2]));
+    case Fn::mul:
+      f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
+      if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
+      else if (!p_.is_everything(of(x[1]).live)) scaled(of(x[1]), x[0]);
+      return f;
+    case Fn::div:
+      f.nz = of(x[0]).nz;
+      if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
+      f.nan = p_.or_(of(x[0]).nan, of(x[1]).nan);
+      return f;
+    case Fn::pow:
+      if (p_.is_everything(positive(x[1]))) f.nz = of(x[0]).nz;
+      return f;
+    case Fn::max:
+      f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
+      f.live = p_.or_(of(x[0]).live, of(x[1]).live);
+      return f;
+    case Fn::min:
+      f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
+      f.live = p_.and_(of(x[0]).live, of(x[1]).live);
+      return f;
+    case Fn::logical_and:
+      f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
+      f.tru = p_.and_(of(x[0]).tru, of(x[1]).tru);
+      return f;
+    case Fn::logical_or:
+      f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
+      f.tru = p_.or_(of(x[0]).tru, of(x[1]).tru);
+      return f;
+    case Fn::logical_not:
+      f.nz = p_.not_(of(x[0]).tru);
+      f.tru = p_.not_(of(x[0]).nz);
+      return f;
+    case Fn::isnan:
+      f.tru = of(x[0]).nan;
+      return f;
+    case Fn::cast: return of(x[0]);
+    case Fn::exp:  // exp(-1e4) is 0 in every type we have
+      f.nz = of(x[0]).live;
+      f.sure = p_.everything(axes_);
+      f.nan = of(x[0]).nan;
+      return f;
+    case Fn::neg: case Fn::sqrt: case Fn::abs:
+      f.nan = of(x[0]).nan;
+      break;
+    default: break;
+  }
+  const expr::FnInfo& law = expr::info(e.fn);
+  if (law.annihilating && x.size() == 2) {
+    f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
+  } else if (law.zero_preserving) {
+    f.nz = of(x[0]).nz;
+    for (std::size_t i = 1; i < x.size(); ++i) f.nz = p_.or_(f.nz, of(x[i]).nz);
+  }
+  return f;
+}
+
+Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
+  if (s.combiner == Combiner::assign) return v;
+  const std::vector<expr::AxisId> axes = expr::reduced_axes(s);
+  const std::vector<int> a(axes.begin(), axes.end());
+  Facts f = ordinary(p_, axes_);
+  switch (s.combiner) {
+    case Combiner::max: case Combiner::logsumexp:
+      f.live = p_.any(v.live, a);
+      f.sure = p_.any(v.sure, a);
+      f.sd = p_.all(v.sd, a);
+      f.ninf = p_.all(v.ninf, a);
+      f.nan = p_.any(v.nan, a);
+      if (s.combiner == Combiner::max) f.nz = p_.any(v.nz, a);
+      return f;
+    case Combiner::min:
+      f.nz = p_.any(v.nz, a);
+      f.live = p_.all(v.live, a);
+      f.sure = p_.all(v.sure, a);
+      return f;
+    case Combiner::sum:
+      f.nz = p_.any(v.nz, a);
+      f.nan = p_.any(v.nan, a);
+      break;
+    case Combiner::logical_or:
+      f.nz = p_.any(v.nz, a);
+      f.tru = p_.any(v.tru, a);
+      return f;
+    case Combiner::logical_and:
+      f.tru = p_.all(v.tru, a);
+      return f;
+    default: break;
+  }
+  // A sum that holds a masked value anywhere may be masked everywhere: all or nothing.
+  if (!p_.is_everything(v.sure)) {
+    std::vector<int> every;
+    for (int i = 0; i < static_cast<int>(axes_.size()); ++i) every.push_back(i);
+    f.sure = p_.all(v.sure, every);
+  }
+  return f;
+}
+
+MaskId ProgramFacts::terms(const expr::Statement& s, MaskId demanded) {
+  const Facts& v = of(s.value);
+  const std::vector<expr::AxisId> axes = expr::reduced_axes(s);
+  switch (s.combiner) {
+    case Combiner::sum: case Combiner::logical_or: return p_.and_(demanded, v.nz);
+    // A masked element matters to a maximum only if no element is surely unmasked.
+    case Combiner::max: case Combiner::logsumexp:
+      return p_.and_(demanded, p_.or_(v.live, p_.not_(p_.any(v.sure, {axes.begin(), axes.end()}))));
+    default: return demanded;
+  }
+}
+
+int ProgramFacts::absorbing(const expr::Statement& s, MaskId* where) {
+  const Expr& e = s.value;
+  if (s.combiner != Combiner::assign || e->kind != Kind::call || (e->fn != Fn::add && e->fn != Fn::sub)) return -1;
+  int best = -1;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const Expr& x = e->args[i];
+    if (x->kind != Kind::access || x->has_default) continue;
+    const ValueId v = value_of(x);
+    if (v < 0) continue;
+    const bool known = c_.known->at(static_cast<std::size_t>(v)) != 0;
+    MaskId m = of(x).sd;
+    if (e->fn == Fn::sub) {
+      const graph::Value& value = c_.graph->values[static_cast<std::size_t>(v)];
+      if (i == 0 || !known || !is_float(value.dtype)) continue;
+      if (value.is_constant() ? value.constant.size() > max_scanned : p_.is_everything(of(x).sure)) continue;
+      m = read_through(p_, map_of(x), p_.leaf(v, Predicate::absorbing_subtrahend), false);
+    }
+    if (p_.is_nothing(m) || (best >= 0 && !known)) continue;
+    best = static_cast<int>(x->id);
+    *where = m;
+  }
+  return best;
+}
+
+}  // namespace pit::sparsity

@@ -1,0 +1,247 @@
+// Evaluation of mask programs, and what people see of them.
+#include <algorithm>
+#include <optional>
+
+#include "sparsity/mask_views.h"
+#include "support/check.h"
+
+namespace pit::sparsity {
+
+namespace {
+
+using Extents = std::vector<std::int64_t>;
+
+struct Evaluation {
+  const MaskProgram::Impl& program;
+  const std::vector<std::int64_t>& dims;
+  const std::function<const Tensor&(ValueId)>& control;
+  std::vector<MaskView> views;
+
+  std::int64_t extent(Dim d) const {
+    if (d.id < 0) return 1;
+    const std::int64_t e = dims[static_cast<std::size_t>(d.id)];
+    PIT_CHECK(e != graph::DimTable::unknown, "a mask needs the extent {}", program.graph->dims.print(d));
+    return e;
+  }
+  std::int64_t position(const Position& p) const { return p.offset + (p.scale == 0 ? 0 : p.scale * extent(p.dim)); }
+  Extents extents(const MaskNode& n) const {
+    Extents e;
+    e.reserve(n.forms.size());
+    for (const AxisForm& f : n.forms) e.push_back(extent(f.extent));
+    return e;
+  }
+  const MaskView& view(int m) const { return views[static_cast<std::size_t>(m)]; }
+  const Tensor& tensor(ValueId v) const {
+    const auto& value = program.graph->values[static_cast<std::size_t>(v)];
+    return value.is_constant() ? value.constant : control(v);
+  }
+  MaskView evaluate(const MaskNode& n) const;
+};
+
+MaskView Evaluation::evaluate(const MaskNode& n) const {
+  auto args = [&] {
+    std::vector<const MaskView*> a;
+    for (int m : n.args) a.push_back(&view(m));
+    return a;
+  };
+  switch (n.op) {
+    case MaskOp::constant: return constant_view(n.value, extents(n));
+    case MaskOp::leaf: {
+      if (n.known) return *n.known;
+      MaskView v = predicate_view(tensor(n.source), n.predicate);
+      PIT_CHECK(v.extents == extents(n), "the mask of '{}' has another shape than planned",
+                program.graph->values[static_cast<std::size_t>(n.source)].name);
+      return v;
+    }
+    case MaskOp::logical_and: return combine_views(true, args());
+    case MaskOp::logical_or: return combine_views(false, args());
+    case MaskOp::logical_not: return negate_view(view(n.args[0]));
+    case MaskOp::any: return any_view(args(), n.axes);
+    case MaskOp::permute: return permute_view(view(n.args[0]), n.axes, extents(n));
+    case MaskOp::merge: return merge_view(view(n.args[0]), n.count, extents(n));
+    case MaskOp::split: return split_view(view(n.args[0]), n.count, extents(n));
+    case MaskOp::window: return window_view(view(n.args[0]), position(n.positions[0]), n.step, extents(n));
+    case MaskOp::place: return place_view(view(n.args[0]), position(n.positions[0]), n.step, extents(n));
+    case MaskOp::pieces: {
+      Extents cuts;
+      for (const Position& p : n.positions) cuts.push_back(position(p));
+      return pieces_view(args(), n.axis, std::move(cuts), extents(n));
+    }
+    case MaskOp::take: return take_view(view(n.args[0]), n.lookup, tensor(n.lookup.value), extents(n));
+    case MaskOp::put: return put_view(view(n.args[0]), n.lookup, tensor(n.lookup.value), n.axes, extents(n));
+    case MaskOp::fit: {
+      const MaskView& v = view(n.args[0]);
+      Extents e = extents(n);
+      const int axis = static_cast<int>(e.size()) - 1;
+      if (e.back() == 1 && v.extents.back() != 1) {
+        MaskView r = any_view({&v}, {axis});
+        r.extents = std::move(e);
+        return r;
+      }
+      MaskView r = v;
+      r.extents = std::move(e);
+      return r;
+    }
+  }
+  PIT_UNREACHABLE("mask operation {}", static_cast<int>(n.op));
+}
+
+}  // namespace
+
+std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<std::int64_t>& dims,
+                                           const std::function<const Tensor&(ValueId)>& control) const {
+  std::vector<MaskId> roots;
+  for (std::size_t i = 0; i < impl_->wanted.size(); ++i) {
+    if (impl_->wanted[i]) roots.push_back({static_cast<std::int32_t>(i)});
+  }
+  return evaluate(roots, dims, control);
+}
+
+std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, const std::vector<std::int64_t>& dims,
+                                           const std::function<const Tensor&(ValueId)>& control) const {
+  const std::size_t count = impl_->nodes.size();
+  std::vector<char> needed(count, 0);
+  for (MaskId r : roots) needed[static_cast<std::size_t>(r.id)] = 2;
+  Evaluation e{*impl_, dims, control, std::vector<MaskView>(count)};
+  // Arguments have smaller numbers than what uses them.
+  for (std::size_t i = count; i-- > 0;) {
+    if (!needed[i]) continue;
+    for (int a : impl_->nodes[i].args) needed[static_cast<std::size_t>(a)] |= 1;
+  }
+  std::vector<MaskPtr> result(count);
+  std::unordered_multimap<std::uint64_t, MaskPtr> interned;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!needed[i]) continue;
+    e.views[i] = e.evaluate(impl_->nodes[i]);
+    if (needed[i] < 2) continue;
+    MaskArray m = materialize(e.views[i]);
+    const auto [from, to] = interned.equal_range(m.hash);
+    for (auto it = from; it != to && !result[i]; ++it) {
+      const MaskArray& o = *it->second;
+      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.cuts == m.cuts) result[i] = it->second;
+    }
+    if (result[i]) continue;
+    result[i] = std::make_shared<const MaskArray>(std::move(m));
+    interned.emplace(result[i]->hash, result[i]);
+  }
+  return result;
+}
+
+bool MaskArray::at(const std::int64_t* index) const {
+  std::int64_t offset = 0;
+  for (std::size_t a = 0; a < shape.size(); ++a) {
+    std::int64_t p = shape[a] == 1 ? 0 : index[a];
+    if (shape[a] != 1 && !cuts[a].empty()) p = std::upper_bound(cuts[a].begin(), cuts[a].end(), index[a]) - cuts[a].begin();
+    offset = offset * shape[a] + p;
+  }
+  return bits[static_cast<std::size_t>(offset)] != 0;
+}
+
+double MaskArray::fraction() const {
+  if (all) return 1;
+  if (none) return 0;
+  bool pieces = false;
+  for (const auto& c : cuts) pieces = pieces || !c.empty();
+  if (!pieces) {
+    return static_cast<double>(std::count(bits.begin(), bits.end(), 1)) / static_cast<double>(bits.size());
+  }
+  // Every stored element stands for a box of real ones.
+  std::vector<std::vector<double>> share(shape.size());
+  for (std::size_t a = 0; a < shape.size(); ++a) {
+    for (std::int64_t i = 0; i < shape[a]; ++i) {
+      const auto k = static_cast<std::size_t>(i);
+      const double n = static_cast<double>(extents[a]);
+      double width = n / static_cast<double>(shape[a]);
+      if (shape[a] != 1 && !cuts[a].empty()) {
+        const double from = i == 0 ? 0 : static_cast<double>(cuts[a][k - 1]);
+        width = (i + 1 == shape[a] ? n : static_cast<double>(cuts[a][k])) - from;
+      }
+      share[a].push_back(n == 0 ? 0 : width / n);
+    }
+  }
+  double sum = 0;
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    if (!bits[i]) continue;
+    double box = 1;
+    std::size_t rest = i;
+    for (std::size_t a = shape.size(); a-- > 0;) {
+      const auto n = static_cast<std::size_t>(shape[a]);
+      box *= share[a][rest % n];
+      rest /= n;
+    }
+    sum += box;
+  }
+  return sum;
+}
+
+std::vector<ValueId> MaskProgram::leaves(const std::vector<MaskId>& roots) const {
+  std::vector<char> seen(impl_->nodes.size(), 0);
+  for (MaskId r : roots) seen[static_cast<std::size_t>(r.id)] = 1;
+  std::vector<ValueId> values;
+  auto add = [&](ValueId v) {
+    if (v >= 0 && !impl_->graph->values[static_cast<std::size_t>(v)].is_constant()) values.push_back(v);
+  };
+  for (std::size_t i = seen.size(); i-- > 0;) {
+    if (!seen[i]) continue;
+    const MaskNode& n = impl_->nodes[i];
+    for (int a : n.args) seen[static_cast<std::size_t>(a)] = 1;
+    add(n.source);
+    add(n.lookup.value);
+  }
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+namespace {
+
+std::string join(const std::vector<std::string>& parts, const char* separator) {
+  std::string s;
+  for (const auto& p : parts) s += (s.empty() ? "" : separator) + p;
+  return s;
+}
+
+std::string print_node(const MaskProgram::Impl& p, int m, int depth) {
+  const MaskNode& n = p.node(m);
+  auto dim = [&](Dim d) { return d.id < 0 ? std::string("1") : p.graph->dims.print(d); };
+  auto name = [&](ValueId v) { return p.graph->values[static_cast<std::size_t>(v)].name; };
+  auto list = [&](const char* separator) {
+    std::vector<std::string> parts;
+    for (int a : n.args) parts.push_back(print_node(p, a, depth + 1));
+    return join(parts, separator);
+  };
+  if (depth > 8) return "...";
+  switch (n.op) {
+    case MaskOp::constant: return n.value ? "everything" : "nothing";
+    case MaskOp::leaf: {
+      static const char* tests[] = {" != 0", " > -1e4", " <= -1e30", " < 1e4", " >= 1e30", " == -inf", " > 0", " is NaN"};
+      std::vector<std::string> e;
+      for (const AxisForm& f : n.forms) e.push_back(dim(f.extent));
+      return name(n.source) + "[" + join(e, ",") + "]" + tests[static_cast<int>(n.predicate)];
+    }
+    case MaskOp::logical_and: return "(" + list(" and ") + ")";
+    case MaskOp::logical_or: return "(" + list(" or ") + ")";
+    case MaskOp::logical_not: return "not " + list("");
+    case MaskOp::any: {
+      std::vector<std::string> e;
+      for (int a : n.axes) e.push_back(dim(n.forms[static_cast<std::size_t>(a)].extent));
+      return "any[" + join(e, ",") + "](" + list(" and ") + ")";
+    }
+    case MaskOp::permute: return print_node(p, n.args[0], depth);
+    case MaskOp::merge: return "merge(" + list(", ") + ")";
+    case MaskOp::split: return "split(" + list(", ") + ")";
+    case MaskOp::window: return "window(" + list(", ") + ")";
+    case MaskOp::place: return "place(" + list(", ") + ")";
+    case MaskOp::pieces: return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(" | ") + ")";
+    case MaskOp::take: return "take(" + list(", ") + " by " + name(n.lookup.value) + ")";
+    case MaskOp::put: return "put(" + list(", ") + " by " + name(n.lookup.value) + ")";
+    case MaskOp::fit: return list("");
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::string MaskProgram::print(MaskId m) const { return print_node(*impl_, m.id, 0); }
+
+}  // namespace pit::sparsity

@@ -1,0 +1,99 @@
+// Internal: the nodes of a mask program. Included by the mask_*.cpp files only.
+#pragma once
+
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "sparsity/mask.h"
+
+namespace pit::sparsity {
+
+/// A mask while programs are built and evaluated: a strided view of shared bytes.
+struct MaskView {
+  std::shared_ptr<const std::vector<std::uint8_t>> data;
+  std::vector<std::int64_t> shape, strides;     ///< stored extents (1 where uniform) and strides (0 there)
+  std::vector<std::int64_t> extents;
+  std::vector<std::vector<std::int64_t>> cuts;  ///< as in MaskArray
+  bool constant = false, value = false;         ///< all elements are `value`; then every shape is 1
+  std::uint64_t hash = 0;                       ///< of the stored bytes; 0: unknown
+};
+
+struct MaskNode {
+  MaskOp op = MaskOp::constant;
+  std::vector<AxisForm> forms;
+  std::vector<int> args;
+  bool value = false;                ///< constant
+  std::vector<int> axes;             ///< permute: order; any: the reduced axes, ascending; put: likewise
+  int count = 0;                     ///< merge: how many of the last axes; split: into how many
+  int axis = -1;                     ///< pieces: which
+  std::vector<Position> positions;   ///< window, place: the start; pieces: the cuts
+  std::int64_t step = 1;             ///< window, place
+  ValueId source = -1;               ///< leaf
+  Predicate predicate = Predicate::nonzero;
+  Lookup lookup;                     ///< take, put
+  std::shared_ptr<const MaskView> known;  ///< leaf of a constant
+  std::uint64_t shape_key = 0;       ///< the same for formulas that differ by a permutation of axes only
+};
+
+struct MaskProgram::Impl {
+  const graph::Graph* graph = nullptr;
+  std::vector<MaskNode> nodes;
+  std::vector<char> wanted;
+
+  const MaskNode& node(int m) const { return nodes[static_cast<std::size_t>(m)]; }
+  int rank(int m) const { return static_cast<int>(node(m).forms.size()); }
+  bool uniform(int m, int axis) const { return node(m).forms[static_cast<std::size_t>(axis)].form == Form::uniform; }
+  bool is_constant(int m, bool v) const { return node(m).op == MaskOp::constant && node(m).value == v; }
+  std::vector<Dim> extents(int m) const;
+
+  int intern(MaskNode n);
+  int constant(bool value, const std::vector<Dim>& extents);
+  int leaf(ValueId v, Predicate p);
+  int combine(bool conjunction, std::vector<int> operands);
+  int negate(int m);
+  int any(int m, std::vector<int> axes);
+  int permute(int m, const std::vector<int>& order, const std::vector<Dim>& extents);
+  int merge(int m, int first, int count, Dim extent);
+  int split(int m, int axis, const std::vector<Dim>& extents);
+  int window(int m, int axis, Position start, std::int64_t step, Dim count);
+  int place(int m, int axis, Position start, std::int64_t step, Dim extent, bool upper);
+  int pieces(int axis, std::vector<Position> cuts, std::vector<int> parts);
+  int take(int m, const Lookup& index, const std::vector<Dim>& extents);
+  int put(int m, const Lookup& index, const std::vector<int>& reduced, Dim table_extent);
+  int fit(int m, int axis, Dim extent);
+
+  std::optional<std::int64_t> constant_extent(Dim d) const;
+  /// start + length == extent, proved.
+  bool ends_at(Position start, Dim length, Dim extent) const;
+
+ private:
+  friend class MaskProgram;
+  std::unordered_map<std::string, int> interned_;
+  mutable std::vector<std::vector<std::int64_t>> samples_;  ///< values of all Dims at a few random points
+
+  std::uint64_t shape_key(const MaskNode& n) const;
+  std::vector<AxisForm> joined_forms(const std::vector<int>& operands) const;
+  std::optional<int> distribute_over_pieces(bool conjunction, const std::vector<int>& operands);
+  bool absorbed(bool conjunction, int x, const std::vector<int>& set) const;
+  void axis_order(int m, std::vector<int>& order) const;
+  /// The axes on which any of `ms` depends, in an order that does not depend on their numbering, then `last`.
+  std::vector<int> compact_order(const std::vector<int>& ms, const std::vector<int>& last) const;
+  int compact(int m, const std::vector<int>& kept);
+  /// `m`, over the axes `kept` (or fewer) of a space, back in that space.
+  int expand(int m, const std::vector<int>& kept, const std::vector<Dim>& extents);
+  int any_of_all(const std::vector<int>& operands, std::vector<int> axes);
+  int any_atom(const std::vector<int>& operands, const std::vector<int>& axes);
+  bool pieces_not_empty(int m) const;
+  std::optional<int> merge_pieces(int m, int first, int count, Dim extent);
+  std::optional<int> split_pieces(int m, int axis, const std::vector<Dim>& extents);
+  /// Maps `f` over the operands of an and/or/not (index maps commute with them).
+  template <class F> int map_logical(int m, F&& f);
+  /// The piece of `m`'s forms at `axis` replaced by `with`.
+  std::vector<Dim> replaced_extents(int m, int axis, int count, const std::vector<Dim>& with) const;
+};
+
+/// Evaluates a predicate over a tensor; uniform axes are found and dropped.
+MaskView predicate_view(const Tensor& t, Predicate p);
+
+}  // namespace pit::sparsity

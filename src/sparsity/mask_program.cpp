@@ -1,0 +1,558 @@
+// Construction of mask programs: logic, quantifiers, permutation. The index maps are in mask_maps.cpp.
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "sparsity/mask_impl.h"
+#include "support/check.h"
+
+namespace pit::sparsity {
+
+namespace {
+
+std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
+  h ^= v + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
+  return h * 0xff51afd7ed558ccdull;
+}
+
+void put_word(std::string& key, std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); }
+
+std::string intern_key(const MaskNode& n) {
+  std::string k;
+  put_word(k, static_cast<std::int64_t>(n.op));
+  auto list = [&](const auto& v) {
+    put_word(k, static_cast<std::int64_t>(v.size()));
+    for (auto x : v) put_word(k, static_cast<std::int64_t>(x));
+  };
+  list(n.args);
+  list(n.axes);
+  put_word(k, (static_cast<std::int64_t>(n.value) << 32) + n.count);
+  put_word(k, (static_cast<std::int64_t>(n.axis) << 32) + static_cast<std::int64_t>(n.predicate));
+  put_word(k, n.step);
+  put_word(k, n.source);
+  for (const Position& p : n.positions) put_word(k, p.dim.id), put_word(k, p.scale), put_word(k, p.offset);
+  put_word(k, n.lookup.value);
+  list(n.lookup.axes);
+  list(n.lookup.at);
+  for (const AxisForm& f : n.forms) put_word(k, (static_cast<std::int64_t>(f.form) << 40) + f.extent.id);
+  return k;
+}
+
+}  // namespace
+
+std::vector<Dim> MaskProgram::Impl::extents(int m) const {
+  std::vector<Dim> e;
+  for (const AxisForm& f : node(m).forms) e.push_back(f.extent);
+  return e;
+}
+
+std::optional<std::int64_t> MaskProgram::Impl::constant_extent(Dim d) const {
+  return d.id < 0 ? std::optional<std::int64_t>(1) : graph->dims.constant_value(d);
+}
+
+bool MaskProgram::Impl::ends_at(Position start, Dim length, Dim extent) const {
+  if (start == Position::at(0) && length == extent) return true;
+  const auto n = constant_extent(length), e = constant_extent(extent);
+  if (start.is_constant() && n && e) return start.offset + *n == *e;
+  // Extents are polynomials (and a few opaque terms) in the symbols: equality at random points is equality.
+  if (samples_.empty()) {
+    std::mt19937_64 random(20260101);
+    for (int i = 0; i < 4; ++i) {
+      std::vector<std::int64_t> symbols(static_cast<std::size_t>(graph->dims.symbol_count()));
+      for (auto& s : symbols) s = 2 + static_cast<std::int64_t>(random() % 4093);
+      samples_.push_back(graph->dims.evaluate(symbols));
+    }
+  }
+  auto value = [](const std::vector<std::int64_t>& at, Dim d) { return d.id < 0 ? 1 : at[static_cast<std::size_t>(d.id)]; };
+  for (const auto& at : samples_) {
+    const std::int64_t base = start.scale == 0 ? 0 : value(at, start.dim), len = value(at, length), end = value(at, extent);
+    if (base == graph::DimTable::unknown || len == graph::DimTable::unknown || end == graph::DimTable::unknown) return false;
+    if (start.scale * base + start.offset + len != end) return false;
+  }
+  return true;
+}
+
+std::uint64_t MaskProgram::Impl::shape_key(const MaskNode& n) const {
+  std::uint64_t h = mix(17, static_cast<std::uint64_t>(n.op));
+  switch (n.op) {
+    case MaskOp::permute: return node(n.args[0]).shape_key;
+    case MaskOp::constant: return mix(h, n.value);
+    case MaskOp::logical_and: case MaskOp::logical_or: case MaskOp::logical_not: case MaskOp::pieces: {
+      std::vector<std::uint64_t> keys;
+      for (int a : n.args) keys.push_back(node(a).shape_key);
+      if (n.op != MaskOp::pieces) std::sort(keys.begin(), keys.end());
+      for (auto k : keys) h = mix(h, k);
+      return h;
+    }
+    default:
+      for (int a : n.args) h = mix(h, static_cast<std::uint64_t>(a));
+      for (int a : n.axes) h = mix(h, static_cast<std::uint64_t>(a));
+      for (const Position& p : n.positions) {
+        h = mix(mix(h, static_cast<std::uint64_t>(p.dim.id)), static_cast<std::uint64_t>(p.scale * 1000003 + p.offset));
+      }
+      h = mix(h, static_cast<std::uint64_t>(n.source) * 64 + static_cast<std::uint64_t>(n.predicate));
+      return mix(mix(h, static_cast<std::uint64_t>(n.step)), static_cast<std::uint64_t>(n.count * 64 + n.lookup.value));
+  }
+}
+
+int MaskProgram::Impl::intern(MaskNode n) {
+  std::string key = intern_key(n);
+  if (auto it = interned_.find(key); it != interned_.end()) return it->second;
+  n.shape_key = shape_key(n);
+  nodes.push_back(std::move(n));
+  const int id = static_cast<int>(nodes.size()) - 1;
+  interned_.emplace(std::move(key), id);
+  return id;
+}
+
+int MaskProgram::Impl::constant(bool value, const std::vector<Dim>& e) {
+  MaskNode n;
+  n.value = value;
+  for (Dim d : e) n.forms.push_back({Form::uniform, d, {}});
+  return intern(std::move(n));
+}
+
+int MaskProgram::Impl::leaf(ValueId v, Predicate p) {
+  const graph::Value& value = graph->values[static_cast<std::size_t>(v)];
+  MaskNode n;
+  n.op = MaskOp::leaf;
+  n.source = v;
+  n.predicate = p;
+  if (value.is_constant()) {
+    MaskView view = predicate_view(value.constant, p);
+    if (view.constant) return constant(view.value, value.dims);
+    for (std::size_t i = 0; i < view.shape.size(); ++i) {
+      n.forms.push_back({view.shape[i] == 1 ? Form::uniform : Form::full, value.dims[i], {}});
+    }
+    n.known = std::make_shared<const MaskView>(std::move(view));
+  } else {
+    for (Dim d : value.dims) n.forms.push_back({constant_extent(d) == 1 ? Form::uniform : Form::full, d, {}});
+  }
+  return intern(std::move(n));
+}
+
+std::vector<AxisForm> MaskProgram::Impl::joined_forms(const std::vector<int>& operands) const {
+  std::vector<AxisForm> out = node(operands[0]).forms;
+  for (std::size_t i = 1; i < operands.size(); ++i) {
+    const auto& forms = node(operands[i]).forms;
+    PIT_CHECK(forms.size() == out.size(), "masks of rank {} and {} cannot be combined", out.size(), forms.size());
+    for (std::size_t a = 0; a < out.size(); ++a) {
+      const AxisForm& f = forms[a];
+      if (constant_extent(out[a].extent) == 1) out[a].extent = f.extent;
+      if (f.form == Form::uniform || out[a] == f) continue;
+      if (out[a].form == Form::uniform) {
+        out[a].form = f.form, out[a].cuts = f.cuts;
+      } else if (out[a].form != f.form || out[a].cuts != f.cuts) {
+        out[a].form = Form::full, out[a].cuts.clear();
+      }
+    }
+  }
+  return out;
+}
+
+bool MaskProgram::Impl::absorbed(bool conjunction, int x, const std::vector<int>& set) const {
+  const MaskNode& n = node(x);
+  if (n.op != (conjunction ? MaskOp::logical_or : MaskOp::logical_and)) return false;
+  for (int y : set) {
+    if (y == x) continue;
+    if (std::find(n.args.begin(), n.args.end(), y) != n.args.end()) return true;
+    const MaskNode& other = node(y);
+    if (other.op == n.op && std::includes(n.args.begin(), n.args.end(), other.args.begin(), other.args.end())) return true;
+  }
+  return false;
+}
+
+int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
+  const MaskOp op = conjunction ? MaskOp::logical_and : MaskOp::logical_or;
+  PIT_CHECK(!operands.empty(), "a mask operation without operands");
+  const int first = operands[0];
+  std::vector<int> flat;
+  for (int m : operands) {
+    if (node(m).op == op) flat.insert(flat.end(), node(m).args.begin(), node(m).args.end());
+    else flat.push_back(m);
+  }
+  std::vector<int> set;
+  for (int m : flat) {
+    if (is_constant(m, conjunction)) continue;
+    if (is_constant(m, !conjunction)) return m;
+    set.push_back(m);
+  }
+  if (set.empty()) return first;
+  std::sort(set.begin(), set.end());
+  set.erase(std::unique(set.begin(), set.end()), set.end());
+  for (int m : set) {
+    if (node(m).op == MaskOp::logical_not && std::binary_search(set.begin(), set.end(), node(m).args[0])) {
+      return constant(!conjunction, extents(m));
+    }
+  }
+  std::vector<int> kept;
+  for (int m : set) {
+    if (!absorbed(conjunction, m, set)) kept.push_back(m);
+  }
+  if (kept.size() == 1) return kept[0];
+  if (auto m = distribute_over_pieces(conjunction, kept)) return *m;
+  MaskNode n;
+  n.op = op;
+  n.forms = joined_forms(kept);
+  n.args = std::move(kept);
+  return intern(std::move(n));
+}
+
+// Pieces go outwards, so that equal neighbours melt together again: the "or" of the demands of Q, K and V.
+std::optional<int> MaskProgram::Impl::distribute_over_pieces(bool conjunction, const std::vector<int>& operands) {
+  constexpr std::size_t max_pieces = 64;
+  int axis = -1;
+  for (int m : operands) {
+    if (node(m).op == MaskOp::pieces) axis = axis < 0 ? node(m).axis : std::min(axis, node(m).axis);
+  }
+  if (axis < 0) return std::nullopt;
+  std::vector<Position> cuts;
+  bool constant_cuts = true;
+  for (int m : operands) {
+    if (node(m).op == MaskOp::pieces && node(m).axis == axis) {
+      if (cuts.empty()) cuts = node(m).positions;
+      for (const Position& p : node(m).positions) constant_cuts = constant_cuts && p.is_constant();
+    } else if (!uniform(m, axis)) {
+      return std::nullopt;
+    }
+  }
+  bool equal_cuts = true;
+  for (int m : operands) {
+    if (node(m).op == MaskOp::pieces && node(m).axis == axis) equal_cuts = equal_cuts && node(m).positions == cuts;
+  }
+  if (!equal_cuts) {
+    if (!constant_cuts) return std::nullopt;
+    std::vector<std::int64_t> at;
+    for (int m : operands) {
+      if (node(m).op != MaskOp::pieces || node(m).axis != axis) continue;
+      for (const Position& p : node(m).positions) at.push_back(p.offset);
+    }
+    std::sort(at.begin(), at.end());
+    at.erase(std::unique(at.begin(), at.end()), at.end());
+    cuts.clear();
+    for (auto v : at) cuts.push_back(Position::at(v));
+  }
+  if (cuts.size() + 1 > max_pieces) return std::nullopt;
+  std::vector<int> parts;
+  for (std::size_t piece = 0; piece <= cuts.size(); ++piece) {
+    std::vector<int> list;
+    for (int m : operands) {
+      const MaskNode& n = node(m);
+      if (n.op != MaskOp::pieces || n.axis != axis) {
+        list.push_back(m);
+        continue;
+      }
+      std::size_t own = piece;
+      if (!equal_cuts) {
+        own = 0;
+        while (piece > 0 && own < n.positions.size() && n.positions[own].offset <= cuts[piece - 1].offset) ++own;
+      }
+      list.push_back(n.args[own]);
+    }
+    parts.push_back(combine(conjunction, std::move(list)));
+  }
+  return pieces(axis, std::move(cuts), std::move(parts));
+}
+
+int MaskProgram::Impl::pieces(int axis, std::vector<Position> cuts, std::vector<int> parts) {
+  std::vector<Position> kept_cuts;
+  std::vector<int> kept{parts[0]};
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const bool same = parts[i] == kept.back() ||
+                      (node(parts[i]).op == MaskOp::constant && is_constant(kept.back(), node(parts[i]).value));
+    if (same) continue;
+    kept_cuts.push_back(cuts[i - 1]);
+    kept.push_back(parts[i]);
+  }
+  if (kept.size() == 1) return kept[0];
+  MaskNode n;
+  n.op = MaskOp::pieces;
+  n.forms = joined_forms(kept);
+  auto& form = n.forms[static_cast<std::size_t>(axis)];
+  PIT_CHECK(form.form == Form::uniform, "pieces of an axis along which a piece is not uniform");
+  form.form = Form::pieces;
+  form.cuts = kept_cuts;
+  n.axis = axis;
+  n.positions = std::move(kept_cuts);
+  n.args = std::move(kept);
+  return intern(std::move(n));
+}
+
+int MaskProgram::Impl::negate(int m) {
+  const MaskNode& n = node(m);
+  if (n.op == MaskOp::constant) return constant(!n.value, extents(m));
+  if (n.op == MaskOp::logical_not) return n.args[0];
+  if (n.op == MaskOp::pieces) {
+    const MaskNode copy = n;
+    std::vector<int> parts;
+    for (int a : copy.args) parts.push_back(negate(a));
+    return pieces(copy.axis, copy.positions, std::move(parts));
+  }
+  MaskNode r;
+  r.op = MaskOp::logical_not;
+  r.forms = n.forms;
+  r.args = {m};
+  return intern(std::move(r));
+}
+
+int MaskProgram::Impl::permute(int m, const std::vector<int>& order, const std::vector<Dim>& e) {
+  const MaskNode n = node(m);
+  bool identity = order.size() == n.forms.size();
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const bool same = order[i] == static_cast<int>(i) ||
+                      (order[i] < 0 && i < n.forms.size() && n.forms[i].form == Form::uniform);
+    identity = identity && same && n.forms[i].extent == e[i];
+  }
+  if (identity) return m;
+  for (int a = 0; a < rank(m); ++a) {
+    PIT_CHECK(n.forms[static_cast<std::size_t>(a)].form == Form::uniform || std::count(order.begin(), order.end(), a) == 1,
+              "a permutation drops or repeats axis {}, along which the mask is not uniform", a);
+  }
+  switch (n.op) {
+    case MaskOp::constant: return constant(n.value, e);
+    case MaskOp::logical_not: return negate(permute(n.args[0], order, e));
+    case MaskOp::logical_and: case MaskOp::logical_or: {
+      std::vector<int> args;
+      for (int a : n.args) args.push_back(permute(a, order, e));
+      return combine(n.op == MaskOp::logical_and, std::move(args));
+    }
+    case MaskOp::pieces: {
+      const int axis = static_cast<int>(std::find(order.begin(), order.end(), n.axis) - order.begin());
+      std::vector<int> parts;
+      for (int a : n.args) parts.push_back(permute(a, order, e));
+      return pieces(axis, n.positions, std::move(parts));
+    }
+    case MaskOp::permute: {
+      std::vector<int> composed;
+      for (int o : order) composed.push_back(o < 0 ? -1 : n.axes[static_cast<std::size_t>(o)]);
+      // A uniform axis of the result may have been inserted on the way: it stays inserted.
+      return permute(n.args[0], composed, e);
+    }
+    default: break;
+  }
+  MaskNode r;
+  r.op = MaskOp::permute;
+  r.args = {m};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    AxisForm f = order[i] < 0 ? AxisForm{} : n.forms[static_cast<std::size_t>(order[i])];
+    f.extent = e[i];
+    r.forms.push_back(std::move(f));
+    // Where the source is uniform it does not matter which of its axes (if any) this one was.
+    r.axes.push_back(r.forms.back().form == Form::uniform ? -1 : order[i]);
+  }
+  return intern(std::move(r));
+}
+
+void MaskProgram::Impl::axis_order(int m, std::vector<int>& order) const {
+  const MaskNode& n = node(m);
+  auto add = [&](int axis) {
+    if (!uniform(m, axis) && std::find(order.begin(), order.end(), axis) == order.end()) order.push_back(axis);
+  };
+  switch (n.op) {
+    case MaskOp::constant: return;
+    case MaskOp::permute:
+      for (int j = 0; j < rank(n.args[0]); ++j) {
+        for (int i = 0; i < rank(m); ++i) {
+          if (n.axes[static_cast<std::size_t>(i)] == j) add(i);
+        }
+      }
+      return;
+    case MaskOp::logical_and: case MaskOp::logical_or: case MaskOp::logical_not: case MaskOp::pieces: {
+      if (n.op == MaskOp::pieces) add(n.axis);
+      std::vector<int> args = n.args;
+      std::stable_sort(args.begin(), args.end(), [&](int a, int b) { return node(a).shape_key < node(b).shape_key; });
+      for (int a : args) axis_order(a, order);
+      return;
+    }
+    default:
+      for (int i = 0; i < rank(m); ++i) add(i);
+  }
+}
+
+std::vector<int> MaskProgram::Impl::compact_order(const std::vector<int>& ms, const std::vector<int>& last) const {
+  std::vector<int> sorted = ms, order;
+  std::stable_sort(sorted.begin(), sorted.end(), [&](int a, int b) { return node(a).shape_key < node(b).shape_key; });
+  for (int m : sorted) axis_order(m, order);
+  std::erase_if(order, [&](int a) { return std::find(last.begin(), last.end(), a) != last.end(); });
+  order.insert(order.end(), last.begin(), last.end());
+  return order;
+}
+
+int MaskProgram::Impl::compact(int m, const std::vector<int>& kept) {
+  const auto e = extents(m);
+  std::vector<Dim> out;
+  for (int a : kept) out.push_back(e[static_cast<std::size_t>(a)]);
+  return permute(m, kept, out);
+}
+
+int MaskProgram::Impl::expand(int m, const std::vector<int>& kept, const std::vector<Dim>& e) {
+  std::vector<int> order(e.size(), -1);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (!uniform(m, static_cast<int>(i))) order[static_cast<std::size_t>(kept[i])] = static_cast<int>(i);
+  }
+  return permute(m, order, e);
+}
+
+bool MaskProgram::Impl::pieces_not_empty(int m) const {
+  const MaskNode& n = node(m);
+  std::int64_t last = 0;
+  for (const Position& p : n.positions) {
+    if (!p.is_constant() || p.offset <= last) return false;
+    last = p.offset;
+  }
+  const Dim e = n.forms[static_cast<std::size_t>(n.axis)].extent;
+  const auto c = constant_extent(e);
+  return c ? *c > last : graph->dims.at_least(e, last + 1);
+}
+
+int MaskProgram::Impl::any(int m, std::vector<int> axes) {
+  std::sort(axes.begin(), axes.end());
+  axes.erase(std::unique(axes.begin(), axes.end()), axes.end());
+  std::erase_if(axes, [&](int a) { return uniform(m, a); });
+  if (axes.empty()) return m;
+  const MaskNode n = node(m);
+  switch (n.op) {
+    case MaskOp::logical_or: {
+      std::vector<int> args;
+      for (int a : n.args) args.push_back(any(a, axes));
+      return combine(false, std::move(args));
+    }
+    case MaskOp::logical_and: return any_of_all(n.args, axes);
+    case MaskOp::pieces: {
+      const bool reduced = std::find(axes.begin(), axes.end(), n.axis) != axes.end();
+      if (reduced && !pieces_not_empty(m)) break;
+      std::vector<int> parts;
+      for (int a : n.args) parts.push_back(any(a, axes));
+      return reduced ? combine(false, std::move(parts)) : pieces(n.axis, n.positions, std::move(parts));
+    }
+    case MaskOp::permute: {
+      const MaskNode atom = node(n.args[0]);
+      if (atom.op != MaskOp::any) break;
+      std::vector<int> inner = atom.axes;
+      for (int a : axes) inner.push_back(n.axes[static_cast<std::size_t>(a)]);
+      const int reduced = any(combine(true, atom.args), inner);
+      return permute(reduced, n.axes, extents(m));
+    }
+    case MaskOp::any: {
+      std::vector<int> inner = n.axes;
+      inner.insert(inner.end(), axes.begin(), axes.end());
+      return any(combine(true, n.args), inner);
+    }
+    default: break;
+  }
+  return any_atom({m}, axes);
+}
+
+// any over axes of x0 and x1 and ...: what does not depend on them goes out, axes of one operand alone are reduced there.
+int MaskProgram::Impl::any_of_all(const std::vector<int>& operands, std::vector<int> axes) {
+  std::vector<int> outside, inside;
+  for (int m : operands) {
+    const bool depends = std::any_of(axes.begin(), axes.end(), [&](int a) { return !uniform(m, a); });
+    (depends ? inside : outside).push_back(m);
+  }
+  // Components: operands connected by a reduced axis.
+  std::vector<int> component(inside.size());
+  std::iota(component.begin(), component.end(), 0);
+  for (int a : axes) {
+    int root = -1;
+    for (std::size_t i = 0; i < inside.size(); ++i) {
+      if (uniform(inside[i], a)) continue;
+      if (root < 0) {
+        root = component[i];
+      } else {
+        const int other = component[i];
+        for (int& c : component) c = c == other ? root : c;
+      }
+    }
+  }
+  for (std::size_t c = 0; c < inside.size(); ++c) {
+    std::vector<int> members;
+    for (std::size_t i = 0; i < inside.size(); ++i) {
+      if (component[i] == static_cast<int>(c)) members.push_back(inside[i]);
+    }
+    if (members.empty()) continue;
+    if (members.size() == 1) {
+      outside.push_back(any(members[0], axes));
+      continue;
+    }
+    std::vector<int> shared;
+    bool changed = false;
+    for (int a : axes) {
+      int users = 0, user = -1;
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        if (!uniform(members[i], a)) ++users, user = static_cast<int>(i);
+      }
+      if (users > 1) shared.push_back(a);
+      if (users != 1) continue;
+      auto& m = members[static_cast<std::size_t>(user)];
+      const int reduced = any(m, {a});
+      if (uniform(reduced, a)) m = reduced, changed = true;
+    }
+    outside.push_back(changed ? any(combine(true, members), shared) : any_atom(members, shared));
+  }
+  return combine(true, std::move(outside));
+}
+
+int MaskProgram::Impl::any_atom(const std::vector<int>& operands, const std::vector<int>& axes) {
+  const auto e = extents(combine(true, operands));
+  const std::vector<int> kept = compact_order(operands, {});
+  MaskNode n;
+  n.op = MaskOp::any;
+  for (int m : operands) n.args.push_back(compact(m, kept));
+  std::sort(n.args.begin(), n.args.end());
+  n.forms = joined_forms(n.args);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (std::find(axes.begin(), axes.end(), kept[i]) == axes.end()) continue;
+    n.axes.push_back(static_cast<int>(i));
+    n.forms[i].form = Form::uniform;
+    n.forms[i].cuts.clear();
+  }
+  return expand(intern(std::move(n)), kept, e);
+}
+
+// -- The public face ----------------------------------------------------------------------------------------------------
+
+MaskProgram::MaskProgram(const graph::Graph* g) : impl_(std::make_unique<Impl>()) { impl_->graph = g; }
+MaskProgram::~MaskProgram() = default;
+MaskProgram::MaskProgram(MaskProgram&&) noexcept = default;
+
+MaskId MaskProgram::everything(std::vector<Dim> e) { return {impl_->constant(true, e)}; }
+MaskId MaskProgram::nothing(std::vector<Dim> e) { return {impl_->constant(false, e)}; }
+MaskId MaskProgram::leaf(ValueId v, Predicate p) { return {impl_->leaf(v, p)}; }
+MaskId MaskProgram::and_(MaskId a, MaskId b) { return {impl_->combine(true, {a.id, b.id})}; }
+MaskId MaskProgram::or_(MaskId a, MaskId b) { return {impl_->combine(false, {a.id, b.id})}; }
+MaskId MaskProgram::not_(MaskId a) { return {impl_->negate(a.id)}; }
+MaskId MaskProgram::any(MaskId a, const std::vector<int>& axes) { return {impl_->any(a.id, axes)}; }
+MaskId MaskProgram::all(MaskId a, const std::vector<int>& axes) { return not_(any(not_(a), axes)); }
+MaskId MaskProgram::permute(MaskId a, const std::vector<int>& order, std::vector<Dim> e) {
+  PIT_CHECK(order.size() == e.size(), "permute: {} axes, {} extents", order.size(), e.size());
+  return {impl_->permute(a.id, order, e)};
+}
+MaskId MaskProgram::merge(MaskId a, int first, int count, Dim extent) { return {impl_->merge(a.id, first, count, extent)}; }
+MaskId MaskProgram::split(MaskId a, int axis, std::vector<Dim> e) { return {impl_->split(a.id, axis, e)}; }
+MaskId MaskProgram::window(MaskId a, int axis, Position start, std::int64_t step, Dim count) {
+  return {impl_->window(a.id, axis, start, step, count)};
+}
+MaskId MaskProgram::place(MaskId a, int axis, Position start, std::int64_t step, Dim extent, bool upper) {
+  return {impl_->place(a.id, axis, start, step, extent, upper)};
+}
+MaskId MaskProgram::take(MaskId a, const Lookup& index, std::vector<Dim> e) { return {impl_->take(a.id, index, e)}; }
+MaskId MaskProgram::put(MaskId a, const Lookup& index, const std::vector<int>& reduced, Dim table_extent) {
+  return {impl_->put(a.id, index, reduced, table_extent)};
+}
+MaskId MaskProgram::fit(MaskId a, int axis, Dim extent) { return {impl_->fit(a.id, axis, extent)}; }
+
+bool MaskProgram::is_everything(MaskId m) const { return impl_->is_constant(m.id, true); }
+bool MaskProgram::is_nothing(MaskId m) const { return impl_->is_constant(m.id, false); }
+bool MaskProgram::is_uniform(MaskId m, int axis) const { return impl_->uniform(m.id, axis); }
+const std::vector<AxisForm>& MaskProgram::forms(MaskId m) const { return impl_->node(m.id).forms; }
+std::vector<Dim> MaskProgram::extents(MaskId m) const { return impl_->extents(m.id); }
+int MaskProgram::size() const { return static_cast<int>(impl_->nodes.size()); }
+
+void MaskProgram::want(MaskId m) {
+  auto& w = impl_->wanted;
+  if (w.size() < impl_->nodes.size()) w.resize(impl_->nodes.size(), 0);
+  w[static_cast<std::size_t>(m.id)] = 1;
+}
+
+}  // namespace pit::sparsity
