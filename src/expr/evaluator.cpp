@@ -62,7 +62,8 @@ void store_int(const Storage& s, std::int64_t offset, std::int64_t v) {
   }
 }
 
-// ---- Indices -----------------------------------------------------------------------------------------------------------
+// ---- Indices
+// -----------------------------------------------------------------------------------------------------------
 
 IntFn Compiler::index(const Expr& e) const {
   switch (e->kind) {
@@ -129,8 +130,9 @@ OffsetFn Compiler::offset(TensorId t, const std::vector<Expr>& indices, std::siz
         offset += i * c.stride;
       } else if (refuse_outside) {
         const std::string& name = p_.tensors[static_cast<std::size_t>(t)].name;
-        throw InputError(fmt::format("index {} is outside dimension {} of {}, whose extent is {}, in `{}`", i, c.dim, name,
-                                     c.extent, print(p_)), {}, name);
+        throw InputError(fmt::format("index {} is outside dimension {} of {}, whose extent is {}, in `{}`", i, c.dim,
+                                     name, c.extent, print(p_)),
+                         {}, name);
       } else {
         return std::int64_t{-1};
       }
@@ -139,13 +141,16 @@ OffsetFn Compiler::offset(TensorId t, const std::vector<Expr>& indices, std::siz
   };
 }
 
-// ---- Values ------------------------------------------------------------------------------------------------------------
+// ---- Values
+// ------------------------------------------------------------------------------------------------------------
 
 IntFn Compiler::integer_literal_or_param(double v, DType type) const {
   if (type != DType::b8 && v != std::trunc(v)) {
     throw InputError(fmt::format("{} stands where `{}` needs an integer", v, print(p_)));
   }
-  return [i = type == DType::b8 ? static_cast<std::int64_t>(v != 0) : wrap(type, float_to_int(DType::i64, v))](Point) { return i; };
+  return [i = type == DType::b8 ? static_cast<std::int64_t>(v != 0) : wrap(type, float_to_int(DType::i64, v))](Point) {
+    return i;
+  };
 }
 
 Evaluator Compiler::value(const Expr& e, DType type) const {
@@ -170,10 +175,13 @@ Evaluator Compiler::access(const Expr& e) const {
   const Storage& s = tensors_[static_cast<std::size_t>(e->id)];
   const std::size_t rank = s.shape.size();
   const OffsetFn offset_of = offset(e->id, e->args, rank, !e->has_default);
-  PIT_CHECK(s.data != nullptr || element_count(s.shape) == 0, "{} has no data", p_.tensors[static_cast<std::size_t>(e->id)].name);
+  PIT_CHECK(s.data != nullptr || element_count(s.shape) == 0, "{} has no data",
+            p_.tensors[static_cast<std::size_t>(e->id)].name);
   if (!e->has_default) {
     if (s.dtype == DType::f32) {  // the common case, without a switch
-      return {s.dtype, [data = static_cast<const float*>(s.data), offset_of](Point at) -> double { return data[offset_of(at)]; }, {}};
+      return {s.dtype,
+              [data = static_cast<const float*>(s.data), offset_of](Point at) -> double { return data[offset_of(at)]; },
+              {}};
     }
     if (is_floating(s.dtype)) return {s.dtype, [s, offset_of](Point at) { return load_float(s, offset_of(at)); }, {}};
     return {s.dtype, {}, [s, offset_of](Point at) { return load_int(s, offset_of(at)); }};
@@ -210,7 +218,8 @@ Evaluator Compiler::cast(const Expr& e) const {
 // Functions whose result is a bool.
 IntFn Compiler::predicate(const Expr& e) const {
   const Fn f = e->fn;
-  if (f == Fn::logical_not) return [a = value(e->args[0], DType::b8).i](Point at) -> std::int64_t { return a(at) == 0; };
+  if (f == Fn::logical_not)
+    return [a = value(e->args[0], DType::b8).i](Point at) -> std::int64_t { return a(at) == 0; };
   if (f == Fn::isnan || f == Fn::isinf) {
     const FloatFn a = value(e->args[0], type_of(p_, e->args[0]).value_or(DType::f64)).f;
     if (f == Fn::isnan) return [a](Point at) -> std::int64_t { return std::isnan(a(at)); };
@@ -224,7 +233,8 @@ IntFn Compiler::predicate(const Expr& e) const {
   }
   const DType t = operand_type(p_, e->args[0], e->args[1]);
   const Evaluator a = value(e->args[0], t), b = value(e->args[1], t);
-  if (is_floating(t)) return [f, x = a.f, y = b.f](Point at) -> std::int64_t { return float_comparison(f, x(at), y(at)); };
+  if (is_floating(t))
+    return [f, x = a.f, y = b.f](Point at) -> std::int64_t { return float_comparison(f, x(at), y(at)); };
   return [f, x = a.i, y = b.i](Point at) -> std::int64_t { return int_comparison(f, x(at), y(at)); };
 }
 
@@ -246,7 +256,8 @@ Evaluator Compiler::call(const Expr& e, DType type) const {
     if (e->args.size() == 1) return {t, {}, [t, f, x = a.i](Point at) { return wrap(t, int_function(f, x(at), 0)); }};
     return {t, {}, [t, f, x = a.i, y = b.i](Point at) { return wrap(t, int_function(f, x(at), y(at))); }};
   }
-  if (e->args.size() == 1) return {t, [t, f, x = a.f](Point at) { return round_to(t, float_function(f, x(at), 0)); }, {}};
+  if (e->args.size() == 1)
+    return {t, [t, f, x = a.f](Point at) { return round_to(t, float_function(f, x(at), 0)); }, {}};
   if (f == Fn::mul && t == DType::f32) {  // the common cases, without a switch
     return {t, [x = a.f, y = b.f](Point at) -> double { return static_cast<float>(x(at) * y(at)); }, {}};
   }

@@ -15,44 +15,51 @@
 //   program   := statement (';' | newline) statement ...
 //   statement := tensor '[' index,* ']' combiner expression
 //   combiner  := '='  '+='  '*='  'max='  'min='  'and='  'or='  'logsumexp='
-//   index     := expression over axes, integers, $params, |axis| (the extent), + - * // %, or a lookup T[...], or a:b:c
+//   index     := expression over axes, integers, $params, |axis| (the extent), + - * // % min max, or a lookup T[...],
+//                or a:b:c
 //   access    := tensor '[' index,* [ '|' expression ] ']'    ('| e': the value of a read outside the tensor)
-//   Precedence, tightest first: unary - !, then * / // %, then + -, then == != < <= > >= (which do not chain), &&, ^^, ||.
-//   A scalar tensor is written `T[]`. Comments run from '#' to the end of the line. Literals: 3 (integer), 0.5, 1e-5, inf, nan
-//   (floating point; a minus directly before a number belongs to it), true, false.
-//   Identifiers directly followed by '[' are tensors, by '(' functions, after '$' parameters; all others are axes.
+//
+//   Precedence, tightest first: unary - !, then * / // %, then + -, then == != < <= > >= (which do not chain), &&, ^^,
+//   ||. Literals: 3 (integer), 0.5, 1e-5, inf, nan (floating point; a minus directly before a number belongs to it),
+//   true, false. A scalar tensor is written `T[]`. Comments run from '#' to the end of the line. Identifiers directly
+//   followed by '[' are tensors, by '(' functions, after '$' parameters; all others are axes.
 //
 // MEANING
 //   * Iteration space. A statement ranges over all axes that occur in it, each over 0 <= axis < |axis|. The axes on the
 //     left are free; axes only on the right are reduced. An axis has one extent in the whole program: that of every
-//     dimension in which it stands as a bare index. (An axis that never stands bare gets its extent from `extents`. A bare
-//     index on the left of a tensor that several statements write covers a part of it and does not count: concatenation.
-//     `i+0` is not bare: a slice from 0 is `Y[i] = X[i+0]`.) |axis| alone is no occurrence of the axis.
+//     dimension in which it stands as a bare index. (An axis that never stands bare gets its extent from `extents`. A
+//     bare index on the left of a tensor that several statements write covers a part of it and does not count:
+//     concatenation. `i+0` is not bare: a slice from 0 is `Y[i] = X[i+0]`.) |axis| alone is no occurrence of the axis.
 //   * Statements run one after the other; a statement sees the complete results of those before it. Inputs are never
-//     written, and no statement reads the tensor that it writes. A tensor may be written by several statements, if they write
-//     disjoint elements (concatenation). Elements that no statement writes are undefined.
-//   * `=` assigns, each element at most once; it must have no reduced axis. Any other combiner first sets every element it covers to its identity, then folds
-//     in the terms. The empty reduction is the identity: 0 for +=, 1 for *=, -inf (the lowest integer) for max=, +inf for
-//     min=, true for and=, false for or=, -inf for logsumexp=.
+//     written, and no statement reads the tensor that it writes. A tensor may be written by several statements, if they
+//     write disjoint elements (concatenation). Elements that no statement writes are undefined.
+//   * `=` assigns, each element at most once; it must have no reduced axis. Any other combiner first sets every element
+//     it covers to its identity, then folds in the terms. The empty reduction is the identity: 0 for +=, 1 for *=, -inf
+//     (the lowest integer) for max=, +inf for min=, true for and=, false for or=, -inf for logsumexp=.
 //   * Order of reduction: the *value* of a program is defined up to reassociation of its combiners. Lowering fixes the
 //     order: contractions form one chain of fused multiply-adds in ascending k from +0 (promise 1 of the design); other
 //     reductions may be regrouped, within a stated bound.
 //   * Reads outside a tensor are errors unless the access has a '| default'. Left indices must be in range.
 //   * `a:b:c` is the row-major index (a*|b|+b)*|c|+c.
-//   * A lookup (tensor access in an index) takes an integer tensor; where it is the whole index, negative values count from the
-//     end, as in ONNX. Index arithmetic is in i64.
-//   * NaN: max= and min= propagate NaN, as ONNX does. Comparisons with NaN are false (`!=`, the negation of ==, is true). -0 and +0 are equal.
+//   * A lookup (tensor access in an index) takes an integer tensor; where it is the whole index, negative values count
+//     from the end, as in ONNX. Index arithmetic is in i64.
+//   * NaN: max= and min= propagate NaN, as ONNX does. Comparisons with NaN are false (`!=`, the negation of ==, is
+//     true). -0 and +0 are equal.
 //   * Integers wrap around in two's complement; division truncates towards zero, // and % floor. Division of an integer
 //     by zero gives 0 (never a trap). Shifts do not exist.
-//   * Types: both sides of an arithmetic operator have one type, and a value has the type of the tensor it is assigned to;
-//     literals and parameters adapt (a fraction not to an integer; where nothing gives the type, a cast must); axes and extents are i64. f16 is for storage: its values are
-//     computed, and accumulated, in f32 and rounded when they are stored or cast. Comparisons and logical operators give bool; `select(c,a,b)` takes a bool. `cast_f32(x)` etc. convert; float to integer truncates,
-//     saturates and maps NaN to 0; anything non-zero (NaN too) is true.
-//   * "Absent": for a combiner and a factor, the annihilator of the product (0 for +=/*, false for or=/and, -inf for max=/+)
-//     stands for "nothing here"; an absent element annihilates even an infinite or NaN partner. Live elements obey IEEE 754.
+//   * Types: both sides of an arithmetic operator have one type, and a value has the type of the tensor it is assigned
+//     to; literals and parameters adapt (a fraction not to an integer; where nothing gives the type, a cast must); axes
+//     and extents are i64. f16 is for storage: its values are computed, and accumulated, in f32 and rounded when they
+//     are stored or cast. Comparisons and logical operators give bool; `select(c,a,b)` takes a bool. `cast_f32(x)` etc.
+//     convert; float to integer truncates, saturates and maps NaN to 0; anything non-zero (NaN too) is true.
+//   * "Absent": for a combiner and a factor, the annihilator of the product (0 for +=/*, false for or=/and, -inf for
+//     max=/+) stands for "nothing here"; an absent element annihilates even an infinite or NaN partner. Live elements
+//     obey IEEE 754.
 //
-// FUNCTIONS (element-wise, by name): neg abs sqrt rsqrt exp log erf tanh sigmoid sin cos floor ceil round (half to even) sign
-//   recip not isnan isinf, pow(a,b) mod(a,b) fmod(a,b) min(a,b) max(a,b), select(c,a,b), cast_<dtype>(x), and infix
+// FUNCTIONS (element-wise, by name): neg abs sqrt rsqrt exp log erf tanh sigmoid sin cos floor ceil round (half to
+// even)
+//   sign recip not isnan isinf, pow(a,b) mod(a,b) fmod(a,b) min(a,b) max(a,b), select(c,a,b), cast_<dtype>(x), and
+//   infix
 //   + - * / // %  == != < <= > >=  && || ^^ (exclusive or), unary - and !.
 // ---------------------------------------------------------------------------------------------------------------------
 #pragma once
@@ -167,9 +174,10 @@ struct Program {
   AxisId axis_named(std::string_view name) const;
 };
 
-/// Parses the text form. Tensors, axes and parameters are numbered in the order in which they first appear. Tensors only read
-/// are inputs; tensors named in `outputs` (default: written by the last statement) are outputs, others written are
-/// temporaries. Throws InputError with line and column and what was expected. The result has passed `verify`.
+/// Parses the text form. Tensors, axes and parameters are numbered in the order in which they first appear. Tensors
+/// only read are inputs; tensors named in `outputs` (default: written by the last statement) are outputs, others
+/// written are temporaries. Throws InputError with line and column and what was expected. The result has passed
+/// `verify`.
 Program parse(std::string_view text, const std::vector<std::string>& outputs = {});
 /// Canonical text, on one line; parse(print(p)) is p, up to numbering and the choice of outputs.
 std::string print(const Program& p);
@@ -181,14 +189,15 @@ std::string print_index(const Program& p, const Expr& e);  ///< as inside the br
 /// lookups integer, types where known. Returns the first violation in words, or nothing.
 std::optional<std::string> verify(const Program& p);
 
-/// Types: fills the dtypes of temporaries and outputs that follow from those already there (all inputs' are needed). Returns the
-/// first violation in words, or nothing.
+/// Types: fills the dtypes of temporaries and outputs that follow from those already there (all inputs' are needed).
+/// Returns the first violation in words, or nothing.
 std::optional<std::string> check(Program& p);
 /// The type of `e`; nothing where it adapts (literals, parameters and what is computed from them alone) or where a
 /// tensor's type is not known.
 std::optional<DType> type_of(const Program& p, const Expr& e);
 
-// -- Structure queries used by every analysis ---------------------------------------------------------------------------
+// -- Structure queries used by every analysis
+// ---------------------------------------------------------------------------
 
 /// The axis if `e` is a bare axis.
 std::optional<AxisId> bare_axis(const Expr& e);
@@ -205,10 +214,11 @@ template <class F> void for_each_access(const Expr& e, F&& f) {
 /// e with every node mapped bottom-up through `f` (return the node itself to keep it).
 Expr transform(const Expr& e, const std::function<Expr(const Expr&)>& f);
 
-// -- Interpreter: the oracle ---------------------------------------------------------------------------------------------
+// -- Interpreter: the oracle
+// ---------------------------------------------------------------------------------------------
 
-/// Axis extents from tensor shapes (by TensorId; empty where not known, as for temporaries); `extents` gives those of axes
-/// that never stand bare. Throws InputError when two bare uses disagree or an extent does not follow.
+/// Axis extents from tensor shapes (by TensorId; empty where not known, as for temporaries); `extents` gives those of
+/// axes that never stand bare. Throws InputError when two bare uses disagree or an extent does not follow.
 std::vector<std::int64_t> infer_extents(const Program& p, const std::vector<Shape>& tensor_shapes,
                                         const std::map<AxisId, std::int64_t>& extents = {});
 
@@ -222,9 +232,9 @@ struct Bindings {
   std::map<AxisId, std::vector<std::int64_t>> permutation;
 };
 
-/// Runs the program literally, one element at a time, accumulating in the tensor's own type (f32 sums in f32). Temporaries have
-/// the type and shape that follow from their statements. Undefined elements are NaN, or the lowest integer. Throws
-/// InputError for types or shapes that do not fit, reads outside, and elements written twice.
+/// Runs the program literally, one element at a time, accumulating in the tensor's own type (f32 sums in f32).
+/// Temporaries have the type and shape that follow from their statements. Undefined elements are NaN, or the lowest
+/// integer. Throws InputError for types or shapes that do not fit, reads outside, and elements written twice.
 std::vector<Tensor> interpret(const Program& p, const Bindings& b);
 
 }  // namespace pit::expr

@@ -1,5 +1,5 @@
-// The oracle: statement by statement, element by element, in the order of the axes. Where this and anything else differ, the
-// other is wrong.
+// The oracle: statement by statement, element by element, in the order of the axes. Where this and anything else
+// differ, the other is wrong.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -67,7 +67,8 @@ class Interpreter {
 
   void bind_type(std::size_t t, DType dtype) {
     std::optional<DType>& declared = p_.tensors[t].dtype;
-    if (declared && *declared != dtype) refuse(t, fmt::format("has type {} instead of {}", name_of(dtype), name_of(*declared)));
+    if (declared && *declared != dtype)
+      refuse(t, fmt::format("has type {} instead of {}", name_of(dtype), name_of(*declared)));
     declared = dtype;
   }
 
@@ -78,11 +79,13 @@ class Interpreter {
     }
     for (std::size_t i = 0; i < inputs.size(); ++i) bind_type(inputs[i], b_.inputs[i].dtype());
     if (!b_.output_dtypes.empty() && b_.output_dtypes.size() != outputs.size()) {
-      throw InputError(fmt::format("`{}` has {} outputs, types of {} are given", print(p_), outputs.size(), b_.output_dtypes.size()));
+      throw InputError(fmt::format("`{}` has {} outputs, types of {} are given", print(p_), outputs.size(),
+                                   b_.output_dtypes.size()));
     }
     for (std::size_t i = 0; i < b_.output_dtypes.size(); ++i) bind_type(outputs[i], b_.output_dtypes[i]);
     if (b_.params.size() != p_.params.size()) {
-      throw InputError(fmt::format("`{}` has {} parameters, {} are given", print(p_), p_.params.size(), b_.params.size()));
+      throw InputError(
+          fmt::format("`{}` has {} parameters, {} are given", print(p_), p_.params.size(), b_.params.size()));
     }
     auto violation = verify(p_);  // first: `check` relies on what it checks
     if (!violation) violation = check(p_);
@@ -95,7 +98,8 @@ class Interpreter {
   void bind_shapes() {
     const auto inputs = with_role(Role::input), outputs = with_role(Role::output);
     if (!b_.output_shapes.empty() && b_.output_shapes.size() != outputs.size()) {
-      throw InputError(fmt::format("`{}` has {} outputs, shapes of {} are given", print(p_), outputs.size(), b_.output_shapes.size()));
+      throw InputError(fmt::format("`{}` has {} outputs, shapes of {} are given", print(p_), outputs.size(),
+                                   b_.output_shapes.size()));
     }
     std::vector<Shape> shapes(p_.tensors.size());
     std::vector<bool> known(p_.tensors.size(), false);
@@ -138,15 +142,16 @@ class Interpreter {
     if (!ok) throw InputError(fmt::format("the order given for axis {} is no permutation of its values", axis));
   }
 
-  // Notes that statement `number` covers an element; elements of earlier statements, and elements assigned before by this
-  // one, may not be covered again.
+  // Notes that statement `number` covers an element; elements of earlier statements, and elements assigned before by
+  // this one, may not be covered again.
   void mark(int number, std::int64_t offset) {
     const Statement& s = p_.statements[static_cast<std::size_t>(number)];
     const auto t = static_cast<std::size_t>(s.out);
     std::vector<int>& marks = marks_[t];
     if (marks.empty()) marks.assign(static_cast<std::size_t>(tensors_[t].size()), -1);
     int& m = marks[static_cast<std::size_t>(offset)];
-    if (m >= 0 && (m != number || s.combiner == Combiner::assign)) refuse(t, fmt::format("is written twice at element {}", offset));
+    if (m >= 0 && (m != number || s.combiner == Combiner::assign))
+      refuse(t, fmt::format("is written twice at element {}", offset));
     m = number;
   }
 

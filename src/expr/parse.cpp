@@ -90,9 +90,11 @@ class Parser {
   [[noreturn]] void fail_at(std::size_t at, const std::string& message) const {
     at = std::min(at, text_.size());
     const std::size_t begin = at == 0 ? 0 : text_.rfind('\n', at - 1) + 1;  // npos + 1 == 0
-    const std::size_t line = static_cast<std::size_t>(std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), '\n')) + 1;
+    const std::size_t line =
+        static_cast<std::size_t>(std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), '\n')) + 1;
     const std::string_view shown = text_.substr(begin, text_.find('\n', begin) - begin);
-    throw InputError(fmt::format("{}:{}: {}\n  {}\n  {}^", line, at - begin + 1, message, shown, std::string(at - begin, ' ')));
+    throw InputError(
+        fmt::format("{}:{}: {}\n  {}\n  {}^", line, at - begin + 1, message, shown, std::string(at - begin, ' ')));
   }
 
   [[noreturn]] void fail(const std::string& expected) const {
@@ -256,7 +258,8 @@ class Parser {
 
   Expr number(bool negative) {
     if (letter(peek())) {
-      const double v = peek() == 'i' ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+      const double v =
+          peek() == 'i' ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
       at_ += 3;
       return literal(negative ? -v : v);
     }
@@ -299,7 +302,8 @@ class Parser {
       return param(index_of(&p_.params, identifier("the name of a parameter after '$'")));
     }
     const std::size_t begin = at_;
-    const std::string_view name = identifier("an operand: a tensor T[...], an axis, a number, $parameter, |axis|, a function or '('");
+    const std::string_view name =
+        identifier("an operand: a tensor T[...], an axis, a number, $parameter, |axis|, a function or '('");
     if (peek() == '[') return read(name, begin);
     if (peek() == '(') return function(name, begin);
     if (name == "true" || name == "false") return bool_literal(name == "true");

@@ -50,7 +50,8 @@ class Printer {
   }
 
   std::string tensor_name(int id) const {
-    if (id >= 0 && static_cast<std::size_t>(id) < p_.tensors.size()) return p_.tensors[static_cast<std::size_t>(id)].name;
+    if (id >= 0 && static_cast<std::size_t>(id) < p_.tensors.size())
+      return p_.tensors[static_cast<std::size_t>(id)].name;
     return fmt::format("<tensor {}>", id);
   }
 
@@ -82,7 +83,8 @@ class Printer {
       const Level level = level_of(n.fn);
       const char* space = compact ? "" : " ";
       // Left-associative; comparisons do not associate at all, so both sides must bind tighter.
-      const std::string left = expression(n.args[0], level.associative ? level.precedence : level.precedence + 1, compact);
+      const std::string left =
+          expression(n.args[0], level.associative ? level.precedence : level.precedence + 1, compact);
       const std::string right = expression(n.args[1], level.precedence + 1, compact);
       return parenthesised(left + space + f.name + space + right, level.precedence < context);
     }
@@ -95,7 +97,8 @@ class Printer {
     }
     std::string text = n.fn == Fn::cast ? std::string("cast_") + name_of(n.to) : f.name;
     text += "(";
-    for (std::size_t i = 0; i < n.args.size(); ++i) text += (i > 0 ? ", " : "") + expression(n.args[i], kLoosest, false);
+    for (std::size_t i = 0; i < n.args.size(); ++i)
+      text += (i > 0 ? ", " : "") + expression(n.args[i], kLoosest, false);
     return text + ")";
   }
 

@@ -1,4 +1,5 @@
-// Scalar meaning of the element-wise functions, of casts and of f16: the arithmetic half of the specification in expr.h.
+// Scalar meaning of the element-wise functions, of casts and of f16: the arithmetic half of the specification in
+// expr.h.
 #pragma once
 
 #include <cstdint>

@@ -61,7 +61,8 @@ class Inference {
     for (std::size_t t = 0; t < p_.tensors.size(); ++t) {
       if (known_[t]) continue;
       const std::string& name = p_.tensors[t].name;
-      throw InputError(fmt::format("the shape of {} does not follow from `{}`; it must be given", name, print(p_)), {}, name);
+      throw InputError(fmt::format("the shape of {} does not follow from `{}`; it must be given", name, print(p_)), {},
+                       name);
     }
   }
 
@@ -73,8 +74,9 @@ class Inference {
     if (!known_[t]) return;
     element_count(shapes_[t]);
     if (static_cast<int>(shapes_[t].size()) == decl.rank) return;
-    throw InputError(fmt::format("{} has shape {}; `{}` needs rank {}", decl.name, to_string(shapes_[t]), print(p_), decl.rank),
-                     {}, decl.name);
+    throw InputError(
+        fmt::format("{} has shape {}; `{}` needs rank {}", decl.name, to_string(shapes_[t]), print(p_), decl.rank), {},
+        decl.name);
   }
 
   void set(AxisId a, std::int64_t n, const std::string& source) {
@@ -84,8 +86,8 @@ class Inference {
       source_[i] = source;
       changed_ = true;
     } else if (extents_[i] != n) {
-      throw InputError(fmt::format("axis {} has extent {} by {} and {} by {} in `{}`", axis_name(a), extents_[i], source_[i],
-                                   n, source, print(p_)));
+      throw InputError(fmt::format("axis {} has extent {} by {} and {} by {} in `{}`", axis_name(a), extents_[i],
+                                   source_[i], n, source, print(p_)));
     }
   }
 
@@ -93,7 +95,8 @@ class Inference {
     const auto t = static_cast<std::size_t>(tensor);
     if (!known_[t]) return;
     for (std::size_t d = 0; d < shapes_[t].size(); ++d) {
-      if (const auto a = bare_axis(indices[d])) set(*a, shapes_[t][d], fmt::format("dimension {} of {}", d, p_.tensors[t].name));
+      if (const auto a = bare_axis(indices[d]))
+        set(*a, shapes_[t][d], fmt::format("dimension {} of {}", d, p_.tensors[t].name));
     }
   }
 
@@ -182,8 +185,10 @@ class Inference {
     }
     for (std::size_t a = 0; a < used.size(); ++a) {
       if (!used[a] || extents_[a] >= 0) continue;
-      throw InputError(fmt::format("the extent of axis {} does not follow from the shapes in `{}`: it is no bare index of a "
-                                   "tensor of known shape; it must be given", p_.axes[a], print(p_)));
+      throw InputError(
+          fmt::format("the extent of axis {} does not follow from the shapes in `{}`: it is no bare index of a "
+                      "tensor of known shape; it must be given",
+                      p_.axes[a], print(p_)));
     }
   }
 

@@ -53,7 +53,9 @@ class Checker {
   // One type for two operands that must agree.
   Type unify(Type a, Type b, const Expr& where) {
     if (a.state == Type::known && b.state == Type::known) {
-      if (a.dtype != b.dtype) fail(fmt::format("{} and {} meet in {}; cast one of them", name_of(a.dtype), name_of(b.dtype), print(p_, where)));
+      if (a.dtype != b.dtype)
+        fail(fmt::format("{} and {} meet in {}; cast one of them", name_of(a.dtype), name_of(b.dtype),
+                         print(p_, where)));
       return a;
     }
     if (a.state != Type::known && b.state == Type::known) std::swap(a, b);
@@ -68,7 +70,8 @@ class Checker {
   void require_fits(const Type& adapting, DType to, const Expr& where) {
     if (adapting.state != Type::adapts) return;
     if (to == DType::b8) fail(fmt::format("a number stands where a bool is needed in {}", print(p_, where)));
-    if (adapting.fraction && !floating(to)) fail(fmt::format("a fraction meets type {} in {}", name_of(to), print(p_, where)));
+    if (adapting.fraction && !floating(to))
+      fail(fmt::format("a fraction meets type {} in {}", name_of(to), print(p_, where)));
   }
 
   void fail(std::string m) {
@@ -117,13 +120,15 @@ class Checker {
   }
 
   Type require_number(Type t, const Expr& where) {
-    if (t.state == Type::known && t.dtype == DType::b8) fail(fmt::format("arithmetic on a bool in {}; cast it", print(p_, where)));
+    if (t.state == Type::known && t.dtype == DType::b8)
+      fail(fmt::format("arithmetic on a bool in {}; cast it", print(p_, where)));
     return t;
   }
 
   Type require_float(Type t, const Expr& where) {
     if (t.state == Type::known && !floating(t.dtype)) {
-      fail(fmt::format("{} needs a floating-point operand, not {}, in {}", info(where->fn).name, name_of(t.dtype), print(p_, where)));
+      fail(fmt::format("{} needs a floating-point operand, not {}, in {}", info(where->fn).name, name_of(t.dtype),
+                       print(p_, where)));
     }
     if (t.state == Type::adapts) t.fraction = true;  // exp(2) is no integer
     return t;
@@ -144,7 +149,8 @@ std::optional<std::string> combiner_refuses(Combiner c, DType t) {
   const bool logical = c == Combiner::logical_and || c == Combiner::logical_or;
   if (logical && t != DType::b8) return fmt::format("{} combines bools, not {}", info(c).text, name_of(t));
   if (!logical && c != Combiner::assign && t == DType::b8) return fmt::format("{} cannot combine bools", info(c).text);
-  if (c == Combiner::logsumexp && !floating(t)) return fmt::format("{} needs a floating-point type, not {}", info(c).text, name_of(t));
+  if (c == Combiner::logsumexp && !floating(t))
+    return fmt::format("{} needs a floating-point type, not {}", info(c).text, name_of(t));
   return std::nullopt;
 }
 
@@ -158,14 +164,16 @@ std::optional<std::string> check(Program& p) {
     const Type t = checker.type(s.value);
     if (out.dtype) {
       if (t.state == Type::known && t.dtype != *out.dtype) {
-        checker.fail(fmt::format("the value has type {}, {} has type {}; cast it", name_of(t.dtype), out.name, name_of(*out.dtype)));
+        checker.fail(fmt::format("the value has type {}, {} has type {}; cast it", name_of(t.dtype), out.name,
+                                 name_of(*out.dtype)));
       }
       checker.require_fits(t, *out.dtype, s.value);
     }
     if (checker.failed()) return fmt::format("in `{}`: {}", print(p, s), checker.message());
     if (!out.dtype && t.state == Type::known) out.dtype = t.dtype;
     if (out.dtype) {
-      if (const auto refusal = combiner_refuses(s.combiner, *out.dtype)) return fmt::format("in `{}`: {}", print(p, s), *refusal);
+      if (const auto refusal = combiner_refuses(s.combiner, *out.dtype))
+        return fmt::format("in `{}`: {}", print(p, s), *refusal);
     }
   }
   return std::nullopt;

@@ -46,7 +46,8 @@ class Verifier {
   bool names() {
     std::set<std::string> tensors, axes, params;
     for (const TensorDecl& t : p_.tensors) {
-      if (t.name.empty() || !tensors.insert(t.name).second) return fail(fmt::format("two tensors are named '{}'", t.name));
+      if (t.name.empty() || !tensors.insert(t.name).second)
+        return fail(fmt::format("two tensors are named '{}'", t.name));
       if (t.rank < 0) return fail(fmt::format("{} has no rank", t.name));
     }
     for (const std::string& a : p_.axes) {
@@ -59,7 +60,8 @@ class Verifier {
   }
 
   bool statement(const Statement& s) {
-    if (s.out < 0 || static_cast<std::size_t>(s.out) >= p_.tensors.size()) return fail("the left tensor does not exist");
+    if (s.out < 0 || static_cast<std::size_t>(s.out) >= p_.tensors.size())
+      return fail("the left tensor does not exist");
     const TensorDecl& out = p_.tensors[static_cast<std::size_t>(s.out)];
     if (out.role == Role::input) return fail(fmt::format("input {} is written", out.name));
     if (static_cast<int>(s.out_index.size()) != out.rank) {
@@ -88,7 +90,8 @@ class Verifier {
   }
 
   bool id(int value, std::size_t size, const char* what) {
-    return (value >= 0 && static_cast<std::size_t>(value) < size) || fail(fmt::format("{} {} does not exist", what, value));
+    return (value >= 0 && static_cast<std::size_t>(value) < size) ||
+           fail(fmt::format("{} {} does not exist", what, value));
   }
 
   bool access(const Node& n) {
@@ -96,7 +99,8 @@ class Verifier {
     const TensorDecl& t = p_.tensors[static_cast<std::size_t>(n.id)];
     const std::size_t rank = static_cast<std::size_t>(t.rank);
     if (n.args.size() != rank + (n.has_default ? 1 : 0)) {
-      return fail(fmt::format("{} has {} indices, its rank is {}", t.name, n.args.size() - (n.has_default ? 1 : 0), t.rank));
+      return fail(
+          fmt::format("{} has {} indices, its rank is {}", t.name, n.args.size() - (n.has_default ? 1 : 0), t.rank));
     }
     if (n.id == current_) return fail(fmt::format("{} is read by the statement that writes it", t.name));
     if (t.role != Role::input && !written_[static_cast<std::size_t>(n.id)]) {
@@ -126,7 +130,8 @@ class Verifier {
         if (!access(*e)) return false;
         const TensorDecl& t = p_.tensors[static_cast<std::size_t>(e->id)];
         return !t.dtype || integer(*t.dtype) ||
-               fail(fmt::format("lookup {} in an index has type {}; it must be an integer", print(p_, e), name_of(*t.dtype)));
+               fail(fmt::format("lookup {} in an index has type {}; it must be an integer", print(p_, e),
+                                name_of(*t.dtype)));
       }
       case Kind::merge:
         if (e->args.size() < 2) return fail("a merged index needs at least two axes");

@@ -37,7 +37,9 @@ bool stands_in(const Expr& index, AxisId a) {
   return std::find(axes.begin(), axes.end(), a) != axes.end();
 }
 
-bool contains(const std::vector<AxisId>& axes, AxisId a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); }
+bool contains(const std::vector<AxisId>& axes, AxisId a) {
+  return std::find(axes.begin(), axes.end(), a) != axes.end();
+}
 
 class Inference {
  public:
@@ -73,7 +75,8 @@ class Inference {
       const char* what = (*use.index)->kind == Kind::merge ? "merged" : "compound";
       return iteration(rule, fmt::format("{} index {} in {}", what, print_index(use), tensor_name(use.tensor)));
     }
-    const bool has_dimension = std::any_of(uses_.begin(), uses_.end(), [&](const IndexUse& u) { return is_bare(u, a); });
+    const bool has_dimension =
+        std::any_of(uses_.begin(), uses_.end(), [&](const IndexUse& u) { return is_bare(u, a); });
     if (!has_dimension) return iteration(rule, "it indexes no dimension by itself");
     rule.verdict = Verdict::permutable;
     return rule;

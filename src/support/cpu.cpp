@@ -115,7 +115,8 @@ double quota_v1(const std::string& dir) {
 }
 
 // The quota of a group limits all groups below it: the smallest one on the way up to the mount point holds. Inside a
-// container /proc/self/cgroup may show a path of the host, which is then not there: the mount point itself is asked too.
+// container /proc/self/cgroup may show a path of the host, which is then not there: the mount point itself is asked
+// too.
 template <class Quota> double smallest_quota(const std::string& mount, std::string path, Quota quota) {
   double least = quota(mount);
   while (path.size() > 1) {
@@ -186,7 +187,8 @@ CacheSizes cache_sizes() {
   for (int i = 0; i < 8; ++i) {
     const std::string dir = base + std::to_string(i);
     std::string level, type, size;
-    if (!read_word(dir + "/level", &level) || !read_word(dir + "/type", &type) || !read_word(dir + "/size", &size)) break;
+    if (!read_word(dir + "/level", &level) || !read_word(dir + "/type", &type) || !read_word(dir + "/size", &size))
+      break;
     const std::size_t bytes = parse_cache_size(size);
     if (bytes == 0 || type == "Instruction") continue;
     if (level == "1") sizes.l1d = bytes;

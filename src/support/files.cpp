@@ -44,7 +44,9 @@ int open_regular(const std::string& path, std::size_t* size) {
   struct stat st {};
   const bool known = ::fstat(fd, &st) == 0;
   if (!known || !S_ISREG(st.st_mode)) {
-    const std::string why = !known ? std::strerror(errno) : S_ISDIR(st.st_mode) ? "it is a directory" : "it is not a regular file";
+    const std::string why = !known                ? std::strerror(errno)
+                            : S_ISDIR(st.st_mode) ? "it is a directory"
+                                                  : "it is not a regular file";
     ::close(fd);
     throw_unreadable(path, why);
   }
@@ -104,7 +106,8 @@ std::string checked_cache_dir(const std::string& override_dir, std::string* reas
   } else if (!S_ISDIR(st.st_mode)) {
     set_reason(reason, fmt::format("cannot use cache directory '{}': it is not a directory", dir));
   } else if (st.st_uid != ::geteuid()) {
-    set_reason(reason, fmt::format("cache directory '{}' belongs to another user; unused, for code is loaded from it", dir));
+    set_reason(reason,
+               fmt::format("cache directory '{}' belongs to another user; unused, for code is loaded from it", dir));
   } else if ((st.st_mode & 077) != 0) {
     set_reason(reason, fmt::format("cache directory '{}' is open to others (mode {:04o}); unused, for code is loaded "
                                    "from it: set its mode to 0700", dir, st.st_mode & 07777));

@@ -29,8 +29,9 @@ class FileMap {
 /// Writes beside and renames; returns false with `reason` set instead of throwing.
 bool write_file_atomically(const std::string& path, std::string_view contents, std::string* reason) noexcept;
 
-/// The user's cache directory for PIT ("~/.cache/pit" or $XDG_CACHE_HOME/pit, $PIT_CACHE_DIR first), or `override_dir`. Created with mode 0700.
-/// Empty, with `reason` set, when it cannot be used (not ours, group/world accessible, read-only). "none" gives empty, no reason.
+/// The user's cache directory for PIT ("~/.cache/pit" or $XDG_CACHE_HOME/pit, $PIT_CACHE_DIR first), or `override_dir`.
+/// Created with mode 0700. Empty, with `reason` set, when it cannot be used (not ours, group/world accessible,
+/// read-only). "none" gives empty, no reason.
 std::string usable_cache_dir(const std::string& override_dir, std::string* reason) noexcept;
 
 /// 128-bit content hash as 32 hex digits (not cryptographic; detects corruption and keys caches).

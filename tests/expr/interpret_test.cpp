@@ -35,7 +35,8 @@ TEST(Interpreter, Convolution) {
               for (std::int64_t j = 0; j < 3; ++j) {
                 const std::int64_t u = x * stride + i - pad, v = y * stride + j - pad;
                 if (u < 0 || v < 0 || u >= size || v >= size) continue;
-                sum += image.as<float>()[((n * 3 + c) * size + u) * size + v] * weight.as<float>()[((f * 3 + c) * 3 + i) * 3 + j];
+                sum += image.as<float>()[((n * 3 + c) * size + u) * size + v] *
+                       weight.as<float>()[((f * 3 + c) * 3 + i) * 3 + j];
               }
           EXPECT_EQ(result.as<float>()[((n * 4 + f) * out + x) * out + y], sum);
         }
@@ -103,7 +104,8 @@ TEST(Interpreter, IsNotAbsurdlySlow) {
   interpret(p, b);
   const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
   RecordProperty("ns_per_term", std::to_string(took.count() / 1e6));
-  EXPECT_LT(took.count() / 1e6, 2000) << "nanoseconds per term (a debug build under a sanitizer on a busy machine included)";
+  EXPECT_LT(took.count() / 1e6, 2000)
+      << "nanoseconds per term (a debug build under a sanitizer on a busy machine included)";
   std::printf("%.1f ns per term\n", took.count() / 1e6);
 }
 

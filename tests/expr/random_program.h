@@ -39,7 +39,8 @@ class RandomProgram {
   void begin(int axes, int inputs, int params) {
     for (int a = 0; a < axes; ++a) p_.axes.push_back(std::string(1, static_cast<char>('i' + a)));
     for (int q = 0; q < params; ++q) p_.params.push_back("p" + std::to_string(q));
-    for (int t = 0; t < inputs; ++t) readable_.push_back(add_tensor("X" + std::to_string(t), expr::Role::input, pick(0, 3)));
+    for (int t = 0; t < inputs; ++t)
+      readable_.push_back(add_tensor("X" + std::to_string(t), expr::Role::input, pick(0, 3)));
   }
 
   expr::TensorId add_tensor(const std::string& name, expr::Role role, int rank) {
@@ -68,7 +69,8 @@ class RandomProgram {
       }
     }
     if (chance(15)) return read(depth - 1, false);
-    constexpr expr::Fn kFns[] = {expr::Fn::add, expr::Fn::sub, expr::Fn::mul, expr::Fn::floordiv, expr::Fn::mod, expr::Fn::min};
+    constexpr expr::Fn kFns[] = {expr::Fn::add,      expr::Fn::sub, expr::Fn::mul,
+                                 expr::Fn::floordiv, expr::Fn::mod, expr::Fn::min};
     return expr::call(kFns[pick(0, 5)], {index_term(depth - 1), index_term(depth - 1)});
   }
 
@@ -84,7 +86,9 @@ class RandomProgram {
     if (depth == 0 || chance(25)) {
       switch (pick(0, 3)) {
         case 0: return expr::int_literal(pick(-5, 5));
-        case 1: return expr::literal(std::vector<double>{0.5, -0.25, 1e-12, 3, -0.0, 1e300}[static_cast<std::size_t>(pick(0, 5))]);
+        case 1:
+          return expr::literal(
+              std::vector<double>{0.5, -0.25, 1e-12, 3, -0.0, 1e300}[static_cast<std::size_t>(pick(0, 5))]);
         default: return read(depth, true);
       }
     }

@@ -1,4 +1,5 @@
-// Properties of random programs. RapidCheck prints its seed (RC_PARAMS="seed=..." repeats a run) and the failing program's.
+// Properties of random programs. RapidCheck prints its seed (RC_PARAMS="seed=..." repeats a run) and the failing
+// program's.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -22,12 +23,14 @@ RC_GTEST_PROP(RandomPrograms, ParsingPrintedTextGivesTheSameTrees, ()) {
     return transform(e, [&](const Expr& n) -> Expr {
       auto copy = std::make_shared<Node>(*n);
       if (n->kind == Kind::access) copy->id = p.tensor(q.tensors[static_cast<std::size_t>(n->id)].name);
-      if (n->kind == Kind::axis || n->kind == Kind::extent) copy->id = p.axis_named(q.axes[static_cast<std::size_t>(n->id)]);
+      if (n->kind == Kind::axis || n->kind == Kind::extent)
+        copy->id = p.axis_named(q.axes[static_cast<std::size_t>(n->id)]);
       if (n->kind == Kind::param) copy->id = q.params[static_cast<std::size_t>(n->id)] == p.params[0] ? 0 : 1;
       return copy;
     });
   };
-  for (std::size_t s = 0; s < p.statements.size(); ++s) RC_ASSERT(equal(p.statements[s].value, by_name(q.statements[s].value)));
+  for (std::size_t s = 0; s < p.statements.size(); ++s)
+    RC_ASSERT(equal(p.statements[s].value, by_name(q.statements[s].value)));
 }
 
 RC_GTEST_PROP(RandomPrograms, DamagedTextIsRefusedOrStillValid, ()) {

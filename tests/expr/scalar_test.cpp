@@ -44,7 +44,8 @@ TEST(Integers, FloorDivisionLaw) {
     for (std::int64_t b = -4; b <= 4; ++b) {
       if (b == 0) continue;
       EXPECT_EQ(int_function(Fn::floordiv, a, b) * b + int_function(Fn::mod, a, b), a);
-      EXPECT_EQ(int_function(Fn::floordiv, a, b), static_cast<std::int64_t>(std::floor(static_cast<double>(a) / static_cast<double>(b))));
+      EXPECT_EQ(int_function(Fn::floordiv, a, b),
+                static_cast<std::int64_t>(std::floor(static_cast<double>(a) / static_cast<double>(b))));
       EXPECT_EQ(int_function(Fn::div, a, b) * b + int_function(Fn::fmod, a, b), a);
     }
   }
@@ -70,10 +71,12 @@ TEST(Functions, ClaimedAlgebraHolds) {
 
 TEST(Combiners, IdentitiesAreIdentities) {
   for (const Combiner c : {Combiner::sum, Combiner::product, Combiner::max, Combiner::min, Combiner::logsumexp}) {
-    for (const double x : {-3.0, 0.0, 5.0, -HUGE_VAL, HUGE_VAL}) EXPECT_EQ(combine_float(c, float_identity(c), x), x) << info(c).text;
+    for (const double x : {-3.0, 0.0, 5.0, -HUGE_VAL, HUGE_VAL})
+      EXPECT_EQ(combine_float(c, float_identity(c), x), x) << info(c).text;
   }
   for (const Combiner c : {Combiner::sum, Combiner::product, Combiner::max, Combiner::min}) {
-    for (const std::int64_t x : {-128, 0, 127}) EXPECT_EQ(combine_int(c, int_identity(c, DType::i8), x), x) << info(c).text;
+    for (const std::int64_t x : {-128, 0, 127})
+      EXPECT_EQ(combine_int(c, int_identity(c, DType::i8), x), x) << info(c).text;
   }
   for (const Combiner c : {Combiner::logical_and, Combiner::logical_or}) {
     for (const std::int64_t x : {0, 1}) EXPECT_EQ(combine_int(c, int_identity(c, DType::b8), x), x) << info(c).text;

@@ -23,7 +23,8 @@ TEST(Structure, LookupsBelongToTheirStatementAndExtentsDoNot) {
   const Program p = parse("Y[b] += T[ids[b,s],h] * cast_f32(|c|); Z[c] = X[c]", {"Y", "Z"});
   EXPECT_EQ(axes_of(p.statements[0].value), (Axes{p.axis_named("b"), p.axis_named("s"), p.axis_named("h")}));
   std::vector<std::string> names;
-  for_each_access(p.statements[0].value, [&](const Expr& e) { names.push_back(p.tensors[static_cast<std::size_t>(e->id)].name); });
+  for_each_access(p.statements[0].value,
+                  [&](const Expr& e) { names.push_back(p.tensors[static_cast<std::size_t>(e->id)].name); });
   EXPECT_EQ(names, (std::vector<std::string>{"T", "ids"}));
 }
 

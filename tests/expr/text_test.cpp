@@ -2,7 +2,9 @@
 //   print     canonical text
 //   error     the message of the parser or verifier
 //   tensors   role, rank and (after inputs are typed by `NAME TYPE` lines) dtype
-//   run       lines `A f32[2,2] 1 2 3 4`, `$p 3`, `|i| 4` and `-> C i32[2]` are input; lines that begin with '=' the results
+//   run       lines `A f32[2,2] 1 2 3 4`, `$p 3`, `|i| 4` and `-> C i32[2]` are input; lines that begin with '=' are
+//   the
+//             results
 #include <fmt/format.h>
 
 #include <cmath>
@@ -122,7 +124,8 @@ std::vector<std::string> tensors(Program p, const Section& section) {
   if (const auto violation = check(p)) lines.push_back("= error: " + *violation);
   for (const TensorDecl& t : p.tensors) {
     constexpr const char* kRoles[] = {"input", "output", "temp"};
-    lines.push_back(fmt::format("= {} {} {}d {}", kRoles[static_cast<int>(t.role)], t.name, t.rank, t.dtype ? name_of(*t.dtype) : "?"));
+    lines.push_back(fmt::format("= {} {} {}d {}", kRoles[static_cast<int>(t.role)], t.name, t.rank,
+                                t.dtype ? name_of(*t.dtype) : "?"));
   }
   return lines;
 }
