@@ -107,9 +107,8 @@ class EpilogueBuilder {
     const Dim along_n = o.strides[group_.axes.n];
     const bool unit = g_.dims.is_constant(along_n, 1), still = g_.dims.is_constant(along_n, 0);
     if (!unit && !still) return refuse("an epilogue operand is not contiguous along the columns"), nullptr;
-    bool moves = false;
-    for (std::size_t a = 0; a < o.strides.size(); ++a)
-      if (static_cast<int>(a) != group_.axes.n && !g_.dims.is_constant(o.strides[a], 0)) moves = true;
+    // Batch axes only move the base.
+    const bool moves = std::any_of(group_.axes.m.begin(), group_.axes.m.end(), [&](int a) { return !g_.dims.is_constant(o.strides[a], 0); });
     const EpilogueAccess kind = unit ? (moves ? EpilogueAccess::per_mn : EpilogueAccess::per_n)
                                      : (moves ? EpilogueAccess::per_m : EpilogueAccess::scalar);
     std::vector<Expr> index;

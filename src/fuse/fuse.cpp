@@ -296,7 +296,8 @@ class Fuser {
   void finish(Group group, const Merger& merger) {
     group.control = is_control(group.nodes[0]);
     for (const Operand& o : group.operands)
-      if (!o.access.written && std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
+      if (!o.access.written && !merger.contains(o.value) &&
+          std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
         group.reads.push_back(o.value);
     if (!group.control) attach_masks(g_, analysis_, group, merger);
     for (NodeId n : group.nodes)
