@@ -34,9 +34,10 @@ class TypedEpilogue {
     check_form();
     resolver_.operand = [this](const expr::Expr& a) { return input_[a->id]; };
     resolver_.operand_varies = [](int) { return unsigned{kRow}; };
-    resolver_.axis_varies = [](expr::AxisId) -> unsigned { throw Refusal{"an epilogue uses the value of an axis"}; };
+    resolver_.axis_varies = [](expr::AxisId) { return unsigned{kRow}; };
     typed_ = std::make_unique<TypedProgram>(program_, e.absorbing, resolver_);
     for (int n = 0; n < typed_->size(); ++n) {
+      if (typed_->node(n).kind == TypedNode::axis) throw Refusal{"an epilogue uses the value of an axis"};
       if (typed_->node(n).kind == TypedNode::extent) throw Refusal{"an epilogue uses an extent"};
       if (!typed_->node(n).dims.empty()) throw Refusal{"an epilogue has a lookup"};
       cost_ += cost_of(typed_->node(n));
