@@ -1,0 +1,216 @@
+#include "api/describe.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "sparsity/flops.h"
+#include "support/check.h"
+
+namespace pit::api {
+
+using fuse::Group;
+using fuse::GroupKind;
+using graph::Dim;
+using runtime::Program;
+using runtime::Step;
+using sparsity::MaskId;
+
+std::string dump(const Json& j) { return j.dump(1, ' ', false, Json::error_handler_t::replace); }
+
+Json axes_json(const expr::Program& p, const std::vector<rules::AxisRule>& rules) {
+  Json list = Json::array();
+  for (const rules::AxisRule& r : rules)
+    list.push_back({{"name", p.axes[r.axis]}, {"verdict", rules::name_of(r.verdict)}, {"reduced", r.reduced}, {"reason", r.reason}});
+  return list;
+}
+
+std::vector<std::string> axes_lines(const expr::Program& p, const std::vector<rules::AxisRule>& rules) {
+  struct Line { std::string what, axes, reason; };
+  std::vector<Line> lines;
+  for (const rules::AxisRule& r : rules) {
+    const std::string what = rules::name_of(r.verdict), axis = p.axes[r.axis] + (r.reduced ? " (reduced)" : "");
+    const auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& l) { return l.what == what && l.reason == r.reason; });
+    if (same == lines.end()) lines.push_back({what, axis, r.reason});
+    else same->axes += ", " + axis;
+  }
+  std::stable_partition(lines.begin(), lines.end(), [](const Line& l) { return l.reason.empty(); });
+  std::vector<std::string> text;
+  for (const Line& l : lines) text.push_back(l.what + ": " + l.axes + (l.reason.empty() ? "" : " -- " + l.reason));
+  if (text.empty()) text.push_back("no axes");
+  return text;
+}
+
+namespace {
+
+const char* kind_of(const Step& step, const Group& group) {
+  if (step.attention >= 0) return "attention";
+  if (group.kind == GroupKind::view) return "view";
+  if (group.control) return "control";
+  switch (group.kind) {
+    case GroupKind::rows: return "rows";
+    case GroupKind::contraction: return "contraction";
+    case GroupKind::reference: return "reference";
+    default: return "elements";
+  }
+}
+
+// "(batch, sequence)": people know axes by their extents, programs number them.
+std::string extents_text(const Program& p, const std::vector<Dim>& extents) {
+  std::string text;
+  for (Dim d : extents) {
+    if (p.graph.dims.is_constant(d, 1)) continue;
+    text += (text.empty() ? "" : ", ") + p.graph.dims.print(d);
+  }
+  return "(" + text + ")";
+}
+
+std::string rows_text(const Program& p, const Group& group) {
+  std::vector<int> axes = group.outer;
+  if (group.kind == GroupKind::contraction) {
+    axes = group.axes.batch;
+    axes.insert(axes.end(), group.axes.m.begin(), group.axes.m.end());
+  }
+  std::vector<Dim> extents;
+  for (int a : axes) extents.push_back(group.extents[a]);
+  return "rows " + extents_text(p, extents);
+}
+
+// Whether everything is live: in this run, or by the formula where there is none.
+bool is_all(const Program& p, MaskId m, const Masks* masks) {
+  if (m.id < 0) return true;
+  if (masks && static_cast<std::size_t>(m.id) < masks->size() && (*masks)[m.id]) return (*masks)[m.id]->all;
+  return p.analysis->masks.is_everything(m);
+}
+
+std::string attention_rule(const Program& p, const Step& output, const Masks* masks) {
+  const runtime::ContractionStep& c = output.contraction;
+  std::string parts;
+  auto add = [&](const char* part) { parts += (parts.empty() ? "" : ", ") + std::string(part); };
+  if (!is_all(p, c.live, masks)) add("q rows");
+  if (!is_all(p, c.terms_k, masks)) add("key columns");
+  // The mask of (row, key) pairs that is more than rows x keys: causal masks, windows.
+  const sparsity::MaskId pairs = c.terms_mk;
+  if (pairs.id >= 0 && !is_all(p, pairs, masks)) {
+    const auto& forms = p.analysis->masks.forms(pairs);
+    const std::size_t rank = forms.size();
+    if (rank >= 2 && forms[rank - 2].form != sparsity::Form::uniform && forms[rank - 1].form != sparsity::Form::uniform)
+      add("key panels per query tile");
+  }
+  return "attention: " + (parts.empty() ? "dense" : parts);
+}
+
+}  // namespace
+
+std::vector<StepInfo> steps_of(const Program& p) {
+  std::vector<StepInfo> all;
+  int number = 0;
+  for (std::size_t i = 0; i < p.steps.size(); ++i) {
+    const Step& step = p.steps[i];
+    if (step.absorbed) continue;
+    StepInfo s;
+    s.step = static_cast<int>(i);
+    s.kind = kind_of(step, p.group(step));
+    if (s.kind != "view") s.number = number++;
+    s.groups = {step.group};
+    if (step.attention >= 0) {
+      const auto& a = p.fusion.attentions[step.attention];
+      s.groups = {a.scores, a.softmax, a.output};
+    }
+    for (int g : s.groups)
+      for (graph::NodeId n : p.fusion.groups[g].nodes) s.nodes.push_back(n);
+    all.push_back(std::move(s));
+  }
+  return all;
+}
+
+Masks concrete_masks(const Model::Impl& m, const Model::Impl::Bound& bound) {
+  const Program& p = *m.program;
+  const FloatEnvironment environment;
+  auto arena = m.take_arena();
+  Masks masks;
+  try {
+    runtime::Run run(p, *bound.plan, *arena, *m.pool, m.poison);
+    masks = run.masks_only(bound.data);
+    const Masks further = run.further_masks(sparsity::flops_roots(p.graph, *p.analysis));
+    masks.resize(std::max(masks.size(), further.size()));
+    for (std::size_t i = 0; i < further.size(); ++i)
+      if (!masks[i]) masks[i] = further[i];
+  } catch (...) {
+    m.give_arena(std::move(arena));
+    throw;
+  }
+  m.give_arena(std::move(arena));
+  return masks;
+}
+
+MaskId live_mask(const Program& p, const StepInfo& s) {
+  const Step& step = p.steps[s.step];
+  const Group& group = p.group(step);
+  if (group.control) return {};
+  if (group.kind == GroupKind::rows) return step.rows.live;
+  if (group.kind == GroupKind::contraction) return step.contraction.live;
+  return {};
+}
+
+std::string live_text(const Program& p, const StepInfo& s) {
+  const Group& group = p.group(p.steps[s.step]);
+  const auto& masks = p.analysis->masks;
+  if (s.kind == "view") return {};
+  if (group.control) return "dense: known before the masks, which are made of it";
+  const MaskId live = live_mask(p, s);
+  if (live.id < 0) return "dense: no generated kernel";
+  std::string text;
+  if (masks.is_everything(live)) text = "dense: every row is demanded";
+  else if (masks.is_nothing(live)) text = "nothing is demanded";
+  else text = rows_text(p, group) + ": " + masks.print(live);
+  if (s.kind == "attention") {
+    const MaskId keys = p.steps[s.step].contraction.terms_k;
+    if (!masks.is_everything(keys)) text += "; keys: " + masks.print(keys);
+  }
+  return text;
+}
+
+std::optional<double> live_fraction(const Program& p, const StepInfo& s, const Masks& masks) {
+  if (s.kind == "view") return std::nullopt;
+  const MaskId live = live_mask(p, s);
+  if (live.id < 0) return 1.0;
+  PIT_CHECK(static_cast<std::size_t>(live.id) < masks.size() && masks[live.id], "a live mask was not evaluated");
+  return masks[live.id]->fraction();
+}
+
+std::vector<double> term_fractions(const Program& p, const StepInfo& s, const Masks& masks) {
+  std::vector<double> fractions;
+  for (int g : s.groups) {
+    const Group& group = p.fusion.groups[g];
+    if (group.kind != GroupKind::contraction || group.control || group.live_terms.id < 0) continue;
+    const auto& m = masks[group.live_terms.id];
+    PIT_CHECK(m, "the mask of a contraction's terms was not evaluated");
+    fractions.push_back(m->fraction());
+  }
+  return fractions;
+}
+
+std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks) {
+  const Step& step = p.steps[s.step];
+  const Group& group = p.group(step);
+  if (s.kind == "view") return "nothing to do";
+  if (s.kind == "attention") return attention_rule(p, step, masks);
+  if (group.control || group.kind == GroupKind::reference) return "dense";
+  std::string text;
+  if (!is_all(p, live_mask(p, s), masks)) text = "m-axis: " + rows_text(p, group);
+  const bool contraction = group.kind == GroupKind::contraction;
+  const int reduced = contraction ? group.axes.k : group.mid;
+  const MaskId terms = contraction ? step.contraction.terms_k : step.rows.terms;
+  if (reduced >= 0 && !is_all(p, terms, masks))
+    text += (text.empty() ? "" : "; ") + std::string("k-axis: terms ") + extents_text(p, {group.extents[reduced]});
+  return text.empty() ? "dense" : text;
+}
+
+std::string type_text(const graph::Graph& g, graph::ValueId v) {
+  std::string dims;
+  for (Dim d : g.values[v].dims) dims += (dims.empty() ? "" : ", ") + g.dims.print(d);
+  return fmt::format("{}[{}]", name_of(g.values[v].dtype), dims);
+}
+
+}  // namespace pit::api

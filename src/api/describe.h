@@ -1,0 +1,55 @@
+// What explain, profile and ops say about programs and steps, in one wording.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "api/impl.h"
+#include "rules/rules.h"
+
+namespace pit::api {
+
+using Json = nlohmann::ordered_json;
+
+/// Text of a report; names that are no UTF-8 lose the bytes in question rather than fail.
+std::string dump(const Json& j);
+
+/// Axes with their verdicts: [{name, verdict, reduced, reason}].
+Json axes_json(const expr::Program& p, const std::vector<rules::AxisRule>& rules);
+/// The same for people, one line per verdict and reason: "permutable: m, n, k (reduced)", "iteration only: x, i (compound index ...)".
+std::vector<std::string> axes_lines(const expr::Program& p, const std::vector<rules::AxisRule>& rules);
+
+/// What runs as one: a group, or the three groups of an attention.
+struct StepInfo {
+  int step = -1;                       ///< into Program::steps
+  int number = -1;                     ///< counting what runs, from 0; -1 for views, which do not
+  std::string kind;                    ///< control, rows, contraction, attention, reference, view
+  std::vector<int> groups;             ///< into Fusion::groups
+  std::vector<graph::NodeId> nodes;    ///< in topological order
+};
+
+/// Everything in execution order; groups absorbed by an attention stand with it.
+std::vector<StepInfo> steps_of(const runtime::Program& p);
+
+/// Concrete masks of a run: those of the kernels, and those that the count of FLOPs reads.
+using Masks = std::vector<sparsity::MaskPtr>;
+Masks concrete_masks(const Model::Impl& m, const Model::Impl::Bound& bound);
+
+/// The mask over the rows that the step produces; id -1 where it has none (control, reference, views).
+sparsity::MaskId live_mask(const runtime::Program& p, const StepInfo& s);
+/// "rows (batch, sequence): attention_mask[batch,sequence] != 0", or why the step is dense.
+std::string live_text(const runtime::Program& p, const StepInfo& s);
+/// Live rows / rows.
+std::optional<double> live_fraction(const runtime::Program& p, const StepInfo& s, const Masks& masks);
+/// Live multiply-adds / all, of each contraction of the step (scores, output of an attention).
+std::vector<double> term_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
+/// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this run.
+std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks);
+
+/// "f32[batch, sequence, 384]"
+std::string type_text(const graph::Graph& g, graph::ValueId v);
+
+}  // namespace pit::api

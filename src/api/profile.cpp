@@ -1,0 +1,133 @@
+// A clock per step: medians over several runs, as a table, as JSON, and in Chrome's trace format, which Perfetto opens.
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "api/describe.h"
+#include "api/text.h"
+#include "support/check.h"
+
+namespace pit {
+namespace {
+
+using api::Json;
+
+struct Entry {
+  int step = -1;  ///< as in explain; -1: masks
+  std::string name, kind, rule;
+  std::vector<std::string> operators;
+  double seconds = 0, live = 1;
+};
+
+struct Profile {
+  std::vector<Entry> entries;  ///< in execution order
+  double mask_seconds = 0, total_seconds = 0;
+  int runs = 0;
+};
+
+double median(std::vector<double> v) {
+  if (v.empty()) return 0;
+  std::sort(v.begin(), v.end());
+  const std::size_t half = v.size() / 2;
+  return v.size() % 2 ? v[half] : (v[half - 1] + v[half]) / 2;
+}
+
+std::vector<std::string> operator_names(const runtime::Program& p, const api::StepInfo& s) {
+  std::vector<std::string> names;
+  for (graph::NodeId n : s.nodes) names.push_back(p.graph.describe(n));
+  return names;
+}
+
+// "MatMul+Add+Gelu"
+std::string label_of(const runtime::Program& p, const api::StepInfo& s) {
+  std::string text;
+  for (graph::NodeId n : s.nodes) text += (text.empty() ? "" : "+") + p.graph.nodes[n].op;
+  return text;
+}
+
+Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& inputs, int repeat) {
+  const runtime::Program& p = *m.program;
+  const Model::Impl::Bound bound = m.bind(inputs);
+  const std::vector<api::StepInfo> steps = api::steps_of(p);
+  m.execute(bound, nullptr);  // memory is claimed and touched here, not under the clock
+  std::vector<runtime::RunProfile> runs(static_cast<std::size_t>(repeat));
+  for (runtime::RunProfile& r : runs) m.execute(bound, &r);
+  const api::Masks masks = api::concrete_masks(m, bound);
+
+  auto over_runs = [&](auto&& get) {
+    std::vector<double> v;
+    for (const runtime::RunProfile& r : runs) v.push_back(get(r));
+    return median(std::move(v));
+  };
+  Profile profile;
+  profile.runs = repeat;
+  profile.mask_seconds = over_runs([](const runtime::RunProfile& r) { return r.mask_seconds; });
+  profile.total_seconds = over_runs([](const runtime::RunProfile& r) { return r.total_seconds; });
+  bool masks_placed = false;
+  auto place_masks = [&] {
+    profile.entries.push_back({-1, "masks", "mask", "", {}, profile.mask_seconds, 1});
+    masks_placed = true;
+  };
+  for (const api::StepInfo& s : steps) {
+    if (s.number < 0) continue;
+    if (s.kind != "control" && !masks_placed) place_masks();
+    const double seconds = over_runs([&](const runtime::RunProfile& r) { return r.steps[s.step].seconds; });
+    profile.entries.push_back({s.number, label_of(p, s), s.kind, api::rule_text(p, s, &masks), operator_names(p, s), seconds,
+                               runs[0].steps[s.step].live});
+  }
+  if (!masks_placed) place_masks();
+  return profile;
+}
+
+std::string profile_json(const Profile& p) {
+  Json steps = Json::array(), events = Json::array();
+  double at = 0;  // medians laid end to end
+  for (const Entry& e : p.entries) {
+    steps.push_back({{"step", e.step}, {"name", e.name}, {"kind", e.kind}, {"seconds", e.seconds}, {"live", e.live}, {"rule", e.rule},
+                     {"operators", e.operators}});
+    events.push_back({{"name", e.name}, {"cat", e.kind}, {"ph", "X"}, {"ts", at * 1e6}, {"dur", e.seconds * 1e6}, {"pid", 1}, {"tid", 1},
+                      {"args", {{"step", e.step}, {"live", e.live}, {"rule", e.rule}, {"operators", e.operators}}}});
+    at += e.seconds;
+  }
+  return api::dump({{"steps", std::move(steps)}, {"mask_seconds", p.mask_seconds}, {"total_seconds", p.total_seconds}, {"runs", p.runs},
+                    {"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}});
+}
+
+std::string share_of(double seconds, double total) { return total > 0 ? fmt::format("{:.1f} %", 100 * seconds / total) : "-"; }
+
+std::string profile_text(const Profile& p) {
+  api::Table steps({true, false, false, true, true, true, false}, {0, 48, 0, 0, 0, 0, 40});
+  steps.add({"step", "operators", "kind", "time", "share", "live", "rule"});
+  std::vector<std::string> kinds;
+  std::map<std::string, std::pair<double, int>> sums;
+  double accounted = 0;
+  for (const Entry& e : p.entries) {
+    steps.add({e.step < 0 ? "" : std::to_string(e.step), e.name, e.kind, api::seconds_text(e.seconds), share_of(e.seconds, p.total_seconds),
+               e.kind == "mask" ? "" : fmt::format("{:.3f}", e.live), e.rule});
+    auto& [seconds, count] = sums[e.kind];
+    if (count++ == 0) kinds.push_back(e.kind);
+    seconds += e.seconds;
+    accounted += e.seconds;
+  }
+  api::Table by_kind({false, true, true, true}, {0, 0, 0, 0});
+  by_kind.add({"kind", "steps", "time", "share"});
+  for (const std::string& k : kinds)
+    by_kind.add({k, std::to_string(sums[k].second), api::seconds_text(sums[k].first), share_of(sums[k].first, p.total_seconds)});
+  const double rest = std::max(0.0, p.total_seconds - accounted);
+  by_kind.add({"(between)", "", api::seconds_text(rest), share_of(rest, p.total_seconds)});
+  by_kind.rule();
+  by_kind.add({"all", std::to_string(p.entries.size()), api::seconds_text(p.total_seconds), share_of(p.total_seconds, p.total_seconds)});
+  return fmt::format("Medians of {} run{}; live: share of rows computed.\n\n{}\n{}", p.runs, p.runs == 1 ? "" : "s", steps.print(),
+                     by_kind.print());
+}
+
+}  // namespace
+
+std::string profile_model(const Model::Impl& m, const std::map<std::string, TensorView>& inputs, int repeat, bool json) {
+  if (repeat < 1) throw InputError(fmt::format("repeat = {}: at least one run is needed", repeat));
+  const Profile p = measure(m, inputs, repeat);
+  return json ? profile_json(p) : profile_text(p);
+}
+
+}  // namespace pit
