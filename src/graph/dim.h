@@ -45,6 +45,8 @@ class DimTable {
   bool is_constant(Dim d, std::int64_t v) const;
   /// Proven facts, from non-negative symbols: d >= v for every binding.
   bool at_least(Dim d, std::int64_t v) const;
+  /// Whether `d`, broadcast to `to`, may turn out to be 1 where `to` is not.
+  bool may_stretch(Dim d, Dim to) const;
   std::string print(Dim d) const;             ///< "b*s", "s - 1"
 
   int symbol_count() const;

@@ -59,6 +59,12 @@ struct Node {
   bool removed = false;         ///< set by passes; `compact` drops them
 };
 
+/// An equality of extents that the model relies on and that could not be proven; a plan must find it true.
+struct Check {
+  Dim a, b;
+  std::string who;              ///< the operator, for the error message
+};
+
 struct Graph {
   DimTable dims;
   std::vector<Value> values;
@@ -66,6 +72,7 @@ struct Graph {
   std::vector<ValueId> inputs;
   std::vector<std::string> input_names, output_names;
   std::vector<ValueId> outputs;
+  std::vector<Check> checks;
   std::string name;
   /// Keeps memory of constants alive (maps of weight files).
   std::vector<std::shared_ptr<void>> storage;

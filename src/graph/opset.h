@@ -3,9 +3,9 @@
 // A template is expression text with *packs*: `name...` inside an index list stands for a list of index expressions that the operator's binder
 // supplies from rank, broadcasting and attributes. E.g.
 //
-//     Add        C[i...] = A[a...] + B[b...]                      (a..., b...: i... aligned right, 0 where stretched)
-//     MatMul     C[o...,m,n] += A[a...,m,k] * B[b...,k,n]
-//     Softmax    m[o...,p...] max= X[o...,c,p...];  e[o...,c,p...] = exp(X[o...,c,p...] - m[o...,p...]); ...
+//     Add        Y[i...] = A[i...] + B[i...]                      (in A and B: aligned right, 0 where stretched)
+//     MatMul     Y[o...,m...,n...] += A[o...,m...,k] * B[o...,k,n...]
+//     Softmax    M[o...,p...] max= X[o...,c...,p...];  E[o...,c...,p...] = exp(X[o...,c...,p...] - M[o...,p...]); ...
 //     Transpose  Y[p...] = X[i...]
 //
 // Adding an operator is one entry here (template + a binder, usually an existing one) and one test; see docs/add-an-operator.md.
@@ -40,6 +40,10 @@ struct OpCall {
 /// Adds the operator to the graph (possibly as several nodes) and returns its outputs (-1 where not wanted). Infers dtypes and dims.
 /// Throws UnsupportedError (unknown operator or feature) or ModelError (operands do not fit), naming operator and tensor.
 std::vector<ValueId> add_operator(Graph& g, const OpCall& call);
+
+/// Whether the op set has `op` (so a front end need not inline a function body for it), and the newest opset it knows.
+bool has_operator(std::string_view op);
+int newest_opset();
 
 /// For `pit ops`: every operator with its template, a typical instance, and notes.
 struct OpEntry {

@@ -1,0 +1,369 @@
+#include "frontend/onnx/importer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+
+#include "graph/opset/builder.h"
+#include "pit/error.h"
+
+namespace pit::frontend {
+
+using graph::ValueId;
+using pit_onnx::AttributeProto;
+
+namespace {
+
+constexpr ValueId kAbsent = -2;  // a function's optional operand that the call leaves out
+
+std::string describe(const pit_onnx::NodeProto& n) {
+  if (!n.name().empty()) return fmt::format("{} '{}'", n.op_type(), n.name());
+  return n.output_size() > 0 ? fmt::format("{} of '{}'", n.op_type(), n.output(0)) : n.op_type();
+}
+
+std::string domain_of(const std::string& d) { return d == "ai.onnx" ? std::string() : d; }
+
+std::map<std::string, int> opsets_of(const google::protobuf::RepeatedPtrField<pit_onnx::OperatorSetIdProto>& list) {
+  std::map<std::string, int> r;
+  for (const auto& o : list) {
+    const std::string d = domain_of(o.domain());
+    const int version = static_cast<int>(std::clamp<std::int64_t>(o.version(), 0, 1 << 20));
+    r[d] = std::max(r[d], version);
+  }
+  return r;
+}
+
+}  // namespace
+
+ValueId Importer::Scope::find(const std::string& name) const {
+  for (const Scope* s = this; s != nullptr; s = s->parent) {
+    if (const auto it = s->values.find(name); it != s->values.end()) return it->second;
+  }
+  return -1;
+}
+
+Importer::Importer(pit_onnx::ModelProto& model, std::string folder) : model_(model), tensors_(std::move(folder)) {
+  for (const auto& v : model_.graph().value_info()) declared_.emplace(v.name(), &v);
+  for (const auto& v : model_.graph().output()) declared_[v.name()] = &v;
+  for (auto& f : *model_.mutable_functions()) functions_[domain_of(f.domain()) + ":" + f.name()] = &f;
+}
+
+// The declared types of intermediate values may say that two input symbols are the same extent where no operator proves it
+// (an exporter that knows the batch of two inputs to be equal names it once). Then the import starts again with one symbol.
+graph::Graph Importer::run() {
+  Aliases aliases;
+  for (int attempt = 0;; ++attempt) {
+    Aliases found;
+    graph::Graph g = import_once(aliases, &found);
+    if (found.empty() || attempt == 8) return g;
+    for (auto& [from, to] : aliases) {
+      if (const auto it = found.find(to); it != found.end()) to = it->second;
+    }
+    aliases.insert(found.begin(), found.end());
+  }
+}
+
+graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
+  graph::Graph g;
+  g_ = &g;
+  aliases_ = &aliases;
+  found_ = found;
+  g.name = model_.graph().name();
+  Scope top;
+  top.opsets = opsets_of(model_.opset_import());
+  if (top.opsets.count("") == 0) throw ModelError("the model does not say which opset it uses");
+  if (top.opsets[""] > graph::newest_opset()) {
+    throw UnsupportedError(fmt::format("the model uses opset {}; the newest one supported is {}", top.opsets[""], graph::newest_opset()));
+  }
+  add_initializers(*model_.mutable_graph(), &top);
+  for (const auto& v : model_.graph().input()) {
+    if (top.values.count(v.name()) == 0) add_input(v, aliases, &top);
+  }
+  add_nodes(*model_.mutable_graph()->mutable_node(), &top);
+  if (model_.graph().output_size() == 0) throw ModelError("the model has no outputs");
+  for (const auto& o : model_.graph().output()) {
+    const ValueId v = top.find(o.name());
+    if (v < 0) throw ModelError(fmt::format("output '{}' is produced by no operator", o.name()), {}, o.name());
+    g.outputs.push_back(v);
+    g.output_names.push_back(o.name());
+  }
+  g_ = nullptr;
+  return g;
+}
+
+void Importer::add_initializers(pit_onnx::GraphProto& graph, Scope* scope) {
+  if (graph.sparse_initializer_size() > 0) {
+    throw UnsupportedError(fmt::format("sparse initializer '{}': sparse tensors are not supported", graph.sparse_initializer(0).values().name()));
+  }
+  for (auto& t : *graph.mutable_initializer()) {
+    if (t.name().empty()) throw ModelError("an initializer has no name");
+    auto it = read_.find(&t);
+    if (it == read_.end()) it = read_.emplace(&t, tensors_.read(t)).first;
+    if (!scope->values.emplace(t.name(), g_->add_constant(scope->prefix + t.name(), it->second)).second) {
+      throw ModelError(fmt::format("two initializers are called '{}'", t.name()), {}, t.name());
+    }
+  }
+}
+
+void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& aliases, Scope* scope) {
+  const std::string& name = v.name();
+  if (name.empty()) throw ModelError("an input has no name");
+  if (scope->values.count(name) != 0) throw ModelError(fmt::format("two inputs are called '{}'", name), {}, name);
+  if (!v.type().has_tensor_type()) throw UnsupportedError(fmt::format("input '{}' is not a tensor", name), {}, name);
+  const auto& type = v.type().tensor_type();
+  const auto dtype = graph::dtype_of_onnx(type.elem_type());
+  if (!dtype || type.elem_type() == pit_onnx::TensorProto::BFLOAT16) {
+    throw UnsupportedError(fmt::format("input '{}': element type {} is not supported", name, graph::onnx_type_name(type.elem_type())), {}, name);
+  }
+  if (!type.has_shape()) throw UnsupportedError(fmt::format("input '{}' has no declared rank", name), {}, name);
+  graph::Value x;
+  x.name = name;
+  x.dtype = *dtype;
+  x.input = static_cast<int>(g_->inputs.size());
+  for (int i = 0; i < type.shape().dim_size(); ++i) {
+    const auto& d = type.shape().dim(i);
+    if (d.has_dim_value() && d.dim_value() < 0) throw ModelError(fmt::format("dimension {} of input '{}' is {}", i, name, d.dim_value()), {}, name);
+    if (d.has_dim_value()) {
+      x.dims.push_back(g_->dims.constant(d.dim_value()));
+    } else if (!d.dim_param().empty()) {
+      const auto it = aliases.find(d.dim_param());
+      x.dims.push_back(g_->dims.symbol(it == aliases.end() ? d.dim_param() : it->second));
+    } else {
+      x.dims.push_back(g_->dims.fresh(fmt::format("{}.{}", name, i)));
+    }
+  }
+  const ValueId id = g_->add_value(std::move(x));
+  scope->values.emplace(name, id);
+  g_->inputs.push_back(id);
+  g_->input_names.push_back(name);
+}
+
+// Files should be sorted; those that are not are sorted here. What remains lies on a cycle or behind a missing value.
+std::vector<int> Importer::topological(const Nodes& nodes, const Scope& scope) const {
+  std::unordered_map<std::string, int> producer;
+  for (int i = 0; i < nodes.size(); ++i) {
+    for (const std::string& o : nodes[i].output()) {
+      if (!o.empty()) producer.emplace(o, i);
+    }
+  }
+  std::vector<int> waits(static_cast<std::size_t>(nodes.size()), 0);
+  std::vector<std::vector<int>> users(waits.size());
+  std::deque<int> ready;
+  std::vector<int> order;
+  for (int i = 0; i < nodes.size(); ++i) {
+    for (const std::string& in : nodes[i].input()) {
+      const auto it = producer.find(in);
+      if (in.empty() || it == producer.end() || scope.find(in) >= 0) continue;
+      ++waits[static_cast<std::size_t>(i)];
+      users[static_cast<std::size_t>(it->second)].push_back(i);
+    }
+    if (waits[static_cast<std::size_t>(i)] == 0) ready.push_back(i);
+  }
+  while (!ready.empty()) {
+    const int i = ready.front();
+    ready.pop_front();
+    order.push_back(i);
+    for (const int u : users[static_cast<std::size_t>(i)]) {
+      if (--waits[static_cast<std::size_t>(u)] == 0) ready.push_back(u);
+    }
+  }
+  if (order.size() != waits.size()) {
+    const auto at = std::find_if(waits.begin(), waits.end(), [](int w) { return w > 0; });
+    const std::string who = describe(nodes[static_cast<int>(at - waits.begin())]);
+    throw ModelError(fmt::format("{}: the operators form a cycle", who), who);
+  }
+  return order;
+}
+
+void Importer::add_nodes(Nodes& nodes, Scope* scope) {
+  std::unordered_map<std::string, int> defined;
+  bool sorted = true;
+  for (int i = 0; i < nodes.size(); ++i) {
+    for (const std::string& o : nodes[i].output()) {
+      if (!o.empty() && !defined.emplace(o, i).second) {
+        throw ModelError(fmt::format("{}: '{}' is produced by another operator already", describe(nodes[i]), o), describe(nodes[i]), o);
+      }
+    }
+  }
+  for (int i = 0; i < nodes.size() && sorted; ++i) {
+    for (const std::string& in : nodes[i].input()) {
+      if (const auto it = defined.find(in); it != defined.end() && it->second >= i) sorted = false;
+    }
+  }
+  if (sorted) {
+    for (auto& n : nodes) add_node(n, scope);
+  } else {
+    for (const int i : topological(nodes, *scope)) add_node(nodes[i], scope);
+  }
+}
+
+std::vector<ValueId> Importer::inputs_of(const pit_onnx::NodeProto& n, const Scope& scope) const {
+  std::vector<ValueId> r;
+  for (const std::string& name : n.input()) {
+    const ValueId v = name.empty() ? kAbsent : scope.find(name);
+    if (v == -1) {
+      throw ModelError(fmt::format("{}: operand '{}' is no input, no initializer and no result of another operator", describe(n), name), describe(n), name);
+    }
+    r.push_back(v == kAbsent ? -1 : v);
+  }
+  return r;
+}
+
+graph::Attribute Importer::attribute(AttributeProto& a, const std::string& who) {
+  switch (a.type()) {
+    case AttributeProto::FLOAT: return static_cast<double>(a.f());
+    case AttributeProto::INT: return static_cast<std::int64_t>(a.i());
+    case AttributeProto::STRING: return a.s();
+    case AttributeProto::TENSOR: {
+      auto it = read_.find(&a.t());
+      if (it == read_.end()) it = read_.emplace(&a.t(), tensors_.read(*a.mutable_t())).first;
+      return it->second;
+    }
+    case AttributeProto::FLOATS: return std::vector<double>(a.floats().begin(), a.floats().end());
+    case AttributeProto::INTS: return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
+    case AttributeProto::STRINGS: return std::vector<std::string>(a.strings().begin(), a.strings().end());
+    default: throw UnsupportedError(fmt::format("{}: the type of attribute '{}' is not supported", who, a.name()), who);
+  }
+}
+
+graph::Attributes Importer::attributes_of(pit_onnx::NodeProto& n, const Scope& scope) {
+  graph::Attributes r;
+  for (auto& a : *n.mutable_attribute()) {
+    if (!a.ref_attr_name().empty()) {
+      if (scope.attributes == nullptr) throw ModelError(fmt::format("{}: attribute '{}' refers to a function's, outside of one", describe(n), a.name()), describe(n));
+      const auto it = scope.attributes->find(a.ref_attr_name());
+      if (it != scope.attributes->end()) r[a.name()] = it->second;
+    } else {
+      r[a.name()] = attribute(a, describe(n));
+    }
+  }
+  return r;
+}
+
+void Importer::define(const std::string& name, ValueId v, const pit_onnx::NodeProto& n, Scope* scope) {
+  if (!scope->values.emplace(name, v).second) {
+    throw ModelError(fmt::format("{}: the name '{}' is taken", describe(n), name), describe(n), name);
+  }
+}
+
+void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
+  const std::string domain = domain_of(n.domain());
+  if (const auto f = functions_.find(domain + ":" + n.op_type()); f != functions_.end() && !(domain.empty() && graph::has_operator(n.op_type()))) {
+    return add_function(n, *f->second, scope);
+  }
+  const std::string who = describe(n);
+  if (!domain.empty()) {
+    throw UnsupportedError(fmt::format("{}: operators of domain '{}' are not supported; only standard ONNX operators and functions of the model are", who, domain), who);
+  }
+  if (n.op_type() == "If") return add_if(n, scope);
+  if (n.op_type() == "Loop" || n.op_type() == "Scan") {
+    throw UnsupportedError(fmt::format("{}: loops are not supported; export the model without control flow", who), who);
+  }
+  const auto opset = scope->opsets.find("");
+  if (opset == scope->opsets.end()) throw ModelError(fmt::format("{}: no version of the standard opset is imported", who), who);
+  graph::OpCall call;
+  call.op = n.op_type();
+  call.name = scope->prefix + n.name();
+  call.opset = opset->second;
+  call.inputs = inputs_of(n, *scope);
+  for (const std::string& o : n.output()) call.output_names.push_back(o.empty() ? o : scope->prefix + o);
+  call.attributes = attributes_of(n, *scope);
+  const std::vector<ValueId> results = graph::add_operator(*g_, call);
+  for (int i = 0; i < n.output_size(); ++i) {
+    if (n.output(i).empty()) continue;
+    define(n.output(i), results[static_cast<std::size_t>(i)], n, scope);
+    if (scope->parent == nullptr && scope->prefix.empty()) compare_with_declared(n.output(i), results[static_cast<std::size_t>(i)]);
+  }
+}
+
+void Importer::compare_with_declared(const std::string& name, ValueId v) {
+  const auto it = declared_.find(name);
+  if (it == declared_.end() || !it->second->type().has_tensor_type() || !it->second->type().tensor_type().has_shape()) return;
+  const auto& shape = it->second->type().tensor_type().shape();
+  const std::vector<graph::Dim>& dims = g_->values[static_cast<std::size_t>(v)].dims;
+  if (shape.dim_size() != static_cast<int>(dims.size())) return;
+  const int inputs = static_cast<int>(g_->inputs.size());
+  const auto symbol_of_input = [&](const std::string& s) {  // its position, or -1
+    for (int i = 0; i < inputs; ++i) {
+      for (const graph::Dim d : g_->values[static_cast<std::size_t>(g_->inputs[static_cast<std::size_t>(i)])].dims) {
+        const int k = g_->dims.symbol_index(d);
+        if (k >= 0 && g_->dims.symbol_name(k) == s) return k;
+      }
+    }
+    return -1;
+  };
+  for (int i = 0; i < shape.dim_size(); ++i) {
+    const int have = g_->dims.symbol_index(dims[static_cast<std::size_t>(i)]);
+    if (have < 0 || shape.dim(i).dim_param().empty()) continue;
+    std::string said = shape.dim(i).dim_param();
+    if (const auto alias = aliases_->find(said); alias != aliases_->end()) said = alias->second;
+    const std::string& has = g_->dims.symbol_name(have);
+    if (said == has) continue;
+    const int a = symbol_of_input(said), b = symbol_of_input(has);
+    if (a < 0 || b < 0) continue;
+    found_->emplace(a < b ? has : said, a < b ? said : has);
+  }
+}
+
+void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, Scope* scope) {
+  const std::string who = describe(n);
+  if (++depth_ > 32) throw ModelError(fmt::format("{}: functions call each other without end", who), who);
+  if (n.input_size() > f.input_size() || n.output_size() > f.output_size()) {
+    throw ModelError(fmt::format("{}: function '{}' has {} inputs and {} outputs", who, f.name(), f.input_size(), f.output_size()), who);
+  }
+  graph::Attributes attributes;
+  for (auto& a : *f.mutable_attribute_proto()) attributes[a.name()] = attribute(a, who);
+  for (auto& [name, a] : attributes_of(n, *scope)) attributes[name] = a;
+  const std::vector<ValueId> in = inputs_of(n, *scope);
+  Scope body;
+  body.opsets = opsets_of(f.opset_import());
+  if (body.opsets.empty()) body.opsets = scope->opsets;
+  body.prefix = scope->prefix + (n.name().empty() ? (n.output_size() > 0 ? n.output(0) : f.name()) : n.name()) + "/";
+  body.attributes = &attributes;
+  for (int i = 0; i < f.input_size(); ++i) {
+    // An absent optional operand stays absent inside.
+    const bool given = i < n.input_size() && in[static_cast<std::size_t>(i)] >= 0;
+    body.values.emplace(f.input(i), given ? in[static_cast<std::size_t>(i)] : kAbsent);
+  }
+  add_nodes(*f.mutable_node(), &body);
+  for (int i = 0; i < n.output_size(); ++i) {
+    if (n.output(i).empty()) continue;
+    const ValueId v = body.find(f.output(i));
+    if (v < 0) throw ModelError(fmt::format("{}: function '{}' does not compute its output '{}'", who, f.name(), f.output(i)), who);
+    define(n.output(i), v, n, scope);
+  }
+  --depth_;
+}
+
+void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
+  const std::string who = describe(n);
+  const std::vector<ValueId> in = inputs_of(n, *scope);
+  if (in.size() != 1 || in[0] < 0) throw ModelError(fmt::format("{}: there must be one operand, the condition", who), who);
+  const graph::Value& condition = g_->values[static_cast<std::size_t>(in[0])];
+  if (!condition.is_constant() || condition.constant.size() != 1 || condition.dtype != DType::b8) {
+    throw UnsupportedError(fmt::format("{}: the condition '{}' is not known when the model is compiled; only branches that are can be taken", who, condition.name), who, condition.name);
+  }
+  const bool taken = condition.constant.as<std::uint8_t>()[0] != 0;
+  for (auto& a : *n.mutable_attribute()) {
+    if (a.name() != (taken ? "then_branch" : "else_branch")) continue;
+    pit_onnx::GraphProto& branch = *a.mutable_g();
+    Scope body;
+    body.parent = scope;
+    body.opsets = scope->opsets;
+    body.attributes = scope->attributes;
+    body.prefix = scope->prefix + (n.name().empty() ? (n.output_size() > 0 ? n.output(0) : std::string("If")) : n.name()) + "/";
+    add_initializers(branch, &body);
+    add_nodes(*branch.mutable_node(), &body);
+    if (branch.output_size() < n.output_size()) throw ModelError(fmt::format("{}: the branch has {} outputs", who, branch.output_size()), who);
+    for (int i = 0; i < n.output_size(); ++i) {
+      const ValueId v = body.find(branch.output(i).name());
+      if (v < 0) throw ModelError(fmt::format("{}: the branch does not compute its output '{}'", who, branch.output(i).name()), who);
+      define(n.output(i), v, n, scope);
+    }
+    return;
+  }
+  throw ModelError(fmt::format("{}: the branch is missing", who), who);
+}
+
+}  // namespace pit::frontend

@@ -1,0 +1,185 @@
+// Contractions. The contraction statement is pure, T += A * B, in a node of its own; scale and bias follow as an
+// element-wise node, so that fusion sees one form of epilogue whatever operator it came from.
+#include <cctype>
+#include <set>
+
+#include "graph/opset/builder.h"
+
+namespace pit::graph {
+namespace {
+
+constexpr int kInner = 1000;  // position of an output that only this operator sees
+
+std::vector<ValueId> matmul(OpBuilder& b) {
+  const ValueId x = b.in(0), y = b.in(1);
+  const std::vector<Dim>&dx = b.dims(x), &dy = b.dims(y);
+  if (dx.empty() || dy.empty()) b.fail("operands must have at least one dimension", dx.empty() ? x : y);
+  if (b.dtype(x) != b.dtype(y)) b.fail("operands must have the same type", y);
+  const bool has_m = dx.size() > 1, has_n = dy.size() > 1;
+  const std::vector<Dim> bx(dx.begin(), dx.end() - (has_m ? 2 : 1)), by(dy.begin(), dy.end() - (has_n ? 2 : 1));
+  const std::vector<Dim> batch = b.broadcast({bx, by});
+  std::vector<Dim> out = batch;
+  if (has_m) out.push_back(dx[dx.size() - 2]);
+  if (has_n) out.push_back(dy.back());
+  // The packs of batch axes are given per operand: their ranks differ from the operands' own.
+  std::vector<int> maybe_x, maybe_y;
+  Instance n(b, b.text);
+  n.pack("o", axis_list("b", static_cast<int>(batch.size())));
+  n.pack("A.o", stretched(b, bx, batch, "b", &maybe_x)).pack("B.o", stretched(b, by, batch, "b", &maybe_y));
+  n.pack("m", has_m ? "m" : "").pack("n", has_n ? "n" : "");
+  n.input("A", x).input("B", y).output("Y", b.dtype(x), out);
+  for (const int d : maybe_x) n.maybe("A", d);
+  for (const int d : maybe_y) n.maybe("B", d);
+  return n.build();
+}
+
+std::vector<ValueId> gemm(OpBuilder& b) {
+  const ValueId x = b.in(0), y = b.in(1), c = b.optional_in(2);
+  if (b.rank(x) != 2 || b.rank(y) != 2) b.fail("operands must have rank 2", b.rank(x) != 2 ? x : y);
+  const bool ta = b.int_attr("transA", 0) != 0, tb = b.int_attr("transB", 0) != 0;
+  const double alpha = b.float_attr("alpha", 1), beta = b.float_attr("beta", 1);
+  const std::vector<Dim> out{b.dims(x)[ta ? 1 : 0], b.dims(y)[tb ? 0 : 1]};
+  const DType t = b.dtype(x);
+  const bool scaled = alpha != 1, biased = c >= 0 && beta != 0;
+  Instance n(b, alternative(b.text, 0));
+  n.pack("a", ta ? "k,m" : "m,k").pack("b", tb ? "n,k" : "k,n");
+  n.input("A", x).input("B", y).output("T", t, out, scaled || biased ? kInner : 0);
+  const ValueId product = n.build_one();
+  if (!scaled && !biased) return {product};
+
+  std::string text = "Y[i...] = T[i...]";
+  if (scaled) text += " * P[]";
+  if (biased) text += beta != 1 ? " + C[i...] * Q[]" : " + C[i...]";
+  Instance e(b, text);
+  e.pack("i", "m,n").input("T", product).output("Y", t, out, 0);
+  if (scaled) e.operand("P", b.float_constant(alpha, t));
+  if (biased) {
+    if (b.rank(c) > 2) b.fail("the bias must have at most rank 2", c);
+    b.broadcast({out, b.dims(c)});
+    e.stretched_operand("C", c, out, "i", "m");
+    if (beta != 1) e.operand("Q", b.float_constant(beta, t));
+  }
+  return e.rename({{"m0", "m"}, {"m1", "n"}}).build();
+}
+
+struct EinsumTerm {
+  std::string letters;  // '.' stands for the ellipsis
+};
+
+std::vector<EinsumTerm> split_terms(OpBuilder& b, const std::string& side) {
+  std::vector<EinsumTerm> terms(1);
+  for (std::size_t i = 0; i < side.size(); ++i) {
+    const char c = side[i];
+    if (c == ',') {
+      terms.emplace_back();
+    } else if (side.compare(i, 3, "...") == 0) {
+      terms.back().letters += '.';
+      i += 2;
+    } else if (std::isalpha(static_cast<unsigned char>(c)) != 0) {
+      terms.back().letters += c;
+    } else if (c != ' ') {
+      b.fail(fmt::format("equation '{}' has an unexpected '{}'", side, c));
+    }
+  }
+  return terms;
+}
+
+std::vector<ValueId> einsum(OpBuilder& b) {
+  const std::string equation = b.string_attr("equation", "");
+  const std::size_t arrow = equation.find("->");
+  const std::vector<EinsumTerm> terms = split_terms(b, equation.substr(0, arrow));
+  if (static_cast<int>(terms.size()) != b.input_count()) b.fail(fmt::format("equation '{}' does not have one term per operand", equation));
+  const auto axis_name = [](char c) { return std::isupper(static_cast<unsigned char>(c)) != 0 ? fmt::format("U{}", c) : std::string(1, c); };
+
+  std::map<char, Dim> extent;
+  std::map<char, int> count;
+  std::vector<std::vector<Dim>> ellipses;
+  for (std::size_t t = 0; t < terms.size(); ++t) {
+    const std::vector<Dim>& d = b.dims(b.in(static_cast<int>(t)));
+    const std::string& l = terms[t].letters;
+    const bool dots = l.find('.') != std::string::npos;
+    if (d.size() + (dots ? 1 : 0) < l.size() || (!dots && d.size() != l.size())) b.fail(fmt::format("term '{}' does not fit rank {}", l, d.size()), b.in(static_cast<int>(t)));
+    const std::size_t hidden = d.size() + (dots ? 1 : 0) - l.size();
+    std::size_t at = 0;
+    ellipses.emplace_back();
+    for (const char c : l) {
+      if (c == '.') {
+        ellipses.back().assign(d.begin() + static_cast<std::ptrdiff_t>(at), d.begin() + static_cast<std::ptrdiff_t>(at + hidden));
+        at += hidden;
+        continue;
+      }
+      ++count[c];
+      const auto [it, added] = extent.emplace(c, d[at]);
+      if (!added) it->second = b.broadcast({{it->second}, {d[at]}})[0];
+      ++at;
+    }
+  }
+  const std::vector<Dim> batch = b.broadcast(ellipses);
+  std::string result;
+  if (arrow != std::string::npos) {
+    result = split_terms(b, equation.substr(arrow + 2))[0].letters;
+  } else {
+    result = ".";
+    for (const auto& [c, n] : count) {
+      if (n == 1) result += c;
+    }
+  }
+  Instance n(b, "");
+  std::string text = "Y[y...]", product;
+  std::string y;
+  std::vector<Dim> out;
+  for (const char c : result) {
+    if (!y.empty() && !(c == '.' && batch.empty())) y += ',';
+    if (c == '.') {
+      y += axis_list("e", static_cast<int>(batch.size()));
+      out.insert(out.end(), batch.begin(), batch.end());
+    } else {
+      if (extent.count(c) == 0) b.fail(fmt::format("equation '{}' has an output '{}' that no operand has", equation, c));
+      y += axis_name(c);
+      out.push_back(extent.at(c));
+    }
+  }
+  bool reduces = false;
+  for (const auto& [c, k] : count) reduces = reduces || result.find(c) == std::string::npos;
+  if (result.find('.') == std::string::npos && !batch.empty()) reduces = true;
+  for (std::size_t t = 0; t < terms.size(); ++t) {
+    const ValueId v = b.in(static_cast<int>(t));
+    const std::vector<Dim>& d = b.dims(v);
+    const std::string name = fmt::format("A{}", t);
+    std::string list;
+    std::size_t at = 0;
+    for (const char c : terms[t].letters) {
+      std::string piece;
+      if (c == '.') {
+        std::vector<int> maybe;
+        piece = stretched(b, ellipses[t], batch, "e", &maybe);
+        for (const int m : maybe) n.maybe(name, static_cast<int>(at) + m);
+        at += ellipses[t].size();
+      } else {
+        const Dim have = d[at], want = extent.at(c);
+        piece = have != want && b.table().is_constant(have, 1) ? "0" : axis_name(c);
+        if (piece != "0" && b.table().may_stretch(have, want)) n.maybe(name, static_cast<int>(at));
+        ++at;
+      }
+      if (!list.empty() && !piece.empty()) list += ',';
+      list += piece;
+    }
+    n.pack(name + ".x", list).input(name, v);
+    product += fmt::format("{}{}[x...]", t == 0 ? "" : " * ", name);
+  }
+  n.pack("y", y).output("Y", b.dtype(b.in(0)), out);
+  n.set_text(fmt::format("Y[y...] {} {}", reduces ? "+=" : "=", product));
+  return n.build();
+}
+
+constexpr Definition kTable[] = {
+    {"MatMul", "Y[o...,m...,n...] += A[o...,m...,k] * B[o...,k,n...]", matmul, "Y[b0,m,n] += A[b0,m,k] * B[b0,k,n]"},
+    {"Gemm", "T[m,n] += A[a...] * B[b...]\n---\nY[m,n] = T[m,n] * P[] + C[n] * Q[]", gemm, "T[m,n] += A[m,k] * B[k,n]; Y[m,n] = T[m,n] * 0.5 + C[n] * 2.0"},
+    {"Einsum", "Y[y...] += A0[x...] * A1[x...]", einsum, "Y[b,i,j] += A0[b,i,k] * A1[b,j,k]"},
+};
+
+}  // namespace
+
+std::span<const Definition> contraction_definitions() { return kTable; }
+
+}  // namespace pit::graph

@@ -1,0 +1,263 @@
+// Element-wise operators: unary, binary and n-ary with NumPy's broadcasting, comparisons, logic, casts, activations.
+#include <cmath>
+#include <limits>
+
+#include "graph/numeric.h"
+#include "graph/opset/builder.h"
+
+namespace pit::graph {
+namespace {
+
+using Operands = std::vector<std::pair<std::string, ValueId>>;
+
+// `text` over operands that are broadcast against each other; every operand's pack is `i`.
+ValueId broadcast_op(OpBuilder& b, std::string_view text, const Operands& operands, DType dtype) {
+  std::vector<std::vector<Dim>> shapes;
+  for (const auto& [name, v] : operands) shapes.push_back(b.dims(v));
+  const std::vector<Dim> out = b.broadcast(shapes);
+  Instance n(b, text);
+  n.pack("i", axis_list("i", static_cast<int>(out.size())));
+  for (const auto& [name, v] : operands) n.stretched_operand(name, v, out, "i", "i");
+  n.output("Y", dtype, out);
+  return n.build_one();
+}
+
+void same_types(OpBuilder& b, ValueId x, ValueId y) {
+  if (b.dtype(x) != b.dtype(y)) {
+    b.fail(fmt::format("operands '{}' and '{}' have types {} and {}; they must be the same", b.value(x).name, b.value(y).name,
+                       name_of(b.dtype(x)), name_of(b.dtype(y))), y);
+  }
+}
+
+std::vector<ValueId> unary(OpBuilder& b) {
+  return {broadcast_op(b, b.text, {{"X", b.in(0)}}, b.dtype(b.in(0)))};
+}
+
+std::vector<ValueId> unary_float(OpBuilder& b) {
+  if (!is_float(b.dtype(b.in(0)))) b.fail("operand must be floating-point", b.in(0));
+  return unary(b);
+}
+
+std::vector<ValueId> predicate(OpBuilder& b) { return {broadcast_op(b, b.text, {{"X", b.in(0)}}, DType::b8)}; }
+
+std::vector<ValueId> binary(OpBuilder& b) {
+  const ValueId x = b.in(0), y = b.in(1);
+  same_types(b, x, y);
+  return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, b.dtype(x))};
+}
+
+std::vector<ValueId> comparison(OpBuilder& b) {
+  const ValueId x = b.in(0), y = b.in(1);
+  same_types(b, x, y);
+  return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, DType::b8)};
+}
+
+std::vector<ValueId> logical(OpBuilder& b) {
+  for (int i = 0; i < 2; ++i) {
+    if (b.dtype(b.in(i)) != DType::b8) b.fail("operand must be bool", b.in(i));
+  }
+  return comparison(b);
+}
+
+// Max, Min, Sum, Mean of any number of operands: a fold of the binary template.
+std::vector<ValueId> variadic(OpBuilder& b) {
+  ValueId r = b.in(0);
+  for (int i = 1; i < b.input_count(); ++i) {
+    same_types(b, r, b.in(i));
+    r = broadcast_op(b, alternative(b.text, 0), {{"A", r}, {"B", b.in(i)}}, b.dtype(r));
+  }
+  return {r};
+}
+
+std::vector<ValueId> mean(OpBuilder& b) {
+  const ValueId sum = variadic(b)[0];
+  return {broadcast_op(b, alternative(b.text, 1), {{"X", sum}, {"C", b.float_constant(b.input_count(), b.dtype(sum))}}, b.dtype(sum))};
+}
+
+std::vector<ValueId> modulo(OpBuilder& b) {
+  const ValueId x = b.in(0), y = b.in(1);
+  same_types(b, x, y);
+  const bool c_style = b.int_attr("fmod", 0) != 0;
+  if (is_float(b.dtype(x)) && !c_style) b.fail("floating-point operands need the attribute fmod = 1");
+  return {broadcast_op(b, alternative(b.text, c_style ? 1 : 0), {{"A", x}, {"B", y}}, b.dtype(x))};
+}
+
+std::string cast_text(DType to, const char* what) { return fmt::format("cast_{}({})", name_of(to), what); }
+
+std::vector<ValueId> power(OpBuilder& b) {
+  const ValueId x = b.in(0), y = b.in(1);
+  const DType base = b.dtype(x), exponent = b.dtype(y);
+  if (base == exponent || (is_float(base) && b.literal(y))) return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
+  if (is_float(base)) {
+    return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
+  }
+  // The result has the base's type, computed in double where the exponent is not of that type.
+  const std::string f = fmt::format("pow({}, {})", cast_text(DType::f64, "A[i...]"), cast_text(DType::f64, "B[i...]"));
+  return {broadcast_op(b, "Y[i...] = " + cast_text(base, f.c_str()), {{"A", x}, {"B", y}}, base)};
+}
+
+std::vector<ValueId> where(OpBuilder& b) {
+  const ValueId c = b.in(0), x = b.in(1), y = b.in(2);
+  if (b.dtype(c) != DType::b8) b.fail("the condition must be bool", c);
+  same_types(b, x, y);
+  return {broadcast_op(b, b.text, {{"C", c}, {"A", x}, {"B", y}}, b.dtype(x))};
+}
+
+std::vector<ValueId> cast_to(OpBuilder& b, DType to) {
+  const ValueId x = b.in(0);
+  if (b.dtype(x) == to) return {x};
+  return {broadcast_op(b, "Y[i...] = " + cast_text(to, "X[i...]"), {{"X", x}}, to)};
+}
+
+std::vector<ValueId> cast(OpBuilder& b) {
+  if (!b.has_attr("to")) b.fail("attribute 'to' is missing");
+  const std::int64_t code = b.int_attr("to", 0);
+  const std::optional<DType> to = dtype_of_onnx(code);
+  if (!to) b.unsupported(fmt::format("casts to element type {} are not supported", onnx_type_name(code)));
+  return cast_to(b, *to);
+}
+
+std::vector<ValueId> cast_like(OpBuilder& b) { return cast_to(b, b.dtype(b.in(1))); }
+
+std::vector<ValueId> clip(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const DType t = b.dtype(x);
+  ValueId lo = b.optional_in(1), hi = b.optional_in(2);
+  if (b.call.opset < 11) {  // attributes
+    if (b.has_attr("min")) lo = b.float_constant(b.float_attr("min", 0), t);
+    if (b.has_attr("max")) hi = b.float_constant(b.float_attr("max", 0), t);
+  }
+  for (const ValueId v : {lo, hi}) {
+    if (v >= 0 && !b.dims(v).empty() && !(b.rank(v) == 1 && b.table().is_constant(b.dims(v)[0], 1))) b.fail("bounds must be scalars", v);
+    if (v >= 0) same_types(b, x, v);
+  }
+  if (lo < 0 && hi < 0) return {x};
+  Operands operands{{"X", x}};
+  if (lo >= 0) operands.emplace_back("L", lo);
+  if (hi >= 0) operands.emplace_back("H", hi);
+  const char* text = lo < 0 ? "Y[i...] = min(X[i...], H[i...])"
+                     : hi < 0 ? "Y[i...] = max(X[i...], L[i...])"
+                              : "Y[i...] = min(max(X[i...], L[i...]), H[i...])";
+  return {broadcast_op(b, text, operands, t)};
+}
+
+std::vector<ValueId> gelu(OpBuilder& b) {
+  const std::string approximate = b.string_attr("approximate", "none");
+  if (approximate != "none" && approximate != "tanh") b.fail(fmt::format("attribute 'approximate' is '{}', not 'none' or 'tanh'", approximate));
+  return {broadcast_op(b, alternative(b.text, approximate == "tanh" ? 1 : 0), {{"X", b.in(0)}}, b.dtype(b.in(0)))};
+}
+
+// Activations with one or two attributes, given to the template as constants P and Q.
+struct Parameter {
+  const char* attribute;
+  double otherwise;
+};
+
+ValueId activation(OpBuilder& b, std::initializer_list<Parameter> parameters) {
+  const ValueId x = b.in(0);
+  Operands operands{{"X", x}};
+  const char* names[] = {"P", "Q"};
+  int k = 0;
+  for (const Parameter& p : parameters) {
+    operands.emplace_back(names[k++], b.float_constant(b.float_attr(p.attribute, p.otherwise), b.dtype(x)));
+  }
+  return broadcast_op(b, b.text, operands, b.dtype(x));
+}
+
+std::vector<ValueId> leaky_relu(OpBuilder& b) { return {activation(b, {{"alpha", 0.01f}})}; }
+std::vector<ValueId> alpha_one(OpBuilder& b) { return {activation(b, {{"alpha", 1.0}})}; }
+std::vector<ValueId> hard_sigmoid(OpBuilder& b) { return {activation(b, {{"alpha", 0.2f}, {"beta", 0.5}})}; }
+std::vector<ValueId> selu(OpBuilder& b) {
+  return {activation(b, {{"alpha", 1.67326319217681884765625}, {"gamma", 1.05070102214813232421875}})};
+}
+std::vector<ValueId> shrink(OpBuilder& b) { return {activation(b, {{"lambd", 0.5}, {"bias", 0.0}})}; }
+
+std::vector<ValueId> is_inf(OpBuilder& b) {
+  const bool negative = b.int_attr("detect_negative", 1) != 0, positive = b.int_attr("detect_positive", 1) != 0;
+  const int which = negative && positive ? 0 : positive ? 1 : negative ? 2 : 3;
+  return {broadcast_op(b, alternative(b.text, which), {{"X", b.in(0)}}, DType::b8)};
+}
+
+std::vector<ValueId> identity(OpBuilder& b) { return {b.in(0)}; }
+
+std::vector<ValueId> dropout(OpBuilder& b) {
+  if (b.has(2) && b.constants(b.in(2)) != std::vector<std::int64_t>{0}) b.unsupported("training mode is not supported");
+  std::vector<ValueId> r{b.in(0)};
+  if (b.wants(1)) r.push_back(broadcast_op(b, "Y[i...] = isnan(X[i...]) || true", {{"X", b.in(0)}}, DType::b8));
+  return r;
+}
+
+constexpr Definition kTable[] = {
+    {"Add", "Y[i...] = A[i...] + B[i...]", binary},
+    {"Sub", "Y[i...] = A[i...] - B[i...]", binary},
+    {"Mul", "Y[i...] = A[i...] * B[i...]", binary},
+    {"Div", "Y[i...] = A[i...] / B[i...]", binary},
+    {"Mod", "Y[i...] = A[i...] % B[i...]\n---\nY[i...] = fmod(A[i...], B[i...])", modulo},
+    {"Pow", "Y[i...] = pow(A[i...], B[i...])", power},
+    {"Max", "Y[i...] = max(A[i...], B[i...])", variadic},
+    {"Min", "Y[i...] = min(A[i...], B[i...])", variadic},
+    {"Sum", "Y[i...] = A[i...] + B[i...]", variadic},
+    {"Mean", "Y[i...] = A[i...] + B[i...]\n---\nY[i...] = X[i...] / C[i...]", mean},
+    {"Equal", "Y[i...] = A[i...] == B[i...]", comparison},
+    {"Less", "Y[i...] = A[i...] < B[i...]", comparison},
+    {"LessOrEqual", "Y[i...] = A[i...] <= B[i...]", comparison},
+    {"Greater", "Y[i...] = A[i...] > B[i...]", comparison},
+    {"GreaterOrEqual", "Y[i...] = A[i...] >= B[i...]", comparison},
+    {"And", "Y[i...] = A[i...] && B[i...]", logical},
+    {"Or", "Y[i...] = A[i...] || B[i...]", logical},
+    {"Xor", "Y[i...] = A[i...] ^^ B[i...]", logical},
+    {"Not", "Y[i...] = !X[i...]", predicate},
+    {"IsNaN", "Y[i...] = isnan(X[i...])", predicate},
+    {"IsInf", "Y[i...] = isinf(X[i...])\n---\nY[i...] = isinf(X[i...]) && X[i...] > 0\n---\n"
+              "Y[i...] = isinf(X[i...]) && X[i...] < 0\n---\nY[i...] = isinf(X[i...]) && false", is_inf},
+    {"Where", "Y[i...] = select(C[i...], A[i...], B[i...])", where},
+    {"Cast", "Y[i...] = cast_f32(X[i...])", cast},
+    {"CastLike", "Y[i...] = cast_f32(X[i...])", cast_like},
+    {"Identity", "Y[i...] = X[i...]", identity},
+    {"Dropout", "Y[i...] = X[i...]", dropout},
+    {"Clip", "Y[i...] = min(max(X[i...], L[]), H[])", clip},
+    {"Neg", "Y[i...] = -X[i...]", unary},
+    {"Abs", "Y[i...] = abs(X[i...])", unary},
+    {"Sign", "Y[i...] = sign(X[i...])", unary},
+    {"Sqrt", "Y[i...] = sqrt(X[i...])", unary_float},
+    {"Reciprocal", "Y[i...] = recip(X[i...])", unary_float},
+    {"Exp", "Y[i...] = exp(X[i...])", unary_float},
+    {"Log", "Y[i...] = log(X[i...])", unary_float},
+    {"Erf", "Y[i...] = erf(X[i...])", unary_float},
+    {"Tanh", "Y[i...] = tanh(X[i...])", unary_float},
+    {"Sigmoid", "Y[i...] = sigmoid(X[i...])", unary_float},
+    {"Sin", "Y[i...] = sin(X[i...])", unary_float},
+    {"Cos", "Y[i...] = cos(X[i...])", unary_float},
+    {"Tan", "Y[i...] = sin(X[i...]) / cos(X[i...])", unary_float},
+    {"Sinh", "Y[i...] = (exp(X[i...]) - exp(-X[i...])) * 0.5", unary_float},
+    {"Cosh", "Y[i...] = (exp(X[i...]) + exp(-X[i...])) * 0.5", unary_float},
+    {"Asinh", "Y[i...] = sign(X[i...]) * log(abs(X[i...]) + sqrt(X[i...] * X[i...] + 1.0))", unary_float},
+    {"Acosh", "Y[i...] = log(X[i...] + sqrt(X[i...] * X[i...] - 1.0))", unary_float},
+    {"Atanh", "Y[i...] = 0.5 * log((1.0 + X[i...]) / (1.0 - X[i...]))", unary_float},
+    {"Floor", "Y[i...] = floor(X[i...])", unary_float},
+    {"Ceil", "Y[i...] = ceil(X[i...])", unary_float},
+    {"Round", "Y[i...] = round(X[i...])", unary_float},
+    {"Relu", "Y[i...] = max(X[i...], 0)", unary},
+    {"Gelu", "Y[i...] = 0.5 * X[i...] * (1.0 + erf(X[i...] * 0.70710678118654752))\n---\n"
+             "Y[i...] = 0.5 * X[i...] * (1.0 + tanh(0.79788456080286536 * (X[i...] + 0.044715 * X[i...] * X[i...] * X[i...])))",
+     gelu},
+    {"Softplus", "Y[i...] = max(X[i...], 0.0) + log(1.0 + exp(-abs(X[i...])))", unary_float},
+    {"Softsign", "Y[i...] = X[i...] / (1.0 + abs(X[i...]))", unary_float},
+    {"Mish", "Y[i...] = X[i...] * tanh(max(X[i...], 0.0) + log(1.0 + exp(-abs(X[i...]))))", unary_float},
+    {"HardSwish", "Y[i...] = X[i...] * min(max(X[i...] * 0.16666666666666667 + 0.5, 0.0), 1.0)", unary_float},
+    {"HardSigmoid", "Y[i...] = min(max(X[i...] * P[i...] + Q[i...], 0.0), 1.0)", hard_sigmoid},
+    {"Swish", "Y[i...] = X[i...] * sigmoid(X[i...] * P[i...])", alpha_one},
+    {"LeakyRelu", "Y[i...] = select(X[i...] < 0.0, X[i...] * P[i...], X[i...])", leaky_relu},
+    {"ThresholdedRelu", "Y[i...] = select(X[i...] > P[i...], X[i...], 0.0)", alpha_one},
+    {"Elu", "Y[i...] = select(X[i...] < 0.0, P[i...] * (exp(X[i...]) - 1.0), X[i...])", alpha_one},
+    {"Celu", "Y[i...] = max(X[i...], 0.0) + min(P[i...] * (exp(X[i...] / P[i...]) - 1.0), 0.0)", alpha_one},
+    {"Selu", "Y[i...] = Q[i...] * select(X[i...] > 0.0, X[i...], P[i...] * exp(X[i...]) - P[i...])", selu},
+    {"Shrink", "Y[i...] = select(X[i...] < -P[i...], X[i...] + Q[i...], select(X[i...] > P[i...], X[i...] - Q[i...], 0.0))", shrink},
+    {"PRelu", "Y[i...] = select(A[i...] < 0.0, A[i...] * B[i...], A[i...])", binary},
+};
+
+}  // namespace
+
+std::span<const Definition> elementwise_definitions() { return kTable; }
+
+}  // namespace pit::graph

@@ -1,0 +1,225 @@
+// Operators that read through computed indices (lookups), and selections along an axis.
+#include <algorithm>
+
+#include "graph/numeric.h"
+#include "graph/opset/builder.h"
+
+namespace pit::graph {
+namespace {
+
+bool is_index(DType t) { return t == DType::i64 || t == DType::i32; }
+
+void need_index(OpBuilder& b, ValueId v) {
+  if (!is_index(b.dtype(v))) b.fail(fmt::format("indices have the type {}, not i64 or i32", name_of(b.dtype(v))), v);
+}
+
+std::vector<ValueId> gather(OpBuilder& b) {
+  const ValueId x = b.in(0), indices = b.in(1);
+  need_index(b, indices);
+  const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", 0), rank);
+  const auto at = static_cast<std::size_t>(axis);
+  const std::vector<Dim>&d = b.dims(x), &k = b.dims(indices);
+  std::vector<Dim> out(d.begin(), d.begin() + axis);
+  out.insert(out.end(), k.begin(), k.end());
+  out.insert(out.end(), d.begin() + axis + 1, d.end());
+
+  Instance n(b, b.text);
+  n.pack("o", axis_list("i", axis)).pack("p", axis_list("i", rank - axis - 1, axis + 1));
+  n.input("X", x).output("Y", b.dtype(x), out);
+  const std::optional<Known> known = b.known(indices);
+  if (known && known->e.size() == 1) {  // one position: a plain index, as a slice would have it
+    Dim p = known->e[0];
+    const auto v = b.table().constant_value(p), size = b.table().constant_value(d[at]);
+    if (v && size && (*v < -*size || *v >= *size)) b.fail(fmt::format("index {} is out of range for extent {}", *v, *size), indices);
+    if (v && *v < 0) p = b.table().add(p, d[at]);
+    const auto c = b.table().constant_value(p);
+    std::string zeros;
+    for (std::size_t i = 0; i < k.size(); ++i) zeros += i == 0 ? "0" : ",0";
+    if (c || b.table().at_least(p, 0) || v) {
+      n.set_text(fmt::format("Y[o...,k...,p...] = X[o...,{},p...]", c ? std::to_string(*c) : "$k"));
+      if (!c) n.param("k", p);
+      return n.pack("k", zeros).build();
+    }
+  }
+  // Positions in an unbroken ascending row are a slice.
+  if (const auto v = b.constants(indices); v && k.size() == 1 && v->size() > 1 && v->front() >= 0) {
+    bool row = true;
+    for (std::size_t i = 1; i < v->size(); ++i) row = row && (*v)[i] == (*v)[0] + static_cast<std::int64_t>(i);
+    if (row) {
+      n.set_text(out[at] == d[at] ? "Y[o...,k,p...] = X[o...,k,p...]" : "Y[o...,k,p...] = X[o...,k+$start,p...]");
+      if (out[at] != d[at]) n.param("start", b.dim(v->front()));
+      return n.build();
+    }
+  }
+  return n.pack("k", axis_list("k", static_cast<int>(k.size()))).input("I", indices).build();
+}
+
+std::vector<ValueId> gather_nd(OpBuilder& b) {
+  const ValueId x = b.in(0), indices = b.in(1);
+  need_index(b, indices);
+  const int batch = static_cast<int>(b.int_attr("batch_dims", 0));
+  const std::vector<Dim>&d = b.dims(x), &k = b.dims(indices);
+  if (k.empty()) b.fail("indices must have at least one dimension", indices);
+  const auto depth = b.table().constant_value(k.back());
+  if (!depth) b.unsupported("the last dimension of the indices must be constant", indices);
+  const int kr = static_cast<int>(k.size()), r = static_cast<int>(*depth);
+  if (batch < 0 || batch >= kr || batch + r > b.rank(x)) b.fail(fmt::format("indices of depth {} with {} batch dimensions do not fit rank {}", r, batch, b.rank(x)), indices);
+  std::vector<Dim> out(k.begin(), k.end() - 1);
+  out.insert(out.end(), d.begin() + batch + r, d.end());
+  std::string text = "Y[b...,k...,p...] = X[b...";
+  for (int i = 0; i < r; ++i) text += fmt::format(",I[b...,k...,{}]", i);
+  Instance n(b, text + ",p...]");
+  n.pack("b", axis_list("b", batch)).pack("k", axis_list("k", kr - 1 - batch));
+  n.pack("p", axis_list("i", b.rank(x) - batch - r, batch + r));
+  return n.input("X", x).input("I", indices).output("Y", b.dtype(x), out).build();
+}
+
+std::vector<ValueId> gather_elements(OpBuilder& b) {
+  const ValueId x = b.in(0), indices = b.in(1);
+  need_index(b, indices);
+  const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", 0), rank);
+  const std::vector<Dim>&d = b.dims(x), &k = b.dims(indices);
+  if (b.rank(indices) != rank) b.fail("operand and indices have different ranks", indices);
+  bool same = true;
+  for (int i = 0; i < rank; ++i) same = same && (i == axis || d[static_cast<std::size_t>(i)] == k[static_cast<std::size_t>(i)]);
+  if (!same) return b.opaque("gather_elements", {x, indices}, {{b.dtype(x), k}}, {{"axis", {axis}}});
+  Instance n(b, b.text);
+  n.pack("o", axis_list("i", axis)).pack("p", axis_list("i", rank - axis - 1, axis + 1));
+  return n.input("X", x).input("I", indices).output("Y", b.dtype(x), k).build();
+}
+
+std::vector<ValueId> one_hot(OpBuilder& b) {
+  const ValueId indices = b.in(0), values = b.in(2);
+  const auto depth = b.known(b.in(1));
+  if (!depth || depth->e.size() != 1) b.unsupported("the depth must be known when the model is compiled", b.in(1));
+  const int rank = b.rank(indices), axis = b.normal_axis(b.int_attr("axis", -1), rank + 1);
+  std::vector<Dim> out = b.dims(indices);
+  out.insert(out.begin() + axis, depth->e[0]);
+  const ValueId index = b.sub("Cast", {indices}, {{"to", std::int64_t{7}}});
+  Instance n(b, b.text);
+  n.pack("o", axis_list("i", axis)).pack("p", axis_list("i", rank - axis, axis)).param("n", depth->e[0]);
+  return n.input("I", index).input("V", values).output("Y", b.dtype(values), out).build();
+}
+
+std::vector<ValueId> cum_sum(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const std::vector<std::int64_t> a = b.need_constants(1, "axis");
+  if (a.size() != 1) b.fail("the axis must be a scalar", b.in(1));
+  const int rank = b.rank(x), axis = b.normal_axis(a[0], rank);
+  const bool exclusive = b.int_attr("exclusive", 0) != 0, reverse = b.int_attr("reverse", 0) != 0;
+  Instance n(b, alternative(b.text, (reverse ? 2 : 0) + (exclusive ? 1 : 0)));
+  n.pack("o", axis_list("b", axis)).pack("p", axis_list("b", rank - axis - 1, axis + 1));
+  n.extent("i", b.dims(x)[static_cast<std::size_t>(axis)]);
+  return n.input("X", x).output("Y", b.dtype(x), b.dims(x)).build();
+}
+
+// -- operators that no expression describes ---------------------------------------------------------------------------------
+
+std::vector<ValueId> arg_extreme(OpBuilder& b, bool largest) {
+  const ValueId x = b.in(0);
+  const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", 0), rank);
+  const bool keep = b.int_attr("keepdims", 1) != 0;
+  std::vector<Dim> out = b.dims(x);
+  if (keep) {
+    out[static_cast<std::size_t>(axis)] = b.dim(1);
+  } else {
+    out.erase(out.begin() + axis);
+  }
+  return b.opaque(largest ? "argmax" : "argmin", {x}, {{DType::i64, out}},
+                  {{"axis", {axis}}, {"select_last", {b.int_attr("select_last_index", 0)}}});
+}
+
+std::vector<ValueId> arg_max(OpBuilder& b) { return arg_extreme(b, true); }
+std::vector<ValueId> arg_min(OpBuilder& b) { return arg_extreme(b, false); }
+
+std::vector<ValueId> top_k(OpBuilder& b) {
+  const ValueId x = b.in(0), k = b.in(1);
+  const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", -1), rank);
+  std::vector<Dim> out = b.dims(x);
+  const auto known = b.known(k);
+  out[static_cast<std::size_t>(axis)] = known && known->e.size() == 1 ? known->e[0] : b.table().fresh(b.output_name(0) + ".k");
+  auto r = b.opaque("topk", {x, k}, {{b.dtype(x), out}, {DType::i64, out}},
+                    {{"axis", {axis}}, {"largest", {b.int_attr("largest", 1)}}});
+  r.resize(static_cast<std::size_t>(b.output_count()));
+  return r;
+}
+
+std::vector<ValueId> non_zero(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  return b.opaque("nonzero", {x}, {{DType::i64, {b.dim(std::max(1, b.rank(x))), b.table().fresh(b.output_name(0) + ".count")}}});
+}
+
+std::vector<ValueId> compress(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const bool flat = !b.has_attr("axis");
+  const int axis = flat ? 0 : b.normal_axis(b.int_attr("axis", 0), b.rank(x));
+  std::vector<Dim> out = b.dims(x);
+  if (flat) out.assign(1, b.dim(0));
+  out[static_cast<std::size_t>(axis)] = b.table().fresh(b.output_name(0) + ".count");
+  return b.opaque("compress", {x, b.in(1)}, {{b.dtype(x), out}}, {{"axis", {flat ? -1 : axis}}});
+}
+
+std::vector<std::int64_t> reduction_code(OpBuilder& b) {
+  const std::string r = b.string_attr("reduction", "none");
+  const char* names[] = {"none", "add", "mul", "max", "min"};
+  for (std::int64_t i = 0; i < 5; ++i) {
+    if (r == names[i]) return {i};
+  }
+  b.fail(fmt::format("unknown reduction '{}'", r));
+}
+
+std::vector<ValueId> scatter_nd(OpBuilder& b) {
+  need_index(b, b.in(1));
+  return b.opaque("scatter_nd", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}}, {{"reduction", reduction_code(b)}});
+}
+
+std::vector<ValueId> scatter_elements(OpBuilder& b) {
+  need_index(b, b.in(1));
+  const int axis = b.normal_axis(b.int_attr("axis", 0), b.rank(b.in(0)));
+  return b.opaque("scatter_elements", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}},
+                  {{"axis", {axis}}, {"reduction", reduction_code(b)}});
+}
+
+std::vector<ValueId> hardmax(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const bool flat = b.call.opset < 13;
+  const int axis = b.normal_axis(b.int_attr("axis", flat ? 1 : -1), b.rank(x));
+  return b.opaque("hardmax", {x}, {{b.dtype(x), b.dims(x)}}, {{"axis", {axis}}, {"flat", {flat ? 1 : 0}}});
+}
+
+std::vector<ValueId> reverse_sequence(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  return b.opaque("reverse_sequence", {x, b.in(1)}, {{b.dtype(x), b.dims(x)}},
+                  {{"batch_axis", {b.normal_axis(b.int_attr("batch_axis", 1), b.rank(x))}}, {"time_axis", {b.normal_axis(b.int_attr("time_axis", 0), b.rank(x))}}});
+}
+
+constexpr const char* kDataShape = "the shape of the result depends on the data";
+constexpr const char* kOrder = "order statistics have no tensor expression";
+constexpr const char* kScatter = "writes through computed indices, which may collide";
+
+constexpr Definition kTable[] = {
+    {"Gather", "Y[o...,k...,p...] = X[o...,I[k...],p...]", gather, "Y[k0,k1,i1] = X[I[k0,k1],i1]"},
+    {"GatherND", "Y[b...,k...,p...] = X[b...,I[b...,k...,0],p...]", gather_nd, "Y[k0,i2] = X[I[k0,0],I[k0,1],i2]"},
+    {"GatherElements", "Y[o...,k,p...] = X[o...,I[o...,k,p...],p...]", gather_elements},
+    {"OneHot", "Y[o...,d,p...] = select(I[o...,p...] == d || I[o...,p...] + $n == d, V[1], V[0])", one_hot, "Y[i0,d] = select(I[i0] == d || I[i0] + $n == d, V[1], V[0])"},
+    {"CumSum",
+     "Y[o...,i,p...] += select(j <= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j < i, X[o...,j,p...], 0)\n---\n"
+     "Y[o...,i,p...] += select(j >= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j > i, X[o...,j,p...], 0)",
+     cum_sum},
+    {"ArgMax", "", arg_max, nullptr, kOrder},
+    {"ArgMin", "", arg_min, nullptr, kOrder},
+    {"TopK", "", top_k, nullptr, kOrder},
+    {"Hardmax", "", hardmax, nullptr, kOrder},
+    {"NonZero", "", non_zero, nullptr, kDataShape},
+    {"Compress", "", compress, nullptr, kDataShape},
+    {"ScatterND", "", scatter_nd, nullptr, kScatter},
+    {"ScatterElements", "", scatter_elements, nullptr, kScatter},
+    {"Scatter", "", scatter_elements, nullptr, kScatter},
+    {"ReverseSequence", "", reverse_sequence, nullptr, "an axis is mapped by a length per batch"},
+};
+
+}  // namespace
+
+std::span<const Definition> indexing_definitions() { return kTable; }
+
+}  // namespace pit::graph

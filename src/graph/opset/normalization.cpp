@@ -1,0 +1,185 @@
+// Softmax and normalisations: programs of several statements over one set of axes.
+#include "graph/numeric.h"
+#include "graph/opset/builder.h"
+
+namespace pit::graph {
+namespace {
+
+// Axes o (before), c (normalised together), p (after), all named i0, i1, ... by position.
+Instance over_axes(OpBuilder& b, std::string_view text, int first, int last) {
+  const ValueId x = b.in(0);
+  Instance n(b, text);
+  n.pack("o", axis_list("i", first)).pack("c", axis_list("i", last - first, first));
+  n.pack("p", axis_list("i", b.rank(x) - last, last));
+  n.input("X", x).output("Y", b.dtype(x), b.dims(x));
+  return n;
+}
+
+std::vector<ValueId> softmax(OpBuilder& b) {
+  const int rank = b.rank(b.in(0));
+  if (rank == 0) b.fail("operand must have at least one dimension", b.in(0));
+  // Before opset 13 the operand counts as a matrix, cut in front of the axis.
+  const bool flat = b.call.opset < 13;
+  std::int64_t a = b.int_attr("axis", flat ? 1 : -1);
+  const int axis = flat && a == rank ? rank : b.normal_axis(a, rank);
+  return over_axes(b, b.text, axis, flat ? rank : axis + 1).build();
+}
+
+std::vector<ValueId> layer_norm(OpBuilder& b) {
+  const ValueId x = b.in(0), w = b.in(1), bias = b.optional_in(2);
+  const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", -1), rank);
+  const DType t = b.dtype(x);
+  if (t == DType::f16) {  // statistics in f32, as stash_type asks
+    std::vector<ValueId> in;
+    for (int i = 0; i < b.input_count(); ++i) in.push_back(b.has(i) ? b.sub("Cast", {b.in(i)}, {{"to", std::int64_t{1}}}) : -1);
+    return {b.sub("Cast", {b.sub(b.call.op, in, b.call.attributes)}, {{"to", std::int64_t{10}}})};
+  }
+  std::string text(alternative(b.text, 0));
+  if (bias >= 0) text += " + B[c...]";
+  const bool mean = b.wants(1), deviation = b.wants(2);
+  if (mean) text += "; M[o...,z...] = S[o...] / N[]";
+  if (deviation) text += "; R[o...,z...] = 1.0 / sqrt(V[o...] / N[] + E[])";
+  const std::vector<Dim>& d = b.dims(x);
+  Instance n = over_axes(b, text, axis, rank);
+  std::string zeros;
+  for (int i = axis; i < rank; ++i) zeros += i == axis ? "0" : ",0";
+  n.pack("z", zeros);
+  n.count("N", b.product(std::span(d).subspan(static_cast<std::size_t>(axis))), t);
+  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  n.stretched_operand("W", w, d, "c", "i");
+  if (bias >= 0) n.stretched_operand("B", bias, d, "c", "i");
+  std::vector<Dim> kept(d.begin(), d.begin() + axis);
+  kept.resize(d.size(), b.dim(1));
+  if (mean) n.output("M", t, kept, 1);
+  if (deviation) n.output("R", t, kept, 2);
+  std::vector<ValueId> built = n.build(), r{built[0], -1, -1};
+  if (mean) r[1] = built[1];
+  if (deviation) r[2] = built.back();
+  r.resize(static_cast<std::size_t>(std::max(1, b.output_count())));
+  return r;
+}
+
+std::vector<ValueId> rms_norm(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", -1), rank);
+  const DType t = b.dtype(x);
+  const std::vector<Dim>& d = b.dims(x);
+  Instance n = over_axes(b, b.text, axis, rank);
+  n.count("N", b.product(std::span(d).subspan(static_cast<std::size_t>(axis))), t);
+  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  n.stretched_operand("W", b.in(1), d, "c", "i");
+  return n.build();
+}
+
+// Inference form: the statistics are folded into one scale and one shift per channel.
+std::vector<ValueId> batch_norm(OpBuilder& b) {
+  if (b.int_attr("training_mode", 0) != 0) b.unsupported("training mode is not supported");
+  const ValueId x = b.in(0);
+  const int rank = b.rank(x);
+  const DType t = b.dtype(x);
+  if (rank < 2) b.fail("operand must have a channel dimension", x);
+  Instance scale(b, alternative(b.text, 0));
+  scale.input("W", b.in(1)).input("V", b.in(4)).operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  const ValueId a = scale.output("A", t, b.dims(b.in(1)), 1000).build_one();
+  Instance shift(b, alternative(b.text, 1));
+  const ValueId s = shift.input("B", b.in(2)).input("M", b.in(3)).input("A", a).output("S", t, b.dims(b.in(2)), 1001).build_one();
+  Instance n(b, alternative(b.text, 2));
+  n.pack("p", axis_list("x", rank - 2)).input("X", x).input("A", a).input("S", s).output("Y", t, b.dims(x), 0);
+  return n.build();
+}
+
+std::vector<ValueId> instance_norm(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const std::vector<Dim> shape = b.dims(x);
+  const int rank = b.rank(x);
+  const DType t = b.dtype(x);
+  if (rank < 2) b.fail("operand must have a channel dimension", x);
+  Instance n(b, b.text);
+  n.pack("p", axis_list("x", rank - 2)).input("X", x).input("W", b.in(1)).input("B", b.in(2)).output("Y", t, b.dims(x));
+  n.count("N", b.product(std::span(shape).subspan(2)), t);
+  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  return n.build();
+}
+
+std::vector<ValueId> group_norm(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const int rank = b.rank(x);
+  const DType t = b.dtype(x);
+  const std::int64_t groups = b.int_attr("num_groups", 1);
+  const std::vector<Dim>& d = b.dims(x);
+  const auto channels = b.table().constant_value(d[1]);
+  if (!channels || groups <= 0 || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), x);
+  const bool per_group = b.call.opset < 21;
+  Instance n(b, alternative(b.text, per_group ? 1 : 0));
+  n.pack("p", axis_list("x", rank - 2)).input("X", x).input("W", b.in(1)).input("B", b.in(2)).output("Y", t, d);
+  n.extent("g", b.dim(groups)).extent("c", b.dim(*channels / groups));
+  n.count("N", b.table().mul(b.dim(*channels / groups), b.product(std::span(d).subspan(2))), t);
+  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  return n.build();
+}
+
+std::vector<ValueId> lp_norm(OpBuilder& b) {
+  const int rank = b.rank(b.in(0)), axis = b.normal_axis(b.int_attr("axis", -1), rank);
+  const std::int64_t p = b.int_attr("p", 2);
+  if (p != 1 && p != 2) b.fail(fmt::format("attribute 'p' is {}, not 1 or 2", p));
+  return over_axes(b, alternative(b.text, p == 2 ? 0 : 1), axis, axis + 1).build();
+}
+
+std::vector<ValueId> mean_variance(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  const Attributes a{{"axes", b.ints_attr("axes", {0, 2, 3})}, {"keepdims", std::int64_t{1}}};
+  const ValueId centred = b.sub("Sub", {x, b.sub("ReduceMean", {x}, a, 13)}, {}, 13);
+  const ValueId variance = b.sub("ReduceMean", {b.sub("Mul", {centred, centred}, {}, 13)}, a, 13);
+  const ValueId deviation = b.sub("Add", {b.sub("Sqrt", {variance}, {}, 13), b.float_constant(1e-9, b.dtype(x))}, {}, 13);
+  return {b.sub("Div", {centred, deviation}, {}, 13)};
+}
+
+constexpr Definition kTable[] = {
+    {"Softmax",
+     "M[o...,p...] max= X[o...,c...,p...]; E[o...,c...,p...] = exp(X[o...,c...,p...] - M[o...,p...]); "
+     "Z[o...,p...] += E[o...,c...,p...]; Y[o...,c...,p...] = E[o...,c...,p...] / Z[o...,p...]",
+     softmax, "M[r] max= X[r,c]; E[r,c] = exp(X[r,c] - M[r]); Z[r] += E[r,c]; Y[r,c] = E[r,c] / Z[r]"},
+    {"LogSoftmax",
+     "M[o...,p...] max= X[o...,c...,p...]; Z[o...,p...] += exp(X[o...,c...,p...] - M[o...,p...]); "
+     "Y[o...,c...,p...] = X[o...,c...,p...] - M[o...,p...] - log(Z[o...,p...])",
+     softmax, "M[r] max= X[r,c]; Z[r] += exp(X[r,c] - M[r]); Y[r,c] = X[r,c] - M[r] - log(Z[r])"},
+    {"LayerNormalization",
+     "S[o...] += X[o...,c...]; D[o...,c...] = X[o...,c...] - S[o...] / N[]; V[o...] += D[o...,c...] * D[o...,c...]; "
+     "Y[o...,c...] = D[o...,c...] / sqrt(V[o...] / N[] + E[]) * W[c...]",
+     layer_norm,
+     "S[r] += X[r,c]; D[r,c] = X[r,c] - S[r] / 64.0; V[r] += D[r,c] * D[r,c]; "
+     "Y[r,c] = D[r,c] / sqrt(V[r] / 64.0 + 1e-05) * W[c] + B[c]"},
+    {"RMSNormalization",
+     "V[o...] += X[o...,c...] * X[o...,c...]; Y[o...,c...] = X[o...,c...] / sqrt(V[o...] / N[] + E[]) * W[c...]", rms_norm,
+     "V[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / sqrt(V[r] / 64.0 + 1e-05) * W[c]"},
+    {"BatchNormalization",
+     "A[c] = W[c] / sqrt(V[c] + E[])\n---\nS[c] = B[c] - M[c] * A[c]\n---\nY[n,c,p...] = X[n,c,p...] * A[c] + S[c]", batch_norm,
+     "A[c] = W[c] / sqrt(V[c] + 1e-05); S[c] = B[c] - M[c] * A[c]; Y[n,c,x0,x1] = X[n,c,x0,x1] * A[c] + S[c]"},
+    {"InstanceNormalization",
+     "S[n,c] += X[n,c,p...]; D[n,c,p...] = X[n,c,p...] - S[n,c] / N[]; V[n,c] += D[n,c,p...] * D[n,c,p...]; "
+     "Y[n,c,p...] = D[n,c,p...] / sqrt(V[n,c] / N[] + E[]) * W[c] + B[c]",
+     instance_norm,
+     "S[n,c] += X[n,c,x0,x1]; D[n,c,x0,x1] = X[n,c,x0,x1] - S[n,c] / 64.0; V[n,c] += D[n,c,x0,x1] * D[n,c,x0,x1]; "
+     "Y[n,c,x0,x1] = D[n,c,x0,x1] / sqrt(V[n,c] / 64.0 + 1e-05) * W[c] + B[c]"},
+    {"GroupNormalization",
+     "S[n,g] += X[n,g:c,p...]; D[n,g,c,p...] = X[n,g:c,p...] - S[n,g] / N[]; V[n,g] += D[n,g,c,p...] * D[n,g,c,p...]; "
+     "Y[n,g:c,p...] = D[n,g,c,p...] / sqrt(V[n,g] / N[] + E[]) * W[g:c] + B[g:c]\n---\n"
+     "S[n,g] += X[n,g:c,p...]; D[n,g,c,p...] = X[n,g:c,p...] - S[n,g] / N[]; V[n,g] += D[n,g,c,p...] * D[n,g,c,p...]; "
+     "Y[n,g:c,p...] = D[n,g,c,p...] / sqrt(V[n,g] / N[] + E[]) * W[g] + B[g]",
+     group_norm,
+     "S[n,g] += X[n,g:c,x0]; D[n,g,c,x0] = X[n,g:c,x0] - S[n,g] / 64.0; V[n,g] += D[n,g,c,x0] * D[n,g,c,x0]; "
+     "Y[n,g:c,x0] = D[n,g,c,x0] / sqrt(V[n,g] / 64.0 + 1e-05) * W[g:c] + B[g:c]"},
+    {"LpNormalization",
+     "S[o...,p...] += X[o...,c...,p...] * X[o...,c...,p...]; Y[o...,c...,p...] = X[o...,c...,p...] / sqrt(S[o...,p...])\n---\n"
+     "S[o...,p...] += abs(X[o...,c...,p...]); Y[o...,c...,p...] = X[o...,c...,p...] / S[o...,p...]",
+     lp_norm, "S[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / sqrt(S[r])"},
+    {"MeanVarianceNormalization", "(X - mean(X)) / (sqrt(mean((X - mean(X))^2)) + 1e-9)", mean_variance,
+     "S[c] += X[n,c,x0]; D[n,c,x0] = X[n,c,x0] - S[c] / 64.0; V[c] += D[n,c,x0] * D[n,c,x0]; "
+     "Y[n,c,x0] = D[n,c,x0] / (sqrt(V[c] / 64.0) + 1e-09)"},
+};
+
+}  // namespace
+
+std::span<const Definition> normalization_definitions() { return kTable; }
+
+}  // namespace pit::graph

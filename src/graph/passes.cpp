@@ -1,0 +1,197 @@
+// The passes that every graph goes through; README.md has the list with its reasons.
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "graph/graph.h"
+#include "graph/opset/builder.h"
+#include "support/check.h"
+
+namespace pit::graph {
+namespace {
+
+Value& at(Graph& g, ValueId v) { return g.values[static_cast<std::size_t>(v)]; }
+
+// -- value numbering: keys are byte strings that spell out everything a node computes ---------------------------------------
+
+template <class T>
+void put(std::string* key, const T& v) {
+  key->append(reinterpret_cast<const char*>(&v), sizeof v);
+}
+
+void put_expr(std::string* key, const expr::Expr& e) {
+  key->push_back(static_cast<char>(e->kind));
+  switch (e->kind) {
+    case expr::Kind::literal:
+      put(key, e->number);
+      key->push_back(static_cast<char>(e->is_bool * 2 + e->is_int));
+      break;
+    case expr::Kind::call:
+      key->push_back(static_cast<char>(e->fn));
+      key->push_back(static_cast<char>(e->to));
+      break;
+    default: put(key, e->id);
+  }
+  key->push_back(static_cast<char>(e->args.size() * 2 + e->has_default));
+  for (const expr::Expr& a : e->args) put_expr(key, a);
+}
+
+std::string key_of(const Graph& g, const Node& n) {
+  std::string key;
+  key.reserve(256);
+  for (const ValueId v : n.inputs) put(&key, v);
+  key.push_back('|');
+  for (const ValueId v : n.outputs) key.push_back(static_cast<char>(g.values[static_cast<std::size_t>(v)].dtype));
+  if (!n.opaque.empty()) {
+    key += n.opaque;
+    for (const auto& [name, list] : n.opaque_ints) {
+      key += name;
+      for (const std::int64_t i : list) put(&key, i);
+    }
+    for (const auto& [name, list] : n.opaque_floats) {
+      key += name;
+      for (const double d : list) put(&key, d);
+    }
+    return key;
+  }
+  for (const Dim d : n.extents) put(&key, d.id);
+  for (const auto& p : n.params) {
+    if (const Dim* d = std::get_if<Dim>(&p)) put(&key, d->id);
+    else put(&key, std::get<double>(p));
+  }
+  for (const auto& m : n.maybe_broadcast) put(&key, m);
+  for (const expr::TensorDecl& t : n.program.tensors) key.push_back(static_cast<char>(t.role));
+  for (const expr::Statement& s : n.program.statements) {
+    put(&key, s.out);
+    key.push_back(static_cast<char>(s.combiner));
+    for (const expr::Expr& e : s.out_index) put_expr(&key, e);
+    put_expr(&key, s.value);
+  }
+  return key;
+}
+
+// Small constants by content, shape computations by their formulas.
+std::string key_of(const Value& v) {
+  std::string key;
+  key.push_back(static_cast<char>(v.dtype));
+  for (const Dim d : v.dims) put(&key, d.id);
+  key.push_back('|');
+  if (v.has_elements) {
+    for (const Dim d : v.elements) put(&key, d.id);
+  } else {
+    key.append(v.constant.as<char>(), v.constant.bytes());
+  }
+  return key;
+}
+
+}  // namespace
+
+void fold_constants(Graph& g) {
+  for (Node& n : g.nodes) {
+    if (n.removed) continue;
+    std::vector<DType> dtypes;
+    std::vector<std::vector<Dim>> dims;
+    for (const ValueId o : n.outputs) {
+      dtypes.push_back(at(g, o).dtype);
+      dims.push_back(at(g, o).dims);
+    }
+    auto tensors = fold(g, n, dtypes, dims);
+    if (!tensors) continue;
+    for (std::size_t i = 0; i < n.outputs.size(); ++i) {
+      Value& v = at(g, n.outputs[i]);
+      v.producer = -1;
+      v.dims.clear();
+      for (const std::int64_t d : (*tensors)[i].shape()) v.dims.push_back(g.dims.constant(d));
+      v.constant = std::move((*tensors)[i]);
+    }
+    n.removed = true;
+  }
+}
+
+void value_number(Graph& g) {
+  constexpr std::size_t kSmall = 4096;  // bytes of a constant that is compared by content
+  std::vector<ValueId> representative(g.values.size());
+  std::unordered_map<std::string, ValueId> known_values;
+  for (std::size_t i = 0; i < g.values.size(); ++i) {
+    representative[i] = static_cast<ValueId>(i);
+    const Value& v = g.values[i];
+    if (!v.has_elements && !(v.is_constant() && v.constant.bytes() <= kSmall)) continue;
+    representative[i] = known_values.emplace(key_of(v), static_cast<ValueId>(i)).first->second;
+  }
+  std::unordered_map<std::string, NodeId> known_nodes;
+  for (std::size_t i = 0; i < g.nodes.size(); ++i) {
+    Node& n = g.nodes[i];
+    if (n.removed) continue;
+    for (ValueId& v : n.inputs) v = representative[static_cast<std::size_t>(v)];
+    const auto [it, added] = known_nodes.emplace(key_of(g, n), static_cast<NodeId>(i));
+    if (added) continue;
+    const Node& first = g.nodes[static_cast<std::size_t>(it->second)];
+    for (std::size_t o = 0; o < n.outputs.size(); ++o) representative[static_cast<std::size_t>(n.outputs[o])] = first.outputs[o];
+    n.removed = true;
+  }
+  for (ValueId& v : g.outputs) v = representative[static_cast<std::size_t>(v)];
+}
+
+void remove_dead(Graph& g) {
+  std::vector<bool> wanted(g.values.size(), false);
+  for (const ValueId v : g.outputs) wanted[static_cast<std::size_t>(v)] = true;
+  for (std::size_t i = g.nodes.size(); i-- > 0;) {
+    Node& n = g.nodes[i];
+    if (n.removed) continue;
+    const bool used = std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return wanted[static_cast<std::size_t>(v)]; });
+    if (!used) {
+      n.removed = true;
+      continue;
+    }
+    for (const ValueId v : n.inputs) wanted[static_cast<std::size_t>(v)] = true;
+  }
+}
+
+void compact(Graph& g) {
+  std::vector<bool> used(g.values.size(), false);
+  for (const ValueId v : g.inputs) used[static_cast<std::size_t>(v)] = true;
+  for (const ValueId v : g.outputs) used[static_cast<std::size_t>(v)] = true;
+  std::vector<Node> nodes;
+  nodes.reserve(g.nodes.size());
+  for (Node& n : g.nodes) {
+    if (n.removed) continue;
+    for (const ValueId v : n.inputs) used[static_cast<std::size_t>(v)] = true;
+    for (const ValueId v : n.outputs) used[static_cast<std::size_t>(v)] = true;
+    nodes.push_back(std::move(n));
+  }
+  std::vector<ValueId> renamed(g.values.size(), -1);
+  std::vector<Value> values;
+  values.reserve(g.values.size());
+  for (std::size_t i = 0; i < g.values.size(); ++i) {
+    if (!used[i]) continue;
+    renamed[i] = static_cast<ValueId>(values.size());
+    values.push_back(std::move(g.values[i]));
+    values.back().producer = -1;
+  }
+  const auto rename = [&](std::vector<ValueId>& list) {
+    for (ValueId& v : list) v = renamed[static_cast<std::size_t>(v)];
+  };
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    rename(nodes[i].inputs);
+    rename(nodes[i].outputs);
+    for (const ValueId v : nodes[i].outputs) values[static_cast<std::size_t>(v)].producer = static_cast<NodeId>(i);
+  }
+  rename(g.inputs);
+  rename(g.outputs);
+  g.nodes = std::move(nodes);
+  g.values = std::move(values);
+}
+
+void run_passes(Graph& g) {
+  const auto run = [&](const char* pass, void (*f)(Graph&)) {
+    f(g);
+    const auto e = verify(g);
+    PIT_CHECK(!e, "after pass {}: {}", pass, *e);
+  };
+  run("fold_constants", fold_constants);
+  run("value_number", value_number);
+  run("remove_dead", remove_dead);
+  run("compact", compact);
+}
+
+}  // namespace pit::graph
