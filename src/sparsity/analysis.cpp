@@ -72,11 +72,14 @@ class Analyzer {
     }
     std::vector<int> order(value.dims.size(), -1);
     for (std::size_t i = 0; i < mask.dims.size(); ++i) {
-      const auto a = g_.dims.constant_value(mask.dims[i]), b = g_.dims.constant_value(value.dims[i]);
-      if (a && b && *a != *b) misfit(fmt::format("axis {} has extent {}, the output's {}", i, *a, *b));
+      // Two symbols may turn out to be equal (the plan checks that); a symbol and a number are different axes.
+      const bool number = g_.dims.constant_value(mask.dims[i]) || g_.dims.constant_value(value.dims[i]);
+      if (number && !(mask.dims[i] == value.dims[i])) {
+        misfit(fmt::format("axis {} has extent {}, the output's {}", i, g_.dims.print(mask.dims[i]), g_.dims.print(value.dims[i])));
+      }
       order[i] = static_cast<int>(i);
     }
-    const MaskId leaf = o.mask >= 0 && mask.is_constant() ? p_.leaf(o.mask, Predicate::nonzero) : p_.leaf(o.mask, Predicate::nonzero);
+    const MaskId leaf = p_.leaf(o.mask, Predicate::nonzero);
     for (std::size_t i = 0; i < mask.dims.size(); ++i) {
       if (p_.is_uniform(leaf, static_cast<int>(i))) order[i] = -1;
     }

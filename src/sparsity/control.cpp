@@ -146,7 +146,9 @@ Known classify(const Graph& g) {
   k.seen_through.assign(count, 0);
   for (std::size_t v = 0; v < count; ++v) {
     const Value& value = g.values[v];
-    const bool given = value.is_constant() || value.has_elements || (value.input >= 0 && !is_float(value.dtype));
+    // A float input without a model dimension ([batch, sequence]) may be a mask as well.
+    const bool small_input = !is_float(value.dtype) || (value.dims.size() <= 3 && constant_width(g, value) <= 1);
+    const bool given = value.is_constant() || value.has_elements || (value.input >= 0 && small_input);
     k.known[v] = k.leaf[v] = given;
     k.control[v] = given && !value.is_constant();
   }

@@ -1,0 +1,70 @@
+// Live shares of FLOPs on exported models, against an independent prototype's (tests/fixtures/live_flops.json).
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "frontend/onnx/onnx.h"
+#include "harness.h"
+#include "sparsity/flops.h"
+
+namespace pit::sparsity {
+namespace {
+
+using nlohmann::json;
+
+const json& oracle() {
+  static const json j = json::parse(std::ifstream(std::string(PIT_SOURCE_DIR) + "/tests/fixtures/live_flops.json"));
+  return j;
+}
+
+std::vector<std::string> models() {
+  std::vector<std::string> names;
+  for (const auto& [name, cases] : oracle()["models"].items()) names.push_back(name);
+  return names;
+}
+
+class Fixture : public testing::TestWithParam<std::string> {};
+
+TEST_P(Fixture, LiveSharesEqualThePrototypes) {
+  const graph::Graph g = frontend::read_onnx_file(std::string(PIT_SOURCE_DIR) + "/tests/fixtures/" + GetParam() + ".onnx");
+  const json& expected = oracle()["models"][GetParam()];
+  const auto lengths = oracle()["lengths"].get<std::vector<std::int64_t>>();
+  for (const bool declare : {false, true}) {
+    // Outputs [batch, n] have no token axis to declare.
+    const bool tokens = g.values[static_cast<std::size_t>(g.outputs[0])].dims.size() > 2;
+    const ValueId mask = declare && tokens ? test::mask_input(g) : -1;
+    const Analysis a = analyze(g, {{g.outputs[0], mask}});
+    if (std::getenv("PIT_DUMP")) {
+      for (std::size_t n = 0; n < g.nodes.size(); ++n) {
+        fprintf(stderr, "%s\n", g.describe(static_cast<int>(n)).c_str());
+        if (g.nodes[n].opaque.empty()) fprintf(stderr, "    %s\n", expr::print(g.nodes[n].program).c_str());
+        for (const auto& s : a.nodes[n].statements) fprintf(stderr, "      live %s\n", a.masks.print(s.live).c_str());
+        for (const auto& s : a.nodes[n].notes) fprintf(stderr, "      note %s\n", s.c_str());
+        for (ValueId v : g.nodes[n].outputs) fprintf(stderr, "      out %s%s: nz %s demand %s\n", g.values[static_cast<std::size_t>(v)].name.c_str(), a.control[static_cast<std::size_t>(v)] ? " (control)" : "",
+          a.masks.print(a.values[static_cast<std::size_t>(v)].nonzero).c_str(), a.masks.print(a.values[static_cast<std::size_t>(v)].demand).c_str());
+      }
+    }
+    for (const bool left : {false, true}) {
+      const std::string name = std::string(left ? "left-" : "right-") + (declare ? "declared" : "all");
+      if (!expected.contains(name)) continue;
+      const auto inputs = test::text_inputs(g, lengths, oracle()["sequence"], left);
+      const auto e = test::evaluate(g, a, flops_roots(g, a), inputs);
+      const LiveFlops f = live_flops(g, a, e.masks, e.dims);
+      const double weight = f.weight_dense > 0 ? f.weight_live / f.weight_dense : 0;
+      const double attention = f.attention_dense > 0 ? f.attention_live / f.attention_dense : 0;
+      EXPECT_NEAR(weight, expected[name]["weight"].get<double>(), 2e-6) << name;
+      EXPECT_NEAR(attention, expected[name]["attention"].get<double>(), 2e-6) << name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Fixture, testing::ValuesIn(models()), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace pit::sparsity
