@@ -25,50 +25,32 @@ Value index_at(const Value& index, const Value& k) {
   return Builder::convert(Builder::load({Scalar::i32, 1}, index, mul(k, 4)), Scalar::i64);
 }
 
-/// Interleaves a and b: a0 b0 a1 b1 ... (two vectors).
-std::pair<Value, Value> zip(Builder& b, const Value& x, const Value& y) {
-  int n = x->type.lanes;
-  std::vector<int> low, high;
-  for (int i = 0; i < n / 2; ++i) {
-    low.insert(low.end(), {i, n + i});
-    high.insert(high.end(), {n / 2 + i, n + n / 2 + i});
-  }
-  return {b.let("z", Builder::shuffle(x, y, low)), b.let("z", Builder::shuffle(x, y, high))};
-}
+constexpr int kLanes = 8;  // of the transposes, on every target: see transpose()
 
-/// The same within each 128-bit group of 8 lanes, which AVX2 does in one instruction.
+/// Interleaves units of 1 or 2 elements of x and y within each 128-bit group, which is one instruction.
 std::pair<Value, Value> zip_in_groups(Builder& b, const Value& x, const Value& y, int unit) {
   std::vector<int> low, high;
-  for (int g = 0; g < 8; g += 4)
+  for (int g = 0; g < kLanes; g += 4)
     for (int i = 0; i < 4; i += 2 * unit)
       for (int side = 0; side < 2; ++side)
         for (int u = 0; u < unit; ++u) {
-          low.push_back(8 * side + g + i / 2 + u);
-          high.push_back(8 * side + g + 2 + i / 2 + u);
+          low.push_back(kLanes * side + g + i / 2 + u);
+          high.push_back(kLanes * side + g + 2 + i / 2 + u);
         }
   return {b.let("z", Builder::shuffle(x, y, low)), b.let("z", Builder::shuffle(x, y, high))};
 }
 
-/// rows.size() (a power of two) vectors of consecutive k -> the same elements k-major: k0 of all rows, k1 of all rows, ...
-/// General: log2(rows) rounds of whole-vector interleaving (one two-source permute each with AVX-512).
-std::vector<Value> transpose_by_zips(Builder& b, std::vector<Value> rows) {
-  std::size_t n = rows.size();
-  // Invariant: rows is a list of groups of `run` consecutive vectors, each the interleaving of some rows.
-  for (std::size_t run = 1; run < n; run *= 2) {
-    std::size_t groups = n / run;
-    std::vector<Value> next;
-    for (std::size_t g = 0; g < groups / 2; ++g)
-      for (std::size_t v = 0; v < run; ++v) {
-        auto [low, high] = zip(b, rows[g * run + v], rows[(g + groups / 2) * run + v]);
-        next.insert(next.end(), {low, high});
-      }
-    rows = std::move(next);
+/// 1, 2, 4 or 8 rows of 8 consecutive k -> the same elements k-major: k0 of all rows, k1 of all rows, ... 4x4 transposes within
+/// 128-bit groups, then the groups. Vectors of 8 also where there are 16: the shuffles that stay within groups run twice as
+/// fast on half the width, and crossing permutes of 16 (measured: half the speed) are no way round.
+std::vector<Value> transpose(Builder& b, const std::vector<Value>& rows) {
+  if (rows.size() == 1) return rows;
+  const std::vector<int> low{0, 1, 2, 3, 8, 9, 10, 11}, high{4, 5, 6, 7, 12, 13, 14, 15};
+  auto halves = [&](const Value& x, const Value& y, const std::vector<int>& map) { return b.let("t", Builder::shuffle(x, y, map)); };
+  if (rows.size() == 2) {
+    auto [x, y] = zip_in_groups(b, rows[0], rows[1], 1);
+    return {halves(x, y, low), halves(x, y, high)};
   }
-  return rows;
-}
-
-/// 4 or 8 rows of 8 lanes: 4x4 transposes within 128-bit groups, then the groups.
-std::vector<Value> transpose_8_lanes(Builder& b, const std::vector<Value>& rows) {
   std::vector<std::vector<Value>> quads;
   for (std::size_t r = 0; r < rows.size(); r += 4) {
     auto [a, c] = zip_in_groups(b, rows[r], rows[r + 1], 1);
@@ -77,41 +59,23 @@ std::vector<Value> transpose_8_lanes(Builder& b, const std::vector<Value>& rows)
     auto [k2, k3] = zip_in_groups(b, c, e, 2);
     quads.push_back({k0, k1, k2, k3});  // k_j: rows r..r+3 at k=j and at k=j+4
   }
-  const std::vector<int> low{0, 1, 2, 3, 8, 9, 10, 11}, high{4, 5, 6, 7, 12, 13, 14, 15};
   std::vector<Value> out;
   for (const std::vector<int>& half : {low, high})
-    for (int j = 0; j < 4; j += quads.size() == 2 ? 1 : 2) {
-      Value x = quads[0][j], y = quads.size() == 2 ? quads[1][j] : quads[0][j + 1];
-      out.push_back(b.let("t", Builder::shuffle(x, y, half)));
-    }
+    for (int j = 0; j < 4; j += quads.size() == 2 ? 1 : 2)
+      out.push_back(halves(quads[0][j], quads.size() == 2 ? quads[1][j] : quads[0][j + 1], half));
   return out;
 }
 
-/// A block of rows of the packed panel that is transposed together.
+/// Rows of the packed panel that are transposed together; `padded` to a power of two with zeros.
 struct Block {
-  int first, rows, padded;
+  Value first;
+  int rows, padded;
 };
-
-std::vector<Block> blocks_of(int width, int lanes) {
-  if (width < 8 && (width & (width - 1)) != 0) {  // few rows: pad, and let stores overlap
-    int padded = width < 4 ? 4 : 8;
-    return {{0, width, padded}};
-  }
-  std::vector<Block> blocks;
-  for (int at = 0; at < width;) {
-    int rows = std::min(lanes, 16);
-    while (rows > width - at) rows /= 2;
-    blocks.push_back({at, rows, rows});
-    at += rows;
-  }
-  return blocks;
-}
 
 class TransposePacker {
  public:
   TransposePacker(int width, bool indexed, const CpuTarget& target)
-      : width_(width), lanes_(target.lanes(4)), indexed_(indexed),
-        b_(fmt::format("pack_transpose_{}{}_{}", width, indexed ? "_index" : "", target.name)) {}
+      : width_(width), indexed_(indexed), b_(fmt::format("pack_transpose_{}{}_{}", width, indexed ? "_index" : "", target.name)) {}
 
   codegen::Kernel run() {
     dst_ = b_.ptr_arg("dst", true);
@@ -119,122 +83,150 @@ class TransposePacker {
     if (indexed_) index_ = b_.ptr_arg("k_index");
     k_ = b_.int_arg("k");
     live_ = b_.int_arg("rows_live");
-    b_.branch(Builder::binary(Op::ge, live_, Builder::i(width_)), [&] { all_blocks(false); }, [&] { all_blocks(true); });
+    for (bool partial : {false, true}) {
+      partial_ = partial;
+      Value all_live = Builder::binary(Op::ge, live_, Builder::i(width_));
+      Value applies = partial ? Builder::binary(Op::bit_xor, all_live, Builder::i(1, {Scalar::i1, 1})) : all_live;
+      b_.branch(applies, [&] { indexed_ ? by_index() : consecutive(); });
+    }
     return b_.finish();
   }
 
  private:
-  void all_blocks(bool partial) {
-    for (const Block& block : blocks_of(width_, lanes_)) {
-      load_pointers(block, partial);
-      if (indexed_) {
-        gather(block, partial);
-      } else {
-        Value whole = b_.let("whole", Builder::binary(Op::bit_and, k_, Builder::i(-lanes_)));
-        b_.loop("k", Builder::i(0), whole, Builder::i(lanes_), [&](const Value& k) { transpose(block, k, lanes_, nullptr, partial); });
-        b_.loop("k", whole, k_, Builder::i(8), [&](const Value& k) {
-          transpose(block, k, 8, b_.let("left", Builder::binary(Op::sub, k_, k)), partial);
-        });
-      }
+  /// body(block) for the rows of the panel: blocks of 8 in a loop, then what is left.
+  template <class F> void over_blocks(F&& body) {
+    if (width_ < kLanes && (width_ & (width_ - 1)) != 0) return body(Block{Builder::i(0), width_, width_ < 4 ? 4 : 8});
+    int eights = width_ / kLanes;
+    if (eights == 1) body(Block{Builder::i(0), kLanes, kLanes});
+    else b_.loop("block", Builder::i(0), Builder::i(eights * kLanes), Builder::i(kLanes), [&](const Value& i) { body(Block{i, kLanes, kLanes}); });
+    for (int at = eights * kLanes, rows = 4; at < width_; rows /= 2) {
+      if (rows > width_ - at) continue;
+      body(Block{Builder::i(at), rows, rows});
+      at += rows;
     }
   }
 
-  void load_pointers(const Block& block, bool partial) {
+  void consecutive() {
+    Value twice = b_.let("twice", Builder::binary(Op::bit_and, k_, Builder::i(-2 * kLanes)));
+    auto pairs = [&](const Block& block) {
+      return [this, &block](const Value& k) {
+        for (int u = 0; u < 2; ++u) move(block, b_.let("k", add(k, Builder::i(u * kLanes))), nullptr);
+      };
+    };
+    auto rest = [&](const Block& block) {
+      return [this, &block](const Value& k) { move(block, k, b_.let("left", Builder::binary(Op::sub, k_, k))); };
+    };
+    if (width_ <= kLanes) {  // one block: its pointers stay in registers
+      over_blocks([&](const Block& block) {
+        load_pointers(block);
+        b_.loop("k", Builder::i(0), twice, Builder::i(2 * kLanes), pairs(block));
+        b_.loop("k", twice, k_, Builder::i(kLanes), rest(block));
+      });
+      return;
+    }
+    // k outside, so that whole cache lines of the panel are written while they are near.
+    auto with_pointers = [&](auto make, const Value& k) {
+      over_blocks([&](const Block& block) {
+        load_pointers(block);
+        make(block)(k);
+      });
+    };
+    b_.loop("k", Builder::i(0), twice, Builder::i(2 * kLanes), [&](const Value& k) { with_pointers(pairs, k); });
+    b_.loop("k", twice, k_, Builder::i(kLanes), [&](const Value& k) { with_pointers(rest, k); });
+  }
+
+  void load_pointers(const Block& block) {
     pointers_.clear();
     live_row_.clear();
+    Value table = b_.let("table", Builder::offset(rows_, mul(block.first, 8)));
     for (int i = 0; i < block.rows; ++i) {
-      pointers_.push_back(b_.let("p", Builder::load(kPtr, rows_, Builder::i(8 * (block.first + i)))));
-      live_row_.push_back(partial ? b_.let("live", Builder::binary(Op::gt, live_, Builder::i(block.first + i))) : nullptr);
+      pointers_.push_back(b_.let("p", Builder::load(kPtr, table, Builder::i(8 * i))));
+      live_row_.push_back(partial_ ? b_.let("live", Builder::binary(Op::gt, live_, add(block.first, Builder::i(i)))) : nullptr);
     }
   }
 
-  /// `left`: how many k are left, where that may be fewer than `count` (then exactly these are stored).
-  void transpose(const Block& block, const Value& k, int count, const Value& left, bool partial) {
+  /// `left`: how many k are left, where that may be fewer than 8 (then exactly these are stored).
+  void move(const Block& block, const Value& k, const Value& left) {
     Value at = b_.let("at", mul(k, 4));
-    Value mask = left ? b_.let("mask", Builder::lane_mask(left, count)) : nullptr;
+    Value mask = left ? b_.let("mask", Builder::lane_mask(left, kLanes)) : nullptr;
     std::vector<Value> rows;
     for (int i = 0; i < block.rows; ++i) {
       Value m = mask;
-      if (partial) {
-        Value live = Builder::splat(live_row_[i], count);
+      if (partial_) {
+        Value live = Builder::splat(live_row_[i], kLanes);
         m = mask ? Builder::binary(Op::bit_and, mask, live) : live;
       }
-      rows.push_back(b_.let("r", Builder::load({Scalar::f32, count}, pointers_[i], at, m)));
+      rows.push_back(b_.let("r", Builder::load({Scalar::f32, kLanes}, pointers_[i], at, m)));
     }
-    while (static_cast<int>(rows.size()) < block.padded) rows.push_back(Builder::f(0, {Scalar::f32, count}));
-    bool small_groups = count == 8 && (block.padded == 4 || block.padded == 8);
-    std::vector<Value> out = small_groups ? transpose_8_lanes(b_, rows) : transpose_by_zips(b_, rows);
-    Value to = b_.let("to", Builder::offset(dst_, mul(k, 4 * width_)));
-    if (left) {
-      for (int j = 0; j < count; ++j)
-        b_.branch(Builder::binary(Op::gt, left, Builder::i(j)), [&] { store_k(block, to, out, j); });
-    } else if (block.rows == width_) {  // padding is overwritten by the next k, behind the last one it is slack
-      if (block.padded == width_)
-        for (std::size_t v = 0; v < out.size(); ++v) b_.store(to, Builder::i(static_cast<std::int64_t>(4 * v) * count), out[v]);
-      else
-        for (int j = 0; j < count; ++j) b_.store(to, Builder::i(4 * width_ * j), part(out, block.padded, j, block.padded));
-    } else {
-      for (int j = 0; j < count; ++j) store_k(block, to, out, j);
-    }
-  }
-
-  /// `lanes` elements of k = j in transposed vectors of `padded` elements per k.
-  static Value part(const std::vector<Value>& out, int padded, int j, int lanes) {
-    int count = out[0]->type.lanes;
-    int vector = j * padded / count, first = j * padded % count;
-    if (lanes == count) return out[vector];
-    std::vector<int> map;
-    for (int i = 0; i < lanes; ++i) map.push_back(first + i);
-    return lanes == 1 ? Builder::extract(out[vector], first) : Builder::shuffle(out[vector], out[vector], map);
-  }
-
-  /// Exactly the rows of the block at k = j.
-  void store_k(const Block& block, const Value& to, const std::vector<Value>& out, int j) {
-    int count = out[0]->type.lanes;
-    if (block.padded > count) {  // 16 rows in vectors of 8
-      for (int v = 0; v < block.padded / count; ++v)
-        b_.store(to, Builder::i(4 * (width_ * j + block.first + v * count)), out[j * block.padded / count + v]);
+    while (static_cast<int>(rows.size()) < block.padded) rows.push_back(Builder::f(0, {Scalar::f32, kLanes}));
+    std::vector<Value> out = transpose(b_, rows);
+    Value to = b_.let("to", Builder::offset(dst_, add(mul(k, 4 * width_), mul(block.first, 4))));
+    if (!left && block.padded == width_ && width_ <= kLanes) {
+      for (std::size_t v = 0; v < out.size(); ++v) b_.store(to, Builder::i(static_cast<std::int64_t>(4 * v) * kLanes), out[v]);
       return;
     }
-    for (int done = 0; done < block.rows;) {
-      int lanes = 1;
-      while (2 * lanes <= block.rows - done) lanes *= 2;
-      int slot = (j * block.padded + done) % count;
+    for (int j = 0; j < kLanes; ++j) {
+      // Padding is overwritten by the next k; behind the last one it is slack.
+      if (!left) store_k(to, out, j, block.padded, block.padded);
+      else b_.branch(Builder::binary(Op::gt, left, Builder::i(j)), [&] { store_k(to, out, j, block.padded, block.rows); });
+    }
+  }
+
+  /// The first `rows` elements at k = j, in pieces of powers of two.
+  void store_k(const Value& to, const std::vector<Value>& out, int j, int padded, int rows) {
+    for (int done = 0; done < rows;) {
+      int lanes = kLanes;
+      while (lanes > rows - done) lanes /= 2;
+      const Value& v = out[(j * padded + done) / kLanes];
+      int first = (j * padded + done) % kLanes;
       std::vector<int> map;
-      for (int i = 0; i < lanes; ++i) map.push_back(slot + i);
-      const Value& v = out[(j * block.padded + done) / count];
-      Value piece = lanes == count ? v : lanes == 1 ? Builder::extract(v, slot) : Builder::shuffle(v, v, map);
-      b_.store(to, Builder::i(4 * (width_ * j + block.first + done)), piece);
+      for (int i = 0; i < lanes; ++i) map.push_back(first + i);
+      Value piece = lanes == kLanes ? v : lanes == 1 ? Builder::extract(v, first) : Builder::shuffle(v, v, map);
+      b_.store(to, Builder::i(4 * (width_ * j + done)), piece);
       done += lanes;
     }
   }
 
-  void gather(const Block& block, bool partial) {
-    if (!partial) {
+  void by_index() {
+    over_blocks([&](const Block& block) {
+      load_pointers(block);
+      Value column = b_.let("column", Builder::offset(dst_, mul(block.first, 4)));
+      if (partial_) return partial_by_index(block, column);
       b_.loop("k", Builder::i(0), k_, Builder::i(1), [&](const Value& k) {
-        Value from = b_.let("from", mul(index_at(index_, k), 4)), to = b_.let("to", Builder::offset(dst_, mul(k, 4 * width_)));
-        for (int i = 0; i < block.rows; ++i)
-          b_.store(to, Builder::i(4 * (block.first + i)), Builder::load(kF32, pointers_[i], from));
+        Value from = b_.let("from", mul(index_at(index_, k), 4)), to = b_.let("to", Builder::offset(column, mul(k, 4 * width_)));
+        for (int done = 0; done < block.rows;) {
+          int lanes = kLanes;
+          while (lanes > block.rows - done) lanes /= 2;
+          b_.store(to, Builder::i(4 * done), collect(done, lanes, from));
+          done += lanes;
+        }
       });
-      return;
-    }
+    });
+  }
+
+  /// One element of each of `lanes` rows, put together in registers: a store of each would be the bottleneck.
+  Value collect(int first, int lanes, const Value& from) {
+    if (lanes == 1) return Builder::load(kF32, pointers_[first], from);
+    std::vector<int> map;
+    for (int i = 0; i < lanes; ++i) map.push_back(i);
+    return Builder::shuffle(collect(first, lanes / 2, from), collect(first + lanes / 2, lanes / 2, from), map);
+  }
+
+  void partial_by_index(const Block& block, const Value& column) {
+    auto over_k = [&](auto body) { b_.loop("k", Builder::i(0), k_, Builder::i(1), body); };
     for (int i = 0; i < block.rows; ++i) {
-      Value to = b_.let("to", Builder::offset(dst_, Builder::i(4 * (block.first + i))));
+      Value to = b_.let("to", Builder::offset(column, Builder::i(4 * i)));
       b_.branch(
           live_row_[i],
           [&] {
-            b_.loop("k", Builder::i(0), k_, Builder::i(1), [&](const Value& k) {
-              b_.store(to, mul(k, 4 * width_), Builder::load(kF32, pointers_[i], mul(index_at(index_, k), 4)));
-            });
+            over_k([&](const Value& k) { b_.store(to, mul(k, 4 * width_), Builder::load(kF32, pointers_[i], mul(index_at(index_, k), 4))); });
           },
-          [&] {
-            b_.loop("k", Builder::i(0), k_, Builder::i(1), [&](const Value& k) { b_.store(to, mul(k, 4 * width_), Builder::f(0)); });
-          });
+          [&] { over_k([&](const Value& k) { b_.store(to, mul(k, 4 * width_), Builder::f(0)); }); });
     }
   }
 
-  int width_, lanes_;
-  bool indexed_;
+  int width_;
+  bool indexed_, partial_ = false;
   Builder b_;
   Value dst_, rows_, index_, k_, live_;
   std::vector<Value> pointers_, live_row_;
