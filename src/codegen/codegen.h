@@ -29,14 +29,13 @@ struct Options {
 };
 
 /// Compiles all kernels into one object. Equal sets of kernels share one disk cache entry, keyed by the kernels' text, the
-/// target, LLVM's and our version; entries are length- and hash-checked before they are loaded, anything odd is a warning and a recompile.
+/// target, LLVM's and our version; entries are length- and hash-checked before they are loaded, anything odd is a warning and a
+/// recompile. InputError for a CPU that LLVM does not know; InternalError for kernels that do not verify, for two different
+/// kernels of one name, and for whatever LLVM reports. May be called from many threads at once.
 std::shared_ptr<const Code> compile(const std::vector<Kernel>& kernels, const Options& options);
 
 /// The assembly of the kernels for reading (pit explain --asm, tests).
 std::string assembly(const std::vector<Kernel>& kernels, const CpuTarget& target);
-
-/// A backend that runs the interpreter behind the same interface: `pit` with PIT_BACKEND=interpreter, tests.
-/// (Functions are not raw pointers there; see interpret() in kernel_ir.h.)
 
 /// LLVM's name of this machine's CPU, for the cache key.
 std::string host_cpu_name();

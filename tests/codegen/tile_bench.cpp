@@ -1,9 +1,9 @@
 // How fast tiles run and how long they take to compile. Prints, for each target: the FMA peak (registers only), GF/s of tiles
-// with and without an index on k, cold and warm compile times of a set of 48 kernels, spills in the tile's loop.
+// with and without an index on k, element-wise functions on data in L1, cold and warm compile times of a set of tiles.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -17,7 +17,12 @@ using namespace pit::codegen;
 
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+/// CPU time of this thread: the machine may be shared.
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
 
 /// Independent FMA chains in registers: what the machine can do.
 Kernel peak(int chains, int lanes) {
@@ -57,6 +62,33 @@ double best_of(int repeats, const std::function<void()>& f) {
   return best;
 }
 
+/// out[i] = f(in[i]), vectors and a masked rest, over an array that stays in L1.
+void bench_map(const Options& options, const char* name, Value (*f)(Builder&, Value)) {
+  const int lanes = options.target.lanes(4);
+  Builder b(name);
+  Value in = b.ptr_arg("in", true), out = b.ptr_arg("out", true), n = b.int_arg("n");
+  b.loop("i", Builder::i(0), n, Builder::i(lanes), [&](const Value& i) {
+    Value at = b.let("at", Builder::binary(Op::mul, i, Builder::i(4)));
+    Value live = b.let("live", Builder::lane_mask(Builder::binary(Op::sub, n, i), lanes));
+    b.store(out, at, f(b, b.let("x", Builder::load({Scalar::f32, lanes}, in, at, live))), live);
+  });
+  const Kernel k = b.finish();
+  const auto code = codegen::compile({k}, options);
+  Buffers buf;
+  void* ptrs[] = {buf.b, buf.c};
+  const std::int64_t ints[] = {2000};
+  const KernelFn fn = code->function(name);
+  const double s = best_of(10, [&] { for (int i = 0; i < 1000; ++i) fn(ptrs, ints); });
+  fmt::print("  {}: {:.2f} ns per vector, compiled in {:.1f} ms\n", name, s / 1000 / (2000.0 / lanes) * 1e9, code->seconds * 1e3);
+}
+
+Value gelu(Builder& b, Value x) {
+  Value e = math::erf(b, Builder::binary(Op::mul, x, Builder::f(0.70710678)));
+  Value h = Builder::binary(Op::mul, x, Builder::f(0.5));
+  return Builder::fma(h, e, h);
+}
+Value max0(Builder&, Value x) { return Builder::binary(Op::max, x, Builder::f(0)); }
+
 void bench(const CpuTarget& target) {
   const int lanes = target.lanes(4);
   const int rows = lanes == 16 ? 8 : 6, vectors = lanes == 16 ? 3 : 2;
@@ -90,14 +122,24 @@ void bench(const CpuTarget& target) {
     }
   }
 
+  bench_map(options, "relu", max0);
+  bench_map(options, "exp", math::exp);
+  bench_map(options, "log", math::log);
+  bench_map(options, "erf", math::erf);
+  bench_map(options, "gelu", gelu);
+  bench_map(options, "tanh", math::tanh);
+  bench_map(options, "sigmoid", math::sigmoid);
+  bench_map(options, "sin", math::sin);
+
   const auto set = testing::tile_set(rows, vectors, lanes);
   const std::string dir = std::filesystem::temp_directory_path() / "pit-tile-bench";
   std::filesystem::remove_all(dir);
   std::filesystem::create_directory(dir);
   options.cache_dir = dir;
   for (int i = 0; i < 4; ++i) {
+    const double t0 = now();
     auto c = codegen::compile(set, options);
-    fmt::print("  {} kernels: {:.1f} ms{}\n", set.size(), c->seconds * 1e3, c->from_cache ? " from cache" : "");
+    fmt::print("  {} kernels: {:.1f} ms{}\n", set.size(), (now() - t0) * 1e3, c->from_cache ? " from cache" : "");
   }
   std::filesystem::remove_all(dir);
 }
@@ -108,6 +150,16 @@ int main(int argc, char** argv) {
   if (argc > 2 && std::string(argv[1]) == "--asm") {
     const CpuTarget target = cpu_target(argv[2]);
     const int lanes = target.lanes(4);
+    if (argc > 3) {
+      Builder b("map");
+      Value in = b.ptr_arg("in", true), n = b.int_arg("n");
+      b.loop("i", Builder::i(0), n, Builder::i(lanes), [&](const Value& i) {
+        Value at = b.let("at", Builder::binary(Op::mul, i, Builder::i(4)));
+        b.store(in, at, gelu(b, b.let("x", Builder::load({Scalar::f32, lanes}, in, at))));
+      });
+      fmt::print("{}", assembly({b.finish()}, target));
+      return 0;
+    }
     fmt::print("{}", assembly({testing::matmul_tile(lanes == 16 ? 8 : 6, lanes == 16 ? 3 : 2, lanes, true)}, target));
     return 0;
   }

@@ -4,6 +4,7 @@
 #include <llvm/ExecutionEngine/Orc/Core.h>
 #include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/ExecutionEngine/Orc/TaskDispatch.h>
 #include <llvm/Support/MemoryBuffer.h>
 
 #include <mutex>
@@ -19,7 +20,9 @@ namespace orc = llvm::orc;
 class Session final : public Loaded {
  public:
   Session(std::string_view object, const std::vector<std::string>& names) {
-    auto control = orc::SelfExecutorProcessControl::Create();
+    // In place: the default dispatcher would start threads of its own in the host process.
+    auto control = orc::SelfExecutorProcessControl::Create(std::make_shared<orc::SymbolStringPool>(),
+                                                           std::make_unique<orc::InPlaceTaskDispatcher>());
     if (!control) fail(llvm::toString(control.takeError()));
     session_ = std::make_unique<orc::ExecutionSession>(std::move(*control));
     session_->setErrorReporter([this](llvm::Error error) { note(llvm::toString(std::move(error))); });
