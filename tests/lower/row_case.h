@@ -23,6 +23,7 @@ struct RowCase {
   std::map<std::string, Shape> shapes;                    ///< of inputs
   std::map<std::string, DType> dtypes;                    ///< of tensors; default f32
   std::map<std::string, Tensor> data;                     ///< of inputs; default random
+  std::map<std::string, Tensor> undefined;                ///< what the kernel gets instead of an input: same answer expected
   std::map<std::string, double> params;
   std::map<std::string, std::int64_t> extents;            ///< of axes that never stand bare in an input
   std::map<std::string, Shape> output_shapes;             ///< where they do not follow

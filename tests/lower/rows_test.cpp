@@ -93,14 +93,16 @@ TEST(Rows, AbsorbingSumIgnoresWhatItAbsorbs) {
   RowCase c;
   c.text = "Y[r,c] = X[r,c] + M[r,c]";
   c.absorbing[0] = "M";
-  Tensor x(DType::f32, {1, 20}), m(DType::f32, {1, 20});
+  Tensor x(DType::f32, {1, 20}), m(DType::f32, {1, 20}), undefined(DType::f32, {1, 20});
   for (int i = 0; i < 20; ++i) {
     m.as<float>()[i] = i % 3 == 0 ? -kInf : i % 3 == 1 ? -3.4e38f : 0.5f;
     x.as<float>()[i] = 1;
+    undefined.as<float>()[i] = i % 3 == 2 ? 1 : i % 2 ? kInf : std::nanf("");
   }
-  c.data["X"] = x;
-  c.data["M"] = m;
-  check(c);  // and with NaN where it is absorbed (the oracle of this is the kernel with finite x)
+  c.data = {{"X", x}, {"M", m}};
+  c.undefined["X"] = undefined;
+  c.live = 1;
+  check(c);
 }
 
 const char* kLayerNorm =
