@@ -199,9 +199,9 @@ int main(int argc, char** argv) {
   } catch (const InputError& e) {
     return fail(kInput, "input error", e);
   } catch (const Error& e) {
-    return fail(kInternal, "internal error, please report it", e);
+    return fail(kInternal, "please report this", e);
   } catch (const std::exception& e) {
-    return fail(kInternal, "internal error, please report it", InternalError(e.what()));
+    return fail(kInternal, "please report this", InternalError(e.what()));
   }
 }
 
