@@ -24,6 +24,7 @@ class Push {
 
   void statement(const expr::Statement& s, StatementFacts& out) {
     const auto t = static_cast<std::size_t>(s.out);
+    facts_.enter(s);
     const MaskId wanted = p_.and_(tensors_[t], facts_.tensor(s.out).nz);
     const MaskId at_left = read_through(p_, facts_.map_of(s), wanted, true);
     if (p_.is_nothing(at_left)) {
@@ -80,22 +81,17 @@ class Push {
       for (const Expr& a : e->args) expression(a, d);
       return;
     }
+    // A product needs no factor where the other one is zero; at the top of a statement `d` says so already, and below it a
+    // kernel would multiply what is undefined: there every factor is demanded.
     const auto& x = e->args;
-    switch (e->fn) {
-      case Fn::mul: case Fn::logical_and:
-        expression(x[0], p_.and_(d, facts_.of(x[1]).nz));
-        expression(x[1], p_.and_(d, facts_.of(x[0]).nz));
-        return;
-      case Fn::select: {
-        const Facts c = facts_.of(x[0]);
-        expression(x[0], p_.and_(d, p_.or_(facts_.of(x[1]).nz, facts_.of(x[2]).nz)));
-        expression(x[1], p_.and_(d, c.nz));
-        expression(x[2], p_.and_(d, p_.not_(c.tru)));
-        return;
-      }
-      default:
-        for (const Expr& a : x) expression(a, d);
+    if (e->fn == Fn::select) {
+      const Facts c = facts_.of(x[0]);
+      expression(x[0], d);
+      expression(x[1], p_.and_(d, c.nz));
+      expression(x[2], p_.and_(d, p_.not_(c.tru)));
+      return;
     }
+    for (const Expr& a : x) expression(a, d);
   }
 
   MaskProgram& p_;

@@ -90,6 +90,7 @@ ProgramFacts::ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vec
       written[t] = 1;
       continue;
     }
+    enter(s);
     Facts f = reduced(s, of(s.value));
     f = each(f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
     if (written[t]) {
@@ -99,8 +100,12 @@ ProgramFacts::ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vec
     }
     tensors_[t] = f;
     written[t] = 1;
-    memo_.clear();
   }
+}
+
+void ProgramFacts::enter(const expr::Statement& s) {
+  skips_ = s.combiner == Combiner::sum;
+  memo_.clear();
 }
 
 ValueId ProgramFacts::value_of(const Expr& e) const { return c_.tensor_values[static_cast<std::size_t>(e->id)]; }
@@ -219,7 +224,6 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
   f.sure = all_sure;
   auto scaled = [&](const Facts& a, const Expr& by) {
     const MaskId keeps = positive(by);
-    f.live = p_.or_(f.live, p_.not_(keeps));
     f.live = p_.or_(a.live, p_.not_(keeps));
     f.ninf = p_.and_(a.ninf, keeps);
   };
@@ -227,11 +231,17 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::add: return addition(of(x[0]), of(x[1]));
     case Fn::sub: return subtraction(x[0], x[1]);
     case Fn::select: return selection(of(x[0]), of(x[1]), of(x[2]));
-    case Fn::mul:
-      f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
+    case Fn::mul: {
+      // A sum skips the terms that are zero whatever the other factor; a product of its own is IEEE's: 0 * NaN = NaN.
+      const Facts a = of(x[0]), b = of(x[1]);
+      f.nz = p_.and_(a.nz, b.nz);
+      f.nan = p_.or_(a.nan, b.nan);
+      if (skips_) f.nan = p_.and_(f.nan, f.nz);
+      else f.nz = p_.or_(f.nz, f.nan);
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
       else if (!p_.is_everything(of(x[1]).live)) scaled(of(x[1]), x[0]);
       return f;
+    }
     case Fn::div:
       f.nz = of(x[0]).nz;
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
@@ -269,10 +279,9 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       f.sure = p_.everything(axes_);
       f.nan = of(x[0]).nan;
       return f;
-    case Fn::neg: case Fn::sqrt: case Fn::abs:
+    case Fn::logical_xor: case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::isinf: break;
+    default:  // arithmetic carries NaN along
       f.nan = of(x[0]).nan;
-      break;
-    default: break;
   }
   const expr::FnInfo& law = expr::info(e.fn);
   if (law.annihilating && x.size() == 2) {

@@ -35,6 +35,8 @@ class ProgramFacts {
   /// `values`: facts per value of the graph (inputs of the node must be there).
   ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vector<Facts>& values);
 
+  /// Before questions about the expressions of a statement.
+  void enter(const expr::Statement& s);
   /// Facts of the sub-expression, over the program's axes.
   const Facts& of(const expr::Expr& e);
   const Facts& tensor(expr::TensorId t) const { return tensors_[static_cast<std::size_t>(t)]; }
@@ -70,7 +72,7 @@ class ProgramFacts {
   std::vector<Facts> tensors_;
   std::unordered_map<const expr::Node*, Facts> memo_;
   std::vector<expr::Expr> keep_alive_;
-  bool analysable_ = true, widened_ = false;
+  bool analysable_ = true, widened_ = false, skips_ = false;
 };
 
 }  // namespace pit::sparsity

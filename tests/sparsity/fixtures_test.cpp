@@ -36,6 +36,8 @@ TEST_P(Fixture, LiveSharesEqualThePrototypes) {
     const bool tokens = g.values[static_cast<std::size_t>(g.outputs[0])].dims.size() > 2;
     const ValueId mask = declare && tokens ? test::mask_input(g) : -1;
     const Analysis a = analyze(g, {{g.outputs[0], mask}});
+    RecordProperty(declare ? "masks_declared" : "masks_all", a.masks.size());
+    if (std::getenv("PIT_SIZE")) fprintf(stderr, "%s %d masks %zu leaves\n", GetParam().c_str(), a.masks.size(), a.masks.leaves(flops_roots(g, a)).size());
     if (std::getenv("PIT_DUMP")) {
       for (std::size_t n = 0; n < g.nodes.size(); ++n) {
         fprintf(stderr, "%s\n", g.describe(static_cast<int>(n)).c_str());
