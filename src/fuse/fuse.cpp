@@ -74,6 +74,7 @@ class Fuser {
   Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target) : g_(g), analysis_(a), target_(target) {}
 
   Fusion run() {
+    pin_leaves();
     f_.layouts = assign_layouts(g_, &is_view_);
     users_ = g_.users();
     f_.group_of.assign(g_.nodes.size(), -1);
@@ -142,7 +143,7 @@ class Fuser {
     std::vector<ValueId> out;
     for (NodeId n : nodes)
       for (ValueId v : g_.nodes[n].outputs) {
-        bool needed = is_output(v);
+        bool needed = is_output(v) || pinned_.count(v) != 0;
         for (const auto& [user, position] : users_[v])
           needed = needed || std::find(nodes.begin(), nodes.end(), user) == nodes.end();
         if (needed) out.push_back(v);
@@ -154,6 +155,16 @@ class Fuser {
     return n.opaque.empty() && std::all_of(n.program.statements.begin(), n.program.statements.end(), [](const expr::Statement& s) {
              return s.combiner == expr::Combiner::assign;
            });
+  }
+
+  // What the mask program reads must be stored, though no operator may need it outside its group.
+  void pin_leaves() {
+    std::vector<sparsity::MaskId> roots;
+    for (const sparsity::ValueMasks& m : analysis_.values) roots.insert(roots.end(), {m.nonzero, m.demand, m.computed});
+    for (const sparsity::NodeFacts& n : analysis_.nodes)
+      for (const sparsity::StatementFacts& s : n.statements) roots.push_back(s.live);
+    std::erase_if(roots, [](sparsity::MaskId m) { return m.id < 0; });
+    for (ValueId v : analysis_.masks.leaves(roots)) pinned_.insert(v);
   }
 
   // -- contractions ------------------------------------------------------------------------------------------------------
@@ -389,6 +400,7 @@ class Fuser {
   sparsity::Analysis& analysis_;
   CpuTarget target_;
   Fusion f_;
+  std::set<ValueId> pinned_;
   std::vector<char> is_view_;
   std::vector<std::vector<std::pair<NodeId, int>>> users_;
 };

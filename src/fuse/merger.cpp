@@ -32,6 +32,18 @@ ValueId value_of(const Node& n, expr::TensorId t) {
   return -1;
 }
 
+// Whether the access stands inside another access's index. Such values are checked against the table's extent before the kernel
+// runs, so they cannot be computed by it.
+bool used_as_index(const Node& n, const Expr& access) {
+  bool found = false;
+  for (const expr::Statement& s : n.program.statements)
+    expr::for_each_access(s.value, [&](const Expr& outer) {
+      for (const Expr& index : outer->args)
+        expr::for_each_access(index, [&](const Expr& inner) { found = found || inner == access; });
+    });
+  return found;
+}
+
 }  // namespace
 
 void Merger::start(NodeId n, int first, int last) {
@@ -79,7 +91,7 @@ bool Merger::unify_inputs(const Node& n, Mapping& m) const {
     const ValueId v = value_of(n, access->id);
     if (v < 0 || !contains(v)) return;
     touches = true;
-    if (access->has_default) { ok = false; return; }
+    if (access->has_default || used_as_index(n, access)) { ok = false; return; }
     const std::vector<Expr>& canonical = canonical_.at(v);
     for (std::size_t d = 0; d < canonical.size() && ok; ++d) {
       const Expr& want = access->args[d];
