@@ -243,20 +243,23 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       return f;
     }
     case Fn::div:
-      f.nz = of(x[0]).nz;
+      // 0 / 0 is NaN: a mean over nothing.
+      f.nz = p_.or_(of(x[0]).nz, p_.not_(of(x[1]).nz));
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
-      f.nan = p_.or_(of(x[0]).nan, of(x[1]).nan);
+      f.nan = p_.or_(p_.or_(of(x[0]).nan, of(x[1]).nan), p_.not_(p_.or_(of(x[0]).nz, of(x[1]).nz)));
       return f;
     case Fn::pow:
-      if (p_.is_everything(positive(x[1]))) f.nz = of(x[0]).nz;
+      if (p_.is_everything(positive(x[1]))) f.nz = of(x[0]).nz, f.nan = of(x[0]).nan;
       return f;
     case Fn::max:
       f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
       f.live = p_.or_(of(x[0]).live, of(x[1]).live);
+      f.nan = p_.or_(of(x[0]).nan, of(x[1]).nan);
       return f;
     case Fn::min:
       f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
       f.live = p_.and_(of(x[0]).live, of(x[1]).live);
+      f.nan = p_.or_(of(x[0]).nan, of(x[1]).nan);
       return f;
     case Fn::logical_and:
       f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
