@@ -23,7 +23,7 @@ using codegen::Value;
 namespace {
 
 constexpr int kHeavy = 14;     // cost of an epilogue (cost_of) from which on it is a loop
-constexpr int kUnroll = 4;     // of k
+constexpr int kUnroll = 2;     // of k
 constexpr Type kF32{Scalar::f32, 1};
 constexpr Type kPtr{Scalar::ptr, 1};
 
