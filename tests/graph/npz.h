@@ -58,10 +58,10 @@ inline Tensor parse_npy(const std::string& s) {
   return t;
 }
 
-/// Name without ".npy" -> array.
-inline std::map<std::string, Tensor> read_npz(const std::string& path) {
+/// Name -> contents.
+inline std::map<std::string, std::string> read_zip(const std::string& path) {
   const std::string s = read_file(path);
-  std::map<std::string, Tensor> r;
+  std::map<std::string, std::string> r;
   const std::size_t end = s.rfind("PK\5\6");
   if (end == std::string::npos) throw std::runtime_error(path + " is no zip archive");
   std::size_t at = little(s, end + 16, 4);
@@ -69,12 +69,18 @@ inline std::map<std::string, Tensor> read_npz(const std::string& path) {
     const std::uint32_t method = little(s, at + 10, 2), packed = little(s, at + 20, 4), size = little(s, at + 24, 4);
     const std::uint32_t name_size = little(s, at + 28, 2), extra = little(s, at + 30, 2), comment = little(s, at + 32, 2);
     const std::size_t local = little(s, at + 42, 4);
-    std::string name = s.substr(at + 46, name_size);
     const std::size_t data = local + 30 + little(s, local + 26, 2) + little(s, local + 28, 2);
-    const std::string npy = method == 0 ? s.substr(data, size) : inflate_raw(s.data() + data, packed, size);
-    if (name.ends_with(".npy")) name.resize(name.size() - 4);
-    r.emplace(std::move(name), parse_npy(npy));
+    r.emplace(s.substr(at + 46, name_size), method == 0 ? s.substr(data, size) : inflate_raw(s.data() + data, packed, size));
     at += 46 + name_size + extra + comment;
+  }
+  return r;
+}
+
+/// Name without ".npy" -> array.
+inline std::map<std::string, Tensor> read_npz(const std::string& path) {
+  std::map<std::string, Tensor> r;
+  for (const auto& [name, contents] : read_zip(path)) {
+    r.emplace(name.ends_with(".npy") ? name.substr(0, name.size() - 4) : name, parse_npy(contents));
   }
   return r;
 }

@@ -63,7 +63,8 @@ ValueId repeat_heads(OpBuilder& b, ValueId x, Dim to) {
   const std::vector<Dim> d = b.dims(x);
   const auto have = b.table().constant_value(d[1]), want = b.table().constant_value(to);
   if (d[1] == to) return x;
-  if (!have || !want || *want % *have != 0) b.fail("the number of query heads is no multiple of that of key heads", x);
+  if (!have || !want) b.unsupported("the numbers of query and key heads must be constant", x);
+  if (*want % *have != 0) b.fail("the number of query heads is no multiple of that of key heads", x);
   Instance n(b, "Y[b,h:r,s,d] = X[b,h,s,d]");
   n.extent("r", b.dim(*want / *have)).input("X", x);
   return n.output("Y", b.dtype(x), {d[0], to, d[2], d[3]}, 1000).build_one();

@@ -11,16 +11,18 @@ namespace {
 using Operands = std::vector<std::pair<std::string, ValueId>>;
 
 // `text` over operands that are broadcast against each other; every operand's pack is `i`.
-ValueId broadcast_op(OpBuilder& b, std::string_view text, const Operands& operands, DType dtype) {
+ValueId broadcast_op(OpBuilder& b, std::string_view text, const Operands& operands, DType dtype, int position = 0) {
   std::vector<std::vector<Dim>> shapes;
   for (const auto& [name, v] : operands) shapes.push_back(b.dims(v));
   const std::vector<Dim> out = b.broadcast(shapes);
   Instance n(b, text);
   n.pack("i", axis_list("i", static_cast<int>(out.size())));
   for (const auto& [name, v] : operands) n.stretched_operand(name, v, out, "i", "i");
-  n.output("Y", dtype, out);
+  n.output("Y", dtype, out, position);
   return n.build_one();
 }
+
+constexpr int kInner = 1000;  // position of an output that only this operator sees
 
 void same_types(OpBuilder& b, ValueId x, ValueId y) {
   if (b.dtype(x) != b.dtype(y)) {
@@ -60,17 +62,20 @@ std::vector<ValueId> logical(OpBuilder& b) {
 }
 
 // Max, Min, Sum, Mean of any number of operands: a fold of the binary template.
-std::vector<ValueId> variadic(OpBuilder& b) {
+ValueId fold_operands(OpBuilder& b, int last_position) {
   ValueId r = b.in(0);
   for (int i = 1; i < b.input_count(); ++i) {
     same_types(b, r, b.in(i));
-    r = broadcast_op(b, alternative(b.text, 0), {{"A", r}, {"B", b.in(i)}}, b.dtype(r));
+    const int position = i + 1 == b.input_count() ? last_position : kInner + i;
+    r = broadcast_op(b, alternative(b.text, 0), {{"A", r}, {"B", b.in(i)}}, b.dtype(r), position);
   }
-  return {r};
+  return r;
 }
 
+std::vector<ValueId> variadic(OpBuilder& b) { return {fold_operands(b, 0)}; }
+
 std::vector<ValueId> mean(OpBuilder& b) {
-  const ValueId sum = variadic(b)[0];
+  const ValueId sum = fold_operands(b, kInner);
   return {broadcast_op(b, alternative(b.text, 1), {{"X", sum}, {"C", b.float_constant(b.input_count(), b.dtype(sum))}}, b.dtype(sum))};
 }
 
@@ -183,7 +188,7 @@ std::vector<ValueId> identity(OpBuilder& b) { return {b.in(0)}; }
 std::vector<ValueId> dropout(OpBuilder& b) {
   if (b.has(2) && b.constants(b.in(2)) != std::vector<std::int64_t>{0}) b.unsupported("training mode is not supported");
   std::vector<ValueId> r{b.in(0)};
-  if (b.wants(1)) r.push_back(broadcast_op(b, "Y[i...] = isnan(X[i...]) || true", {{"X", b.in(0)}}, DType::b8));
+  if (b.wants(1)) r.push_back(broadcast_op(b, "Y[i...] = isnan(X[i...]) || true", {{"X", b.in(0)}}, DType::b8, 1));
   return r;
 }
 

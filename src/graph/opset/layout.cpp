@@ -90,6 +90,7 @@ std::vector<ValueId> squeeze(OpBuilder& b) {
     const bool named = std::find(axes.begin(), axes.end(), i) != axes.end();
     const auto v = b.table().constant_value(d);
     if (named && v && *v != 1) b.fail(fmt::format("dimension {} has the extent {}, not 1", i, *v), x);
+    if (all && !v) b.unsupported(fmt::format("whether dimension {} has the extent 1 is not known when the model is compiled; name the axes", i), x);
     if (named || (all && v == 1)) continue;
     out.push_back(d);
   }

@@ -108,7 +108,8 @@ std::vector<ValueId> group_norm(OpBuilder& b) {
   const std::int64_t groups = b.int_attr("num_groups", 1);
   const std::vector<Dim>& d = b.dims(x);
   const auto channels = b.table().constant_value(d[1]);
-  if (!channels || groups <= 0 || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), x);
+  if (!channels) b.unsupported("the number of channels must be constant", x);
+  if (groups <= 0 || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), x);
   const bool per_group = b.call.opset < 21;
   Instance n(b, alternative(b.text, per_group ? 1 : 0));
   n.pack("p", axis_list("x", rank - 2)).input("X", x).input("W", b.in(1)).input("B", b.in(2)).output("Y", t, d);

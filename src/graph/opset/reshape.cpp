@@ -78,7 +78,8 @@ std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>&
   const auto ci = b.table().constant_value(total_in), co = b.table().constant_value(total_out);
   if (ci && co && *ci != *co) b.fail(fmt::format("{} elements cannot be reshaped to {}", *ci, *co), x);
   if (total_in != total_out) b.g.checks.push_back({total_in, total_out, b.who()});
-  const auto groups = factor_reshape(b.table(), in, out);
+  // Without elements nothing relates the dimensions.
+  const auto groups = ci == 0 ? std::nullopt : factor_reshape(b.table(), in, out);
   if (!groups) return b.opaque("reshape", {x}, {{b.dtype(x), out}});
 
   std::vector<std::string> xi(in.size(), "0"), yi(out.size(), "0");

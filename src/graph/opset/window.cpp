@@ -74,10 +74,11 @@ Window window(OpBuilder& b, const std::vector<Dim>& in, std::vector<std::int64_t
 }
 
 // Index of spatial dimension i: "x0*$s0+k0*$d0-$p0", shorter where it can be.
-std::string position(OpBuilder& b, Instance* n, const Window& w, Dim size, std::size_t i) {
+// `plain`: as arithmetic, also where it could be a bare axis or a split one.
+std::string position(OpBuilder& b, Instance* n, const Window& w, Dim size, std::size_t i, bool plain = false) {
   const bool unpadded = b.table().is_constant(w.begin[i], 0);
-  if (w.kernel[i] == 1 && w.stride[i] == 1 && unpadded && w.out[i] == size) return fmt::format("x{}", i);
-  if (w.kernel[i] == w.stride[i] && w.dilation[i] == 1 && unpadded && b.table().mul(w.out[i], b.dim(w.kernel[i])) == size) {
+  if (!plain && w.kernel[i] == 1 && w.stride[i] == 1 && unpadded && w.out[i] == size) return fmt::format("x{}", i);
+  if (!plain && w.kernel[i] == w.stride[i] && w.dilation[i] == 1 && unpadded && b.table().mul(w.out[i], b.dim(w.kernel[i])) == size) {
     return fmt::format("x{0}:k{0}", i);
   }
   std::string s = fmt::format("x{}", i);
@@ -224,13 +225,12 @@ std::vector<ValueId> average_pool(OpBuilder& b) {
   } else {  // count the terms that are inside (with padding: inside the padded operand)
     std::string inside;
     for (std::size_t i = 0; i < static_cast<std::size_t>(w.n); ++i) {
-      const std::string p = position(b, &n, w, d[i + 2], i);
+      const std::string p = position(b, &n, w, d[i + 2], i, true);
       inside += fmt::format("{0}{1} >= $lo{2} && {1} < $hi{2}", i == 0 ? "" : " && ", p, i);
       n.param(fmt::format("lo{}", i), with_padding ? b.table().sub(b.dim(0), w.begin[i]) : b.dim(0));
       n.param(fmt::format("hi{}", i), with_padding ? b.table().add(d[i + 2], w.end[i]) : d[i + 2]);
     }
-    text += fmt::format("C[{0}] += select({1}, O[], Z[]); Y[n,c,{0}] = S[n,c,{0}] / C[{0}]", xs, inside);
-    n.operand("O", b.float_constant(1, t)).operand("Z", b.float_constant(0, t));
+    text += fmt::format("C[{0}] += cast_{2}({1}); Y[n,c,{0}] = S[n,c,{0}] / C[{0}]", xs, inside, name_of(t));
   }
   n.set_text(text);
   return n.input("X", x).output("Y", t, pooled(d, w)).build();

@@ -2,12 +2,11 @@
 // ONNX Runtime's stored outputs.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <filesystem>
 
 #include "frontend/onnx/onnx.h"
+#include "graph/close.h"
 #include "graph/npz.h"
-#include "graph/numeric.h"
 #include "graph/reference.h"
 
 namespace pit {
@@ -24,25 +23,6 @@ std::vector<std::string> models() {
 
 std::string path_of(const std::string& model, const char* extension) {
   return std::string(PIT_SOURCE_DIR "/tests/fixtures/") + model + extension;
-}
-
-void expect_close(const Tensor& have, const Tensor& want, const std::string& what) {
-  ASSERT_EQ(to_string(have.shape()), to_string(want.shape())) << what;
-  ASSERT_EQ(have.dtype(), want.dtype()) << what;
-  double scale = 0, worst = 0;
-  std::int64_t at = -1;
-  for (std::int64_t i = 0; i < want.size(); ++i) {
-    const double w = graph::read_double(want, i);
-    if (std::isfinite(w)) scale = std::max(scale, std::fabs(w));
-  }
-  for (std::int64_t i = 0; i < want.size(); ++i) {
-    const double h = graph::read_double(have, i), w = graph::read_double(want, i);
-    if ((std::isnan(h) && std::isnan(w)) || h == w) continue;
-    const double d = std::isfinite(h) && std::isfinite(w) ? std::fabs(h - w) : INFINITY;
-    if (d > worst) worst = d, at = i;
-  }
-  EXPECT_LE(worst, 2e-4 * std::max(scale, 1e-6)) << what << ": element " << at << " is " << graph::read_double(have, std::max<std::int64_t>(at, 0))
-                                                  << ", should be " << graph::read_double(want, std::max<std::int64_t>(at, 0));
 }
 
 class FixtureModel : public ::testing::TestWithParam<std::string> {};
@@ -88,7 +68,7 @@ TEST_P(FixtureModel, GivesTheStoredOutputs) {
     ASSERT_EQ(in.size(), g.inputs.size());
     const std::vector<Tensor> out = graph::run_reference(g, in);
     for (std::size_t i = 0; i < out.size(); ++i) {
-      expect_close(out[i], arrays.at(prefix + ".out." + g.output_names[i]), prefix + " " + g.output_names[i]);
+      testing::expect_close(out[i], arrays.at(prefix + ".out." + g.output_names[i]), 2e-4, prefix + " " + g.output_names[i]);
     }
   }
   EXPECT_GT(cases, 0);
