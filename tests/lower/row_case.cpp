@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "codegen/codegen.h"
+#include "lower/guarded.h"
 #include "support/check.h"
 
 namespace pit::lower::test {
@@ -21,7 +22,7 @@ constexpr unsigned char kPoison = 0xA5;
 
 /// A tensor in storage of its own order and pitch. Strides are in elements.
 struct Stored {
-  std::vector<unsigned char> bytes;
+  Guarded bytes;
   Shape shape;
   std::vector<std::int64_t> strides;
   DType dtype = DType::f32;
@@ -43,7 +44,8 @@ Stored store(const Shape& shape, DType dtype, std::mt19937& random, bool scatter
     pitch *= std::max<std::int64_t>(shape[order[i]], 1);
     if (scattered && random() % 4 == 0) pitch += 3;
   }
-  s.bytes.assign(static_cast<std::size_t>(pitch) * size_of(dtype) + 128, kPoison);
+  s.bytes = Guarded(static_cast<std::size_t>(pitch) * size_of(dtype) + 64);
+  std::fill(s.bytes.begin(), s.bytes.end(), kPoison);
   return s;
 }
 
@@ -93,7 +95,7 @@ class Runner {
       compare(expected, rows, llvm ? "LLVM " + target_.name : "kernel interpreter " + target_.name);
       if (::testing::Test::HasFailure()) return;
       if (!llvm)
-        for (const Stored& s : stored_) by_interpreter.push_back(s.bytes);
+        for (const Stored& s : stored_) by_interpreter.emplace_back(s.bytes.data(), s.bytes.data() + s.bytes.size());
     }
     expect_same_bits(by_interpreter);
   }
@@ -293,7 +295,8 @@ class Runner {
     if (mid_ >= 0)
       for (std::int64_t m = 0; m < extents_[mid_]; ++m) mid_index.push_back(static_cast<std::int32_t>(m));
     std::int64_t inner = inner_ < 0 ? 0 : (extents_[inner_] + 63) / 64 * 64;
-    std::vector<unsigned char> scratch(static_cast<std::size_t>(k.scratch_rows * inner * 8 + 1), 0xFF);
+    Guarded scratch(static_cast<std::size_t>(k.scratch_rows * inner * 8));
+    std::fill(scratch.begin(), scratch.end(), 0xFF);
     over_outer([&](const std::vector<std::int64_t>& at) {
       std::vector<void*> ptrs{row_index.data()};
       if (k.has_mid) ptrs.push_back(mid_index.data());

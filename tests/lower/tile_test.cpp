@@ -8,6 +8,7 @@
 #include <random>
 
 #include "codegen/codegen.h"
+#include "lower/guarded.h"
 #include "lower/row_case.h"
 #include "lower/tile.h"
 
@@ -232,16 +233,18 @@ std::vector<PackCase> pack_cases(const std::vector<int>& widths) {
 
 /// Source rows of 50 floats each; rows beyond `live` have pointers that must not be followed.
 struct PackData {
-  std::vector<std::vector<float>> rows;
-  std::vector<float*> pointers;
+  std::vector<Guarded> guarded;
+  std::vector<float*> rows, pointers;
   std::vector<int> index;
   std::vector<float> dst;
 
   PackData(const PackCase& c, std::mt19937& random, std::int64_t stride) {
     for (int i = 0; i < c.width; ++i) {
-      rows.emplace_back(static_cast<std::size_t>(c.k * stride + 1));
-      for (float& v : rows.back()) v = uniform(random);
-      pointers.push_back(i < c.live ? rows.back().data() : nullptr);
+      std::size_t count = c.k > 0 ? static_cast<std::size_t>((c.k - 1) * stride + 1) : 0;
+      guarded.emplace_back(4 * count);
+      rows.push_back(reinterpret_cast<float*>(guarded.back().data()));
+      for (std::size_t p = 0; p < count; ++p) rows.back()[p] = uniform(random);
+      pointers.push_back(i < c.live ? rows.back() : nullptr);
     }
     for (int p = 0; p < c.k; ++p) index.push_back(static_cast<int>(random() % std::max(c.k, 1)));
     dst.assign(static_cast<std::size_t>(c.k * c.width + 8 * c.width), kPoison);
@@ -285,10 +288,11 @@ TEST(Pack, Copy) {
     for (int width : {1, 2, 4, 6, 8, 16, 32, 48}) {
       Kernels code({lower_pack_copy(width, false, target), lower_pack_copy(width, true, target)}, target);
       for (const PackCase& c : pack_cases({width})) {
-        std::vector<float> src(static_cast<std::size_t>(c.k * 60 + 60));
-        for (float& v : src) v = uniform(random);
+        Guarded memory(static_cast<std::size_t>(4 * (c.k > 0 ? (c.k - 1) * 60 + c.live : 0)));
+        float* src = reinterpret_cast<float*>(memory.data());
+        for (std::size_t i = 0; i < memory.size() / 4; ++i) src[i] = uniform(random);
         PackData d(c, random, 1);
-        std::vector<void*> p{d.dst.data(), src.data()};
+        std::vector<void*> p{d.dst.data(), src};
         if (c.indexed) p.push_back(d.index.data());
         code.call(c.indexed, random() % 8 != 0, p, {c.k, c.live, 4 * 60});
         for (int q = 0; q < c.k; ++q)
