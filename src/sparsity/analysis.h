@@ -35,8 +35,7 @@ struct ValueMasks {
 struct StatementFacts {
   MaskId live;  ///< over the program's axes, in order: terms to be computed = computed(out) at the left index, and the value non-zero
   /// The value is an addition in which this operand (position in the program's tensors) absorbs: where it is <= -1e30 the result is
-  /// the operand itself, and the other side may be undefined. In a subtraction (the operand is then the right one): where it is >= 1e30
-  /// the result is minus the operand. -1: none. Lowering emits a select.
+  /// the operand itself, and the other side may be undefined. -1: none. Lowering emits a select.
   int absorbing = -1;
 };
 

@@ -349,24 +349,18 @@ MaskId ProgramFacts::terms(const expr::Statement& s, MaskId demanded) {
   }
 }
 
+// Only of additions: where a subtrahend absorbs, the difference is still formed (kernels know the sum only).
 int ProgramFacts::absorbing(const expr::Statement& s, MaskId* where) {
   const Expr& e = s.value;
-  if (s.combiner != Combiner::assign || e->kind != Kind::call || (e->fn != Fn::add && e->fn != Fn::sub)) return -1;
+  if (s.combiner != Combiner::assign || e->kind != Kind::call || e->fn != Fn::add) return -1;
   int best = -1;
-  for (std::size_t i = 0; i < 2; ++i) {
-    const Expr& x = e->args[i];
+  for (const Expr& x : e->args) {
     if (x->kind != Kind::access || x->has_default) continue;
     const ValueId v = value_of(x);
     if (v < 0) continue;
-    const bool known = c_.known->at(static_cast<std::size_t>(v)) != 0;
-    MaskId m = of(x).sd;
-    if (e->fn == Fn::sub) {
-      const graph::Value& value = c_.graph->values[static_cast<std::size_t>(v)];
-      if (i == 0 || !known || !is_float(value.dtype)) continue;
-      if (value.is_constant() ? value.constant.size() > max_scanned : p_.is_everything(of(x).sure)) continue;
-      m = read_through(p_, map_of(x), p_.leaf(v, Predicate::absorbing_subtrahend), false);
-    }
-    if (p_.is_nothing(m) || (best >= 0 && !known)) continue;
+    const MaskId m = of(x).sd;
+    // Of two absorbing operands the known one is asked: it is there in any case.
+    if (p_.is_nothing(m) || (best >= 0 && !c_.known->at(static_cast<std::size_t>(v)))) continue;
     best = static_cast<int>(x->id);
     *where = m;
   }

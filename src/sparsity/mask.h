@@ -61,7 +61,6 @@ enum class Predicate : std::uint8_t {
   not_masked,            ///< x > -1e4: a bias that leaves the score alive
   absorbing,             ///< x <= -1e30: absorbs whatever moderate value is added
   small_subtrahend,      ///< x < 1e4
-  absorbing_subtrahend,  ///< x >= 1e30
   minus_infinity,
   positive,              ///< x > 0
   nan

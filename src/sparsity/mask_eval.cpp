@@ -214,7 +214,7 @@ std::string print_node(const MaskProgram::Impl& p, int m, int depth) {
   switch (n.op) {
     case MaskOp::constant: return n.value ? "everything" : "nothing";
     case MaskOp::leaf: {
-      static const char* tests[] = {" != 0", " > -1e4", " <= -1e30", " < 1e4", " >= 1e30", " == -inf", " > 0", " is NaN"};
+      static const char* tests[] = {" != 0", " > -1e4", " <= -1e30", " < 1e4", " == -inf", " > 0", " is NaN"};
       std::vector<std::string> e;
       for (const AxisForm& f : n.forms) e.push_back(dim(f.extent));
       return name(n.source) + "[" + join(e, ",") + "]" + tests[static_cast<int>(n.predicate)];

@@ -1,6 +1,6 @@
 // Flat loops over bytes. The compiler vectorises them (this folder is compiled with -O3); nothing here allocates more
 // than its result.
-#include "sparsity/mask_views.h"
+#include "sparsity/mask_nest.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,84 +11,6 @@
 namespace pit::sparsity {
 
 namespace {
-
-using Extents = std::vector<std::int64_t>;
-using Bytes = std::vector<std::uint8_t>;
-
-std::int64_t product(const Extents& e) {
-  std::int64_t n = 1;
-  for (auto x : e) n *= x;
-  return n;
-}
-
-Extents contiguous_strides(const Extents& shape) {
-  Extents s(shape.size(), 0);
-  std::int64_t n = 1;
-  for (std::size_t i = shape.size(); i-- > 0;) {
-    s[i] = shape[i] == 1 ? 0 : n;
-    n *= shape[i];
-  }
-  return s;
-}
-
-/// A nest of loops over `shape` with one stride per operand, adjacent axes fused where all operands allow it.
-struct Nest {
-  Extents shape;
-  std::vector<Extents> strides;  ///< [operand][axis]
-
-  Nest(const Extents& full_shape, const std::vector<Extents>& full_strides) : strides(full_strides.size()) {
-    for (std::size_t a = 0; a < full_shape.size(); ++a) {
-      if (full_shape[a] == 1) continue;
-      bool fuse = !shape.empty();
-      for (std::size_t o = 0; o < strides.size() && fuse; ++o) {
-        fuse = strides[o].back() == full_strides[o][a] * full_shape[a];
-      }
-      if (fuse) {
-        shape.back() *= full_shape[a];
-        for (std::size_t o = 0; o < strides.size(); ++o) strides[o].back() = full_strides[o][a];
-      } else {
-        shape.push_back(full_shape[a]);
-        for (std::size_t o = 0; o < strides.size(); ++o) strides[o].push_back(full_strides[o][a]);
-      }
-    }
-    if (shape.empty()) {
-      shape.push_back(1);
-      for (auto& s : strides) s.push_back(0);
-    }
-  }
-
-  /// f(offsets per operand) for every position of all axes but the innermost.
-  template <class F> void rows(F&& f) const {
-    const std::size_t n = strides.size(), depth = shape.size() - 1;
-    if (product(shape) == 0) return;
-    Extents at(depth, 0), offset(n, 0);
-    while (true) {
-      f(offset);
-      std::size_t d = depth;
-      while (d-- > 0) {
-        for (std::size_t o = 0; o < n; ++o) offset[o] += strides[o][d];
-        if (++at[d] < shape[d]) break;
-        for (std::size_t o = 0; o < n; ++o) offset[o] -= strides[o][d] * shape[d];
-        at[d] = 0;
-      }
-      if (d == static_cast<std::size_t>(-1)) return;
-    }
-  }
-  std::int64_t inner() const { return shape.back(); }
-  std::int64_t inner_stride(std::size_t o) const { return strides[o].back(); }
-};
-
-MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> cuts) {
-  MaskView v;
-  const bool has_one = std::memchr(bits.data(), 1, bits.size()) != nullptr;
-  if (!has_one || std::memchr(bits.data(), 0, bits.size()) == nullptr) return constant_view(has_one, std::move(extents));
-  v.strides = contiguous_strides(shape);
-  v.shape = std::move(shape);
-  v.extents = std::move(extents);
-  v.cuts = std::move(cuts);
-  v.data = std::make_shared<const Bytes>(std::move(bits));
-  return v;
-}
 
 bool is_contiguous(const MaskView& v) { return v.strides == contiguous_strides(v.shape); }
 
@@ -180,12 +102,78 @@ MaskView full_axis(const MaskView& v, std::size_t axis, bool even_uniform) {
   return v;
 }
 
-/// Brings operands to one partition of every axis; returns the common stored shape, cuts and extents.
-struct Common {
-  std::vector<MaskView> views;
-  Extents shape, extents;
-  std::vector<Extents> cuts;
-};
+template <class Op>
+void fold_rows(Bytes& out, const Extents& out_strides, const Extents& shape, const MaskView& v, Op op) {
+  const Nest nest(shape, {out_strides, v.strides});
+  const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1);
+  const std::uint8_t* data = v.data->data();
+  nest.rows([&](const Extents& at) {
+    std::uint8_t* o = out.data() + at[0];
+    const std::uint8_t* x = data + at[1];
+    if (os == 1 && xs == 1) {
+      for (std::int64_t i = 0; i < n; ++i) o[i] = op(o[i], x[i]);
+    } else if (os == 1 && xs == 0) {
+      const std::uint8_t value = *x;
+      for (std::int64_t i = 0; i < n; ++i) o[i] = op(o[i], value);
+    } else {
+      for (std::int64_t i = 0; i < n; ++i) o[i * os] = op(o[i * os], x[i * xs]);
+    }
+  });
+}
+
+template <class T, class F>
+void test_elements(const Tensor& t, Bytes& out, F f) {
+  const T* x = t.as<T>();
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(f(x[i]));
+}
+
+template <class T>
+void apply_predicate(const Tensor& t, Predicate p, Bytes& out) {
+  switch (p) {
+    case Predicate::nonzero: return test_elements<T>(t, out, [](T x) { return x != T(0); });
+    case Predicate::positive: return test_elements<T>(t, out, [](T x) { return x > T(0); });
+    case Predicate::not_masked: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) > -1e4; });
+    case Predicate::small_subtrahend: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) < 1e4; });
+    case Predicate::absorbing: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) <= -1e30; });
+    case Predicate::minus_infinity:
+      return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) == -HUGE_VAL; });
+    case Predicate::nan: return test_elements<T>(t, out, [](T x) { return x != x; });
+  }
+}
+
+/// f16 by its bits: only what the predicates ask.
+void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
+  const std::uint16_t* x = t.as<std::uint16_t>();
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const bool negative = x[i] >> 15;
+    const int magnitude = x[i] & 0x7fff;
+    constexpr int ten_thousand = 0x70e2, infinity = 0x7c00;
+    bool r = false;
+    switch (p) {
+      case Predicate::nonzero: r = magnitude != 0; break;
+      case Predicate::positive: r = !negative && magnitude != 0 && magnitude <= infinity; break;
+      case Predicate::not_masked: r = magnitude <= infinity && (!negative || magnitude < ten_thousand); break;
+      case Predicate::small_subtrahend: r = magnitude <= infinity && (negative || magnitude < ten_thousand); break;
+      case Predicate::absorbing: case Predicate::minus_infinity: r = negative && magnitude == infinity; break;
+      case Predicate::nan: r = magnitude > infinity; break;
+    }
+    out[i] = r;
+  }
+}
+
+}  // namespace
+
+MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> cuts) {
+  MaskView v;
+  const bool has_one = std::memchr(bits.data(), 1, bits.size()) != nullptr;
+  if (!has_one || std::memchr(bits.data(), 0, bits.size()) == nullptr) return constant_view(has_one, std::move(extents));
+  v.strides = contiguous_strides(shape);
+  v.shape = std::move(shape);
+  v.extents = std::move(extents);
+  v.cuts = std::move(cuts);
+  v.data = std::make_shared<const Bytes>(std::move(bits));
+  return v;
+}
 
 Common conform(const std::vector<const MaskView*>& operands) {
   Common c;
@@ -238,70 +226,6 @@ Common conform(const std::vector<const MaskView*>& operands) {
   }
   return c;
 }
-
-template <class Op>
-void fold_rows(Bytes& out, const Extents& out_strides, const Extents& shape, const MaskView& v, Op op) {
-  const Nest nest(shape, {out_strides, v.strides});
-  const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1);
-  const std::uint8_t* data = v.data->data();
-  nest.rows([&](const Extents& at) {
-    std::uint8_t* o = out.data() + at[0];
-    const std::uint8_t* x = data + at[1];
-    if (os == 1 && xs == 1) {
-      for (std::int64_t i = 0; i < n; ++i) o[i] = op(o[i], x[i]);
-    } else if (os == 1 && xs == 0) {
-      const std::uint8_t value = *x;
-      for (std::int64_t i = 0; i < n; ++i) o[i] = op(o[i], value);
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) o[i * os] = op(o[i * os], x[i * xs]);
-    }
-  });
-}
-
-template <class T, class F>
-void test_elements(const Tensor& t, Bytes& out, F f) {
-  const T* x = t.as<T>();
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(f(x[i]));
-}
-
-template <class T>
-void apply_predicate(const Tensor& t, Predicate p, Bytes& out) {
-  switch (p) {
-    case Predicate::nonzero: return test_elements<T>(t, out, [](T x) { return x != T(0); });
-    case Predicate::positive: return test_elements<T>(t, out, [](T x) { return x > T(0); });
-    case Predicate::not_masked: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) > -1e4; });
-    case Predicate::small_subtrahend: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) < 1e4; });
-    case Predicate::absorbing: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) <= -1e30; });
-    case Predicate::absorbing_subtrahend:
-      return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) >= 1e30; });
-    case Predicate::minus_infinity:
-      return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) == -HUGE_VAL; });
-    case Predicate::nan: return test_elements<T>(t, out, [](T x) { return x != x; });
-  }
-}
-
-/// f16 by its bits: only what the predicates ask.
-void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
-  const std::uint16_t* x = t.as<std::uint16_t>();
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const bool negative = x[i] >> 15;
-    const int magnitude = x[i] & 0x7fff;
-    constexpr int ten_thousand = 0x70e2, infinity = 0x7c00;
-    bool r = false;
-    switch (p) {
-      case Predicate::nonzero: r = magnitude != 0; break;
-      case Predicate::positive: r = !negative && magnitude != 0 && magnitude <= infinity; break;
-      case Predicate::not_masked: r = magnitude <= infinity && (!negative || magnitude < ten_thousand); break;
-      case Predicate::small_subtrahend: r = magnitude <= infinity && (negative || magnitude < ten_thousand); break;
-      case Predicate::absorbing: case Predicate::minus_infinity: r = negative && magnitude == infinity; break;
-      case Predicate::absorbing_subtrahend: r = !negative && magnitude == infinity; break;
-      case Predicate::nan: r = magnitude > infinity; break;
-    }
-    out[i] = r;
-  }
-}
-
-}  // namespace
 
 MaskView constant_view(bool value, Extents extents) {
   static const std::shared_ptr<const Bytes> bytes[2] = {std::make_shared<const Bytes>(1, 0), std::make_shared<const Bytes>(1, 1)};
@@ -371,59 +295,6 @@ MaskView negate_view(const MaskView& v) {
   for (auto& b : bits) b ^= 1;
   r.data = std::make_shared<const Bytes>(std::move(bits));
   return r;
-}
-
-MaskView any_view(const std::vector<const MaskView*>& operands, const std::vector<int>& axes) {
-  std::vector<const MaskView*> rest;
-  Extents extents = operands[0]->extents;
-  for (const MaskView* v : operands) {
-    for (std::size_t a = 0; a < extents.size(); ++a) {
-      if (extents[a] == 1) extents[a] = v->extents[a];
-    }
-  }
-  for (const MaskView* v : operands) {
-    if (!v->constant) rest.push_back(v);
-    else if (!v->value) return constant_view(false, std::move(extents));
-  }
-  if (rest.empty()) return constant_view(true, std::move(extents));
-  if (rest.size() > 2) {  // rare
-    const MaskView folded = combine_views(true, {rest.begin() + 1, rest.end()});
-    return any_view({rest[0], &folded}, axes);
-  }
-  Common c = conform(rest);
-  Extents out_shape = c.shape;
-  std::vector<Extents> out_cuts = c.cuts;
-  for (int a : axes) out_shape[static_cast<std::size_t>(a)] = 1, out_cuts[static_cast<std::size_t>(a)].clear();
-  Bytes out(static_cast<std::size_t>(product(out_shape)), 0);
-  Extents strides = contiguous_strides(out_shape);
-  std::vector<Extents> all{strides, c.views[0].strides};
-  const bool two = c.views.size() == 2;
-  if (two) all.push_back(c.views[1].strides);
-  const Nest nest(c.shape, all);
-  const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1);
-  const std::int64_t ys = two ? nest.inner_stride(2) : 0;
-  static const std::uint8_t one = 1;
-  nest.rows([&](const Extents& at) {
-    std::uint8_t* o = out.data() + at[0];
-    const std::uint8_t* x = c.views[0].data->data() + at[1];
-    const std::uint8_t* y = two ? c.views[1].data->data() + at[2] : &one;
-    if (xs == 0 && !*x) return;
-    if (ys == 0 && !*y) return;
-    if (os == 0) {
-      if (*o) return;
-      std::uint8_t any = 0;
-      for (std::int64_t i = 0; i < n; ++i) any |= x[i * xs] & y[i * ys];
-      *o = any;
-    } else if (os == 1 && xs == 1 && ys == 1) {
-      for (std::int64_t i = 0; i < n; ++i) o[i] |= x[i] & y[i];
-    } else if (os == 1 && xs + ys == 1) {
-      const std::uint8_t* z = xs == 1 ? x : y;
-      for (std::int64_t i = 0; i < n; ++i) o[i] |= z[i];
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) o[i * os] |= x[i * xs] & y[i * ys];
-    }
-  });
-  return make_view(std::move(out), std::move(out_shape), std::move(extents), std::move(out_cuts));
 }
 
 MaskView permute_view(const MaskView& v, const std::vector<int>& order, Extents extents) {
