@@ -85,7 +85,7 @@ def embed_everything(pit, path, tokenizer, passages, arguments, report):
     heading("Embedding them all")
     print(f"{len(passages):,} paragraphs in {len(batches)} batches of up to 32, in the order in which they come, padded to the longest:")
     print(f"{real:,} real tokens, {padded:,} with padding ({100 - 100 * real / padded:.0f} % padding). {arguments.threads} threads each.")
-    print(f"PIT compiled the model in {compile_seconds:.2f} s; ONNX Runtime loaded it in {load_seconds:.2f} s.\n")
+    print(f"PIT compiled the model in {compile_seconds:.2f} s; ONNX Runtime loaded it in {load_seconds:.2f} s.")
     contestants = {PIT: lambda b: model(b)["sentence_embedding"], DENSE: lambda b: dense(b)["sentence_embedding"], ORT: session}
     times, results = contest.contest(contestants, batches, "embedding", arguments.seconds)
     print()
@@ -130,7 +130,7 @@ def declared_output(pit, path, tokenizer, passages, arguments, report):
     masks = [b["attention_mask"][..., None] for b in batches]
     difference = contest.largest_difference([r * m for r, m in zip(results[ORT], masks)], results["declared"])
     faster = {name: contest.ratio(times[ORT], times[name]) for name in ("whole", "declared")}
-    print("\nminilm-tokens.onnx returns last_hidden_state, padding included, so every row of it has to be computed: "
+    print("minilm-tokens.onnx returns last_hidden_state, padding included, so every row of it has to be computed: "
           f"{faster['whole']:.2f}x as fast as ONNX Runtime.")
     print('Told outputs={"last_hidden_state": "attention_mask"}, PIT computes real tokens only: '
           f"{faster['declared']:.2f}x; largest difference {difference:.1e}.")
