@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "sparsity/flops.h"
 #include "support/check.h"
 
 namespace pit::api {
@@ -65,7 +64,7 @@ std::string extents_text(const Program& p, const std::vector<Dim>& extents) {
   return "(" + text + ")";
 }
 
-std::string rows_text(const Program& p, const Group& group) {
+std::string group_rows(const Program& p, const Group& group) {
   std::vector<int> axes = group.outer;
   if (group.kind == GroupKind::contraction) {
     axes = group.axes.batch;
@@ -73,7 +72,7 @@ std::string rows_text(const Program& p, const Group& group) {
   }
   std::vector<Dim> extents;
   for (int a : axes) extents.push_back(group.extents[a]);
-  return "rows " + extents_text(p, extents);
+  return extents_text(p, extents);
 }
 
 // Whether everything is live: in this run, or by the formula where there is none.
@@ -124,24 +123,42 @@ std::vector<StepInfo> steps_of(const Program& p) {
   return all;
 }
 
-Masks concrete_masks(const Model::Impl& m, const Model::Impl::Bound& bound) {
-  const Program& p = *m.program;
+Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : model_(m), plan_(*bound.plan), arena_(m.take_arena()) {
   const FloatEnvironment environment;
-  auto arena = m.take_arena();
-  Masks masks;
-  try {
-    runtime::Run run(p, *bound.plan, *arena, *m.pool, m.poison);
-    masks = run.masks_only(bound.data);
-    const Masks further = run.further_masks(sparsity::flops_roots(p.graph, *p.analysis));
-    masks.resize(std::max(masks.size(), further.size()));
-    for (std::size_t i = 0; i < further.size(); ++i)
-      if (!masks[i]) masks[i] = further[i];
-  } catch (...) {
-    m.give_arena(std::move(arena));
-    throw;
+  run_.emplace(*m.program, plan_, *arena_, *m.pool, m.poison);
+  masks_ = run_->masks_only(bound.data);
+}
+
+Snapshot::~Snapshot() { model_.give_arena(std::move(arena_)); }
+
+std::optional<sparsity::LiveFlops> Snapshot::flops(const sparsity::Analysis& a) const {
+  const Program& p = *model_.program;
+  const std::vector<MaskId> roots = sparsity::flops_roots(p.graph, a);
+  std::map<graph::ValueId, Tensor> leaves;
+  for (graph::ValueId v : a.masks.leaves(roots)) {
+    const bool kept = p.graph.values[v].input >= 0 || std::find(p.mask_leaves.begin(), p.mask_leaves.end(), v) != p.mask_leaves.end();
+    if (!kept) return std::nullopt;
+    leaves.emplace(v, run_->control_value(v));
   }
-  m.give_arena(std::move(arena));
-  return masks;
+  const Masks masks = a.masks.evaluate(roots, plan_.dims, [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
+  return sparsity::live_flops(p.graph, a, masks, plan_.dims);
+}
+
+std::vector<std::string> sources_of(const Program& p, const std::vector<MaskId>& masks) {
+  std::vector<graph::ValueId> todo = p.analysis->masks.leaves(masks);
+  std::vector<char> seen(p.graph.values.size(), 0);
+  while (!todo.empty()) {
+    const graph::ValueId v = todo.back();
+    todo.pop_back();
+    if (seen[v]) continue;
+    seen[v] = 1;
+    if (const int n = p.graph.values[v].producer; n >= 0)
+      todo.insert(todo.end(), p.graph.nodes[n].inputs.begin(), p.graph.nodes[n].inputs.end());
+  }
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < p.graph.inputs.size(); ++i)
+    if (seen[p.graph.inputs[i]]) names.push_back(p.graph.input_names[i]);
+  return names;
 }
 
 MaskId live_mask(const Program& p, const StepInfo& s) {
@@ -153,17 +170,19 @@ MaskId live_mask(const Program& p, const StepInfo& s) {
   return {};
 }
 
+std::string rows_text(const Program& p, const StepInfo& s) { return group_rows(p, p.group(p.steps[s.step])); }
+
 std::string live_text(const Program& p, const StepInfo& s) {
   const Group& group = p.group(p.steps[s.step]);
   const auto& masks = p.analysis->masks;
   if (s.kind == "view") return {};
-  if (group.control) return "dense: known before the masks, which are made of it";
+  if (group.control) return "dense: computed in full, before the masks";
   const MaskId live = live_mask(p, s);
   if (live.id < 0) return "dense: no generated kernel";
   std::string text;
   if (masks.is_everything(live)) text = "dense: every row is demanded";
   else if (masks.is_nothing(live)) text = "nothing is demanded";
-  else text = rows_text(p, group) + ": " + masks.print(live);
+  else text = "rows " + group_rows(p, group) + ": " + masks.print(live);
   if (s.kind == "attention") {
     const MaskId keys = p.steps[s.step].contraction.terms_k;
     if (!masks.is_everything(keys)) text += "; keys: " + masks.print(keys);
@@ -198,7 +217,7 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks) {
   if (s.kind == "attention") return attention_rule(p, step, masks);
   if (group.control || group.kind == GroupKind::reference) return "dense";
   std::string text;
-  if (!is_all(p, live_mask(p, s), masks)) text = "m-axis: " + rows_text(p, group);
+  if (!is_all(p, live_mask(p, s), masks)) text = "m-axis: rows " + group_rows(p, group);
   const bool contraction = group.kind == GroupKind::contraction;
   const int reduced = contraction ? group.axes.k : group.mid;
   const MaskId terms = contraction ? step.contraction.terms_k : step.rows.terms;

@@ -9,6 +9,7 @@
 
 #include "api/impl.h"
 #include "rules/rules.h"
+#include "sparsity/flops.h"
 
 namespace pit::api {
 
@@ -34,12 +35,37 @@ struct StepInfo {
 /// Everything in execution order; groups absorbed by an attention stand with it.
 std::vector<StepInfo> steps_of(const runtime::Program& p);
 
-/// Concrete masks of a run: those of the kernels, and those that the count of FLOPs reads.
+/// Concrete masks of a run (index: MaskId::id).
 using Masks = std::vector<sparsity::MaskPtr>;
-Masks concrete_masks(const Model::Impl& m, const Model::Impl::Bound& bound);
+
+/// The control values and masks of one set of inputs. Computes nothing else.
+class Snapshot {
+ public:
+  Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound);
+  ~Snapshot();
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+  /// Those that kernels use.
+  const Masks& masks() const { return masks_; }
+  /// The share of the analysis's FLOPs that is live; nothing if it reads values that this model does not keep.
+  std::optional<sparsity::LiveFlops> flops(const sparsity::Analysis& a) const;
+
+ private:
+  const Model::Impl& model_;
+  const runtime::Plan& plan_;
+  std::unique_ptr<runtime::Arena> arena_;
+  std::optional<runtime::Run> run_;
+  Masks masks_;
+};
+
+/// Names of the model's inputs that the masks depend on, in the model's order.
+std::vector<std::string> sources_of(const runtime::Program& p, const std::vector<sparsity::MaskId>& masks);
 
 /// The mask over the rows that the step produces; id -1 where it has none (control, reference, views).
 sparsity::MaskId live_mask(const runtime::Program& p, const StepInfo& s);
+/// "(batch, sequence)": the axes of its rows by their extents.
+std::string rows_text(const runtime::Program& p, const StepInfo& s);
 /// "rows (batch, sequence): attention_mask[batch,sequence] != 0", or why the step is dense.
 std::string live_text(const runtime::Program& p, const StepInfo& s);
 /// Live rows / rows.

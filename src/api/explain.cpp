@@ -32,14 +32,25 @@ struct Read { std::string value, type, formula; };
 struct StepReport {
   StepInfo info;
   std::string live, rule, why;
+  int live_set = -1;                     ///< into Report::live_sets; -1: dense, or none
   std::optional<double> live_fraction;
   std::vector<double> term_fractions;
   std::vector<Read> reads;
   std::vector<Operator> operators;
 };
 
+/// A set of rows that steps share: equal formulas are one mask, so layers share it.
+struct LiveSet {
+  sparsity::MaskId mask;
+  std::string rows, formula;
+  std::vector<std::string> sources;  ///< inputs of the model
+  std::optional<double> fraction;
+  int steps = 0;
+};
+
 struct Report {
   std::vector<StepReport> steps;  ///< with views, in execution order
+  std::vector<LiveSet> live_sets;
   std::vector<std::string> notes;
   std::optional<sparsity::LiveFlops> flops;
   std::size_t operators = 0;
@@ -68,9 +79,7 @@ std::vector<Read> reads_of(const Program& p, const StepInfo& s) {
       const graph::Value& value = p.graph.values[v];
       if (value.is_constant() || inside.count(v) || !seen.insert(v).second) continue;
       const sparsity::MaskId demand = p.analysis->values[v].demand;
-      std::string formula = p.analysis->control[v] || value.input >= 0 ? "known before the masks"
-                            : demand.id < 0                            ? "everything"
-                                                                       : p.analysis->masks.print(demand);
+      std::string formula = p.analysis->control[v] || value.input >= 0 || demand.id < 0 ? "everything" : p.analysis->masks.print(demand);
       reads.push_back({value.name, api::type_text(p.graph, v), std::move(formula)});
     }
   return reads;
@@ -92,22 +101,95 @@ StepReport describe_step(const Program& p, StepInfo info, const api::Masks* mask
   return r;
 }
 
-Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* inputs) {
-  const Program& p = *m.program;
-  Report report;
-  api::Masks masks;
-  if (inputs) {
-    const Model::Impl::Bound bound = m.bind(*inputs);
-    masks = api::concrete_masks(m, bound);
-    report.flops = sparsity::live_flops(p.graph, *p.analysis, masks, bound.plan->dims);
+std::vector<LiveSet> collect_live_sets(const Program& p, std::vector<StepReport>& steps) {
+  std::vector<LiveSet> sets;
+  for (StepReport& s : steps) {
+    const sparsity::MaskId mask = api::live_mask(p, s.info);
+    if (mask.id < 0 || p.analysis->masks.is_everything(mask)) continue;
+    const auto it = std::find_if(sets.begin(), sets.end(), [&](const LiveSet& l) { return l.mask == mask; });
+    s.live_set = static_cast<int>(it - sets.begin());
+    if (it == sets.end())
+      sets.push_back({mask, api::rows_text(p, s.info), p.analysis->masks.print(mask), api::sources_of(p, {mask}), s.live_fraction, 0});
+    ++sets[s.live_set].steps;
   }
-  for (StepInfo& s : api::steps_of(p)) report.steps.push_back(describe_step(p, std::move(s), inputs ? &masks : nullptr));
-  report.notes = p.analysis->notes;
-  report.operators = p.graph.nodes.size();
-  return report;
+  return sets;
+}
+
+// Contractions with weights that compute every row.
+std::set<std::pair<NodeId, int>> dense_contractions(const Graph& g, const sparsity::Analysis& a) {
+  std::set<std::pair<NodeId, int>> dense;
+  for (const sparsity::Contraction& c : sparsity::contractions(g, a))
+    if (c.weight && a.masks.is_everything(a.nodes[c.node].statements[c.statement].live)) dense.insert({c.node, c.statement});
+  return dense;
 }
 
 double share(double live, double dense) { return dense > 0 ? live / dense : 1.0; }
+
+// What declaring output `o` by the input `mask` would save, in words; empty if nothing.
+std::string declaration_note(const Program& p, std::size_t o, ValueId mask, const api::Snapshot* snapshot, const Report& report) {
+  const Graph& g = p.graph;
+  std::vector<sparsity::OutputDemand> demands = p.demands;
+  demands[o].mask = mask;
+  const sparsity::Analysis declared = sparsity::analyze(g, demands);
+  const std::string &output = g.output_names[o], &input = g.values[mask].name;
+  const std::string head = fmt::format("output '{0}' is demanded in full; declared as outputs={{\"{0}\": \"{1}\"}}, only where '{1}' is non-zero, ",
+                                       output, input);
+  if (snapshot) {
+    const auto would = snapshot->flops(declared);
+    if (!would || would->weight_live > 0.999 * report.flops->weight_live) return {};
+    return head + fmt::format("these inputs would need {:.3f} of the weight FLOPs instead of {:.3f}, and {:.3f} of the attention FLOPs instead of {:.3f}",
+                              share(would->weight_live, would->weight_dense), share(report.flops->weight_live, report.flops->weight_dense),
+                              share(would->attention_live, would->attention_dense),
+                              share(report.flops->attention_live, report.flops->attention_dense));
+  }
+  const auto before = dense_contractions(g, *p.analysis), after = dense_contractions(g, declared);
+  if (before.size() <= after.size()) return {};
+  return head + fmt::format("{} of the {} weight matmuls that compute every row now would compute live rows only", before.size() - after.size(),
+                            before.size());
+}
+
+// An output that is demanded in full keeps everything alive that it is computed from. Which of its rows matter only the caller knows; a
+// mask that the model itself uses is the likely answer.
+void note_declarations(const Program& p, const api::Snapshot* snapshot, Report& report) {
+  const Graph& g = p.graph;
+  std::vector<sparsity::MaskId> masks;
+  for (const runtime::Step& s : p.steps)
+    for (sparsity::MaskId m : {s.rows.live, s.contraction.live, s.contraction.terms_k})
+      if (m.id >= 0) masks.push_back(m);
+  const std::vector<std::string> sources = api::sources_of(p, masks);
+  for (std::size_t o = 0; o < g.outputs.size() && o < p.demands.size(); ++o) {
+    const graph::Value& output = g.values[g.outputs[o]];
+    if (p.demands[o].mask >= 0 || output.dtype != DType::f32) continue;
+    for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+      const graph::Value& input = g.values[g.inputs[i]];
+      const bool fits = input.dtype != DType::f32 && input.dims.size() >= 2 && input.dims.size() <= output.dims.size() &&
+                        std::equal(input.dims.begin(), input.dims.end(), output.dims.begin());
+      if (!fits || std::find(sources.begin(), sources.end(), g.input_names[i]) == sources.end()) continue;
+      std::string note = declaration_note(p, o, g.inputs[i], snapshot, report);
+      if (!note.empty()) report.notes.push_back(std::move(note));
+    }
+  }
+}
+
+Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* inputs) {
+  const Program& p = *m.program;
+  Report report;
+  Model::Impl::Bound bound;
+  std::optional<api::Snapshot> snapshot;
+  if (inputs) {
+    bound = m.bind(*inputs);
+    snapshot.emplace(m, bound);
+    report.flops = snapshot->flops(*p.analysis);
+    PIT_CHECK(report.flops, "a mask reads a value that was not kept");
+  }
+  const api::Masks* masks = snapshot ? &snapshot->masks() : nullptr;
+  for (StepInfo& s : api::steps_of(p)) report.steps.push_back(describe_step(p, std::move(s), masks));
+  report.live_sets = collect_live_sets(p, report.steps);
+  report.notes = p.analysis->notes;
+  if (m.sparse) note_declarations(p, snapshot ? &*snapshot : nullptr, report);
+  report.operators = p.graph.nodes.size();
+  return report;
+}
 
 // -- JSON -----------------------------------------------------------------------------------------------------------------
 
@@ -143,6 +225,13 @@ std::string explain_json(const Model::Impl& m, const Report& r) {
     j["attention_flops"] = 2 * f.attention_dense;
   }
   j["notes"] = r.notes;
+  Json sets = Json::array();
+  for (const LiveSet& l : r.live_sets) {
+    Json set{{"rows", l.rows}, {"formula", l.formula}, {"inputs", l.sources}, {"steps", l.steps}};
+    if (l.fraction) set["live_fraction"] = *l.fraction;
+    sets.push_back(std::move(set));
+  }
+  j["live_sets"] = std::move(sets);
   Json steps = Json::array(), operators = Json::array();
   for (const StepReport& s : r.steps) {
     for (const Operator& o : s.operators) operators.push_back(operator_json(s, o));
@@ -210,8 +299,23 @@ std::string flops_text(const sparsity::LiveFlops& f) {
   return text;
 }
 
-std::string operator_text(const Operator& o) {
-  std::string text = fmt::format("  {}{}\n", o.op, o.name.empty() ? "" : " '" + o.name + "'");
+std::string live_sets_text(const Report& r) {
+  if (r.live_sets.empty()) return {};
+  constexpr std::size_t formula_columns = 300;
+  std::string text = "\nLIVE SETS\n";
+  for (std::size_t i = 0; i < r.live_sets.size(); ++i) {
+    const LiveSet& l = r.live_sets[i];
+    std::string sources;
+    for (const std::string& s : l.sources) sources += (sources.empty() ? "" : ", ") + s;
+    std::string head = fmt::format("rows {} from {}, of {} step{}", l.rows, sources.empty() ? "the shapes" : sources, l.steps, l.steps == 1 ? "" : "s");
+    if (l.fraction) head += fmt::format(": {:.4f} of them live", *l.fraction);
+    text += field(fmt::format("L{}", i), head) + field("", api::shorten(l.formula, formula_columns));
+  }
+  return text;
+}
+
+std::string operator_text(const Operator& o, std::string_view head) {
+  std::string text = fmt::format("{}{}{}\n", head, o.op, o.name.empty() ? "" : " '" + o.name + "'");
   if (!o.program) return text + fmt::format("      no expression: library routine {}\n", o.opaque);
   text += fmt::format("      {}\n", api::shorten(o.expression, expression_columns));
   for (const std::string& l : api::axes_lines(*o.program, o.axes)) text += "      " + api::wrap(l, 6, 8) + '\n';
@@ -222,28 +326,45 @@ std::string operator_text(const Operator& o) {
   return text;
 }
 
-std::string step_text(const StepReport& s) {
+// Names that exporters make up say most at their end.
+std::string short_name(const std::string& name) {
+  constexpr std::size_t columns = 40;
+  return api::width_of(name) <= columns || name.size() != api::width_of(name) ? name : "..." + name.substr(name.size() - columns + 3);
+}
+
+// A formula by the live set that it is, or shortened to what is left of a line.
+std::string read_text(const Read& r, const Report& report) {
+  const std::string head = fmt::format("{} {}: ", short_name(r.value), r.type);
+  for (std::size_t i = 0; i < report.live_sets.size(); ++i)
+    if (report.live_sets[i].formula == r.formula) return head + fmt::format("as L{}", i);
+  return api::shorten(head + r.formula, api::page_width - 12);
+}
+
+std::string step_text(const StepReport& s, const Report& report) {
+  std::string text;
   if (s.info.number < 0) {
-    std::string text;
-    for (const Operator& o : s.operators)
-      text += fmt::format("\nview  {}{}  {}\n", o.op, o.name.empty() ? "" : " '" + o.name + "'",
-                          api::shorten(o.expression, expression_columns));
+    for (const Operator& o : s.operators) text += operator_text(o, "\nview  ");
     return text;
   }
-  std::string text = fmt::format("\nstep {}  {}", s.info.number, s.info.kind);
-  if (s.live_fraction) text += fmt::format("  live {:.4f}", *s.live_fraction);
-  for (std::size_t i = 0; i < s.term_fractions.size(); ++i) text += fmt::format("{}{:.4f}", i == 0 ? "  terms " : ", ", s.term_fractions[i]);
-  text += '\n' + field("rule", s.rule) + field("live", s.live);
-  if (!s.why.empty() && s.info.kind != "rows") text += field("no kernel", s.why);
-  for (const Read& r : s.reads) text += field(&r == s.reads.data() ? "reads" : "", fmt::format("{} {}: {}", r.value, r.type, r.formula));
-  for (const Operator& o : s.operators) text += operator_text(o);
+  constexpr std::size_t line = api::page_width - 12;
+  text = fmt::format("\nstep {}  {}", s.info.number, s.info.kind);
+  if (s.live_fraction) text += fmt::format("  {:.4f} of rows live", *s.live_fraction);
+  if (!s.term_fractions.empty()) text += fmt::format(", {:.4f} of terms", s.term_fractions.back());
+  text += '\n' + field("rule", s.rule);
+  text += field("live", api::shorten((s.live_set < 0 ? "" : fmt::format("L{}, ", s.live_set)) + s.live, line));
+  if (s.info.kind == "reference") text += field("no kernel", s.why);
+  if (s.info.kind != "control")
+    for (const Read& r : s.reads) text += field(&r == s.reads.data() ? "reads" : "", read_text(r, report));
+  for (const Operator& o : s.operators) text += operator_text(o, "  ");
   return text;
 }
 
 std::string explain_text(const Model::Impl& m, const Report& r) {
   std::string text = summary_text(m, r);
   if (r.flops) text += flops_text(*r.flops);
-  for (const StepReport& s : r.steps) text += step_text(s);
+  text += live_sets_text(r);
+  text += "\nSTEPS\n";
+  for (const StepReport& s : r.steps) text += step_text(s, r);
   return text;
 }
 

@@ -14,6 +14,7 @@ struct Model::Impl {
   std::unique_ptr<ThreadPool> pool;
   std::vector<TensorInfo> inputs, outputs;
   bool poison = false;
+  bool sparse = true;  ///< false: Sparsity::off
 
   /// Inputs that fit the model, with the plan for their shapes.
   struct Bound {

@@ -122,7 +122,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   std::string reason;
   o.cache_dir = usable_cache_dir(options.cache_dir, &reason);
   if (o.cache_dir.empty() && !reason.empty()) warn("compiled code is not cached: {}", reason);
-  o.sparse = options.sparsity == Sparsity::automatic;
+  o.sparse = impl->sparse = options.sparsity == Sparsity::automatic;
   o.threads = threads;
   impl->program = runtime::build_program(std::move(g), o);
   return impl;

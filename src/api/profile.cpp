@@ -53,7 +53,7 @@ Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& i
   m.execute(bound, nullptr);  // memory is claimed and touched here, not under the clock
   std::vector<runtime::RunProfile> runs(static_cast<std::size_t>(repeat));
   for (runtime::RunProfile& r : runs) m.execute(bound, &r);
-  const api::Masks masks = api::concrete_masks(m, bound);
+  const api::Masks masks = api::Snapshot(m, bound).masks();
 
   auto over_runs = [&](auto&& get) {
     std::vector<double> v;

@@ -6,6 +6,7 @@
 #include "fuse/group.h"
 #include "runtime/pack.h"
 #include "runtime/program.h"
+#include "sparsity/flops.h"
 #include "support/check.h"
 #include "support/files.h"
 #include "support/threads.h"
@@ -59,12 +60,22 @@ class ProgramBuilder {
     make_steps();
     mark_attention();
     generate();
-    p_->mask_leaves = p_->analysis->masks.leaves(wanted_masks_);
+    p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
     pack_weights();
     return p_;
   }
 
  private:
+  // Everything that a run evaluates, and what explain counts FLOPs by: the values that these read outlive the control steps.
+  std::vector<sparsity::MaskId> mask_roots() const {
+    std::vector<sparsity::MaskId> roots = wanted_masks_;
+    for (const Group& group : p_->fusion.groups)
+      for (sparsity::MaskId m : {group.live_rows, group.live_terms, group.zero_rows})
+        if (m.id >= 0) roots.push_back(m);
+    for (sparsity::MaskId m : sparsity::flops_roots(p_->graph, *p_->analysis)) roots.push_back(m);
+    return roots;
+  }
+
   void find_element_values() {
     for (ValueId v = 0; v < static_cast<ValueId>(p_->graph.values.size()); ++v) {
       const graph::Value& value = p_->graph.values[v];

@@ -126,13 +126,6 @@ const std::vector<sparsity::MaskPtr>& Run::masks_only(const std::vector<const vo
   return masks_;
 }
 
-std::vector<sparsity::MaskPtr> Run::further_masks(const std::vector<sparsity::MaskId>& roots) const {
-  std::map<ValueId, Tensor> leaves;
-  return p_.analysis->masks.evaluate(roots, plan_.dims, [&](ValueId v) -> const Tensor& {
-    return leaves.try_emplace(v, contiguous(v)).first->second;
-  });
-}
-
 void Run::run_step(std::size_t i) {
   const Step& step = p_.steps[i];
   const fuse::Group& group = p_.group(step);

@@ -59,8 +59,8 @@ class Run {
 
   /// The masks and lists only (for explain): executes control steps, evaluates masks.
   const std::vector<sparsity::MaskPtr>& masks_only(const std::vector<const void*>& inputs);
-  /// After masks_only: masks that no kernel needs (index: MaskId::id; null where neither asked for nor needed).
-  std::vector<sparsity::MaskPtr> further_masks(const std::vector<sparsity::MaskId>& roots) const;
+  /// After masks_only: a value that masks read (one of Program::mask_leaves), contiguous; valid as long as the arena is.
+  Tensor control_value(ValueId v) const { return contiguous(v); }
 
  private:
   friend class RowRunner;
