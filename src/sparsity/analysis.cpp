@@ -7,6 +7,7 @@
 #include <set>
 
 #include "pit/error.h"
+#include "sparsity/bounds.h"
 #include "sparsity/control.h"
 #include "sparsity/demand.h"
 #include "sparsity/facts.h"
@@ -98,10 +99,16 @@ class Analyzer {
       else facts_[v] = ordinary(p_, value.dims);
     }
     if (!options_.enabled) return;
+    const Bounds bounds(g_);
     for (std::size_t n = 0; n < g_.nodes.size(); ++n) {
       const Node& node = g_.nodes[n];
       if (node.removed) continue;
       const auto out = static_cast<std::size_t>(node.outputs[0]);
+      if (const auto truth = bounds.truth(node.outputs[0])) {
+        Facts& f = facts_[out];
+        f.nz = f.tru = *truth ? p_.everything(dims(node.outputs[0])) : p_.nothing(dims(node.outputs[0]));
+        continue;
+      }
       const bool by_leaves = known_.known[out] && known_.leaf[out] && !known_.seen_through[out];
       if (by_leaves || !node.opaque.empty() || p_.size() > max_mask_nodes) {
         for (ValueId v : node.outputs) {

@@ -75,6 +75,7 @@ struct MaskProgram::Impl {
   std::uint64_t shape_key(const MaskNode& n) const;
   std::vector<AxisForm> joined_forms(const std::vector<int>& operands) const;
   std::optional<int> distribute_over_pieces(bool conjunction, const std::vector<int>& operands);
+  std::optional<int> resolve(bool conjunction, const std::vector<int>& set);
   bool absorbed(bool conjunction, int x, const std::vector<int>& set) const;
   void axis_order(int m, std::vector<int>& order) const;
   /// The axes on which any of `ms` depends, in an order that does not depend on their numbering, then `last`.
@@ -82,6 +83,13 @@ struct MaskProgram::Impl {
   int compact(int m, const std::vector<int>& kept);
   /// `m`, over the axes `kept` (or fewer) of a space, back in that space.
   int expand(int m, const std::vector<int>& kept, const std::vector<Dim>& extents);
+  /// `mask` with the axis replaced by the `count` axes it was merged from: what is uniform along some of them stays so.
+  struct Unmerged {
+    int mask, axis, count;
+  };
+  std::optional<Unmerged> unmerge(int m, const std::vector<int>& except);
+  std::pair<int, int> merged_axis(int m, const std::vector<int>& except) const;
+  bool splits_cleanly(int m, int axis, const std::vector<Dim>& e) const;
   int any_of_all(const std::vector<int>& operands, std::vector<int> axes);
   int any_atom(const std::vector<int>& operands, const std::vector<int>& axes);
   bool pieces_not_empty(int m) const;

@@ -367,6 +367,19 @@ int MaskProgram::Impl::take(int m, const Lookup& index, const std::vector<Dim>& 
     for (int a = 0; a < table; ++a) order.push_back(a);
     return permute(m, order, e);
   }
+  std::vector<int> fixed = index.axes;
+  fixed.push_back(table);
+  if (const auto u = unmerge(m, fixed)) {
+    Lookup finer = index;
+    for (int& a : finer.axes) a = a > u->axis ? a + u->count - 1 : a;
+    std::vector<Dim> finer_extents = extents(u->mask);
+    finer_extents.pop_back();
+    const int taken = take(u->mask, finer, finer_extents);
+    const int merged = merge(taken, u->axis, u->count, e[static_cast<std::size_t>(u->axis)]);
+    std::vector<int> same(e.size());
+    for (std::size_t i = 0; i < e.size(); ++i) same[i] = static_cast<int>(i);
+    return permute(merged, same, e);
+  }
   std::vector<int> kept = compact_order({m}, {});
   std::erase(kept, table);
   for (int a : index.axes) {
@@ -400,6 +413,17 @@ int MaskProgram::Impl::put(int m, const Lookup& index, const std::vector<int>& r
     if (std::find(index.axes.begin(), index.axes.end(), a) == index.axes.end()) before.push_back(a);
   }
   m = any(m, before);
+  if (const auto u = unmerge(m, index.axes)) {
+    auto moved = [&](int a) { return a > u->axis ? a + u->count - 1 : a; };
+    Lookup finer = index;
+    for (int& a : finer.axes) a = moved(a);
+    std::vector<int> finer_reduced;
+    for (int a : reduced) {
+      for (int i = 0; a == u->axis && i < u->count; ++i) finer_reduced.push_back(a + i);
+      if (a != u->axis) finer_reduced.push_back(moved(a));
+    }
+    return merge(put(u->mask, finer, finer_reduced, table_extent), u->axis, u->count, out[static_cast<std::size_t>(u->axis)]);
+  }
   std::vector<int> kept = compact_order({m}, {});
   for (int a : index.axes) {
     if (a >= 0 && std::find(kept.begin(), kept.end(), a) == kept.end()) kept.push_back(a);

@@ -185,6 +185,7 @@ int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
       return constant(!conjunction, extents(m));
     }
   }
+  if (auto m = resolve(conjunction, set)) return *m;
   std::vector<int> kept;
   for (int m : set) {
     if (!absorbed(conjunction, m, set)) kept.push_back(m);
@@ -196,6 +197,28 @@ int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
   n.forms = joined_forms(kept);
   n.args = std::move(kept);
   return intern(std::move(n));
+}
+
+// x and (not x or y) = x and y: inside an operand of the other kind, what contradicts the set is dropped.
+std::optional<int> MaskProgram::Impl::resolve(bool conjunction, const std::vector<int>& set) {
+  const MaskOp dual = conjunction ? MaskOp::logical_or : MaskOp::logical_and;
+  std::vector<int> negated;
+  for (int m : set) if (node(m).op == MaskOp::logical_not) negated.push_back(node(m).args[0]);
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if (node(set[i]).op != dual) continue;
+    std::vector<int> rest;
+    for (int a : node(set[i]).args) {
+      const MaskNode& n = node(a);
+      const bool contradicted = std::find(negated.begin(), negated.end(), a) != negated.end() ||
+                                (n.op == MaskOp::logical_not && std::binary_search(set.begin(), set.end(), n.args[0]));
+      if (!contradicted) rest.push_back(a);
+    }
+    if (rest.size() == node(set[i]).args.size()) continue;
+    std::vector<int> operands = set;
+    operands[i] = rest.empty() ? constant(!conjunction, extents(set[i])) : combine(!conjunction, std::move(rest));
+    return combine(conjunction, std::move(operands));
+  }
+  return std::nullopt;
 }
 
 // Pieces go outwards, so that equal neighbours melt together again: the "or" of the demands of Q, K and V.
@@ -282,6 +305,13 @@ int MaskProgram::Impl::negate(int m) {
   const MaskNode& n = node(m);
   if (n.op == MaskOp::constant) return constant(!n.value, extents(m));
   if (n.op == MaskOp::logical_not) return n.args[0];
+  if (n.op == MaskOp::logical_and || n.op == MaskOp::logical_or) {  // "not" stands at atoms only
+    const std::vector<int> operands = n.args;
+    const bool disjunction = n.op == MaskOp::logical_and;
+    std::vector<int> args;
+    for (int a : operands) args.push_back(negate(a));
+    return combine(!disjunction, std::move(args));
+  }
   if (n.op == MaskOp::pieces) {
     const MaskNode copy = n;
     std::vector<int> parts;
@@ -405,11 +435,66 @@ bool MaskProgram::Impl::pieces_not_empty(int m) const {
   return c ? *c > last : graph->dims.at_least(e, last + 1);
 }
 
+// The first axis of `m` that a literal in it merges from several, as (axis, the merge).
+std::pair<int, int> MaskProgram::Impl::merged_axis(int m, const std::vector<int>& except) const {
+  const MaskNode& n = node(m);
+  const int atom = n.op == MaskOp::permute ? n.args[0] : m;
+  if (node(atom).op == MaskOp::merge) {
+    const int last = rank(atom) - 1;
+    for (int i = 0; i < rank(m); ++i) {
+      const bool here = n.op == MaskOp::permute ? n.axes[static_cast<std::size_t>(i)] == last : i == last;
+      if (here && std::find(except.begin(), except.end(), i) == except.end()) return {i, atom};
+    }
+  }
+  if (n.op == MaskOp::logical_and || n.op == MaskOp::logical_or || n.op == MaskOp::logical_not) {
+    for (int a : n.args) {
+      if (const auto found = merged_axis(a, except); found.first >= 0) return found;
+    }
+  }
+  return {-1, -1};
+}
+
+// Whether splitting the axis `at` of `m` leaves nothing but cancelled merges and uniform axes.
+bool MaskProgram::Impl::splits_cleanly(int m, int axis, const std::vector<Dim>& e) const {
+  if (uniform(m, axis)) return true;
+  const MaskNode& n = node(m);
+  if (n.op == MaskOp::logical_and || n.op == MaskOp::logical_or || n.op == MaskOp::logical_not) {
+    return std::all_of(n.args.begin(), n.args.end(), [&](int a) { return splits_cleanly(a, axis, e); });
+  }
+  const int atom = n.op == MaskOp::permute ? n.args[0] : m;
+  if (node(atom).op != MaskOp::merge || node(atom).count != static_cast<int>(e.size())) return false;
+  const int last = rank(atom) - 1;
+  if ((n.op == MaskOp::permute ? n.axes[static_cast<std::size_t>(axis)] : axis) != last) return false;
+  const auto& forms = node(node(atom).args[0]).forms;
+  for (std::size_t i = 0; i < e.size(); ++i) {
+    if (!(forms[static_cast<std::size_t>(last) + i].extent == e[i])) return false;
+  }
+  return true;
+}
+
+std::optional<MaskProgram::Impl::Unmerged> MaskProgram::Impl::unmerge(int m, const std::vector<int>& except) {
+  const auto [axis, atom] = merged_axis(m, except);
+  if (axis < 0) return std::nullopt;
+  std::vector<Dim> e;
+  const auto& forms = node(node(atom).args[0]).forms;
+  for (std::size_t i = forms.size() - static_cast<std::size_t>(node(atom).count); i < forms.size(); ++i) e.push_back(forms[i].extent);
+  if (!splits_cleanly(m, axis, e)) return std::nullopt;
+  return Unmerged{split(m, axis, e), axis, static_cast<int>(e.size())};
+}
+
 int MaskProgram::Impl::any(int m, std::vector<int> axes) {
   std::sort(axes.begin(), axes.end());
   axes.erase(std::unique(axes.begin(), axes.end()), axes.end());
   std::erase_if(axes, [&](int a) { return uniform(m, a); });
   if (axes.empty()) return m;
+  if (const auto u = unmerge(m, {})) {
+    std::vector<int> finer;
+    for (int a : axes) {
+      if (a != u->axis) finer.push_back(a < u->axis ? a : a + u->count - 1);
+      else for (int i = 0; i < u->count; ++i) finer.push_back(a + i);
+    }
+    return merge(any(u->mask, finer), u->axis, u->count, extents(m)[static_cast<std::size_t>(u->axis)]);
+  }
   const MaskNode n = node(m);
   switch (n.op) {
     case MaskOp::logical_or: {
