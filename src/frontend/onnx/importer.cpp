@@ -43,7 +43,8 @@ ValueId Importer::Scope::find(const std::string& name) const {
   return -1;
 }
 
-Importer::Importer(pit_onnx::ModelProto& model, std::string folder) : model_(model), tensors_(std::move(folder)) {
+Importer::Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights, std::shared_ptr<void> owner)
+    : model_(model), tensors_(std::move(folder)), weights_(std::move(weights)), owner_(std::move(owner)) {
   for (const auto& v : model_.graph().value_info()) declared_.emplace(v.name(), &v);
   for (const auto& v : model_.graph().output()) declared_[v.name()] = &v;
   for (auto& f : *model_.mutable_functions()) functions_[domain_of(f.domain()) + ":" + f.name()] = &f;
@@ -77,8 +78,10 @@ graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
     throw UnsupportedError(fmt::format("the model uses opset {}; the newest one supported is {}", top.opsets[""], graph::newest_opset()));
   }
   add_initializers(*model_.mutable_graph(), &top);
+  // An input with an initializer of its name is that constant (files before IR version 4 list all of them as inputs).
+  const std::unordered_map<std::string, ValueId> constants = top.values;
   for (const auto& v : model_.graph().input()) {
-    if (top.values.count(v.name()) == 0) add_input(v, aliases, &top);
+    if (constants.count(v.name()) == 0) add_input(v, aliases, &top);
   }
   add_nodes(*model_.mutable_graph()->mutable_node(), &top);
   if (model_.graph().output_size() == 0) throw ModelError("the model has no outputs");
@@ -96,10 +99,12 @@ void Importer::add_initializers(pit_onnx::GraphProto& graph, Scope* scope) {
   if (graph.sparse_initializer_size() > 0) {
     throw UnsupportedError(fmt::format("sparse initializer '{}': sparse tensors are not supported", graph.sparse_initializer(0).values().name()));
   }
-  for (auto& t : *graph.mutable_initializer()) {
+  const bool cut = &graph == model_.mutable_graph() && static_cast<int>(weights_.size()) == graph.initializer_size();
+  for (int i = 0; i < graph.initializer_size(); ++i) {
+    const auto& t = graph.initializer(i);
     if (t.name().empty()) throw ModelError("an initializer has no name");
     auto it = read_.find(&t);
-    if (it == read_.end()) it = read_.emplace(&t, tensors_.read(t)).first;
+    if (it == read_.end()) it = read_.emplace(&t, tensors_.read(t, cut ? weights_[static_cast<std::size_t>(i)] : std::string_view(), owner_)).first;
     if (!scope->values.emplace(t.name(), g_->add_constant(scope->prefix + t.name(), it->second)).second) {
       throw ModelError(fmt::format("two initializers are called '{}'", t.name()), {}, t.name());
     }
@@ -217,7 +222,7 @@ graph::Attribute Importer::attribute(AttributeProto& a, const std::string& who) 
     case AttributeProto::STRING: return a.s();
     case AttributeProto::TENSOR: {
       auto it = read_.find(&a.t());
-      if (it == read_.end()) it = read_.emplace(&a.t(), tensors_.read(*a.mutable_t())).first;
+      if (it == read_.end()) it = read_.emplace(&a.t(), tensors_.read(a.t())).first;
       return it->second;
     }
     case AttributeProto::FLOATS: return std::vector<double>(a.floats().begin(), a.floats().end());

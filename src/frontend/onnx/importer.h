@@ -18,7 +18,8 @@ using Aliases = std::map<std::string, std::string>;
 
 class Importer {
  public:
-  Importer(pit_onnx::ModelProto& model, std::string folder);
+  /// `weights`: raw data cut out of the message, per initializer; `owner` keeps them alive (null: only during the import).
+  Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights, std::shared_ptr<void> owner);
   graph::Graph run();
 
  private:
@@ -52,6 +53,8 @@ class Importer {
   std::unordered_map<const pit_onnx::TensorProto*, Tensor> read_;  // a second pass must not read again
   std::unordered_map<std::string, const pit_onnx::ValueInfoProto*> declared_;
   std::map<std::string, pit_onnx::FunctionProto*> functions_;     // "domain:name"
+  std::vector<std::string_view> weights_;
+  std::shared_ptr<void> owner_;
   graph::Graph* g_ = nullptr;
   const Aliases* aliases_ = nullptr;
   Aliases* found_ = nullptr;

@@ -1,6 +1,7 @@
 #include "frontend/onnx/tensors.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <bit>
 #include <charconv>
@@ -135,27 +136,38 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
   return r;
 }
 
-Tensor TensorReader::read(TensorProto& t) {
+Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw) {
+  Tensor r(dtype, shape);
+#ifdef MADV_HUGEPAGE
+  // Fresh memory costs a page fault per page; huge pages make that a few. Advice only: failure is no failure.
+  constexpr std::uintptr_t kHuge = 2 << 20;
+  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(r.data()) + kHuge - 1) / kHuge * kHuge;
+  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(r.data()) + raw.size()) / kHuge * kHuge;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+  if (!raw.empty()) std::memcpy(r.data(), raw.data(), raw.size());
+  normalise_bools(r);
+  return r;
+}
+
+Tensor TensorReader::read(const TensorProto& t, std::string_view raw, const std::shared_ptr<void>& owner) {
   const std::optional<DType> dtype = graph::dtype_of_onnx(t.data_type());
   if (!dtype) {
     throw UnsupportedError(fmt::format("tensor '{}': element type {} is not supported", t.name(), graph::onnx_type_name(t.data_type())), {}, t.name());
   }
   const Shape shape = shape_of(t);
   if (t.data_location() == TensorProto::EXTERNAL) return read_external(t, *dtype, shape);
-  if (!t.has_raw_data()) return from_fields(t, *dtype, shape);
+  const bool cut_out = !raw.empty();
+  if (!cut_out && !t.has_raw_data()) return from_fields(t, *dtype, shape);
+  if (!cut_out) raw = t.raw_data();
   const std::uint64_t bytes = static_cast<std::uint64_t>(element_count(shape)) * (is_bfloat16(t) ? 2 : size_of(*dtype));
-  if (t.raw_data().size() != bytes) fail(t.name(), fmt::format("shape {} needs {} bytes, but the file has {}", to_string(shape), bytes, t.raw_data().size()));
-  if (is_bfloat16(t)) return widen(shape, t.raw_data().data());
-  if (bytes < 256) {  // short strings live inside their object; and alignment is cheap here
-    Tensor r(*dtype, shape);
-    if (bytes > 0) std::memcpy(r.data(), t.raw_data().data(), bytes);
-    normalise_bools(r);
-    return r;
+  if (raw.size() != bytes) fail(t.name(), fmt::format("shape {} needs {} bytes, but the file has {}", to_string(shape), bytes, raw.size()));
+  if (is_bfloat16(t)) return widen(shape, raw.data());
+  const bool aligned = reinterpret_cast<std::uintptr_t>(raw.data()) % size_of(*dtype) == 0;
+  if (cut_out && owner != nullptr && aligned && *dtype != DType::b8) {
+    return Tensor(*dtype, shape, const_cast<char*>(raw.data()), owner);  // constants are never written
   }
-  const auto owner = std::make_shared<std::string>(std::move(*t.mutable_raw_data()));
-  Tensor r(*dtype, shape, owner->data(), owner);
-  normalise_bools(r);
-  return r;
+  return copy_of(*dtype, shape, raw);
 }
 
 }  // namespace pit::frontend

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "onnx-ml.pb.h"
 #include "pit/tensor.h"
@@ -16,12 +17,15 @@ class TensorReader {
   /// `folder`: where external data may lie; empty: nowhere.
   explicit TensorReader(std::string folder) : folder_(std::move(folder)) {}
 
-  /// Takes raw data out of the message (they are not copied). Throws ModelError or UnsupportedError naming the tensor.
-  Tensor read(pit_onnx::TensorProto& t);
+  /// `raw`: the tensor's raw data where they were cut out of the message. With `owner`, which keeps them alive, they are used
+  /// in place if they are aligned. Throws ModelError or UnsupportedError naming the tensor.
+  Tensor read(const pit_onnx::TensorProto& t, std::string_view raw = {}, const std::shared_ptr<void>& owner = nullptr);
 
  private:
   Tensor read_external(const pit_onnx::TensorProto& t, DType dtype, const Shape& shape);
   std::shared_ptr<FileMap> open(const std::string& tensor, const std::string& location);
+
+  Tensor copy_of(DType dtype, const Shape& shape, std::string_view raw);
 
   std::string folder_;
   std::map<std::string, std::shared_ptr<FileMap>> files_;
