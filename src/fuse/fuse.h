@@ -94,7 +94,7 @@ struct Group {
   lower::Epilogue epilogue;                     ///< empty program: none
   bool static_b = false;                        ///< B is a constant without batch axes: packed at compile time
 
-  // Live sets, as masks over the group's axes (wanted in the analysis' mask program).
+  // Live sets, as masks over the group's axes.
   sparsity::MaskId live_rows;   ///< what must be produced, `any` over inner / n (and over mid / k)
   sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
   sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (over the group's axes, any over inner)
@@ -117,7 +117,7 @@ struct Fusion {
   std::vector<Attention> attentions;
 };
 
-/// Decides all of the above. Adds Dims to g.dims and wants masks in `analysis`.
+/// Decides all of the above. Adds Dims to g.dims and masks to `analysis`.
 Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target);
 
 /// One line per group, for tests and dumps.

@@ -35,8 +35,6 @@ class LiveSets {
     // A dropped axis that is not in a value's index is uniform already.
     group_.live_rows = masks_.any(live, dropped);
     group_.zero_rows = masks_.any(zero, dropped);
-    masks_.want(group_.live_rows);
-    masks_.want(group_.zero_rows);
     if (group_.kind == GroupKind::contraction || group_.mid >= 0) attach_terms();
   }
 
@@ -57,7 +55,6 @@ class LiveSets {
       }
     }
     group_.live_terms = terms;
-    masks_.want(terms);
   }
 
   // A mask over a value's dimensions as one over the group's axes, at least as large.

@@ -186,7 +186,10 @@ class ProgramBuilder {
     c.terms_rows = over(group, group.live_terms, rows);
     c.terms_k = over(group, group.live_terms, k);
     c.terms_n = over(group, group.live_terms, n);
-    c.terms_mk = over(group, group.live_terms, mk);
+    // Which panels of columns a tile of rows needs is only a question where rows and columns are coupled (causal masks, windows).
+    sparsity::MaskId coupled = group.live_terms;
+    for (int m : group.axes.m) coupled = p_->analysis->masks.coupling(coupled, m, group.axes.k);
+    c.terms_mk = over(group, coupled, mk);
   }
 
   // With a constant number of columns only the widths that occur are generated.

@@ -95,6 +95,12 @@ class PlanMaker {
           throw InputError(fmt::format("dimension {} of '{}' ({}) would be {}; the inputs are too small for this model", d, v.name,
                                        p_.graph.dims.print(v.dims[d]), e), {}, v.name);
       }
+    for (const graph::Check& c : p_.graph.checks) {
+      const std::int64_t a = at(c.a), b = at(c.b);
+      if (a != b)
+        throw InputError(fmt::format("{}: the shapes of the inputs do not fit the model: {} is {}, but must equal {}, which is {}", c.who,
+                                     p_.graph.dims.print(c.a), a, p_.graph.dims.print(c.b), b), c.who);
+    }
     for (const graph::Value& v : p_.graph.values) element_count(plan_->shape_of(v));
   }
 

@@ -138,6 +138,11 @@ class MaskProgram {
   /// The axis gets the extent `extent`, which is the old one or 1: then any over it.
   MaskId fit(MaskId a, int axis, Dim extent);
 
+  /// A mask at least as large as `m` without the factors of a conjunction that depend on axis `a` alone or on `b` alone: what is left
+  /// couples the two (a causal mask does, padding of rows and of columns does not). For deciding which columns each row needs,
+  /// once rows and columns have lists of their own.
+  MaskId coupling(MaskId m, int a, int b);
+
   bool is_everything(MaskId m) const;
   bool is_nothing(MaskId m) const;
   bool is_uniform(MaskId m, int axis) const;
