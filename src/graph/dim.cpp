@@ -297,6 +297,18 @@ Dim DimTable::floordiv(Dim a, Dim b) {
       return add(impl_->from_poly(std::move(whole)), floordiv(impl_->from_poly(std::move(rest)), b));
     }
   }
+  if (vb && *vb > 1) {  // floor((floor(x / c) + k) / b) = floor((x + k*c) / (c*b)): the shapes of stacked strided windows
+    const Poly& p = impl_->poly(a);
+    const bool shifted = p.size() == 2 && p[1].atoms.empty();
+    if ((p.size() == 1 || shifted) && p[0].coefficient == 1 && p[0].atoms.size() == 1) {
+      const Entry& inner = impl_->at({p[0].atoms[0]});
+      const std::int64_t k = shifted ? p[1].coefficient : 0;
+      if (const auto c = inner.op == Op::floordiv ? impl_->value({inner.args[1]}) : std::nullopt; c && *c > 0 && *c < kHuge / *vb) {
+        const Dim x{inner.args[0]};
+        return floordiv(add(x, constant(k * *c)), constant(*c * *vb));
+      }
+    }
+  }
   Poly pa = impl_->poly(a), pb = impl_->poly(b);
   impl_->cancel(&pa, &pb);
   a = impl_->from_poly(std::move(pa));

@@ -220,6 +220,33 @@ std::vector<ValueId> quantize(OpBuilder& b) {
   return {op(b, "Cast", {v}, {{"to", std::int64_t{is_signed ? 3 : 2}}})};
 }
 
+// Integers are multiplied exactly, in i32, after the zero points are taken off.
+std::vector<ValueId> matmul_integer(OpBuilder& b) {
+  const Attributes to{{"to", std::int64_t{6}}};
+  ValueId side[2];
+  for (int i = 0; i < 2; ++i) {
+    side[i] = op(b, "Cast", {b.in(i)}, to);
+    if (!b.has(i + 2)) continue;
+    ValueId zero = op(b, "Cast", {b.in(i + 2)}, to);
+    if (i == 0 && b.rank(zero) == 1 && !b.table().is_constant(b.dims(zero)[0], 1)) zero = op(b, "Unsqueeze", {zero, b.int_constant({1})});  // per row
+    side[i] = op(b, "Sub", {side[i], zero});
+  }
+  return {op(b, "MatMul", {side[0], side[1]})};
+}
+
+// Per-tensor quantisation to u8 over the range of the data, with zero in it.
+std::vector<ValueId> dynamic_quantize(OpBuilder& b) {
+  const ValueId x = b.in(0), zero = b.float_constant(0, DType::f32), top = b.float_constant(255, DType::f32);
+  const Attributes all{{"keepdims", std::int64_t{0}}};
+  const ValueId hi = op(b, "Max", {op(b, "ReduceMax", {x}, all), zero}), lo = op(b, "Min", {op(b, "ReduceMin", {x}, all), zero});
+  const ValueId scale = op(b, "Div", {op(b, "Sub", {hi, lo}), top});
+  const ValueId from = op(b, "Clip", {op(b, "Round", {op(b, "Div", {op(b, "Neg", {lo}), scale})}), zero, top});
+  const ValueId point = op(b, "Cast", {from}, {{"to", std::int64_t{2}}});
+  std::vector<ValueId> r{op(b, "QuantizeLinear", {x, scale, point}), scale, point};
+  r.resize(static_cast<std::size_t>(std::max(1, b.output_count())));
+  return r;
+}
+
 // Values of attention in the example are those of one head; the library composes the operator from others.
 constexpr Definition kTable[] = {
     {"Attention", "softmax(Q * sqrt(scale) . (K * sqrt(scale))^T + bias) . V", attention,
@@ -232,6 +259,9 @@ constexpr Definition kTable[] = {
      "Y[b,h,s,j+$z] = X[b,h,s,j+$z] * C[P[b,s],j] - X[b,h,s,j+$r] * S[P[b,s],j]; "
      "Y[b,h,s,j+$r] = X[b,h,s,j+$r] * C[P[b,s],j] + X[b,h,s,j+$z] * S[P[b,s],j]"},
     {"SwiGLU", "Y[i...] = A[i...] * sigmoid(A[i...] * P[]) * B[i...]", swiglu, "Y[i0,i1] = A[i0,i1] * sigmoid(A[i0,i1] * 1.0) * B[i0,i1]"},
+    {"MatMulInteger", "Y[o...,m,n] += (cast_i32(A[o...,m,k]) - cast_i32(P[])) * (cast_i32(B[o...,k,n]) - cast_i32(Q[]))", matmul_integer,
+     "Y[m,n] += (cast_i32(A[m,k]) - 3) * (cast_i32(B[k,n]) - 5)"},
+    {"DynamicQuantizeLinear", "Y[i...] = cast_u8(min(max(round(X[i...] / S[]) + cast_f32(Z[]), 0.0), 255.0))", dynamic_quantize},
     {"DequantizeLinear", "Y[i...] = (cast_f32(X[i...]) - cast_f32(Z[])) * S[]", dequantize},
     {"QuantizeLinear", "Y[i...] = cast_u8(min(max(round(X[i...] / S[]) + cast_f32(Z[]), 0.0), 255.0))", quantize},
 };

@@ -42,9 +42,25 @@ std::vector<ValueId> unary_float(OpBuilder& b) {
 
 std::vector<ValueId> predicate(OpBuilder& b) { return {broadcast_op(b, b.text, {{"X", b.in(0)}}, DType::b8)}; }
 
+// `x` itself if the operator with the constant `other` does not change it, bit for bit, and does not stretch it. (x + 0.0 is
+// not one of these: it turns -0 into +0.)
+bool neutral(OpBuilder& b, ValueId x, ValueId other, bool right) {
+  const std::optional<double> c = b.scalar(other);
+  if (!c || b.broadcast({b.dims(x), b.dims(other)}) != b.dims(x)) return false;
+  const std::string& op = b.call.op;
+  const bool integer = !is_float(b.dtype(x));
+  if (op == "Mul" || op == "And") return *c == 1;
+  if (op == "Div" || op == "Pow") return right && *c == 1;
+  if (op == "Or") return *c == 0;
+  if (op == "Sub") return right && *c == 0 && (integer || !std::signbit(*c));
+  return op == "Add" && integer && *c == 0;
+}
+
 std::vector<ValueId> binary(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
   same_types(b, x, y);
+  if (neutral(b, x, y, true)) return {x};
+  if (neutral(b, y, x, false)) return {y};
   return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, b.dtype(x))};
 }
 
@@ -58,6 +74,8 @@ std::vector<ValueId> logical(OpBuilder& b) {
   for (int i = 0; i < 2; ++i) {
     if (b.dtype(b.in(i)) != DType::b8) b.fail("operand must be bool", b.in(i));
   }
+  if (neutral(b, b.in(0), b.in(1), true)) return {b.in(0)};
+  if (neutral(b, b.in(1), b.in(0), false)) return {b.in(1)};
   return comparison(b);
 }
 
@@ -105,6 +123,10 @@ std::vector<ValueId> where(OpBuilder& b) {
   const ValueId c = b.in(0), x = b.in(1), y = b.in(2);
   if (b.dtype(c) != DType::b8) b.fail("the condition must be bool", c);
   same_types(b, x, y);
+  if (const auto known = b.scalar(c)) {  // the branch that is taken, unless it is stretched
+    const ValueId taken = *known != 0 ? x : y;
+    if (b.broadcast({b.dims(c), b.dims(x), b.dims(y)}) == b.dims(taken)) return {taken};
+  }
   return {broadcast_op(b, b.text, {{"C", c}, {"A", x}, {"B", y}}, b.dtype(x))};
 }
 

@@ -206,6 +206,10 @@ constexpr Definition kTable[] = {
      "Y[o...,i,p...] += select(j <= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j < i, X[o...,j,p...], 0)\n---\n"
      "Y[o...,i,p...] += select(j >= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j > i, X[o...,j,p...], 0)",
      cum_sum},
+    {"CumProd",
+     "Y[o...,i,p...] *= select(j <= i, X[o...,j,p...], 1)\n---\nY[o...,i,p...] *= select(j < i, X[o...,j,p...], 1)\n---\n"
+     "Y[o...,i,p...] *= select(j >= i, X[o...,j,p...], 1)\n---\nY[o...,i,p...] *= select(j > i, X[o...,j,p...], 1)",
+     cum_sum},
     {"ArgMax", "", arg_max, nullptr, kOrder},
     {"ArgMin", "", arg_min, nullptr, kOrder},
     {"TopK", "", top_k, nullptr, kOrder},

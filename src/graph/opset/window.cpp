@@ -86,8 +86,12 @@ std::string position(OpBuilder& b, Instance* n, const Window& w, Dim size, std::
     s += fmt::format("*$s{}", i);
     n->param(fmt::format("s{}", i), b.dim(w.stride[i]));
   }
-  s += fmt::format("+k{}", i);
-  if (w.dilation[i] != 1) {
+  if (w.kernel[i] == 1 && !plain) {
+    // a single position: no axis for it
+  } else if (w.dilation[i] == 1) {
+    s += fmt::format("+k{}", i);
+  } else {
+    s += fmt::format("+k{}", i);
     s += fmt::format("*$d{}", i);
     n->param(fmt::format("d{}", i), b.dim(w.dilation[i]));
   }

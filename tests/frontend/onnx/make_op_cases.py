@@ -81,6 +81,11 @@ def elementwise():
     case("Where", [mask(2, 3), f(3), f(2, 1)])
     case("Where", [mask(2, 3), Const(np.float32(0)), Const(np.float32(-np.inf))])
     case("Where", [mask(2, 3), i(3), Const(1, np.int64)])
+    case("Where", [Const([True]), f(2, 3), f(2, 3)])
+    case("Where", [Const(False), f(2, 3), f(3)])
+    for op in "Add Sub Mul Div".split():  # neutral elements, and such as stretch the other operand
+        case(op, [f(2, 3), Const(np.float32(1 if op in "MulDiv" else 0))])
+        case(op, [i(3), Const([[0], [0]] if op in "AddSub" else [[1], [1]], np.int64)])
 
 
 def activations():
@@ -250,6 +255,8 @@ def indexing():
         for r in (0, 1):
             case("CumSum", [f(2, 5), Const(1, np.int64)], exclusive=e, reverse=r)
     case("CumSum", [i(3, 2), Const(0, np.int64)])
+    case("CumProd", [f(2, 5), Const(1, np.int64)], opset=26)
+    case("CumProd", [f(2, 5), Const(1, np.int64)], opset=26, exclusive=1, reverse=1)
     for op in ("ArgMax", "ArgMin"):
         case(op, [f(2, 3, 4)], axis=1)
         case(op, [i(2, 5, lo=0, hi=2)], axis=-1, keepdims=0, select_last_index=1)
@@ -291,6 +298,8 @@ def windows():
     case("Conv", [f(2, 3, 5, 6), w, Const(f(4))], pads=[1, 0, 1, 2], strides=[2, 1], dilations=[1, 2])
     case("Conv", [f(2, 3, 5, 6), Const(f(4, 3, 1, 1)), Const(f(4))])
     case("Conv", [f(2, 3, 4, 6), Const(f(4, 3, 2, 3))], strides=[2, 3])
+    case("Conv", [f(2, 3, 5, 6), Const(f(4, 3, 1, 1))], strides=[2, 2], pads=[1, 0, 0, 1])
+    case("MaxPool", [f(1, 2, 5)], kernel_shape=[1], strides=[2])
     case("Conv", [f(2, 4, 5), Const(f(6, 2, 3))], group=2)
     case("Conv", [f(2, 4, 5), Const(f(4, 1, 3)), Const(f(4))], group=4, pads=[1, 1])
     for p in ("SAME_UPPER", "SAME_LOWER", "VALID"):
@@ -326,6 +335,10 @@ def composites():
     case("RotaryEmbedding", [f(2, 4, 5, 8), f(2, 5, 2), f(2, 5, 2)], opset=23, rotary_embedding_dim=4)
     case("QuantizeLinear", [f(3, 4, lo=-9, hi=9), Const(np.float32(0.1)), Const(3, np.uint8)])
     case("QuantizeLinear", [f(3, 4), Const(f(4, lo=0.01, hi=0.1)), Const([1, 2, -3, 0], np.int8)])
+    u = lambda *shape: i(*shape, lo=0, hi=200, dtype=np.uint8)
+    case("MatMulInteger", [u(2, 3), u(3, 4)])
+    case("MatMulInteger", [u(2, 3), i(3, 4, lo=-90, hi=90, dtype=np.int8), Const(12, np.uint8), Const(-3, np.int8)])
+    case("DynamicQuantizeLinear", [f(3, 4)], outputs=3)
     case("DequantizeLinear", [i(3, 4, lo=-100, hi=100, dtype=np.int8), Const(np.float32(0.1)), Const(3, np.int8)])
     case("DequantizeLinear", [i(3, 4, lo=0, hi=100, dtype=np.uint8), Const(f(3, lo=0.01, hi=0.1))], axis=0)
 
