@@ -94,8 +94,8 @@ class Analyzer {
       const auto id = static_cast<ValueId>(v);
       const Value& value = g_.values[v];
       if (!options_.enabled) facts_[v] = ordinary(p_, value.dims);
-      else if (value.is_constant()) facts_[v] = constant_facts(p_, g_, id);
-      else if (value.producer < 0 && known_.leaf[v]) facts_[v] = leaf_facts(p_, g_, id);
+      else if (value.is_constant() && !known_.weight[v]) facts_[v] = constant_facts(p_, g_, id);
+      else if (value.producer < 0 && known_.leaf[v] && !value.is_constant()) facts_[v] = leaf_facts(p_, g_, id, known_.finite[v]);
       else facts_[v] = ordinary(p_, value.dims);
     }
     if (!options_.enabled) return;
@@ -112,7 +112,7 @@ class Analyzer {
       const bool by_leaves = known_.known[out] && known_.leaf[out] && !known_.seen_through[out];
       if (by_leaves || !node.opaque.empty() || p_.size() > max_mask_nodes) {
         for (ValueId v : node.outputs) {
-          if (known_.leaf[static_cast<std::size_t>(v)]) facts_[static_cast<std::size_t>(v)] = leaf_facts(p_, g_, v);
+          if (known_.leaf[static_cast<std::size_t>(v)]) facts_[static_cast<std::size_t>(v)] = leaf_facts(p_, g_, v, known_.finite[static_cast<std::size_t>(v)]);
         }
         continue;
       }

@@ -1,6 +1,7 @@
 #include "sparsity/control.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace pit::sparsity {
 
@@ -94,6 +95,33 @@ bool makes_masks(const NodeView& view) {
   return true;
 }
 
+/// No infinity and no NaN comes out if none goes in.
+bool keeps_finite(const NodeView& view, const std::vector<char>& finite, const Expr& e) {
+  if (e->kind == Kind::literal) return std::isfinite(e->number);
+  if (e->kind == Kind::access) {
+    const ValueId v = view.values[static_cast<std::size_t>(e->id)];
+    if (v < 0 || !finite[static_cast<std::size_t>(v)]) return false;
+    return !e->has_default || keeps_finite(view, finite, e->args.back());
+  }
+  if (e->kind == Kind::call) {
+    switch (e->fn) {
+      case Fn::add: case Fn::sub: case Fn::mul: case Fn::neg: case Fn::min: case Fn::max: case Fn::abs: case Fn::cast: break;
+      case Fn::select: return keeps_finite(view, finite, e->args[1]) && keeps_finite(view, finite, e->args[2]);
+      case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::logical_and: case Fn::logical_or:
+      case Fn::logical_xor: case Fn::logical_not: case Fn::isinf: case Fn::isnan: return true;
+      default: return false;
+    }
+    for (const Expr& a : e->args) if (!keeps_finite(view, finite, a)) return false;
+  }
+  return true;
+}
+
+bool is_finite(const Tensor& t) {
+  if (!is_float(t.dtype())) return true;
+  if (t.dtype() != DType::f32 || t.size() > (1 << 20)) return false;
+  return std::all_of(t.as<float>(), t.as<float>() + t.size(), [](float x) { return std::isfinite(x); });
+}
+
 /// Facts of the expression follow exactly from those of its accesses.
 bool is_exact(const NodeView& view, const Expr& e) {
   switch (e->kind) {
@@ -144,6 +172,8 @@ Known classify(const Graph& g) {
   k.leaf.assign(count, 0);
   k.control.assign(count, 0);
   k.seen_through.assign(count, 0);
+  k.finite.assign(count, 0);
+  k.weight.assign(count, 1);
   for (std::size_t v = 0; v < count; ++v) {
     const Value& value = g.values[v];
     // A float input without a model dimension ([batch, sequence]) may be a mask as well.
@@ -151,9 +181,12 @@ Known classify(const Graph& g) {
     const bool given = value.is_constant() || value.has_elements || (value.input >= 0 && small_input);
     k.known[v] = k.leaf[v] = given;
     k.control[v] = given && !value.is_constant();
+    k.finite[v] = value.is_constant() ? value.constant.size() <= 4096 && is_finite(value.constant) : !is_float(value.dtype);
   }
   for (const Node& n : g.nodes) {
     if (n.removed) continue;
+    const bool work = is_model_work(NodeView(g, n));
+    for (ValueId v : n.inputs) if (!work) k.weight[static_cast<std::size_t>(v)] = 0;
     bool known = true, small = true, masks = true;
     for (ValueId v : n.inputs) {
       const auto i = static_cast<std::size_t>(v);
@@ -162,8 +195,8 @@ Known classify(const Graph& g) {
       masks = masks && k.leaf[i];
     }
     if (!known) continue;
+    if (work) continue;
     const NodeView view(g, n);
-    if (is_model_work(view)) continue;
     const bool mask_making = makes_masks(view), seen = is_seen_through(view);
     for (ValueId v : n.outputs) {
       const auto i = static_cast<std::size_t>(v);
@@ -172,6 +205,11 @@ Known classify(const Graph& g) {
       k.leaf[i] = k.leaf[i] || ((!is_float(g.values[i].dtype) || (mask_making && masks)) && width <= max_leaf_width);
       k.control[i] = small && width <= max_control_width;
       k.seen_through[i] = seen;
+      bool finite = n.opaque.empty();
+      for (const auto& s : n.program.statements) {
+        finite = finite && s.combiner == Combiner::assign && keeps_finite(view, k.finite, s.value);
+      }
+      k.finite[i] = finite || !is_float(g.values[i].dtype);
     }
   }
   return k;

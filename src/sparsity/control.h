@@ -12,6 +12,8 @@ struct Known {
   std::vector<char> leaf;       ///< its elements may be looked at by masks: integers, booleans, and floats that are made like masks; cheap
   std::vector<char> control;    ///< known and small (no model dimension in it), all the way up: computed in full before anything else
   std::vector<char> seen_through;  ///< its facts follow exactly from those of its operands (index maps, casts, logic, selections)
+  std::vector<char> finite;     ///< a known float made of finite ones without division (overflow aside): never -inf or NaN
+  std::vector<char> weight;     ///< a constant that is only multiplied and summed up, or looked up in: its elements do not matter
 };
 
 Known classify(const graph::Graph& g);

@@ -20,6 +20,20 @@ constexpr std::int64_t max_scanned = std::int64_t{1} << 22;
 
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
 
+/// No element is NaN or as low as a mask: one vectorised pass.
+bool is_ordinary(const Tensor& t) {
+  if (t.dtype() != DType::f32) return false;
+  const float* x = t.as<float>();
+  bool odd = false;
+  for (std::int64_t i = 0; i < t.size() && !odd; i += 4096) {
+    const std::int64_t end = std::min(t.size(), i + 4096);
+    std::uint32_t found = 0;
+    for (std::int64_t j = i; j < end; ++j) found |= static_cast<std::uint32_t>(!(x[j] > -1e4F));
+    odd = found != 0;
+  }
+  return !odd;
+}
+
 template <class F>
 Facts each(const Facts& f, F&& map) {
   return {map(f.nz, true), map(f.live, true), map(f.sure, false), map(f.sd, false), map(f.ninf, false), map(f.nan, false), map(f.tru, false)};
@@ -32,13 +46,14 @@ Facts ordinary(MaskProgram& p, const std::vector<Dim>& e) {
   return {all, all, all, none, none, none, none};
 }
 
-Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
+Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, bool finite) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
   Facts f = ordinary(p, value.dims);
   f.nz = f.tru = p.leaf(v, Predicate::nonzero);
   if (!is_float(value.dtype)) return f;
   f.live = f.sure = p.leaf(v, Predicate::not_masked);
   f.sd = p.leaf(v, Predicate::absorbing);
+  if (finite) return f;
   f.ninf = p.leaf(v, Predicate::minus_infinity);
   f.nan = p.leaf(v, Predicate::nan);
   return f;
@@ -47,7 +62,8 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
 Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
   if (value.constant.size() > max_scanned) return ordinary(p, value.dims);
-  Facts f = leaf_facts(p, g, v);
+  if (value.constant.size() != 1 && is_ordinary(value.constant)) return ordinary(p, value.dims);
+  Facts f = leaf_facts(p, g, v, false);
   if (!is_float(value.dtype)) return f;
   // Accidental zeros of weights are not a pattern; a mask constant keeps its own.
   if (value.constant.size() != 1) f.nz = p.everything(value.dims), f.tru = p.nothing(value.dims);

@@ -26,8 +26,8 @@ Facts ordinary(MaskProgram& p, const std::vector<Dim>& extents);
 
 /// Facts of constants: scanned once, here.
 Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v);
-/// Facts of a known value by its leaves.
-Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v);
+/// Facts of a known value by its leaves. `finite`: it holds no infinity and no NaN.
+Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, bool finite);
 
 /// The forward analysis of one node, statement by statement; also answers for the backward one.
 class ProgramFacts {

@@ -153,6 +153,12 @@ std::vector<AxisForm> MaskProgram::Impl::joined_forms(const std::vector<int>& op
 bool MaskProgram::Impl::absorbed(bool conjunction, int x, const std::vector<int>& set) const {
   const MaskNode& n = node(x);
   if (n.op != (conjunction ? MaskOp::logical_or : MaskOp::logical_and)) return false;
+  // x and (x or y), where x itself may be a part of the set: (a or b) in a set {a, b, (a or b) and c} of alternatives.
+  for (int a : n.args) {
+    const MaskNode& part = node(a);
+    const bool same_kind = part.op == (conjunction ? MaskOp::logical_and : MaskOp::logical_or);
+    if (same_kind && std::includes(set.begin(), set.end(), part.args.begin(), part.args.end())) return true;
+  }
   for (int y : set) {
     if (y == x) continue;
     if (std::find(n.args.begin(), n.args.end(), y) != n.args.end()) return true;
