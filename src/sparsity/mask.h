@@ -74,7 +74,7 @@ enum class MaskOp : std::uint8_t {
   permute,      ///< axes reordered / dropped (uniform ones) / inserted (uniform)
   merge,        ///< the last axes of the argument become one, row-major
   split,        ///< the last axis becomes several
-  window,       ///< last axis: positions start, start+step, ...: slicing; outside: false
+  window,       ///< last axis: positions start, start+step, ...: slicing
   place,        ///< inverse of window: true only inside, taken from the argument; elsewhere false
   pieces,       ///< constant pieces of an axis: one argument per piece, each uniform along it
   take,         ///< by a known integer value: result[..., i...] = arg[..., index[i...]]
@@ -126,7 +126,7 @@ class MaskProgram {
   MaskId merge(MaskId a, int first, int count, Dim extent);
   /// The axis becomes extents.size() axes, row-major.
   MaskId split(MaskId a, int axis, std::vector<Dim> extents);
-  /// Positions start + i*step (step may be negative) for i in 0..count; outside the axis: false.
+  /// Positions start + i*step (step may be negative) for i in 0..count, all of them on the axis.
   MaskId window(MaskId a, int axis, Position start, std::int64_t step, Dim count);
   /// Inverse of window: position start + i*step takes element i, all others are false. `upper`: where that would need one byte per
   /// position only because of a step, true everywhere is good enough (false: false everywhere is).

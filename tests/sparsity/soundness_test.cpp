@@ -104,9 +104,7 @@ graph::Node with_live_terms(const graph::Graph& g, const graph::Node& n, const N
     if (f.absorbing >= 0) {
       const bool second = s.value->args[1]->kind == expr::Kind::access && s.value->args[1]->id == f.absorbing;
       const expr::Expr x = s.value->args[second ? 1 : 0];
-      const bool difference = s.value->fn == expr::Fn::sub;
-      const expr::Expr hit = difference ? expr::call(expr::Fn::ge, {x, expr::literal(1e30)}) : expr::call(expr::Fn::le, {x, expr::literal(-1e30)});
-      s.value = expr::call(expr::Fn::select, {hit, difference ? expr::call(expr::Fn::neg, {x}) : x, s.value});
+      s.value = expr::call(expr::Fn::select, {expr::call(expr::Fn::le, {x, expr::literal(-1e30)}), x, s.value});
     }
     const MaskArray& live = *masks[static_cast<std::size_t>(f.live.id)];
     const bool temporary = n.program.tensors[static_cast<std::size_t>(s.out)].role == expr::Role::temp;

@@ -1,0 +1,447 @@
+// Mask programs against brute force: random formulas over small shapes, every operation, every element.
+#include "sparsity/mask.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+
+#include "sparsity/mask_impl.h"
+
+namespace pit::sparsity {
+namespace {
+
+/// A mask spelt out, and its formula.
+struct Dense {
+  MaskId id;
+  std::vector<Dim> dims;
+  std::vector<std::int64_t> shape;
+  std::vector<bool> bits;
+};
+
+std::int64_t count(const std::vector<std::int64_t>& shape) {
+  std::int64_t n = 1;
+  for (auto x : shape) n *= x;
+  return n;
+}
+
+void each(const std::vector<std::int64_t>& shape, const std::function<void(std::int64_t, const std::vector<std::int64_t>&)>& f) {
+  std::vector<std::int64_t> at(shape.size(), 0);
+  for (std::int64_t i = 0; i < count(shape); ++i) {
+    f(i, at);
+    for (std::size_t a = shape.size(); a-- > 0;) {
+      if (++at[a] < shape[a]) break;
+      at[a] = 0;
+    }
+  }
+}
+
+std::int64_t offset(const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& at) {
+  std::int64_t o = 0;
+  for (std::size_t a = 0; a < shape.size(); ++a) o = o * shape[a] + at[a];
+  return o;
+}
+
+class World {
+ public:
+  explicit World(unsigned seed) : random(seed) {
+    b = g.dims.symbol("b");
+    s = g.dims.symbol("s");
+    one = g.dims.constant(1), three = g.dims.constant(3), four = g.dims.constant(4), twelve = g.dims.constant(12);
+    bs = g.dims.mul(b, s);
+    std::vector<std::int64_t> symbols{pick(1, 3), pick(0, 9) == 0 ? 0 : pick(1, 5)};
+    for (const auto& d : std::vector<std::vector<Dim>>{{b, s}, {b, one, s}, {s, s}, {three, four}, {b, s, three}, {twelve}, {bs}, {s}, {b, one}}) {
+      add_input(d, DType::b8);
+      if (pick(0, 2) == 0) add_input(d, DType::f32);
+    }
+    for (const auto& d : std::vector<std::vector<Dim>>{{b, s}, {s}, {b, s, three}}) indices.push_back(add_input(d, DType::i64));
+    // A constant, whose leaves are evaluated at once.
+    Tensor c(DType::b8, {3, 4});
+    for (int i = 0; i < 12; ++i) c.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(random() & 1);
+    leaf_values.push_back(g.add_constant("c", c));
+    dims = g.dims.evaluate(symbols);
+    tensors.resize(g.values.size());
+    for (std::size_t v = 0; v < g.values.size(); ++v) fill(v);
+    program = std::make_unique<MaskProgram>(&g);
+  }
+
+  std::int64_t pick(std::int64_t low, std::int64_t high) { return std::uniform_int_distribution<std::int64_t>(low, high)(random); }
+  std::int64_t extent(Dim d) const { return d.id < 0 ? 1 : dims[static_cast<std::size_t>(d.id)]; }
+  std::vector<std::int64_t> shape(const std::vector<Dim>& d) const {
+    std::vector<std::int64_t> r;
+    for (Dim x : d) r.push_back(extent(x));
+    return r;
+  }
+
+  ValueId add_input(const std::vector<Dim>& d, DType t) {
+    graph::Value v;
+    v.name = "v" + std::to_string(g.values.size());
+    v.dtype = t;
+    v.dims = d;
+    const ValueId id = g.add_value(v);
+    if (t != DType::i64) leaf_values.push_back(id);
+    return id;
+  }
+
+  void fill(std::size_t v) {
+    if (g.values[v].is_constant()) {
+      tensors[v] = g.values[v].constant;
+      return;
+    }
+    Tensor t(g.values[v].dtype, shape(g.values[v].dims));
+    const bool all_same = pick(0, 6) == 0;
+    for (std::int64_t i = 0; i < t.size(); ++i) {
+      const std::int64_t x = all_same ? 1 : pick(0, 2) != 0;
+      if (t.dtype() == DType::b8) t.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(x);
+      if (t.dtype() == DType::f32) t.as<float>()[i] = x ? 0.5F : -3.4e38F;
+      if (t.dtype() == DType::i64) t.as<std::int64_t>()[i] = pick(-3, 2);
+    }
+    tensors[v] = t;
+  }
+
+  Dense constant(const std::vector<Dim>& d, bool value) {
+    return {value ? program->everything(d) : program->nothing(d), d, shape(d), std::vector<bool>(static_cast<std::size_t>(count(shape(d))), value)};
+  }
+
+  Dense leaf() {
+    const ValueId v = leaf_values[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(leaf_values.size()) - 1))];
+    const Tensor& t = tensors[static_cast<std::size_t>(v)];
+    const bool is_float = t.dtype() == DType::f32;
+    Dense r{program->leaf(v, is_float ? Predicate::not_masked : Predicate::nonzero), g.values[static_cast<std::size_t>(v)].dims, t.shape(), {}};
+    for (std::int64_t i = 0; i < t.size(); ++i) r.bits.push_back(is_float ? t.as<float>()[i] > -1e4F : t.as<std::uint8_t>()[i] != 0);
+    return r;
+  }
+
+  graph::Graph g;
+  Dim b, s, one, three, four, twelve, bs;
+  std::vector<ValueId> leaf_values, indices;
+  std::vector<std::int64_t> dims;
+  std::vector<Tensor> tensors;
+  std::unique_ptr<MaskProgram> program;
+  std::mt19937 random;
+};
+
+/// Reads `m` at the position that `f` computes; -1: false.
+Dense mapped(MaskId id, std::vector<Dim> dims, std::vector<std::int64_t> shape, const Dense& m,
+             const std::function<bool(const std::vector<std::int64_t>&, std::vector<std::int64_t>&)>& f) {
+  Dense r{id, std::move(dims), std::move(shape), {}};
+  r.bits.resize(static_cast<std::size_t>(count(r.shape)));
+  each(r.shape, [&](std::int64_t i, const std::vector<std::int64_t>& at) {
+    std::vector<std::int64_t> from;
+    r.bits[static_cast<std::size_t>(i)] = f(at, from) && m.bits[static_cast<std::size_t>(offset(m.shape, from))];
+  });
+  return r;
+}
+
+Dense any_dense(World& w, const Dense& m, const std::vector<int>& axes) {
+  Dense r{w.program->any(m.id, axes), m.dims, m.shape, m.bits};
+  each(m.shape, [&](std::int64_t i, const std::vector<std::int64_t>& at) {
+    bool any = false;
+    each(m.shape, [&](std::int64_t j, const std::vector<std::int64_t>& other) {
+      bool same = true;
+      for (std::size_t a = 0; a < at.size(); ++a) {
+        if (std::find(axes.begin(), axes.end(), static_cast<int>(a)) == axes.end()) same = same && at[a] == other[a];
+      }
+      any = any || (same && m.bits[static_cast<std::size_t>(j)]);
+    });
+    r.bits[static_cast<std::size_t>(i)] = any;
+  });
+  return r;
+}
+
+Dense step(World& w, std::vector<Dense>& pool) {
+  MaskProgram& p = *w.program;
+  const Dense m = pool[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(pool.size()) - 1))];
+  const auto rank = static_cast<std::int64_t>(m.shape.size());
+  auto some_axes = [&] {
+    std::vector<int> axes;
+    for (int a = 0; a < rank; ++a) if (w.pick(0, 1)) axes.push_back(a);
+    return axes;
+  };
+  switch (w.pick(0, 10)) {
+    case 0: case 1: {  // and, or with another one of the same dims (or a fresh leaf brought there)
+      for (int tries = 0; tries < 20; ++tries) {
+        const Dense& o = pool[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(pool.size()) - 1))];
+        if (!(o.dims == m.dims)) continue;
+        const bool conjunction = w.pick(0, 1);
+        Dense r{conjunction ? p.and_(m.id, o.id) : p.or_(m.id, o.id), m.dims, m.shape, m.bits};
+        for (std::size_t i = 0; i < r.bits.size(); ++i) r.bits[i] = conjunction ? m.bits[i] && o.bits[i] : m.bits[i] || o.bits[i];
+        return r;
+      }
+      return w.leaf();
+    }
+    case 2: {
+      Dense r{p.not_(m.id), m.dims, m.shape, m.bits};
+      r.bits.flip();
+      return r;
+    }
+    case 3: return any_dense(w, m, some_axes());
+    case 4: {  // permute, with a new axis now and then
+      std::vector<int> order;
+      for (int a = 0; a < rank; ++a) order.push_back(a);
+      std::shuffle(order.begin(), order.end(), w.random);
+      if (rank < 4 && w.pick(0, 1)) order.insert(order.begin() + w.pick(0, rank), -1);
+      std::vector<Dim> d;
+      for (int o : order) d.push_back(o < 0 ? (w.pick(0, 1) ? w.s : w.three) : m.dims[static_cast<std::size_t>(o)]);
+      return mapped(p.permute(m.id, order, d), d, w.shape(d), m, [&](const auto& at, auto& from) {
+        from.assign(m.shape.size(), 0);
+        for (std::size_t i = 0; i < order.size(); ++i) if (order[i] >= 0) from[static_cast<std::size_t>(order[i])] = at[i];
+        return true;
+      });
+    }
+    case 5: {  // merge (b,s) or (3,4)
+      for (int a = 0; a + 1 < rank; ++a) {
+        const Dim x = m.dims[static_cast<std::size_t>(a)], y = m.dims[static_cast<std::size_t>(a) + 1];
+        const Dim merged = x == w.b && y == w.s ? w.bs : x == w.three && y == w.four ? w.twelve : Dim{};
+        if (merged.id < 0) continue;
+        std::vector<Dim> d = m.dims;
+        d.erase(d.begin() + a);
+        d[static_cast<std::size_t>(a)] = merged;
+        const auto n = w.extent(y);
+        return mapped(p.merge(m.id, a, 2, merged), d, w.shape(d), m, [&](const auto& at, auto& from) {
+          from = at;
+          from[static_cast<std::size_t>(a)] = at[static_cast<std::size_t>(a)] / n;
+          from.insert(from.begin() + a + 1, at[static_cast<std::size_t>(a)] % n);
+          return true;
+        });
+      }
+      return w.leaf();
+    }
+    case 6: {  // split
+      for (int a = 0; a < rank; ++a) {
+        const Dim x = m.dims[static_cast<std::size_t>(a)];
+        if (rank > 3 || !(x == w.bs || x == w.twelve)) continue;
+        const std::vector<Dim> parts = x == w.bs ? std::vector<Dim>{w.b, w.s} : std::vector<Dim>{w.three, w.four};
+        std::vector<Dim> d = m.dims;
+        d.erase(d.begin() + a);
+        d.insert(d.begin() + a, parts.begin(), parts.end());
+        return mapped(p.split(m.id, a, parts), d, w.shape(d), m, [&](const auto& at, auto& from) {
+          from = at;
+          from.erase(from.begin() + a);
+          from[static_cast<std::size_t>(a)] = at[static_cast<std::size_t>(a)] * w.extent(parts[1]) + at[static_cast<std::size_t>(a) + 1];
+          return true;
+        });
+      }
+      return w.leaf();
+    }
+    case 7: {  // window
+      if (rank == 0) return w.leaf();
+      const auto a = static_cast<std::size_t>(w.pick(0, rank - 1));
+      const Dim n = w.pick(0, 1) ? w.three : w.s;
+      const std::int64_t start = w.pick(-1, 3), stride = w.pick(0, 2) == 0 ? w.pick(-2, 2) : 1;
+      if (stride == 0) return w.leaf();
+      std::vector<Dim> d = m.dims;
+      d[a] = n;
+      bool inside = true;
+      for (std::int64_t i = 0; i < w.extent(n); ++i) inside = inside && start + i * stride >= 0 && start + i * stride < m.shape[a];
+      if (!inside) return w.leaf();
+      return mapped(p.window(m.id, static_cast<int>(a), Position::at(start), stride, n), d, w.shape(d), m, [&](const auto& at, auto& from) {
+        from = at;
+        from[a] = start + at[a] * stride;
+        return from[a] >= 0 && from[a] < m.shape[a];
+      });
+    }
+    case 8: {  // place
+      if (rank == 0) return w.leaf();
+      const auto a = static_cast<std::size_t>(w.pick(0, rank - 1));
+      const std::int64_t start = w.pick(0, 3), stride = p.is_uniform(m.id, static_cast<int>(a)) ? 1 : w.pick(1, 2);
+      const Dim n = w.twelve;
+      std::vector<Dim> d = m.dims;
+      d[a] = n;
+      if (start + (m.shape[a] - 1) * stride >= 12) return w.leaf();
+      return mapped(p.place(m.id, static_cast<int>(a), Position::at(start), stride, n), d, w.shape(d), m, [&](const auto& at, auto& from) {
+        from = at;
+        from[a] = (at[a] - start) / stride;
+        return at[a] >= start && (at[a] - start) % stride == 0 && from[a] < m.shape[a];
+      });
+    }
+    case 9: {  // take: the last axis of extent 3 looked up by an index over other axes
+      if (rank < 2 || !(m.dims.back() == w.three) ) return w.leaf();
+      std::vector<Dim> d(m.dims.begin(), m.dims.end() - 1);
+      for (ValueId v : w.indices) {
+        const auto& k = w.g.values[static_cast<std::size_t>(v)].dims;
+        Lookup l;
+        l.value = v;
+        for (Dim x : k) {
+          const auto it = std::find(d.begin(), d.end(), x);
+          if (it == d.end()) break;
+          l.axes.push_back(static_cast<int>(it - d.begin()));
+          l.at.push_back(0);
+        }
+        if (l.axes.size() != k.size()) continue;
+        const Tensor& t = w.tensors[static_cast<std::size_t>(v)];
+        return mapped(p.take(m.id, l, d), d, w.shape(d), m, [&](const auto& at, auto& from) {
+          std::vector<std::int64_t> i;
+          for (int a : l.axes) i.push_back(at[static_cast<std::size_t>(a)]);
+          const std::int64_t x = t.as<std::int64_t>()[offset(t.shape(), i)];
+          from = at;
+          from.push_back(x < 0 ? x + 3 : x);
+          return true;
+        });
+      }
+      return w.leaf();
+    }
+    default: {  // put
+      if (rank > 3) return w.leaf();
+      for (ValueId v : w.indices) {
+        const auto& k = w.g.values[static_cast<std::size_t>(v)].dims;
+        Lookup l;
+        l.value = v;
+        for (Dim x : k) {
+          const auto it = std::find(m.dims.begin(), m.dims.end(), x);
+          if (it == m.dims.end()) break;
+          l.axes.push_back(static_cast<int>(it - m.dims.begin()));
+          l.at.push_back(0);
+        }
+        if (l.axes.size() != k.size()) continue;
+        const std::vector<int> reduced = some_axes();
+        Dense r{p.put(m.id, l, reduced, w.three), m.dims, m.shape, {}};
+        r.dims.push_back(w.three);
+        r.shape.push_back(3);
+        r.bits.assign(static_cast<std::size_t>(count(r.shape)), false);
+        const Tensor& t = w.tensors[static_cast<std::size_t>(v)];
+        each(m.shape, [&](std::int64_t j, const std::vector<std::int64_t>& from) {
+          if (!m.bits[static_cast<std::size_t>(j)]) return;
+          std::vector<std::int64_t> i;
+          for (int a : l.axes) i.push_back(from[static_cast<std::size_t>(a)]);
+          std::int64_t x = t.as<std::int64_t>()[offset(t.shape(), i)];
+          x = x < 0 ? x + 3 : x;
+          each(r.shape, [&](std::int64_t o, const std::vector<std::int64_t>& at) {
+            bool same = at.back() == x;
+            for (std::size_t a = 0; a < from.size(); ++a) {
+              if (std::find(reduced.begin(), reduced.end(), static_cast<int>(a)) == reduced.end()) same = same && at[a] == from[a];
+            }
+            if (same) r.bits[static_cast<std::size_t>(o)] = true;
+          });
+        });
+        return r;
+      }
+      return w.leaf();
+    }
+  }
+}
+
+TEST(MaskProgram, RandomFormulasEqualBruteForce) {
+  for (unsigned seed = 1; seed <= 1500; ++seed) {
+    World w(seed);
+    std::vector<Dense> pool;
+    for (int i = 0; i < 8; ++i) pool.push_back(w.leaf());
+    pool.push_back(w.constant({w.b, w.s}, true));
+    for (int i = 0; i < 40; ++i) {
+      Dense d = step(w, pool);
+      if (count(d.shape) <= 600) pool.push_back(std::move(d));
+    }
+    std::vector<MaskId> roots;
+    for (const Dense& d : pool) roots.push_back(d.id);
+    const auto masks = w.program->evaluate(roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+    for (const Dense& d : pool) {
+      const MaskArray& m = *masks[static_cast<std::size_t>(d.id.id)];
+      ASSERT_EQ(m.extents, d.shape) << "seed " << seed << ": " << w.program->print(d.id);
+      std::int64_t live = 0, wrong = 0;
+      each(d.shape, [&](std::int64_t i, const std::vector<std::int64_t>& at) {
+        const bool expected = d.bits[static_cast<std::size_t>(i)];
+        live += expected;
+        wrong += m.at(at.data()) != expected;
+      });
+      ASSERT_EQ(wrong, 0) << "seed " << seed << ": " << w.program->print(d.id);
+      const auto total = count(d.shape);
+      ASSERT_NEAR(m.fraction(), total == 0 ? 1 : static_cast<double>(live) / static_cast<double>(total), 1e-12) << "seed " << seed;
+      ASSERT_TRUE(!m.all || live == total) << "seed " << seed;
+      ASSERT_TRUE(!m.none || live == 0) << "seed " << seed;
+    }
+  }
+}
+
+TEST(MaskProgram, LayersReachAFixpoint) {
+  World w(3);
+  MaskProgram& p = *w.program;
+  const MaskId key = p.leaf(w.leaf_values[0], Predicate::nonzero), real = p.leaf(w.leaf_values[1], Predicate::nonzero);
+  ASSERT_EQ(p.forms(key).size(), 2U);
+  MaskId demand = p.forms(real).size() == 2 ? real : p.not_(key), before;
+  for (int layer = 0; layer < 4; ++layer) {
+    before = demand;
+    demand = p.or_(demand, p.and_(p.any(demand, {1}), key));
+  }
+  EXPECT_EQ(demand, before);
+}
+
+TEST(MaskProgram, EqualFormulasOverOtherAxesAreOne) {
+  World w(5);
+  MaskProgram& p = *w.program;
+  const MaskId m = p.leaf(w.leaf_values[0], Predicate::nonzero);  // [b,s]
+  const std::vector<Dim> wide{w.b, w.three, w.s}, narrow{w.s, w.b};
+  const MaskId there = p.any(p.permute(m, {0, -1, 1}, wide), {0}), back = p.any(p.permute(m, {1, 0}, narrow), {1});
+  EXPECT_EQ(p.permute(there, {2, 0}, narrow), p.permute(back, {0, 1}, narrow));
+  // A merge and a split that undo each other leave no trace, also around "and".
+  const MaskId merged = p.and_(p.merge(p.permute(m, {0, 1}, {w.b, w.s}), 0, 2, w.bs), p.not_(p.merge(p.not_(m), 0, 2, w.bs)));
+  EXPECT_EQ(p.split(merged, 0, {w.b, w.s}), m);
+}
+
+TEST(MaskProgram, PiecesMeltTogether) {
+  World w(7);
+  MaskProgram& p = *w.program;
+  const MaskId m = p.permute(p.leaf(w.leaf_values[0], Predicate::nonzero), {0, 1, -1}, {w.b, w.s, w.three});
+  const MaskId q = p.place(m, 2, Position::at(0), 1, w.twelve), k = p.place(m, 2, Position::at(3), 1, w.twelve);
+  EXPECT_EQ(p.forms(q)[2].form, Form::pieces);
+  const MaskId both = p.or_(q, k);
+  EXPECT_EQ(p.forms(both)[2].cuts, std::vector<Position>{Position::at(6)});
+  const Dim six = w.g.dims.constant(6);
+  MaskId rest = p.permute(m, {0, 1, 2}, {w.b, w.s, six});
+  rest = p.place(rest, 2, Position::at(6), 1, w.twelve);
+  EXPECT_EQ(p.or_(both, rest), p.permute(m, {0, 1, -1}, {w.b, w.s, w.twelve}));
+  EXPECT_EQ(p.window(both, 2, Position::at(1), 1, w.three), m);
+}
+
+TEST(MaskProgram, EqualArraysAreOneObject) {
+  World w(11);
+  MaskProgram& p = *w.program;
+  const MaskId a = p.leaf(w.leaf_values[0], Predicate::nonzero), b = p.not_(p.not_(a)), c = p.and_(a, p.or_(a, p.not_(a)));
+  EXPECT_EQ(a, b);
+  EXPECT_EQ(a, c);
+  const MaskId spread = p.permute(a, {1, 0}, {w.s, w.b}), again = p.permute(p.any(p.permute(a, {0, 1, -1}, {w.b, w.s, w.three}), {2}), {1, 0}, {w.s, w.b});
+  const auto masks = p.evaluate({spread, again}, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+  EXPECT_EQ(masks[static_cast<std::size_t>(spread.id)], masks[static_cast<std::size_t>(again.id)]);
+}
+
+TEST(MaskProgram, EvaluatesOnlyWhatIsWanted) {
+  World w(13);
+  MaskProgram& p = *w.program;
+  const MaskId a = p.leaf(w.leaf_values[0], Predicate::nonzero), b = p.leaf(w.leaf_values[3], Predicate::nonzero);
+  p.want(a);
+  const auto masks = p.evaluate(w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+  EXPECT_TRUE(masks[static_cast<std::size_t>(a.id)]);
+  EXPECT_FALSE(masks[static_cast<std::size_t>(b.id)]);
+  EXPECT_EQ(p.leaves({a}), std::vector<ValueId>{w.leaf_values[0]});
+}
+
+TEST(Predicates, OfEveryType) {
+  Tensor f(DType::f32, {6});
+  const float x[] = {0, -0.0F, 1, -1e4F, -3.4e38F, NAN};
+  std::copy(x, x + 6, f.as<float>());
+  auto bits = [&](Predicate p) {
+    const MaskView v = predicate_view(f, p);
+    std::string s;
+    for (int i = 0; i < 6; ++i) s += v.constant ? (v.value ? '1' : '0') : (*v.data)[static_cast<std::size_t>(v.shape[0] == 1 ? 0 : i)] ? '1' : '0';
+    return s;
+  };
+  EXPECT_EQ(bits(Predicate::nonzero), "001111");
+  EXPECT_EQ(bits(Predicate::not_masked), "111000");
+  EXPECT_EQ(bits(Predicate::absorbing), "000010");
+  EXPECT_EQ(bits(Predicate::minus_infinity), "000000");
+  EXPECT_EQ(bits(Predicate::positive), "001000");
+  EXPECT_EQ(bits(Predicate::nan), "000001");
+  EXPECT_EQ(bits(Predicate::small_subtrahend), "111110");
+  Tensor h(DType::f16, {6});
+  const std::uint16_t y[] = {0, 0x8000, 0x3c00, 0xf0e2, 0xfc00, 0x7e00};  // 0 -0 1 -1e4 -inf NaN
+  std::copy(y, y + 6, h.as<std::uint16_t>());
+  f = h;
+  EXPECT_EQ(bits(Predicate::nonzero), "001111");
+  EXPECT_EQ(bits(Predicate::not_masked), "111000");
+  EXPECT_EQ(bits(Predicate::absorbing), "000010");
+  EXPECT_EQ(bits(Predicate::minus_infinity), "000010");
+  EXPECT_EQ(bits(Predicate::positive), "001000");
+  EXPECT_EQ(bits(Predicate::nan), "000001");
+}
+
+}  // namespace
+}  // namespace pit::sparsity
