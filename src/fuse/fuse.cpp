@@ -111,7 +111,7 @@ class Fuser {
 
   bool is_contraction(NodeId n) const {
     const Node& node = g_.nodes[n];
-    if (!node.opaque.empty() || node.program.statements.size() != 1 || is_control(n)) return false;
+    if (!node.opaque.empty() || node.program.statements.size() != 1) return false;
     expr::Program p = node.program;
     for (std::size_t t = 0, in = 0; t < p.tensors.size(); ++t)
       if (p.tensors[t].role == expr::Role::input) p.tensors[t].dtype = g_.values[node.inputs[in++]].dtype;
@@ -372,6 +372,7 @@ class Fuser {
       const int c = sole_writer(softmax.reads[0]);
       if (c < 0 || f_.groups[c].kind != GroupKind::contraction || f_.groups[c].static_b) continue;
       const Group& scores = f_.groups[c];
+      if (scores.control || output.control) continue;
       if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 || scores.axes.batch.size() != output.axes.batch.size()) continue;
       if (g_.values[p].dims != g_.values[softmax.reads[0]].dims || !same_position(softmax) || output.k_position() < 0) continue;
       if (!(scores.extents[scores.axes.n] == output.extents[output.axes.k])) continue;

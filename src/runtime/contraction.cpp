@@ -24,10 +24,10 @@ ContractionRunner::ContractionRunner(Run& run, const Step& step, const Contracti
     : run_(run), step_(step), plan_(plan), group_(run.p_.group(step)),
       panels_{plan.n, run.p_.tile.lanes, run.p_.tile.vectors} {
   const int batch = static_cast<int>(plan.batch_extents.size());
-  rows_ = run.list(step.contraction.live, batch, plan.batch, plan.m, false);
-  terms_rows_ = run.list(step.contraction.terms_rows, batch, plan.batch, plan.m, false);
-  terms_k_ = run.list(step.contraction.terms_k, batch, plan.batch, plan.k, false);
-  terms_n_ = run.list(step.contraction.terms_n, batch, plan.batch, plan.n, false);
+  rows_ = run.list(step.contraction.live, batch, plan.batch, plan.m, group_.control);
+  terms_rows_ = run.list(step.contraction.terms_rows, batch, plan.batch, plan.m, group_.control);
+  terms_k_ = run.list(step.contraction.terms_k, batch, plan.batch, plan.k, group_.control);
+  terms_n_ = run.list(step.contraction.terms_n, batch, plan.batch, plan.n, group_.control);
   some_rows_absent_ = !terms_rows_.all() && terms_rows_.set != rows_.set;
   if (some_rows_absent_) zeros_ = run.zero_row(plan.k * std::max<std::int64_t>(1, plan.operands[0].k / 4));
 }
@@ -95,10 +95,11 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.trash = scratch.take<float>(2 * panels_.width());
 
   // Packed B: constant, or packed here for this batch position.
+  std::vector<Stretch> stretches;
   if (group_.static_b) {
     b.b = step_.contraction.weights.data.get();
-    b.b_k = plan_.k;
-    PIT_CHECK(!sparse_k, "a packed constant has no index on k yet");
+    b.b_k = b.k = plan_.k;
+    if (sparse_k) choose_terms(t.batch, b, stretches, scratch);
   } else {
     float* packed_b = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
     const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k, plan_.operands[1].n};
@@ -150,7 +151,31 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   multiply(b);
 }
 
+// Constant panels hold all k. Long runs of live terms are walked one after the other, with partial sums in C; scattered ones
+// are cheaper as a whole, with zeros for what is absent.
+void ContractionRunner::choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const {
+  constexpr std::int64_t worthwhile = 64;
+  const std::int32_t* live = terms_k_.data(batch);
+  const std::int64_t count = terms_k_.count(batch);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!stretches.empty() && stretches.back().a + stretches.back().count == live[i]) ++stretches.back().count;
+    else stretches.push_back({live[i], live[i], 1});
+  }
+  b.k_index = nullptr;
+  const bool partial_sums_fit = group_.operands[2].access.dtype == DType::f32;
+  const auto runs = static_cast<std::int64_t>(stretches.size());
+  if (runs <= 1 || (partial_sums_fit && count >= worthwhile * runs)) {
+    b.stretches = &stretches;
+    return;
+  }
+  auto* bytes = scratch.take<std::uint8_t>(plan_.k);
+  std::memset(bytes, 0, static_cast<std::size_t>(plan_.k));
+  for (std::int64_t i = 0; i < count; ++i) bytes[live[i]] = 1;
+  b.live_k = bytes;
+}
+
 void ContractionRunner::clear_zero_rows() const {
+  if (group_.control) return;
   const sparsity::MaskArray* m = run_.mask(step_.contraction.zero);
   if (!m || m->none) return;
   const LiveList zero = run_.list(step_.contraction.zero, static_cast<int>(plan_.batch_extents.size()), plan_.batch, plan_.m, false);

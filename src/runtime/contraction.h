@@ -54,6 +54,7 @@ struct Block {
   const std::vector<int>* panel_list = nullptr;
   /// Only these stretches of B's rows, whose terms are consecutive in A; null: all k.
   const std::vector<Stretch>* stretches = nullptr;
+  const std::uint8_t* live_k = nullptr;  ///< terms of A that are 0 here are absent and pack as zeros; null: all are there
 };
 
 /// C[rows, panels] = epilogue(A * B), the sums in ascending k.
@@ -72,6 +73,7 @@ class ContractionRunner {
   struct Task { std::int64_t batch, begin, end, first_panel, last_panel; };
   void make_tasks(const LiveList& rows, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;
+  void choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const;
   void clear_zero_rows() const;
 
   Run& run_;

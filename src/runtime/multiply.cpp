@@ -72,6 +72,8 @@ void pack_block(const Block& b, const Stretch& s) {
     void* moved[max_rows];
     for (int i = 0; i < rows; ++i) moved[i] = static_cast<char*>(b.a[r + i]) + (indexed ? 0 : s.a * b.a_k_stride);
     pack_rows(*b.packs, width, at, moved, rows, s.count, b.a_k_stride, indexed ? b.k_index + s.a : nullptr);
+    for (std::int64_t i = 0; b.live_k && i < s.count; ++i)
+      if (!b.live_k[s.a + i]) std::fill_n(at + i * width, width, 0.0f);
     at += s.count * width;
   }
 }

@@ -221,7 +221,7 @@ class PlanMaker {
     c.k_block = f32_out ? std::min<std::int64_t>(std::max<std::int64_t>(c.k, 1), 512) : std::max<std::int64_t>(c.k, 1);
     const std::int64_t fit = static_cast<std::int64_t>(caches_.l2) / 4 / (4 * c.k_block);
     c.row_block = std::clamp<std::int64_t>(fit, p_.tile.rows, 128) / p_.tile.rows * p_.tile.rows;
-    std::int64_t scratch = aligned((c.row_block * c.k_block + pack_slack) * 4) + aligned(c.n) + 4096 +
+    std::int64_t scratch = aligned((c.row_block * c.k_block + pack_slack) * 4) + aligned(c.n) + aligned(c.k) + 4096 +
                            static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
     if (!group.static_b) {
       const Panels panels{c.n, p_.tile.lanes, p_.tile.vectors};

@@ -1,0 +1,241 @@
+// The first promise: a matmul's result is, bit for bit, one chain of fused multiply-adds in ascending k from +0, then the epilogue; whatever
+// is skipped, however it is tiled, on any instruction set and any number of threads. The chain is computed here, in the plainest way.
+#include "runtime/arrays.h"
+#include "runtime/onnx_model.h"
+
+namespace pit::test {
+namespace {
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+
+/// C[m,n] = sum over k of A[m,k] * B[k,n]; `term` says which (m,k) are there.
+template <class Term>
+void chain(const float* a, const float* b, float* c, std::int64_t m, std::int64_t n, std::int64_t k, Term&& term) {
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j) {
+      float sum = 0;
+      for (std::int64_t p = 0; p < k; ++p)
+        if (term(i, p)) sum = std::fma(a[i * k + p], b[p * n + j], sum);
+      c[i * n + j] = sum;
+    }
+}
+
+struct Size { std::int64_t b, s; };
+const std::vector<Size> sizes = {{1, 1}, {2, 65}, {3, 37}, {1, 130}, {5, 3}, {2, 8}};
+
+enum class Live { all, none, some, few, left, right };
+Ints token_mask(std::mt19937& r, Size z, Live live) {
+  if (live == Live::all) return Ints(static_cast<std::size_t>(z.b * z.s), 1);
+  if (live == Live::none) return Ints(static_cast<std::size_t>(z.b * z.s), 0);
+  if (live == Live::some) return random_mask(r, z.b * z.s, 0.6);
+  if (live == Live::few) return random_mask(r, z.b * z.s, 0.1);
+  Ints m(static_cast<std::size_t>(z.b * z.s), 0);
+  for (std::int64_t b = 0; b < z.b; ++b) {
+    const std::int64_t length = std::uniform_int_distribution<std::int64_t>(0, z.s)(r);
+    for (std::int64_t s = 0; s < length; ++s) m[static_cast<std::size_t>(b * z.s + (live == Live::right ? s : z.s - 1 - s))] = 1;
+  }
+  return m;
+}
+const std::vector<Live> all_live = {Live::all, Live::none, Live::some, Live::few, Live::left, Live::right};
+
+class Bits : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::mt19937 r_{7};
+};
+
+/// How rows come to be absent.
+enum class Means { product, where, declared };
+
+struct Linear {
+  std::int64_t k, n;
+  Means means;
+  bool bias, transposed;
+};
+
+// y[b,s,n] = x[b,s,k] * W + bias, rows of x masked.
+std::string linear_model(const Linear& l, const Floats& w, const Floats& bias) {
+  OnnxModel m;
+  const int k = static_cast<int>(l.k), n = static_cast<int>(l.n);
+  m.input("x", OnnxModel::f32, {"b", "s", k}).input("mask", OnnxModel::i64, {"b", "s"}).output("y", OnnxModel::f32, {"b", "s", n});
+  std::string x = "x";
+  if (l.means == Means::product) {
+    m.constant<std::int64_t>("axis", {1}, {2}).node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{1}}});
+    m.node("Unsqueeze", {"f", "axis"}, {"f3"}).node("Mul", {"x", "f3"}, {"xm"});
+    x = "xm";
+  } else if (l.means == Means::where) {
+    m.constant<std::int64_t>("axis", {1}, {2}).constant<float>("zero", {}, {0.0f}).node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}});
+    m.node("Unsqueeze", {"f", "axis"}, {"f3"}).node("Where", {"f3", "x", "zero"}, {"xm"});
+    x = "xm";
+  }
+  if (l.transposed) {
+    Floats t(w.size());
+    for (std::int64_t i = 0; i < l.k; ++i)
+      for (std::int64_t j = 0; j < l.n; ++j) t[static_cast<std::size_t>(j * l.k + i)] = w[static_cast<std::size_t>(i * l.n + j)];
+    m.constant("wt", {l.n, l.k}, t).node("Transpose", {"wt"}, {"w"}, {{"perm", Ints{1, 0}}});
+  } else {
+    m.constant("w", {l.k, l.n}, w);
+  }
+  m.node("MatMul", {x, "w"}, {l.bias ? "p" : "y"});
+  if (l.bias) m.constant("bias", {l.n}, bias).node("Add", {"p", "bias"}, {"y"});
+  return m.bytes();
+}
+
+TEST_P(Bits, LinearWithMaskedRows) {
+  const std::vector<Linear> all = {{1, 1, Means::product, true, false},    {7, 5, Means::where, true, false},
+                                   {64, 48, Means::product, false, false}, {33, 100, Means::where, true, true},
+                                   {513, 17, Means::product, true, false}, {1100, 33, Means::where, false, false},
+                                   {70, 49, Means::declared, true, false}, {129, 16, Means::declared, false, true}};
+  for (const Linear& l : all) {
+    const Floats w = random_floats(r_, l.k * l.n), bias = random_floats(r_, l.n);
+    const std::string bytes = linear_model(l, w, bias);
+    std::vector<OutputSpec> outputs;
+    if (l.means == Means::declared) outputs = {{"y", "mask"}};
+    std::vector<std::pair<std::string, Model>> models;
+    for (const auto& [name, o] : all_ways(GetParam(), outputs)) models.emplace_back(name, compile(bytes, o));
+    for (const Size z : sizes)
+      for (const Live live : all_live) {
+        const Ints mask = token_mask(r_, z, live);
+        Floats x = random_floats(r_, z.b * z.s * l.k), want(static_cast<std::size_t>(z.b * z.s * l.n));
+        // What is absent may be anything where it is selected away, but 0 * NaN is NaN in the dense model too.
+        if (l.means != Means::product)
+          for (std::size_t i = 0; i < x.size(); ++i)
+            if (!mask[i / static_cast<std::size_t>(l.k)]) x[i] = i % 2 ? nan : inf;
+        chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k, [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          if (l.bias) want[i] += bias[i % static_cast<std::size_t>(l.n)];
+          if (l.means == Means::declared && !mask[i / static_cast<std::size_t>(l.n)]) want[i] = 0;
+        }
+        for (const auto& [name, model] : models) {
+          const Floats got = floats_of(model.run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
+          ASSERT_TRUE(same_bits(got, want, name)) << "k=" << l.k << " n=" << l.n << " b=" << z.b << " s=" << z.s << " live " << static_cast<int>(live);
+        }
+      }
+  }
+}
+
+// Every number of rows and of columns, terms in one and in several blocks: both operands and all extents are free.
+TEST_P(Bits, EveryExtent) {
+  OnnxModel m;
+  m.input("a", OnnxModel::f32, {"b", "m", "k"}).input("w", OnnxModel::f32, {"b", "k", "n"}).output("y", OnnxModel::f32, {"b", "m", "n"});
+  m.node("MatMul", {"a", "w"}, {"y"});
+  CompileOptions o;
+  o.cpu = GetParam();
+  o.threads = 2;
+  const Model two = compile(m.bytes(), o);
+  o.threads = 1;
+  const Model one = compile(m.bytes(), o);
+  auto check = [&](std::int64_t b, std::int64_t rows, std::int64_t n, std::int64_t k) {
+    if (HasFatalFailure()) return;
+    const Floats a = random_floats(r_, b * rows * k), w = random_floats(r_, b * k * n);
+    Floats want(static_cast<std::size_t>(b * rows * n));
+    for (std::int64_t i = 0; i < b; ++i)
+      chain(a.data() + i * rows * k, w.data() + i * k * n, want.data() + i * rows * n, rows, n, k, [](auto, auto) { return true; });
+    for (const Model* model : {&one, &two}) {
+      const Floats got = floats_of(model->run({{"a", view(a, {b, rows, k})}, {"w", view(w, {b, k, n})}}).at("y"));
+      ASSERT_TRUE(same_bits(got, want)) << "b=" << b << " m=" << rows << " n=" << n << " k=" << k;
+    }
+  };
+  for (std::int64_t rows = 1; rows <= 130; ++rows) check(1, rows, 1 + rows * 7 % 53, 1 + rows * 3 % 11);
+  for (std::int64_t n = 1; n <= 100; ++n) check(1 + n % 3, 1 + n * 5 % 17, n, 1 + n % 9);
+  for (const std::int64_t k : {1, 2, 3, 15, 16, 17, 511, 512, 513, 1023, 1024, 1025, 1700}) check(2, 9, 19, k);
+  for (const std::int64_t zero : {0, 1, 2}) check(1, zero == 0 ? 0 : 3, zero == 1 ? 0 : 4, zero == 2 ? 0 : 5);
+}
+
+// Terms that are absent are skipped: p[b,q,k] is zero where keys are masked, as after a softmax; v's rows there may be anything.
+TEST_P(Bits, MaskedTerms) {
+  OnnxModel m;
+  m.input("p", OnnxModel::f32, {"b", "q", "k"}).input("v", OnnxModel::f32, {"b", "k", "n"}).input("mask", OnnxModel::i64, {"b", "k"});
+  m.output("y", OnnxModel::f32, {"b", "q", "n"});
+  m.constant<std::int64_t>("axis", {1}, {1}).constant<std::int64_t>("axis2", {1}, {2}).constant<float>("zero", {}, {0.0f});
+  m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}}).node("Unsqueeze", {"f", "axis"}, {"fk"}).node("Unsqueeze", {"f", "axis2"}, {"fv"});
+  m.node("Where", {"fk", "p", "zero"}, {"pm"}).node("Where", {"fv", "v", "zero"}, {"vm"}).node("MatMul", {"pm", "vm"}, {"y"});
+  std::vector<std::pair<std::string, Model>> models;
+  for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
+  for (const auto& [b, q, k, n] : std::vector<std::array<std::int64_t, 4>>{{1, 1, 1, 1}, {3, 17, 30, 21}, {2, 130, 700, 40}, {4, 5, 1100, 3}, {2, 33, 65, 100}})
+    for (const Live live : all_live) {
+      const Ints mask = token_mask(r_, {b, k}, live);
+      Floats p = random_floats(r_, b * q * k), v = random_floats(r_, b * k * n), want(static_cast<std::size_t>(b * q * n));
+      for (std::int64_t i = 0; i < b; ++i)
+        chain(p.data() + i * q * k, v.data() + i * k * n, want.data() + i * q * n, q, n, k,
+              [&, at = i](std::int64_t, std::int64_t t) { return mask[static_cast<std::size_t>(at * k + t)] != 0; });
+      for (std::int64_t i = 0; i < b * k; ++i)
+        if (!mask[static_cast<std::size_t>(i)]) {
+          for (std::int64_t j = 0; j < n; ++j) v[static_cast<std::size_t>(i * n + j)] = nan;
+          for (std::int64_t j = 0; j < q; ++j) p[static_cast<std::size_t>((i / k * q + j) * k + i % k)] = inf;
+        }
+      for (const auto& [name, model] : models) {
+        const Floats got = floats_of(model.run({{"p", view(p, {b, q, k})}, {"v", view(v, {b, k, n})}, {"mask", view(mask, {b, k})}}).at("y"));
+        ASSERT_TRUE(same_bits(got, want, name)) << "b=" << b << " q=" << q << " k=" << k << " n=" << n << " live " << static_cast<int>(live);
+      }
+    }
+}
+
+// Gemm in its four orientations, with factors and a C of every broadcast form.
+TEST_P(Bits, Gemm) {
+  int form = 0;
+  for (const bool ta : {false, true})
+    for (const bool tb : {false, true}) {
+      const std::int64_t k = 37 + 500 * form, n = 29;
+      const std::vector<std::int64_t> c_shape = form == 0 ? Ints{n} : form == 1 ? Ints{1, n} : form == 2 ? Ints{1} : Ints{};
+      ++form;
+      OnnxModel m;
+      const Floats w = random_floats(r_, k * n), c = random_floats(r_, form <= 2 ? n : 1);
+      Floats stored = w;
+      if (tb)
+        for (std::int64_t i = 0; i < k; ++i)
+          for (std::int64_t j = 0; j < n; ++j) stored[static_cast<std::size_t>(j * k + i)] = w[static_cast<std::size_t>(i * n + j)];
+      const int ki = static_cast<int>(k);
+      m.input("x", OnnxModel::f32, ta ? OnnxModel::Dims{ki, "m"} : OnnxModel::Dims{"m", ki}).input("mask", OnnxModel::i64, {"m"});
+      m.output("y", OnnxModel::f32, {"m", static_cast<int>(n)});
+      m.constant<std::int64_t>("axis", {1}, {ta ? 0 : 1}).constant("w", tb ? Ints{n, k} : Ints{k, n}, stored);
+      m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{1}}}).node("Unsqueeze", {"f", "axis"}, {"f2"}).node("Mul", {"x", "f2"}, {"xm"});
+      std::vector<std::string> in = {"xm", "w"};
+      if (form < 4) m.constant("c", c_shape, c), in.push_back("c");
+      m.node("Gemm", in, {"y"}, {{"transA", std::int64_t{ta}}, {"transB", std::int64_t{tb}}, {"alpha", 0.75}, {"beta", -1.5}});
+      std::vector<std::pair<std::string, Model>> models;
+      for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
+      for (const std::int64_t rows : {1, 6, 77, 130})
+        for (const Live live : all_live) {
+          const Ints mask = token_mask(r_, {1, rows}, live);
+          const Floats x = random_floats(r_, rows * k);
+          Floats given = x, want(static_cast<std::size_t>(rows * n));
+          if (ta)
+            for (std::int64_t i = 0; i < rows; ++i)
+              for (std::int64_t j = 0; j < k; ++j) given[static_cast<std::size_t>(j * rows + i)] = x[static_cast<std::size_t>(i * k + j)];
+          chain(x.data(), w.data(), want.data(), rows, n, k, [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
+          Floats dense;
+          for (const auto& [name, model] : models) {
+            const Floats got = floats_of(model.run({{"x", view(given, ta ? Shape{k, rows} : Shape{rows, k})}, {"mask", view(mask, {rows})}}).at("y"));
+            // The factors are rounded somewhere: at the chain here, or at the weights. Everybody must do the same.
+            if (dense.empty()) dense = got;
+            ASSERT_TRUE(same_bits(got, dense, name)) << "orientation " << form << " rows " << rows << " live " << static_cast<int>(live);
+            for (std::size_t i = 0; i < want.size(); ++i) {
+              const float bias = form < 4 ? c[form <= 2 ? i % static_cast<std::size_t>(n) : 0] : 0;
+              ASSERT_NEAR(got[i], 0.75f * want[i] - 1.5f * bias, 1e-4) << name;
+            }
+          }
+        }
+    }
+}
+
+// Infinity and NaN in elements that are there reach exactly the results that depend on them, as IEEE says.
+TEST_P(Bits, InfinityAndNanPropagate) {
+  const Linear l{40, 20, Means::where, true, false};
+  const Floats w = random_floats(r_, l.k * l.n), bias = random_floats(r_, l.n);
+  const std::string bytes = linear_model(l, w, bias);
+  const Size z{2, 9};
+  const Ints mask = token_mask(r_, z, Live::some);
+  Floats x = random_floats(r_, z.b * z.s * l.k), want(static_cast<std::size_t>(z.b * z.s * l.n));
+  for (std::int64_t i = 0; i < z.b * z.s; ++i) x[static_cast<std::size_t>(i * l.k + i)] = i % 3 == 0 ? nan : i % 3 == 1 ? inf : -inf;
+  chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k, [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] += bias[i % static_cast<std::size_t>(l.n)];
+  for (const auto& [name, o] : all_ways(GetParam())) {
+    const Floats got = floats_of(compile(bytes, o).run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
+    EXPECT_TRUE(same_bits(got, want, name));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, Bits, ::testing::Values("", "haswell"), [](const auto& p) { return p.param.empty() ? "native" : p.param; });
+
+}  // namespace
+}  // namespace pit::test
