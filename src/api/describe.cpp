@@ -126,7 +126,18 @@ std::vector<StepInfo> steps_of(const Program& p) {
 Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : model_(m), plan_(*bound.plan), arena_(m.take_arena()) {
   const FloatEnvironment environment;
   run_.emplace(*m.program, plan_, *arena_, *m.pool, m.poison);
-  masks_ = run_->masks_only(bound.data);
+  run_->masks_only(bound.data);
+  // A run evaluates projections only; explaining shows the groups' whole live sets.
+  std::vector<MaskId> roots;
+  for (const Group& group : m.program->fusion.groups)
+    for (MaskId id : {group.live_rows, group.live_terms, group.zero_rows})
+      if (id.id >= 0) roots.push_back(id);
+  for (const runtime::Step& s : m.program->steps)
+    for (MaskId id : {s.rows.live, s.contraction.live})
+      if (id.id >= 0) roots.push_back(id);
+  std::map<graph::ValueId, Tensor> leaves;
+  for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));
+  masks_ = m.program->analysis->masks.evaluate(roots, plan_.dims, [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
 }
 
 Snapshot::~Snapshot() { model_.give_arena(std::move(arena_)); }
@@ -202,9 +213,9 @@ std::vector<double> term_fractions(const Program& p, const StepInfo& s, const Ma
   std::vector<double> fractions;
   for (int g : s.groups) {
     const Group& group = p.fusion.groups[g];
-    if (group.kind != GroupKind::contraction || group.control || group.live_terms.id < 0) continue;
+    if (group.control || group.live_terms.id < 0) continue;
     const auto& m = masks[group.live_terms.id];
-    PIT_CHECK(m, "the mask of a contraction's terms was not evaluated");
+    PIT_CHECK(m, "the mask of a reduction's terms was not evaluated");
     fractions.push_back(m->fraction());
   }
   return fractions;

@@ -70,7 +70,7 @@ std::string rows_text(const runtime::Program& p, const StepInfo& s);
 std::string live_text(const runtime::Program& p, const StepInfo& s);
 /// Live rows / rows.
 std::optional<double> live_fraction(const runtime::Program& p, const StepInfo& s, const Masks& masks);
-/// Live multiply-adds / all, of each contraction of the step (scores, output of an attention).
+/// Live terms / all, of each contraction or reduction over gathered rows of the step (an attention has two: scores, output).
 std::vector<double> term_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
 /// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this run.
 std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks);

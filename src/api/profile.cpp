@@ -23,6 +23,7 @@ struct Entry {
 struct Profile {
   std::vector<Entry> entries;  ///< in execution order
   double mask_seconds = 0, total_seconds = 0;
+  double between_seconds = 0;  ///< of the total, outside all steps and masks
   int runs = 0;
 };
 
@@ -64,6 +65,11 @@ Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& i
   profile.runs = repeat;
   profile.mask_seconds = over_runs([](const runtime::RunProfile& r) { return r.mask_seconds; });
   profile.total_seconds = over_runs([](const runtime::RunProfile& r) { return r.total_seconds; });
+  profile.between_seconds = over_runs([](const runtime::RunProfile& r) {
+    double rest = r.total_seconds - r.mask_seconds;
+    for (const runtime::StepRecord& s : r.steps) rest -= s.seconds;
+    return rest;
+  });
   bool masks_placed = false;
   auto place_masks = [&] {
     profile.entries.push_back({-1, "masks", "mask", "", {}, profile.mask_seconds, 1});
@@ -101,21 +107,18 @@ std::string profile_text(const Profile& p) {
   steps.add({"step", "operators", "kind", "time", "share", "live", "rule"});
   std::vector<std::string> kinds;
   std::map<std::string, std::pair<double, int>> sums;
-  double accounted = 0;
   for (const Entry& e : p.entries) {
     steps.add({e.step < 0 ? "" : std::to_string(e.step), e.name, e.kind, api::seconds_text(e.seconds), share_of(e.seconds, p.total_seconds),
                e.kind == "mask" ? "" : fmt::format("{:.3f}", e.live), e.rule});
     auto& [seconds, count] = sums[e.kind];
     if (count++ == 0) kinds.push_back(e.kind);
     seconds += e.seconds;
-    accounted += e.seconds;
   }
   api::Table by_kind({false, true, true, true}, {0, 0, 0, 0});
   by_kind.add({"kind", "steps", "time", "share"});
   for (const std::string& k : kinds)
     by_kind.add({k, std::to_string(sums[k].second), api::seconds_text(sums[k].first), share_of(sums[k].first, p.total_seconds)});
-  const double rest = std::max(0.0, p.total_seconds - accounted);
-  by_kind.add({"(between)", "", api::seconds_text(rest), share_of(rest, p.total_seconds)});
+  by_kind.add({"(between)", "", api::seconds_text(p.between_seconds), share_of(p.between_seconds, p.total_seconds)});
   by_kind.rule();
   by_kind.add({"all", std::to_string(p.entries.size()), api::seconds_text(p.total_seconds), share_of(p.total_seconds, p.total_seconds)});
   return fmt::format("Medians of {} run{}; live: share of rows computed.\n\n{}\n{}", p.runs, p.runs == 1 ? "" : "s", steps.print(),
