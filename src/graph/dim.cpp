@@ -1,12 +1,11 @@
-// Dims are interned polynomials with integer coefficients over *atoms*: symbols, and opaque terms (floor division, min, ...)
-// whose arguments are Dims again. Every operation simplifies before it interns, so equal handles are the proof of equality
-// that reshapes, broadcasts and slices are built on. Bounds (lo, hi) are kept per Dim by interval arithmetic; they decide min,
-// max and comparisons.
+// Dims are interned polynomials with integer coefficients over *atoms*: symbols, and opaque terms (floor division, min,
+// ...) whose arguments are Dims again. Every operation simplifies before it interns, so equal handles are the proof of
+// equality that reshapes, broadcasts and slices are built on. Bounds (lo, hi) are kept per Dim by interval arithmetic;
+// they decide min, max and comparisons.
 #include "graph/dim.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <unordered_map>
 #include <utility>
 
@@ -214,8 +213,8 @@ struct DimTable::Impl {
     return e.op == op && (e.args[0] == d.id || e.args[1] == d.id);
   }
 
-  // m = min(whole, c) with c >= 2 is 1 only where `whole` is, so where the two fit together, they are equal. (Exporters slice
-  // position tables so.)
+  // m = min(whole, c) with c >= 2 is 1 only where `whole` is, so where the two fit together, they are equal. (Exporters
+  // slice position tables so.)
   bool is_cut(Dim m, Dim whole) const {
     const Entry& e = at(m);
     if (e.op != Op::min || (e.args[0] != whole.id && e.args[1] != whole.id)) return false;
@@ -297,13 +296,15 @@ Dim DimTable::floordiv(Dim a, Dim b) {
       return add(impl_->from_poly(std::move(whole)), floordiv(impl_->from_poly(std::move(rest)), b));
     }
   }
-  if (vb && *vb > 1) {  // floor((floor(x / c) + k) / b) = floor((x + k*c) / (c*b)): the shapes of stacked strided windows
+  if (vb &&
+      *vb > 1) {  // floor((floor(x / c) + k) / b) = floor((x + k*c) / (c*b)): the shapes of stacked strided windows
     const Poly& p = impl_->poly(a);
     const bool shifted = p.size() == 2 && p[1].atoms.empty();
     if ((p.size() == 1 || shifted) && p[0].coefficient == 1 && p[0].atoms.size() == 1) {
       const Entry& inner = impl_->at({p[0].atoms[0]});
       const std::int64_t k = shifted ? p[1].coefficient : 0;
-      if (const auto c = inner.op == Op::floordiv ? impl_->value({inner.args[1]}) : std::nullopt; c && *c > 0 && *c < kHuge / *vb) {
+      if (const auto c = inner.op == Op::floordiv ? impl_->value({inner.args[1]}) : std::nullopt;
+          c && *c > 0 && *c < kHuge / *vb) {
         const Dim x{inner.args[0]};
         return floordiv(add(x, constant(k * *c)), constant(*c * *vb));
       }
@@ -375,8 +376,9 @@ Dim DimTable::broadcast(Dim a, Dim b) {
   if (is_constant(a, 1)) return b;
   // An extent that cannot be 1 must be that of the other operand, or the other one is 1. A constant 0 stays.
   const auto va = impl_->value(a), vb = impl_->value(b);
-  if (va && vb) return impl_->atom(Op::broadcast, std::min(a, b, [](Dim x, Dim y) { return x.id < y.id; }),
-                                   std::max(a, b, [](Dim x, Dim y) { return x.id < y.id; }), {});
+  if (va && vb)
+    return impl_->atom(Op::broadcast, std::min(a, b, [](Dim x, Dim y) { return x.id < y.id; }),
+                       std::max(a, b, [](Dim x, Dim y) { return x.id < y.id; }), {});
   if (va || at_least(a, 2)) return a;
   if (vb || at_least(b, 2)) return b;
   if (impl_->is_arg(a, Op::broadcast, b)) return b;
@@ -430,17 +432,28 @@ std::string DimTable::Impl::print(Dim d) const {
   const Entry& e = at(d);
   const auto arg = [&](int i) { return print({e.args[i]}); };
   switch (e.op) {
-    case Op::constant: return std::to_string(e.value);
-    case Op::symbol: return symbols[static_cast<std::size_t>(e.args[0])];
-    case Op::div: return fmt::format("div({}, {})", arg(0), arg(1));
-    case Op::floordiv: return fmt::format("floordiv({}, {})", arg(0), arg(1));
-    case Op::mod: return fmt::format("mod({}, {})", arg(0), arg(1));
-    case Op::max: return fmt::format("max({}, {})", arg(0), arg(1));
-    case Op::min: return fmt::format("min({}, {})", arg(0), arg(1));
-    case Op::broadcast: return fmt::format("broadcast({}, {})", arg(0), arg(1));
-    case Op::select_eq: return fmt::format("select({} == {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
-    case Op::select_lt: return fmt::format("select({} < {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
-    case Op::poly: break;
+    case Op::constant:
+      return std::to_string(e.value);
+    case Op::symbol:
+      return symbols[static_cast<std::size_t>(e.args[0])];
+    case Op::div:
+      return fmt::format("div({}, {})", arg(0), arg(1));
+    case Op::floordiv:
+      return fmt::format("floordiv({}, {})", arg(0), arg(1));
+    case Op::mod:
+      return fmt::format("mod({}, {})", arg(0), arg(1));
+    case Op::max:
+      return fmt::format("max({}, {})", arg(0), arg(1));
+    case Op::min:
+      return fmt::format("min({}, {})", arg(0), arg(1));
+    case Op::broadcast:
+      return fmt::format("broadcast({}, {})", arg(0), arg(1));
+    case Op::select_eq:
+      return fmt::format("select({} == {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
+    case Op::select_lt:
+      return fmt::format("select({} < {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
+    case Op::poly:
+      break;
   }
   std::string s;
   for (const Term& t : e.poly) {
@@ -482,15 +495,24 @@ std::int64_t evaluate_op(Op op, const std::int64_t* a) {
   if (a[0] == DimTable::unknown || a[1] == DimTable::unknown) return DimTable::unknown;
   const bool divides = a[1] != 0 && a[1] != -1;
   switch (op) {
-    case Op::div: return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::unknown : -a[0]);
-    case Op::floordiv: return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : -a[0]);
-    case Op::mod: return divides ? a[0] - floor_div(a[0], a[1]) * a[1] : (a[1] == 0 ? DimTable::unknown : 0);
-    case Op::max: return std::max(a[0], a[1]);
-    case Op::min: return std::min(a[0], a[1]);
-    case Op::broadcast: return a[0] == a[1] || a[1] == 1 ? a[0] : a[0] == 1 ? a[1] : DimTable::unknown;
-    case Op::select_eq: return a[0] == a[1] ? a[2] : a[3];
-    case Op::select_lt: return a[0] < a[1] ? a[2] : a[3];
-    default: return DimTable::unknown;
+    case Op::div:
+      return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::unknown : -a[0]);
+    case Op::floordiv:
+      return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : -a[0]);
+    case Op::mod:
+      return divides ? a[0] - floor_div(a[0], a[1]) * a[1] : (a[1] == 0 ? DimTable::unknown : 0);
+    case Op::max:
+      return std::max(a[0], a[1]);
+    case Op::min:
+      return std::min(a[0], a[1]);
+    case Op::broadcast:
+      return a[0] == a[1] || a[1] == 1 ? a[0] : a[0] == 1 ? a[1] : DimTable::unknown;
+    case Op::select_eq:
+      return a[0] == a[1] ? a[2] : a[3];
+    case Op::select_lt:
+      return a[0] < a[1] ? a[2] : a[3];
+    default:
+      return DimTable::unknown;
   }
 }
 

@@ -1,9 +1,9 @@
 // Symbolic dimensions: integers known when a plan is made (input shapes are concrete then), formulas at compile time.
 //
-// A Dim is an interned handle into a DimTable: equal formulas (after simplification to a canonical polynomial form over symbols and opaque
-// terms) have equal handles, so `a == b` proves equality; inequality of handles proves nothing unless both are constant.
-// Symbols are non-negative (they are extents of inputs). Integer semantics are ONNX's: `div` truncates, `floordiv` and
-// `mod` floor.
+// A Dim is an interned handle into a DimTable: equal formulas (after simplification to a canonical polynomial form over
+// symbols and opaque terms) have equal handles, so `a == b` proves equality; inequality of handles proves nothing
+// unless both are constant. Symbols are non-negative (they are extents of inputs). Integer semantics are ONNX's: `div`
+// truncates, `floordiv` and `mod` floor.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ class DimTable {
   DimTable& operator=(DimTable&&) noexcept;
 
   Dim constant(std::int64_t v);
-  Dim symbol(const std::string& name);        ///< one Dim per name
-  Dim fresh(const std::string& hint);         ///< a new symbol, unknown until run time (data-dependent shapes)
+  Dim symbol(const std::string& name);  ///< one Dim per name
+  Dim fresh(const std::string& hint);   ///< a new symbol, unknown until run time (data-dependent shapes)
   Dim add(Dim a, Dim b);
   Dim sub(Dim a, Dim b);
   Dim mul(Dim a, Dim b);
@@ -37,7 +37,7 @@ class DimTable {
   Dim mod(Dim a, Dim b);
   Dim max(Dim a, Dim b);
   Dim min(Dim a, Dim b);
-  Dim broadcast(Dim a, Dim b);                ///< numpy's rule: the other if one is 1; evaluation fails if neither fits
+  Dim broadcast(Dim a, Dim b);  ///< numpy's rule: the other if one is 1; evaluation fails if neither fits
   Dim select_eq(Dim a, Dim b, Dim then, Dim otherwise);
   Dim select_lt(Dim a, Dim b, Dim then, Dim otherwise);
 
@@ -47,10 +47,10 @@ class DimTable {
   bool at_least(Dim d, std::int64_t v) const;
   /// Whether `d`, broadcast to `to`, may turn out to be 1 where `to` is not.
   bool may_stretch(Dim d, Dim to) const;
-  std::string print(Dim d) const;             ///< "b*s", "s - 1"
+  std::string print(Dim d) const;  ///< "b*s", "s - 1"
 
   int symbol_count() const;
-  int symbol_index(Dim d) const;              ///< -1 if not a plain symbol
+  int symbol_index(Dim d) const;  ///< -1 if not a plain symbol
   const std::string& symbol_name(int index) const;
 
   /// Values of *all* Dims (index: Dim::id) for the given symbol values (index: symbol_index; -1 = unbound).

@@ -1,9 +1,8 @@
 #include "graph/graph.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
 #include <unordered_set>
 
 #include "support/check.h"
@@ -53,7 +52,8 @@ std::vector<std::vector<std::pair<NodeId, int>>> Graph::users() const {
 std::string Graph::describe(NodeId id) const {
   const Node& n = nodes.at(static_cast<std::size_t>(id));
   if (!n.name.empty()) return fmt::format("{} '{}'", n.op, n.name);
-  return n.outputs.empty() ? n.op : fmt::format("{} of '{}'", n.op, values[static_cast<std::size_t>(n.outputs[0])].name);
+  return n.outputs.empty() ? n.op
+                           : fmt::format("{} of '{}'", n.op, values[static_cast<std::size_t>(n.outputs[0])].name);
 }
 
 namespace {
@@ -73,9 +73,11 @@ class Verifier {
     }
     for (std::size_t i = 0; i < g_.inputs.size(); ++i) {
       const ValueId v = g_.inputs[i];
-      if (!is_value(v) || g_.values[static_cast<std::size_t>(v)].input != static_cast<int>(i)) return fmt::format("input {} is not marked as such", i);
+      if (!is_value(v) || g_.values[static_cast<std::size_t>(v)].input != static_cast<int>(i))
+        return fmt::format("input {} is not marked as such", i);
     }
-    if (g_.inputs.size() != g_.input_names.size() || g_.outputs.size() != g_.output_names.size()) return "inputs or outputs without name";
+    if (g_.inputs.size() != g_.input_names.size() || g_.outputs.size() != g_.output_names.size())
+      return "inputs or outputs without name";
     for (std::size_t n = 0; n < g_.nodes.size(); ++n) {
       if (g_.nodes[n].removed) continue;
       if (auto e = node(static_cast<NodeId>(n))) return fmt::format("{}: {}", g_.describe(static_cast<NodeId>(n)), *e);
@@ -94,17 +96,21 @@ class Verifier {
       if (d.id < 0) return fmt::format("'{}' has a dimension without extent", v.name);
     }
     if (v.is_constant()) {
-      if (v.constant.dtype() != v.dtype || v.constant.shape().size() != v.dims.size()) return fmt::format("constant '{}' does not have its value's type", v.name);
+      if (v.constant.dtype() != v.dtype || v.constant.shape().size() != v.dims.size())
+        return fmt::format("constant '{}' does not have its value's type", v.name);
       for (std::size_t i = 0; i < v.dims.size(); ++i) {
-        if (!g_.dims.is_constant(v.dims[i], v.constant.shape()[i])) return fmt::format("constant '{}' does not have its value's shape", v.name);
+        if (!g_.dims.is_constant(v.dims[i], v.constant.shape()[i]))
+          return fmt::format("constant '{}' does not have its value's shape", v.name);
       }
     }
     if (v.has_elements) {
       std::int64_t count = 1;
       for (const Dim d : v.dims) count *= g_.dims.constant_value(d).value_or(-1);
-      if (count != static_cast<std::int64_t>(v.elements.size())) return fmt::format("'{}' has {} known elements, not {}", v.name, v.elements.size(), count);
+      if (count != static_cast<std::int64_t>(v.elements.size()))
+        return fmt::format("'{}' has {} known elements, not {}", v.name, v.elements.size(), count);
     }
-    if ((v.producer >= 0) + (v.input >= 0) + v.is_constant() + v.has_elements > 1) return fmt::format("'{}' has two producers", v.name);
+    if ((v.producer >= 0) + (v.input >= 0) + v.is_constant() + v.has_elements > 1)
+      return fmt::format("'{}' has two producers", v.name);
     return std::nullopt;
   }
 
@@ -112,15 +118,19 @@ class Verifier {
     const Node& n = g_.nodes[static_cast<std::size_t>(id)];
     for (const ValueId v : n.inputs) {
       if (!is_value(v)) return "an operand does not exist";
-      if (!ready_[static_cast<std::size_t>(v)]) return fmt::format("operand '{}' is not computed before it is used", g_.values[static_cast<std::size_t>(v)].name);
+      if (!ready_[static_cast<std::size_t>(v)])
+        return fmt::format("operand '{}' is not computed before it is used",
+                           g_.values[static_cast<std::size_t>(v)].name);
     }
     if (n.opaque.empty()) {
       if (auto e = program(n)) return e;
     }
     for (const ValueId v : n.outputs) {
       if (!is_value(v)) return "a result does not exist";
-      if (g_.values[static_cast<std::size_t>(v)].producer != id) return fmt::format("'{}' does not name it as producer", g_.values[static_cast<std::size_t>(v)].name);
-      if (ready_[static_cast<std::size_t>(v)]) return fmt::format("'{}' is computed twice", g_.values[static_cast<std::size_t>(v)].name);
+      if (g_.values[static_cast<std::size_t>(v)].producer != id)
+        return fmt::format("'{}' does not name it as producer", g_.values[static_cast<std::size_t>(v)].name);
+      if (ready_[static_cast<std::size_t>(v)])
+        return fmt::format("'{}' is computed twice", g_.values[static_cast<std::size_t>(v)].name);
       ready_[static_cast<std::size_t>(v)] = true;
     }
     return std::nullopt;
@@ -140,7 +150,8 @@ class Verifier {
       of[t] = list[next++];
       if (static_cast<int>(g_.values[static_cast<std::size_t>(of[t])].dims.size()) != p.tensors[t].rank) {
         return fmt::format("tensor '{}' has rank {}, but '{}' has {}", p.tensors[t].name, p.tensors[t].rank,
-                           g_.values[static_cast<std::size_t>(of[t])].name, g_.values[static_cast<std::size_t>(of[t])].dims.size());
+                           g_.values[static_cast<std::size_t>(of[t])].name,
+                           g_.values[static_cast<std::size_t>(of[t])].dims.size());
       }
     }
     if (in != n.inputs.size() || out != n.outputs.size()) return "fewer tensors in the program than operands";
@@ -148,7 +159,8 @@ class Verifier {
     if (n.params.size() != p.params.size()) return "a parameter has no value";
     for (const auto& [input, dim] : n.maybe_broadcast) {
       if (input < 0 || input >= static_cast<int>(n.inputs.size()) || dim < 0 ||
-          dim >= static_cast<int>(g_.values[static_cast<std::size_t>(n.inputs[static_cast<std::size_t>(input)])].dims.size())) {
+          dim >= static_cast<int>(
+                     g_.values[static_cast<std::size_t>(n.inputs[static_cast<std::size_t>(input)])].dims.size())) {
         return "maybe_broadcast names a dimension that does not exist";
       }
     }
@@ -165,8 +177,11 @@ class Verifier {
       for (std::size_t i = 0; i < x.dims.size(); ++i) {
         const auto a = expr::bare_axis(index[i]);
         if (!a) continue;
-        const auto have = g_.dims.constant_value(x.dims[i]), want = g_.dims.constant_value(n.extents[static_cast<std::size_t>(*a)]);
-        if (have && want && *have != *want) error = fmt::format("axis '{}' has the extent {}, but '{}' has {}", p.axes[static_cast<std::size_t>(*a)], *want, x.name, *have);
+        const auto have = g_.dims.constant_value(x.dims[i]),
+                   want = g_.dims.constant_value(n.extents[static_cast<std::size_t>(*a)]);
+        if (have && want && *have != *want)
+          error = fmt::format("axis '{}' has the extent {}, but '{}' has {}", p.axes[static_cast<std::size_t>(*a)],
+                              *want, x.name, *have);
       }
     };
     for (const expr::Statement& s : p.statements) {
@@ -215,19 +230,24 @@ std::string print(const Graph& g) {
   for (const Node& n : g.nodes) {
     if (n.removed) continue;
     std::vector<std::string> out, in;
-    for (const ValueId v : n.outputs) out.push_back(fmt::format("{}: {}", g.values[static_cast<std::size_t>(v)].name, print_type(g, g.values[static_cast<std::size_t>(v)])));
+    for (const ValueId v : n.outputs)
+      out.push_back(fmt::format("{}: {}", g.values[static_cast<std::size_t>(v)].name,
+                                print_type(g, g.values[static_cast<std::size_t>(v)])));
     for (const ValueId v : n.inputs) {
       const Value& x = g.values[static_cast<std::size_t>(v)];
       in.push_back(x.has_elements ? fmt::format("{}: {}", x.name, print_type(g, x)) : x.name);
     }
     s += fmt::format("{} = {}({})", fmt::join(out, ", "), n.op, fmt::join(in, ", "));
-    s += n.opaque.empty() ? fmt::format("  | {}", one_line(expr::print(n.program))) : fmt::format("  | opaque {}", n.opaque);
+    s += n.opaque.empty() ? fmt::format("  | {}", one_line(expr::print(n.program)))
+                          : fmt::format("  | opaque {}", n.opaque);
     std::vector<std::string> where;
     for (std::size_t i = 0; i < n.params.size(); ++i) {
       const Dim* d = std::get_if<Dim>(&n.params[i]);
-      where.push_back(fmt::format("${} = {}", n.program.params[i], d != nullptr ? g.dims.print(*d) : fmt::format("{}", std::get<double>(n.params[i]))));
+      where.push_back(fmt::format("${} = {}", n.program.params[i],
+                                  d != nullptr ? g.dims.print(*d) : fmt::format("{}", std::get<double>(n.params[i]))));
     }
-    for (const auto& [input, dim] : n.maybe_broadcast) where.push_back(fmt::format("maybe stretched: {}.{}", input, dim));
+    for (const auto& [input, dim] : n.maybe_broadcast)
+      where.push_back(fmt::format("maybe stretched: {}.{}", input, dim));
     if (!where.empty()) s += fmt::format("  where {}", fmt::join(where, ", "));
     s += '\n';
   }

@@ -1,10 +1,9 @@
 #include "graph/opaque.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fmt/format.h>
 #include <map>
 #include <numeric>
 
@@ -43,7 +42,8 @@ std::int64_t product(const Shape& s, std::size_t first, std::size_t last) {
 struct Around {
   std::int64_t outer, size, inner;
   Around(const Shape& s, std::int64_t axis)
-      : outer(product(s, 0, static_cast<std::size_t>(axis))), size(s[static_cast<std::size_t>(axis)]),
+      : outer(product(s, 0, static_cast<std::size_t>(axis))),
+        size(s[static_cast<std::size_t>(axis)]),
         inner(product(s, static_cast<std::size_t>(axis) + 1, s.size())) {}
 };
 
@@ -122,7 +122,8 @@ std::vector<Tensor> slice(const Call& c) {
     shape[static_cast<std::size_t>(axes[k])] = n;
     Tensor y(x.dtype(), shape);
     for (std::int64_t o = 0; o < a.outer; ++o) {
-      for (std::int64_t i = 0; i < n; ++i) copy(y, (o * n + i) * a.inner, x, (o * a.size + s + i * step) * a.inner, a.inner);
+      for (std::int64_t i = 0; i < n; ++i)
+        copy(y, (o * n + i) * a.inner, x, (o * a.size + s + i * step) * a.inner, a.inner);
     }
     x = y;
   }
@@ -150,7 +151,8 @@ std::vector<Tensor> arg_extreme(const Call& c, bool largest) {
     for (std::int64_t i = 0; i < a.inner; ++i) {
       std::int64_t best = 0;
       for (std::int64_t k = 1; k < a.size; ++k) {
-        const double v = read_double(x, (o * a.size + k) * a.inner + i), w = read_double(x, (o * a.size + best) * a.inner + i);
+        const double v = read_double(x, (o * a.size + k) * a.inner + i),
+                     w = read_double(x, (o * a.size + best) * a.inner + i);
         if ((largest ? v > w : v < w) || (last && v == w)) best = k;
       }
       write_int(y, o * a.inner + i, best);
@@ -177,8 +179,10 @@ std::vector<Tensor> top_k(const Call& c) {
     for (std::int64_t i = 0; i < a.inner; ++i) {
       std::iota(order.begin(), order.end(), 0);
       const auto before = [&](std::int64_t p, std::int64_t q) {
-        const double v = read_double(x, (o * a.size + p) * a.inner + i), w = read_double(x, (o * a.size + q) * a.inner + i);
-        if (std::isnan(v) || std::isnan(w)) return !std::isnan(v) && std::isnan(w) ? !largest : std::isnan(v) && !std::isnan(w) ? largest : p < q;
+        const double v = read_double(x, (o * a.size + p) * a.inner + i),
+                     w = read_double(x, (o * a.size + q) * a.inner + i);
+        if (std::isnan(v) || std::isnan(w))
+          return !std::isnan(v) && std::isnan(w) ? !largest : std::isnan(v) && !std::isnan(w) ? largest : p < q;
         return v != w ? (largest ? v > w : v < w) : p < q;
       };
       std::partial_sort(order.begin(), order.begin() + k, order.end(), before);
@@ -204,7 +208,8 @@ std::vector<Tensor> non_zero(const Call& c) {
   const auto n = static_cast<std::int64_t>(found.size());
   Tensor y(DType::i64, {static_cast<std::int64_t>(s.size()), n});
   for (std::size_t d = 0; d < s.size(); ++d) {
-    for (std::int64_t i = 0; i < n; ++i) write_int(y, static_cast<std::int64_t>(d) * n + i, found[static_cast<std::size_t>(i)] / stride[d] % s[d]);
+    for (std::int64_t i = 0; i < n; ++i)
+      write_int(y, static_cast<std::int64_t>(d) * n + i, found[static_cast<std::size_t>(i)] / stride[d] % s[d]);
   }
   return {y};
 }
@@ -225,7 +230,8 @@ std::vector<Tensor> compress(const Call& c) {
   s[static_cast<std::size_t>(at)] = n;
   Tensor y(x.dtype(), s);
   for (std::int64_t o = 0; o < a.outer; ++o) {
-    for (std::int64_t i = 0; i < n; ++i) copy(y, (o * n + i) * a.inner, x, (o * a.size + kept[static_cast<std::size_t>(i)]) * a.inner, a.inner);
+    for (std::int64_t i = 0; i < n; ++i)
+      copy(y, (o * n + i) * a.inner, x, (o * a.size + kept[static_cast<std::size_t>(i)]) * a.inner, a.inner);
   }
   return {y};
 }
@@ -316,7 +322,8 @@ std::vector<Tensor> hardmax(const Call& c) {
     for (std::int64_t i = 0; i < a.inner && a.size > 0; ++i) {
       std::int64_t best = 0;
       for (std::int64_t k = 1; k < a.size; ++k) {
-        if (read_double(x, (o * a.size + k) * a.inner + i) > read_double(x, (o * a.size + best) * a.inner + i)) best = k;
+        if (read_double(x, (o * a.size + k) * a.inner + i) > read_double(x, (o * a.size + best) * a.inner + i))
+          best = k;
       }
       write_double(y, (o * a.size + best) * a.inner + i, 1);
     }
@@ -354,7 +361,8 @@ std::vector<Tensor> pad(const Call& c) {
 
 std::vector<Tensor> reverse_sequence(const Call& c) {
   const Tensor& x = c.in[0];
-  const auto batch = static_cast<std::size_t>(c.number("batch_axis")), time = static_cast<std::size_t>(c.number("time_axis"));
+  const auto batch = static_cast<std::size_t>(c.number("batch_axis")),
+             time = static_cast<std::size_t>(c.number("time_axis"));
   const std::vector<std::int64_t> stride = row_major(x.shape());
   Tensor y(x.dtype(), x.shape());
   for (std::int64_t n = 0; n < x.size(); ++n) {
@@ -366,12 +374,21 @@ std::vector<Tensor> reverse_sequence(const Call& c) {
 }
 
 const std::map<std::string, Routine>& routines() {
-  static const std::map<std::string, Routine> table = {
-      {"reshape", reshape},       {"expand", expand},       {"slice", slice},
-      {"range", range},           {"argmax", arg_max},      {"argmin", arg_min},
-      {"topk", top_k},            {"nonzero", non_zero},    {"compress", compress},
-      {"scatter_nd", scatter_nd}, {"hardmax", hardmax},     {"scatter_elements", scatter_elements},
-      {"pad", pad},               {"gather_elements", gather_elements}, {"reverse_sequence", reverse_sequence}};
+  static const std::map<std::string, Routine> table = {{"reshape", reshape},
+                                                       {"expand", expand},
+                                                       {"slice", slice},
+                                                       {"range", range},
+                                                       {"argmax", arg_max},
+                                                       {"argmin", arg_min},
+                                                       {"topk", top_k},
+                                                       {"nonzero", non_zero},
+                                                       {"compress", compress},
+                                                       {"scatter_nd", scatter_nd},
+                                                       {"hardmax", hardmax},
+                                                       {"scatter_elements", scatter_elements},
+                                                       {"pad", pad},
+                                                       {"gather_elements", gather_elements},
+                                                       {"reverse_sequence", reverse_sequence}};
   return table;
 }
 

@@ -1,5 +1,6 @@
-// Library routines for operators that no tensor expression describes (sorting, data-dependent shapes, colliding writes):
-// plain loops over contiguous tensors. The executor calls them by the name in Node::opaque; so does the reference.
+// Library routines for operators that no tensor expression describes (sorting, data-dependent shapes, colliding
+// writes): plain loops over contiguous tensors. The executor calls them by the name in Node::opaque; so does the
+// reference.
 #pragma once
 
 #include <span>
@@ -10,8 +11,8 @@
 
 namespace pit::graph {
 
-/// Runs the node's routine. `output_shapes` are those that the plan knows; an extent of -1 is found by the routine (data-dependent).
-/// Throws InputError, naming the operator, when the data do not fit (an index out of range).
+/// Runs the node's routine. `output_shapes` are those that the plan knows; an extent of -1 is found by the routine
+/// (data-dependent). Throws InputError, naming the operator, when the data do not fit (an index out of range).
 std::vector<Tensor> run_opaque(const Node& n, std::span<const Tensor> inputs, std::span<const Shape> output_shapes,
                                std::span<const DType> output_dtypes);
 

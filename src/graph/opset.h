@@ -1,14 +1,15 @@
 // The op set as data: one entry per ONNX operator, its meaning a template of the expression language.
 //
-// A template is expression text with *packs*: `name...` inside an index list stands for a list of index expressions that the operator's binder
-// supplies from rank, broadcasting and attributes. E.g.
+// A template is expression text with *packs*: `name...` inside an index list stands for a list of index expressions
+// that the operator's binder supplies from rank, broadcasting and attributes. E.g.
 //
 //     Add        Y[i...] = A[i...] + B[i...]                      (in A and B: aligned right, 0 where stretched)
 //     MatMul     Y[o...,m...,n...] += A[o...,m...,k] * B[o...,k,n...]
 //     Softmax    M[o...,p...] max= X[o...,c...,p...];  E[o...,c...,p...] = exp(X[o...,c...,p...] - M[o...,p...]); ...
 //     Transpose  Y[p...] = X[i...]
 //
-// Adding an operator is one entry here (template + a binder, usually an existing one) and one test; see docs/add-an-operator.md.
+// Adding an operator is one entry here (template + a binder, usually an existing one) and one test; see
+// docs/add-an-operator.md.
 #pragma once
 
 #include <map>
@@ -37,8 +38,9 @@ struct OpCall {
   Attributes attributes;
 };
 
-/// Adds the operator to the graph (possibly as several nodes) and returns its outputs (-1 where not wanted). Infers dtypes and dims.
-/// Throws UnsupportedError (unknown operator or feature) or ModelError (operands do not fit), naming operator and tensor.
+/// Adds the operator to the graph (possibly as several nodes) and returns its outputs (-1 where not wanted). Infers
+/// dtypes and dims. Throws UnsupportedError (unknown operator or feature) or ModelError (operands do not fit), naming
+/// operator and tensor.
 std::vector<ValueId> add_operator(Graph& g, const OpCall& call);
 
 /// Whether the op set has `op` (so a front end need not inline a function body for it), and the newest opset it knows.
@@ -48,9 +50,9 @@ int newest_opset();
 /// For `pit ops`: every operator with its template, a typical instance, and notes.
 struct OpEntry {
   std::string op;
-  std::string expression;   ///< the template
-  expr::Program example;    ///< a typical instance (rules are derived from it)
-  std::string opaque;       ///< why no expression describes it, for opaque operators
+  std::string expression;  ///< the template
+  expr::Program example;   ///< a typical instance (rules are derived from it)
+  std::string opaque;      ///< why no expression describes it, for opaque operators
 };
 std::vector<OpEntry> op_entries();
 

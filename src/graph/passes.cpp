@@ -12,7 +12,8 @@ namespace {
 
 Value& at(Graph& g, ValueId v) { return g.values[static_cast<std::size_t>(v)]; }
 
-// -- value numbering: keys are byte strings that spell out everything a node computes ---------------------------------------
+// -- value numbering: keys are byte strings that spell out everything a node computes
+// ---------------------------------------
 
 template <class T>
 void put(std::string* key, const T& v) {
@@ -30,7 +31,8 @@ void put_expr(std::string* key, const expr::Expr& e) {
       key->push_back(static_cast<char>(e->fn));
       key->push_back(static_cast<char>(e->to));
       break;
-    default: put(key, e->id);
+    default:
+      put(key, e->id);
   }
   key->push_back(static_cast<char>(e->args.size() * 2 + e->has_default));
   for (const expr::Expr& a : e->args) put_expr(key, a);
@@ -126,7 +128,8 @@ void value_number(Graph& g) {
     const auto [it, added] = known_nodes.emplace(key_of(g, n), static_cast<NodeId>(i));
     if (added) continue;
     const Node& first = g.nodes[static_cast<std::size_t>(it->second)];
-    for (std::size_t o = 0; o < n.outputs.size(); ++o) representative[static_cast<std::size_t>(n.outputs[o])] = first.outputs[o];
+    for (std::size_t o = 0; o < n.outputs.size(); ++o)
+      representative[static_cast<std::size_t>(n.outputs[o])] = first.outputs[o];
     n.removed = true;
   }
   for (ValueId& v : g.outputs) v = representative[static_cast<std::size_t>(v)];
@@ -138,7 +141,8 @@ void remove_dead(Graph& g) {
   for (std::size_t i = g.nodes.size(); i-- > 0;) {
     Node& n = g.nodes[i];
     if (n.removed) continue;
-    const bool used = std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return wanted[static_cast<std::size_t>(v)]; });
+    const bool used =
+        std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return wanted[static_cast<std::size_t>(v)]; });
     if (!used) {
       n.removed = true;
       continue;

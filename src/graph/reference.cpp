@@ -12,7 +12,8 @@ namespace {
 
 Shape shape_of(const std::vector<Dim>& dims, const std::vector<std::int64_t>& v) {
   Shape s;
-  for (const Dim d : dims) s.push_back(v[static_cast<std::size_t>(d.id)] == DimTable::unknown ? -1 : v[static_cast<std::size_t>(d.id)]);
+  for (const Dim d : dims)
+    s.push_back(v[static_cast<std::size_t>(d.id)] == DimTable::unknown ? -1 : v[static_cast<std::size_t>(d.id)]);
   return s;
 }
 
@@ -48,11 +49,13 @@ std::string who(const Node& n) { return n.name.empty() ? n.op : fmt::format("{} 
 
 Tensor materialise(const Graph&, const Value& v, const std::vector<std::int64_t>& dims) {
   Tensor t(v.dtype, shape_of(v.dims, dims));
-  for (std::size_t i = 0; i < v.elements.size(); ++i) write_int(t, static_cast<std::int64_t>(i), dims[static_cast<std::size_t>(v.elements[i].id)]);
+  for (std::size_t i = 0; i < v.elements.size(); ++i)
+    write_int(t, static_cast<std::int64_t>(i), dims[static_cast<std::size_t>(v.elements[i].id)]);
   return t;
 }
 
-std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tensor> inputs, const std::vector<std::int64_t>& dims) {
+std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tensor> inputs,
+                             const std::vector<std::int64_t>& dims) {
   std::vector<Shape> shapes;
   std::vector<DType> dtypes;
   for (const ValueId o : n.outputs) {
@@ -71,7 +74,8 @@ std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tens
   }
   for (std::size_t a = 0; a < n.extents.size(); ++a) {
     const std::int64_t e = dims[static_cast<std::size_t>(n.extents[a].id)];
-    if (e == DimTable::unknown) throw InputError(fmt::format("{}: extents do not fit together ({})", who(n), g.dims.print(n.extents[a])), who(n));
+    if (e == DimTable::unknown)
+      throw InputError(fmt::format("{}: extents do not fit together ({})", who(n), g.dims.print(n.extents[a])), who(n));
     b.extents[static_cast<expr::AxisId>(a)] = e;
   }
   if (n.maybe_broadcast.empty()) return expr::interpret(n.program, b);
@@ -80,13 +84,15 @@ std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tens
 
 std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> inputs) {
   std::vector<std::int64_t> symbols(static_cast<std::size_t>(g.dims.symbol_count()), -1);
-  if (inputs.size() != g.inputs.size()) throw InputError(fmt::format("{} inputs, but the model has {}", inputs.size(), g.inputs.size()));
+  if (inputs.size() != g.inputs.size())
+    throw InputError(fmt::format("{} inputs, but the model has {}", inputs.size(), g.inputs.size()));
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Value& v = g.values[static_cast<std::size_t>(g.inputs[i])];
     const Tensor& t = inputs[i];
     if (t.dtype() != v.dtype || t.shape().size() != v.dims.size()) {
-      throw InputError(fmt::format("input '{}' must be {} of rank {}, but is {} of rank {}", v.name, name_of(v.dtype), v.dims.size(),
-                                   name_of(t.dtype()), t.shape().size()), {}, v.name);
+      throw InputError(fmt::format("input '{}' must be {} of rank {}, but is {} of rank {}", v.name, name_of(v.dtype),
+                                   v.dims.size(), name_of(t.dtype()), t.shape().size()),
+                       {}, v.name);
     }
     for (std::size_t d = 0; d < v.dims.size(); ++d) {
       const int s = g.dims.symbol_index(v.dims[d]);
@@ -94,7 +100,8 @@ std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> i
       if (want < 0 && s >= 0) want = symbols[static_cast<std::size_t>(s)] = t.shape()[d];
       if (want != t.shape()[d]) {
         throw InputError(fmt::format("dimension {} of input '{}' is {}, but '{}' must be {}", d, v.name, t.shape()[d],
-                                     g.dims.print(v.dims[d]), want), {}, v.name);
+                                     g.dims.print(v.dims[d]), want),
+                         {}, v.name);
       }
     }
   }
@@ -106,7 +113,9 @@ std::vector<Tensor> run_reference_values(const Graph& g, std::span<const Tensor>
   for (const Check& c : g.checks) {
     const std::int64_t a = dims[static_cast<std::size_t>(c.a.id)], b = dims[static_cast<std::size_t>(c.b.id)];
     if (a != b && a != DimTable::unknown && b != DimTable::unknown) {
-      throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g.dims.print(c.a), a, g.dims.print(c.b), b), c.who);
+      throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g.dims.print(c.a), a,
+                                   g.dims.print(c.b), b),
+                       c.who);
     }
   }
   std::vector<Tensor> values(g.values.size());
@@ -148,9 +157,11 @@ std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs
   return r;
 }
 
-// -- constant folding --------------------------------------------------------------------------------------------------------
+// -- constant folding
+// --------------------------------------------------------------------------------------------------------
 
-std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span<const DType> dtypes, std::span<const std::vector<Dim>> dims) {
+std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span<const DType> dtypes,
+                                        std::span<const std::vector<Dim>> dims) {
   constexpr std::int64_t kElements = 64 << 10, kSteps = 1 << 21;
   std::vector<Tensor> in;
   for (const ValueId id : n.inputs) {

@@ -1,4 +1,5 @@
-// The whole-model oracle: every node by expr::interpret (or its opaque routine), one after the other, no fusion, no sparsity.
+// The whole-model oracle: every node by expr::interpret (or its opaque routine), one after the other, no fusion, no
+// sparsity.
 #pragma once
 
 #include <span>
@@ -18,7 +19,8 @@ std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs
 std::vector<Tensor> run_reference_values(const Graph& g, std::span<const Tensor> inputs);
 
 /// One node on concrete operands. `dims`: DimTable::evaluate for the current symbols.
-std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tensor> inputs, const std::vector<std::int64_t>& dims);
+std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tensor> inputs,
+                             const std::vector<std::int64_t>& dims);
 
 /// A value with known elements as a tensor.
 Tensor materialise(const Graph& g, const Value& v, const std::vector<std::int64_t>& dims);

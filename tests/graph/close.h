@@ -1,10 +1,9 @@
 // Comparison of tensors relative to the largest expected value.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
+#include <gtest/gtest.h>
 #include <string>
 
 #include "graph/numeric.h"
@@ -27,8 +26,8 @@ inline void expect_close(const Tensor& have, const Tensor& want, double relative
     if (d > worst) worst = d, at = i;
   }
   if (worst > relative * std::max(scale, 1e-6)) {
-    ADD_FAILURE() << what << ": element " << at << " of " << to_string(want.shape()) << " is " << graph::read_double(have, at) << ", should be "
-                  << graph::read_double(want, at);
+    ADD_FAILURE() << what << ": element " << at << " of " << to_string(want.shape()) << " is "
+                  << graph::read_double(have, at) << ", should be " << graph::read_double(want, at);
   }
 }
 

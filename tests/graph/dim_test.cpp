@@ -1,10 +1,9 @@
 // Symbolic dimensions: equal formulas have equal handles, and evaluation agrees with plain arithmetic.
 #include "graph/dim.h"
 
+#include <functional>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-
-#include <functional>
 
 namespace pit::graph {
 namespace {
@@ -86,25 +85,48 @@ RC_GTEST_PROP(DimsRandom, EvaluateAgreesWithArithmetic, ()) {
   DimTable t;
   const std::vector<std::int64_t> values = {*rc::gen::inRange(1, 9), *rc::gen::inRange(1, 9), *rc::gen::inRange(0, 9)};
   std::vector<std::pair<Dim, std::int64_t>> pool;
-  for (int i = 0; i < 3; ++i) pool.emplace_back(t.symbol(std::string(1, static_cast<char>('x' + i))), values[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < 3; ++i)
+    pool.emplace_back(t.symbol(std::string(1, static_cast<char>('x' + i))), values[static_cast<std::size_t>(i)]);
   for (int step = *rc::gen::inRange(1, 14); step > 0; --step) {
-    const auto pick = [&] { return pool[static_cast<std::size_t>(*rc::gen::inRange(0, static_cast<int>(pool.size())))]; };
+    const auto pick = [&] {
+      return pool[static_cast<std::size_t>(*rc::gen::inRange(0, static_cast<int>(pool.size())))];
+    };
     const auto [a, va] = pick();
     const auto [b, vb] = pick();
     const int op = *rc::gen::inRange(0, 10);
     if (std::abs(va) > 100000 || std::abs(vb) > 100000) continue;
     if ((op >= 3 && op <= 6) && vb == 0) continue;
     switch (op) {
-      case 0: pool.emplace_back(t.add(a, b), va + vb); break;
-      case 1: pool.emplace_back(t.sub(a, b), va - vb); break;
-      case 2: pool.emplace_back(t.mul(a, b), va * vb); break;
-      case 3: pool.emplace_back(t.div(a, b), va / vb); break;
-      case 4: pool.emplace_back(t.floordiv(a, b), floor_div(va, vb)); break;
-      case 5: pool.emplace_back(t.mod(a, b), va - floor_div(va, vb) * vb); break;
-      case 6: pool.emplace_back(t.ceildiv(a, b), -floor_div(-va, vb)); break;
-      case 7: pool.emplace_back(t.max(a, b), std::max(va, vb)); break;
-      case 8: pool.emplace_back(t.min(a, b), std::min(va, vb)); break;
-      default: pool.emplace_back(t.constant(va % 7), va % 7); break;
+      case 0:
+        pool.emplace_back(t.add(a, b), va + vb);
+        break;
+      case 1:
+        pool.emplace_back(t.sub(a, b), va - vb);
+        break;
+      case 2:
+        pool.emplace_back(t.mul(a, b), va * vb);
+        break;
+      case 3:
+        pool.emplace_back(t.div(a, b), va / vb);
+        break;
+      case 4:
+        pool.emplace_back(t.floordiv(a, b), floor_div(va, vb));
+        break;
+      case 5:
+        pool.emplace_back(t.mod(a, b), va - floor_div(va, vb) * vb);
+        break;
+      case 6:
+        pool.emplace_back(t.ceildiv(a, b), -floor_div(-va, vb));
+        break;
+      case 7:
+        pool.emplace_back(t.max(a, b), std::max(va, vb));
+        break;
+      case 8:
+        pool.emplace_back(t.min(a, b), std::min(va, vb));
+        break;
+      default:
+        pool.emplace_back(t.constant(va % 7), va % 7);
+        break;
     }
   }
   for (int i = 0; i < 4; ++i) {

@@ -1,12 +1,11 @@
 // Reads NumPy's .npz archives (zip of .npy, stored or deflated) for tests that compare with stored answers.
 #pragma once
 
-#include <zlib.h>
-
 #include <cstring>
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <zlib.h>
 
 #include "pit/tensor.h"
 #include "support/files.h"
@@ -15,7 +14,8 @@ namespace pit::testing {
 
 inline std::uint32_t little(const std::string& s, std::size_t at, int bytes) {
   std::uint32_t v = 0;
-  for (int i = 0; i < bytes; ++i) v |= static_cast<std::uint32_t>(static_cast<unsigned char>(s.at(at + static_cast<std::size_t>(i)))) << (8 * i);
+  for (int i = 0; i < bytes; ++i)
+    v |= static_cast<std::uint32_t>(static_cast<unsigned char>(s.at(at + static_cast<std::size_t>(i)))) << (8 * i);
   return v;
 }
 
@@ -39,8 +39,9 @@ inline Tensor parse_npy(const std::string& s) {
   const std::string header = s.substr(header_at, header_size);
   const std::size_t descr = header.find("'descr': '") + 10;
   const std::string type = header.substr(descr, header.find('\'', descr) - descr);
-  static const std::map<std::string, DType> types = {{"<f4", DType::f32}, {"<f8", DType::f64}, {"<f2", DType::f16}, {"<i8", DType::i64},
-                                                     {"<i4", DType::i32}, {"|i1", DType::i8}, {"|u1", DType::u8}, {"|b1", DType::b8}};
+  static const std::map<std::string, DType> types = {{"<f4", DType::f32}, {"<f8", DType::f64}, {"<f2", DType::f16},
+                                                     {"<i8", DType::i64}, {"<i4", DType::i32}, {"|i1", DType::i8},
+                                                     {"|u1", DType::u8},  {"|b1", DType::b8}};
   if (header.find("'fortran_order': True") != std::string::npos) throw std::runtime_error("column-major .npy");
   Shape shape;
   const std::size_t open = header.find('(');
@@ -67,10 +68,12 @@ inline std::map<std::string, std::string> read_zip(const std::string& path) {
   std::size_t at = little(s, end + 16, 4);
   for (std::uint32_t n = little(s, end + 10, 2); n > 0; --n) {
     const std::uint32_t method = little(s, at + 10, 2), packed = little(s, at + 20, 4), size = little(s, at + 24, 4);
-    const std::uint32_t name_size = little(s, at + 28, 2), extra = little(s, at + 30, 2), comment = little(s, at + 32, 2);
+    const std::uint32_t name_size = little(s, at + 28, 2), extra = little(s, at + 30, 2),
+                        comment = little(s, at + 32, 2);
     const std::size_t local = little(s, at + 42, 4);
     const std::size_t data = local + 30 + little(s, local + 26, 2) + little(s, local + 28, 2);
-    r.emplace(s.substr(at + 46, name_size), method == 0 ? s.substr(data, size) : inflate_raw(s.data() + data, packed, size));
+    r.emplace(s.substr(at + 46, name_size),
+              method == 0 ? s.substr(data, size) : inflate_raw(s.data() + data, packed, size));
     at += 46 + name_size + extra + comment;
   }
   return r;

@@ -102,13 +102,15 @@ TEST(Passes, ScalarConstantsBecomeLiterals) {
 
 TEST(Passes, UnknownBroadcastIsMarkedAndDecidedByThePlan) {
   Builder b;
-  const ValueId x = b.input("x", DType::f32, {b.g.dims.symbol("n")}), y = b.input("y", DType::f32, {b.g.dims.symbol("m")});
+  const ValueId x = b.input("x", DType::f32, {b.g.dims.symbol("n")}),
+                y = b.input("y", DType::f32, {b.g.dims.symbol("m")});
   b.output(b.op("Add", "z", {x, y}));
   EXPECT_EQ(b.g.nodes[0].maybe_broadcast.size(), 2u);
   Tensor one(DType::f32, {1}), three(DType::f32, {3});
   one.as<float>()[0] = 10;
   for (int i = 0; i < 3; ++i) three.as<float>()[i] = static_cast<float>(i);
-  const Tensor left = run_reference(b.g, std::vector<Tensor>{one, three})[0], right = run_reference(b.g, std::vector<Tensor>{three, one})[0];
+  const Tensor left = run_reference(b.g, std::vector<Tensor>{one, three})[0],
+               right = run_reference(b.g, std::vector<Tensor>{three, one})[0];
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(left.as<float>()[i], 10.0f + static_cast<float>(i));
     EXPECT_EQ(right.as<float>()[i], 10.0f + static_cast<float>(i));

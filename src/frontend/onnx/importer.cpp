@@ -1,9 +1,8 @@
 #include "frontend/onnx/importer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <deque>
+#include <fmt/format.h>
 
 #include "graph/opset/builder.h"
 #include "pit/error.h"
@@ -43,15 +42,17 @@ ValueId Importer::Scope::find(const std::string& name) const {
   return -1;
 }
 
-Importer::Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights, std::shared_ptr<void> owner)
+Importer::Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights,
+                   std::shared_ptr<void> owner)
     : model_(model), tensors_(std::move(folder)), weights_(std::move(weights)), owner_(std::move(owner)) {
   for (const auto& v : model_.graph().value_info()) declared_.emplace(v.name(), &v);
   for (const auto& v : model_.graph().output()) declared_[v.name()] = &v;
   for (auto& f : *model_.mutable_functions()) functions_[domain_of(f.domain()) + ":" + f.name()] = &f;
 }
 
-// The declared types of intermediate values may say that two input symbols are the same extent where no operator proves it
-// (an exporter that knows the batch of two inputs to be equal names it once). Then the import starts again with one symbol.
+// The declared types of intermediate values may say that two input symbols are the same extent where no operator proves
+// it (an exporter that knows the batch of two inputs to be equal names it once). Then the import starts again with one
+// symbol.
 graph::Graph Importer::run() {
   Aliases aliases;
   for (int attempt = 0;; ++attempt) {
@@ -75,7 +76,8 @@ graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
   top.opsets = opsets_of(model_.opset_import());
   if (top.opsets.count("") == 0) throw ModelError("the model does not say which opset it uses");
   if (top.opsets[""] > graph::newest_opset()) {
-    throw UnsupportedError(fmt::format("the model uses opset {}; the newest one supported is {}", top.opsets[""], graph::newest_opset()));
+    throw UnsupportedError(
+        fmt::format("the model uses opset {}; the newest one supported is {}", top.opsets[""], graph::newest_opset()));
   }
   add_initializers(*model_.mutable_graph(), &top);
   // An input with an initializer of its name is that constant (files before IR version 4 list all of them as inputs).
@@ -97,14 +99,17 @@ graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
 
 void Importer::add_initializers(pit_onnx::GraphProto& graph, Scope* scope) {
   if (graph.sparse_initializer_size() > 0) {
-    throw UnsupportedError(fmt::format("sparse initializer '{}': sparse tensors are not supported", graph.sparse_initializer(0).values().name()));
+    throw UnsupportedError(fmt::format("sparse initializer '{}': sparse tensors are not supported",
+                                       graph.sparse_initializer(0).values().name()));
   }
   const bool cut = &graph == model_.mutable_graph() && static_cast<int>(weights_.size()) == graph.initializer_size();
   for (int i = 0; i < graph.initializer_size(); ++i) {
     const auto& t = graph.initializer(i);
     if (t.name().empty()) throw ModelError("an initializer has no name");
     auto it = read_.find(&t);
-    if (it == read_.end()) it = read_.emplace(&t, tensors_.read(t, cut ? weights_[static_cast<std::size_t>(i)] : std::string_view(), owner_)).first;
+    if (it == read_.end())
+      it = read_.emplace(&t, tensors_.read(t, cut ? weights_[static_cast<std::size_t>(i)] : std::string_view(), owner_))
+               .first;
     if (!scope->values.emplace(t.name(), g_->add_constant(scope->prefix + t.name(), it->second)).second) {
       throw ModelError(fmt::format("two initializers are called '{}'", t.name()), {}, t.name());
     }
@@ -119,7 +124,9 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& alias
   const auto& type = v.type().tensor_type();
   const auto dtype = graph::dtype_of_onnx(type.elem_type());
   if (!dtype || type.elem_type() == pit_onnx::TensorProto::BFLOAT16) {
-    throw UnsupportedError(fmt::format("input '{}': element type {} is not supported", name, graph::onnx_type_name(type.elem_type())), {}, name);
+    throw UnsupportedError(
+        fmt::format("input '{}': element type {} is not supported", name, graph::onnx_type_name(type.elem_type())), {},
+        name);
   }
   if (!type.has_shape()) throw UnsupportedError(fmt::format("input '{}' has no declared rank", name), {}, name);
   graph::Value x;
@@ -128,7 +135,8 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& alias
   x.input = static_cast<int>(g_->inputs.size());
   for (int i = 0; i < type.shape().dim_size(); ++i) {
     const auto& d = type.shape().dim(i);
-    if (d.has_dim_value() && d.dim_value() < 0) throw ModelError(fmt::format("dimension {} of input '{}' is {}", i, name, d.dim_value()), {}, name);
+    if (d.has_dim_value() && d.dim_value() < 0)
+      throw ModelError(fmt::format("dimension {} of input '{}' is {}", i, name, d.dim_value()), {}, name);
     if (d.has_dim_value()) {
       x.dims.push_back(g_->dims.constant(d.dim_value()));
     } else if (!d.dim_param().empty()) {
@@ -187,7 +195,8 @@ void Importer::add_nodes(Nodes& nodes, Scope* scope) {
   for (int i = 0; i < nodes.size(); ++i) {
     for (const std::string& o : nodes[i].output()) {
       if (!o.empty() && !defined.emplace(o, i).second) {
-        throw ModelError(fmt::format("{}: '{}' is produced by another operator already", describe(nodes[i]), o), describe(nodes[i]), o);
+        throw ModelError(fmt::format("{}: '{}' is produced by another operator already", describe(nodes[i]), o),
+                         describe(nodes[i]), o);
       }
     }
   }
@@ -208,7 +217,9 @@ std::vector<ValueId> Importer::inputs_of(const pit_onnx::NodeProto& n, const Sco
   for (const std::string& name : n.input()) {
     const ValueId v = name.empty() ? kAbsent : scope.find(name);
     if (v == -1) {
-      throw ModelError(fmt::format("{}: operand '{}' is no input, no initializer and no result of another operator", describe(n), name), describe(n), name);
+      throw ModelError(fmt::format("{}: operand '{}' is no input, no initializer and no result of another operator",
+                                   describe(n), name),
+                       describe(n), name);
     }
     r.push_back(v == kAbsent ? -1 : v);
   }
@@ -217,18 +228,25 @@ std::vector<ValueId> Importer::inputs_of(const pit_onnx::NodeProto& n, const Sco
 
 graph::Attribute Importer::attribute(AttributeProto& a, const std::string& who) {
   switch (a.type()) {
-    case AttributeProto::FLOAT: return static_cast<double>(a.f());
-    case AttributeProto::INT: return static_cast<std::int64_t>(a.i());
-    case AttributeProto::STRING: return a.s();
+    case AttributeProto::FLOAT:
+      return static_cast<double>(a.f());
+    case AttributeProto::INT:
+      return static_cast<std::int64_t>(a.i());
+    case AttributeProto::STRING:
+      return a.s();
     case AttributeProto::TENSOR: {
       auto it = read_.find(&a.t());
       if (it == read_.end()) it = read_.emplace(&a.t(), tensors_.read(a.t())).first;
       return it->second;
     }
-    case AttributeProto::FLOATS: return std::vector<double>(a.floats().begin(), a.floats().end());
-    case AttributeProto::INTS: return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
-    case AttributeProto::STRINGS: return std::vector<std::string>(a.strings().begin(), a.strings().end());
-    default: throw UnsupportedError(fmt::format("{}: the type of attribute '{}' is not supported", who, a.name()), who);
+    case AttributeProto::FLOATS:
+      return std::vector<double>(a.floats().begin(), a.floats().end());
+    case AttributeProto::INTS:
+      return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
+    case AttributeProto::STRINGS:
+      return std::vector<std::string>(a.strings().begin(), a.strings().end());
+    default:
+      throw UnsupportedError(fmt::format("{}: the type of attribute '{}' is not supported", who, a.name()), who);
   }
 }
 
@@ -236,7 +254,10 @@ graph::Attributes Importer::attributes_of(pit_onnx::NodeProto& n, const Scope& s
   graph::Attributes r;
   for (auto& a : *n.mutable_attribute()) {
     if (!a.ref_attr_name().empty()) {
-      if (scope.attributes == nullptr) throw ModelError(fmt::format("{}: attribute '{}' refers to a function's, outside of one", describe(n), a.name()), describe(n));
+      if (scope.attributes == nullptr)
+        throw ModelError(
+            fmt::format("{}: attribute '{}' refers to a function's, outside of one", describe(n), a.name()),
+            describe(n));
       const auto it = scope.attributes->find(a.ref_attr_name());
       if (it != scope.attributes->end()) r[a.name()] = it->second;
     } else {
@@ -254,19 +275,24 @@ void Importer::define(const std::string& name, ValueId v, const pit_onnx::NodePr
 
 void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
   const std::string domain = domain_of(n.domain());
-  if (const auto f = functions_.find(domain + ":" + n.op_type()); f != functions_.end() && !(domain.empty() && graph::has_operator(n.op_type()))) {
+  if (const auto f = functions_.find(domain + ":" + n.op_type());
+      f != functions_.end() && !(domain.empty() && graph::has_operator(n.op_type()))) {
     return add_function(n, *f->second, scope);
   }
   const std::string who = describe(n);
   if (!domain.empty()) {
-    throw UnsupportedError(fmt::format("{}: operators of domain '{}' are not supported; only standard ONNX operators and functions of the model are", who, domain), who);
+    throw UnsupportedError(fmt::format("{}: operators of domain '{}' are not supported; only standard ONNX operators "
+                                       "and functions of the model are",
+                                       who, domain),
+                           who);
   }
   if (n.op_type() == "If") return add_if(n, scope);
   if (n.op_type() == "Loop" || n.op_type() == "Scan") {
     throw UnsupportedError(fmt::format("{}: loops are not supported; export the model without control flow", who), who);
   }
   const auto opset = scope->opsets.find("");
-  if (opset == scope->opsets.end()) throw ModelError(fmt::format("{}: no version of the standard opset is imported", who), who);
+  if (opset == scope->opsets.end())
+    throw ModelError(fmt::format("{}: no version of the standard opset is imported", who), who);
   graph::OpCall call;
   call.op = n.op_type();
   call.name = scope->prefix + n.name();
@@ -278,13 +304,15 @@ void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
   for (int i = 0; i < n.output_size(); ++i) {
     if (n.output(i).empty()) continue;
     define(n.output(i), results[static_cast<std::size_t>(i)], n, scope);
-    if (scope->parent == nullptr && scope->prefix.empty()) compare_with_declared(n.output(i), results[static_cast<std::size_t>(i)]);
+    if (scope->parent == nullptr && scope->prefix.empty())
+      compare_with_declared(n.output(i), results[static_cast<std::size_t>(i)]);
   }
 }
 
 void Importer::compare_with_declared(const std::string& name, ValueId v) {
   const auto it = declared_.find(name);
-  if (it == declared_.end() || !it->second->type().has_tensor_type() || !it->second->type().tensor_type().has_shape()) return;
+  if (it == declared_.end() || !it->second->type().has_tensor_type() || !it->second->type().tensor_type().has_shape())
+    return;
   const auto& shape = it->second->type().tensor_type().shape();
   const std::vector<graph::Dim>& dims = g_->values[static_cast<std::size_t>(v)].dims;
   if (shape.dim_size() != static_cast<int>(dims.size())) return;
@@ -315,7 +343,9 @@ void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, 
   const std::string who = describe(n);
   if (++depth_ > 32) throw ModelError(fmt::format("{}: functions call each other without end", who), who);
   if (n.input_size() > f.input_size() || n.output_size() > f.output_size()) {
-    throw ModelError(fmt::format("{}: function '{}' has {} inputs and {} outputs", who, f.name(), f.input_size(), f.output_size()), who);
+    throw ModelError(
+        fmt::format("{}: function '{}' has {} inputs and {} outputs", who, f.name(), f.input_size(), f.output_size()),
+        who);
   }
   graph::Attributes attributes;
   for (auto& a : *f.mutable_attribute_proto()) attributes[a.name()] = attribute(a, who);
@@ -335,7 +365,9 @@ void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, 
   for (int i = 0; i < n.output_size(); ++i) {
     if (n.output(i).empty()) continue;
     const ValueId v = body.find(f.output(i));
-    if (v < 0) throw ModelError(fmt::format("{}: function '{}' does not compute its output '{}'", who, f.name(), f.output(i)), who);
+    if (v < 0)
+      throw ModelError(fmt::format("{}: function '{}' does not compute its output '{}'", who, f.name(), f.output(i)),
+                       who);
     define(n.output(i), v, n, scope);
   }
   --depth_;
@@ -344,10 +376,15 @@ void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, 
 void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
   const std::string who = describe(n);
   const std::vector<ValueId> in = inputs_of(n, *scope);
-  if (in.size() != 1 || in[0] < 0) throw ModelError(fmt::format("{}: there must be one operand, the condition", who), who);
+  if (in.size() != 1 || in[0] < 0)
+    throw ModelError(fmt::format("{}: there must be one operand, the condition", who), who);
   const graph::Value& condition = g_->values[static_cast<std::size_t>(in[0])];
   if (!condition.is_constant() || condition.constant.size() != 1 || condition.dtype != DType::b8) {
-    throw UnsupportedError(fmt::format("{}: the condition '{}' is not known when the model is compiled; only branches that are can be taken", who, condition.name), who, condition.name);
+    throw UnsupportedError(
+        fmt::format(
+            "{}: the condition '{}' is not known when the model is compiled; only branches that are can be taken", who,
+            condition.name),
+        who, condition.name);
   }
   const bool taken = condition.constant.as<std::uint8_t>()[0] != 0;
   for (auto& a : *n.mutable_attribute()) {
@@ -357,13 +394,17 @@ void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
     body.parent = scope;
     body.opsets = scope->opsets;
     body.attributes = scope->attributes;
-    body.prefix = scope->prefix + (n.name().empty() ? (n.output_size() > 0 ? n.output(0) : std::string("If")) : n.name()) + "/";
+    body.prefix =
+        scope->prefix + (n.name().empty() ? (n.output_size() > 0 ? n.output(0) : std::string("If")) : n.name()) + "/";
     add_initializers(branch, &body);
     add_nodes(*branch.mutable_node(), &body);
-    if (branch.output_size() < n.output_size()) throw ModelError(fmt::format("{}: the branch has {} outputs", who, branch.output_size()), who);
+    if (branch.output_size() < n.output_size())
+      throw ModelError(fmt::format("{}: the branch has {} outputs", who, branch.output_size()), who);
     for (int i = 0; i < n.output_size(); ++i) {
       const ValueId v = body.find(branch.output(i).name());
-      if (v < 0) throw ModelError(fmt::format("{}: the branch does not compute its output '{}'", who, branch.output(i).name()), who);
+      if (v < 0)
+        throw ModelError(fmt::format("{}: the branch does not compute its output '{}'", who, branch.output(i).name()),
+                         who);
       define(n.output(i), v, n, scope);
     }
     return;

@@ -6,10 +6,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "onnx-ml.pb.h"
+
 #include "frontend/onnx/tensors.h"
 #include "graph/graph.h"
 #include "graph/opset.h"
-#include "onnx-ml.pb.h"
 
 namespace pit::frontend {
 
@@ -18,8 +19,10 @@ using Aliases = std::map<std::string, std::string>;
 
 class Importer {
  public:
-  /// `weights`: raw data cut out of the message, per initializer; `owner` keeps them alive (null: only during the import).
-  Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights, std::shared_ptr<void> owner);
+  /// `weights`: raw data cut out of the message, per initializer; `owner` keeps them alive (null: only during the
+  /// import).
+  Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights,
+           std::shared_ptr<void> owner);
   graph::Graph run();
 
  private:
@@ -27,8 +30,8 @@ class Importer {
   struct Scope {
     const Scope* parent = nullptr;
     std::unordered_map<std::string, graph::ValueId> values;
-    std::map<std::string, int> opsets;       // per domain
-    std::string prefix;                      // of names made in here; empty at the top
+    std::map<std::string, int> opsets;              // per domain
+    std::string prefix;                             // of names made in here; empty at the top
     const graph::Attributes* attributes = nullptr;  // of the function call being inlined
     graph::ValueId find(const std::string& name) const;
   };
@@ -52,7 +55,7 @@ class Importer {
   TensorReader tensors_;
   std::unordered_map<const pit_onnx::TensorProto*, Tensor> read_;  // a second pass must not read again
   std::unordered_map<std::string, const pit_onnx::ValueInfoProto*> declared_;
-  std::map<std::string, pit_onnx::FunctionProto*> functions_;     // "domain:name"
+  std::map<std::string, pit_onnx::FunctionProto*> functions_;  // "domain:name"
   std::vector<std::string_view> weights_;
   std::shared_ptr<void> owner_;
   graph::Graph* g_ = nullptr;

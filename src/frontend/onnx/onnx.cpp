@@ -1,8 +1,7 @@
 #include "frontend/onnx/onnx.h"
 
-#include <fmt/format.h>
-
 #include <filesystem>
+#include <fmt/format.h>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -15,18 +14,22 @@
 namespace pit::frontend {
 namespace {
 
-graph::Graph read_model(std::string_view data, const std::string& folder, const std::string& what, std::shared_ptr<void> owner) {
+graph::Graph read_model(std::string_view data, const std::string& folder, const std::string& what,
+                        std::shared_ptr<void> owner) {
   std::optional<Skeleton> skeleton = cut_weights(data);
   const std::string_view bytes = skeleton ? std::string_view(skeleton->bytes) : data;
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    throw ModelError(fmt::format("{} has {} bytes; protobuf allows 2 GB. Store the weights as external data", what, data.size()));
+    throw ModelError(
+        fmt::format("{} has {} bytes; protobuf allows 2 GB. Store the weights as external data", what, data.size()));
   }
   pit_onnx::ModelProto model;
   if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     throw ModelError(fmt::format("{} is not a complete ONNX model (truncated, or another format)", what));
   }
   if (!model.has_graph()) throw ModelError(fmt::format("{} is not an ONNX model: it has no graph", what));
-  return Importer(model, folder, skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(), std::move(owner)).run();
+  return Importer(model, folder, skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(),
+                  std::move(owner))
+      .run();
 }
 
 }  // namespace

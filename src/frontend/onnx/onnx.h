@@ -1,5 +1,5 @@
-// ONNX -> graph. Reads ModelProto (IR version 3 and later, opsets 11 and later), external weight files (mapped, never outside the
-// model's folder), model-local functions (inlined), and hands each operator to graph::add_operator.
+// ONNX -> graph. Reads ModelProto (IR version 3 and later, opsets 11 and later), external weight files (mapped, never
+// outside the model's folder), model-local functions (inlined), and hands each operator to graph::add_operator.
 #pragma once
 
 #include <cstddef>

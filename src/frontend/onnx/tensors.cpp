@@ -1,12 +1,11 @@
 #include "frontend/onnx/tensors.h"
 
-#include <fmt/format.h>
-#include <sys/mman.h>
-
 #include <bit>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
+#include <fmt/format.h>
+#include <sys/mman.h>
 
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
@@ -53,7 +52,8 @@ void normalise_bools(Tensor& t) {
 Tensor from_fields(const TensorProto& t, DType dtype, const Shape& shape) {
   Tensor r(dtype, shape);
   const auto need = [&](int have) {
-    if (have != r.size()) fail(t.name(), fmt::format("shape {} needs {} elements, but the file has {}", to_string(shape), r.size(), have));
+    if (have != r.size())
+      fail(t.name(), fmt::format("shape {} needs {} elements, but the file has {}", to_string(shape), r.size(), have));
   };
   switch (t.data_type()) {
     case TensorProto::FLOAT:
@@ -83,7 +83,8 @@ Tensor from_fields(const TensorProto& t, DType dtype, const Shape& shape) {
 std::uint64_t parse_number(const std::string& tensor, const std::string& key, const std::string& text) {
   std::uint64_t v = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (error != std::errc() || end != text.data() + text.size()) fail(tensor, fmt::format("external data: '{}' is '{}', not a number", key, text));
+  if (error != std::errc() || end != text.data() + text.size())
+    fail(tensor, fmt::format("external data: '{}' is '{}', not a number", key, text));
   return v;
 }
 
@@ -92,7 +93,8 @@ std::uint64_t parse_number(const std::string& tensor, const std::string& key, co
 std::shared_ptr<FileMap> TensorReader::open(const std::string& tensor, const std::string& location) {
   if (const auto it = files_.find(location); it != files_.end()) return it->second;
   namespace fs = std::filesystem;
-  if (folder_.empty()) fail(tensor, fmt::format("external data '{}' cannot be found: the model was not read from a file", location));
+  if (folder_.empty())
+    fail(tensor, fmt::format("external data '{}' cannot be found: the model was not read from a file", location));
   const fs::path relative(location);
   bool leaves = relative.empty() || relative.is_absolute();
   for (const fs::path& part : relative) leaves = leaves || part == "..";
@@ -103,8 +105,10 @@ std::shared_ptr<FileMap> TensorReader::open(const std::string& tensor, const std
     const fs::path back = error ? fs::path("..") : target.lexically_relative(inside);
     leaves = back.empty() || *back.begin() == "..";
   }
-  if (leaves) fail(tensor, fmt::format("external data '{}' leaves the model's folder; it must lie beside the model", location));
-  if (!fs::is_regular_file(path, error)) fail(tensor, fmt::format("external data file '{}' does not exist beside the model", location));
+  if (leaves)
+    fail(tensor, fmt::format("external data '{}' leaves the model's folder; it must lie beside the model", location));
+  if (!fs::is_regular_file(path, error))
+    fail(tensor, fmt::format("external data file '{}' does not exist beside the model", location));
   return files_.emplace(location, std::make_shared<FileMap>(path.string())).first->second;
 }
 
@@ -120,9 +124,12 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
   const std::shared_ptr<FileMap> file = open(t.name(), location);
   const std::uint64_t element = is_bfloat16(t) ? 2 : size_of(dtype);
   const std::uint64_t bytes = static_cast<std::uint64_t>(element_count(shape)) * element;
-  if (has_length && length != bytes) fail(t.name(), fmt::format("shape {} needs {} bytes, but external data has length {}", to_string(shape), bytes, length));
+  if (has_length && length != bytes)
+    fail(t.name(),
+         fmt::format("shape {} needs {} bytes, but external data has length {}", to_string(shape), bytes, length));
   if (offset > file->size() || bytes > file->size() - offset) {
-    fail(t.name(), fmt::format("external data file '{}' has {} bytes; {} at offset {} are asked for", location, file->size(), bytes, offset));
+    fail(t.name(), fmt::format("external data file '{}' has {} bytes; {} at offset {} are asked for", location,
+                               file->size(), bytes, offset));
   }
   const char* data = file->data() + offset;
   if (is_bfloat16(t)) return widen(shape, data);
@@ -153,7 +160,9 @@ Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view r
 Tensor TensorReader::read(const TensorProto& t, std::string_view raw, const std::shared_ptr<void>& owner) {
   const std::optional<DType> dtype = graph::dtype_of_onnx(t.data_type());
   if (!dtype) {
-    throw UnsupportedError(fmt::format("tensor '{}': element type {} is not supported", t.name(), graph::onnx_type_name(t.data_type())), {}, t.name());
+    throw UnsupportedError(
+        fmt::format("tensor '{}': element type {} is not supported", t.name(), graph::onnx_type_name(t.data_type())),
+        {}, t.name());
   }
   const Shape shape = shape_of(t);
   if (t.data_location() == TensorProto::EXTERNAL) return read_external(t, *dtype, shape);
@@ -161,7 +170,8 @@ Tensor TensorReader::read(const TensorProto& t, std::string_view raw, const std:
   if (!cut_out && !t.has_raw_data()) return from_fields(t, *dtype, shape);
   if (!cut_out) raw = t.raw_data();
   const std::uint64_t bytes = static_cast<std::uint64_t>(element_count(shape)) * (is_bfloat16(t) ? 2 : size_of(*dtype));
-  if (raw.size() != bytes) fail(t.name(), fmt::format("shape {} needs {} bytes, but the file has {}", to_string(shape), bytes, raw.size()));
+  if (raw.size() != bytes)
+    fail(t.name(), fmt::format("shape {} needs {} bytes, but the file has {}", to_string(shape), bytes, raw.size()));
   if (is_bfloat16(t)) return widen(shape, raw.data());
   const bool aligned = reinterpret_cast<std::uintptr_t>(raw.data()) % size_of(*dtype) == 0;
   if (cut_out && owner != nullptr && aligned && *dtype != DType::b8) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "onnx-ml.pb.h"
+
 #include "pit/tensor.h"
 #include "support/files.h"
 
@@ -17,8 +18,8 @@ class TensorReader {
   /// `folder`: where external data may lie; empty: nowhere.
   explicit TensorReader(std::string folder) : folder_(std::move(folder)) {}
 
-  /// `raw`: the tensor's raw data where they were cut out of the message. With `owner`, which keeps them alive, they are used
-  /// in place if they are aligned. Throws ModelError or UnsupportedError naming the tensor.
+  /// `raw`: the tensor's raw data where they were cut out of the message. With `owner`, which keeps them alive, they
+  /// are used in place if they are aligned. Throws ModelError or UnsupportedError naming the tensor.
   Tensor read(const pit_onnx::TensorProto& t, std::string_view raw = {}, const std::shared_ptr<void>& owner = nullptr);
 
  private:

@@ -8,9 +8,7 @@
 
 namespace pit::graph {
 
-std::string OpBuilder::who() const {
-  return call.name.empty() ? call.op : fmt::format("{} '{}'", call.op, call.name);
-}
+std::string OpBuilder::who() const { return call.name.empty() ? call.op : fmt::format("{} '{}'", call.op, call.name); }
 
 void OpBuilder::fail(const std::string& message, ValueId about) const {
   const std::string tensor = about >= 0 ? value(about).name : std::string();
@@ -27,7 +25,8 @@ ValueId OpBuilder::in(int i) const {
   return call.inputs[static_cast<std::size_t>(i)];
 }
 
-// -- attributes -----------------------------------------------------------------------------------------------------------
+// -- attributes
+// -----------------------------------------------------------------------------------------------------------
 
 std::int64_t OpBuilder::int_attr(const char* name, std::int64_t otherwise) const {
   const auto it = call.attributes.find(name);
@@ -78,7 +77,8 @@ std::vector<int> OpBuilder::axes(const char* name, int input, int rank) const {
   return r;
 }
 
-// -- what is known ----------------------------------------------------------------------------------------------------------
+// -- what is known
+// ----------------------------------------------------------------------------------------------------------
 
 std::optional<Known> OpBuilder::known(ValueId v) const {
   constexpr std::int64_t kLimit = 4096;
@@ -110,7 +110,8 @@ std::optional<std::vector<std::int64_t>> OpBuilder::constants(ValueId v) const {
 std::vector<std::int64_t> OpBuilder::need_constants(int input, const char* what) const {
   const ValueId v = in(input);
   auto r = constants(v);
-  if (!r) unsupported(fmt::format("operand '{}' ({}) must be known when the model is compiled", value(v).name, what), v);
+  if (!r)
+    unsupported(fmt::format("operand '{}' ({}) must be known when the model is compiled", value(v).name, what), v);
   return *r;
 }
 
@@ -130,7 +131,8 @@ std::optional<double> OpBuilder::scalar(ValueId v) const {
   return read_double(x.constant, 0);
 }
 
-// -- dims -------------------------------------------------------------------------------------------------------------------
+// -- dims
+// -------------------------------------------------------------------------------------------------------------------
 
 std::vector<Dim> OpBuilder::broadcast(const std::vector<std::vector<Dim>>& shapes) const {
   std::size_t rank = 0;
@@ -155,11 +157,27 @@ Dim OpBuilder::product(std::span<const Dim> ds) const {
   return p;
 }
 
-// -- results ------------------------------------------------------------------------------------------------------------------
-
-std::string OpBuilder::fresh_name(const std::string& hint) const {
-  return fmt::format("{}:{}", hint, g.values.size());
+void OpBuilder::require_equal(Dim a, Dim b, ValueId about) const {
+  if (a == b) return;
+  const auto va = g.dims.constant_value(a), vb = g.dims.constant_value(b);
+  if (va && vb) fail(fmt::format("extents do not fit: {} and {}", *va, *vb), about);
+  for (const Check& c : g.checks) {
+    if ((c.a == a && c.b == b) || (c.a == b && c.b == a)) return;
+  }
+  g.checks.push_back({a, b, who()});
 }
+
+void OpBuilder::require_below(Dim position, Dim extent, ValueId about) const {
+  DimTable& t = g.dims;
+  if (!t.at_least(position, 0)) require_equal(t.max(position, dim(0)), position, about);
+  const Dim end = t.add(position, dim(1));
+  require_equal(t.min(end, extent), end, about);
+}
+
+// -- results
+// ------------------------------------------------------------------------------------------------------------------
+
+std::string OpBuilder::fresh_name(const std::string& hint) const { return fmt::format("{}:{}", hint, g.values.size()); }
 
 std::string OpBuilder::output_name(int position) const {
   if (wants(position)) return call.output_names[static_cast<std::size_t>(position)];
@@ -170,7 +188,8 @@ std::string OpBuilder::output_name(int position) const {
 }
 
 ValueId OpBuilder::add_known(Known k, DType dtype, int position) {
-  const bool constant = std::all_of(k.e.begin(), k.e.end(), [&](Dim d) { return g.dims.constant_value(d).has_value(); });
+  const bool constant =
+      std::all_of(k.e.begin(), k.e.end(), [&](Dim d) { return g.dims.constant_value(d).has_value(); });
   if (constant) {
     Tensor t(dtype, k.shape);
     for (std::size_t i = 0; i < k.e.size(); ++i) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <fmt/format.h>
-
 #include <functional>
 #include <span>
 #include <string>
@@ -34,7 +33,7 @@ class OpBuilder {
   // -- operands
   int input_count() const { return static_cast<int>(call.inputs.size()); }
   bool has(int i) const { return i < input_count() && call.inputs[static_cast<std::size_t>(i)] >= 0; }
-  ValueId in(int i) const;                     ///< ModelError when absent
+  ValueId in(int i) const;  ///< ModelError when absent
   ValueId optional_in(int i) const { return has(i) ? in(i) : -1; }
   const Value& value(ValueId v) const { return g.values[static_cast<std::size_t>(v)]; }
   std::vector<Dim> dims(ValueId v) const { return value(v).dims; }  ///< a copy: values move when one is added
@@ -50,30 +49,35 @@ class OpBuilder {
   std::string string_attr(const char* name, const std::string& otherwise) const;
   std::vector<std::int64_t> ints_attr(const char* name, const std::vector<std::int64_t>& otherwise = {}) const;
   int normal_axis(std::int64_t axis, int rank, const char* what = "axis") const;  ///< counts from the end; ModelError
-  /// Axes from an attribute (older opsets) or a constant input; empty if neither is there. Normalised for `rank`, ascending.
+  /// Axes from an attribute (older opsets) or a constant input; empty if neither is there. Normalised for `rank`,
+  /// ascending.
   std::vector<int> axes(const char* name, int input, int rank) const;
 
   // -- what is known at compile time
-  std::optional<Known> known(ValueId v) const;                        ///< integers and bools of up to 4096 elements
+  std::optional<Known> known(ValueId v) const;                          ///< integers and bools of up to 4096 elements
   std::optional<std::vector<std::int64_t>> constants(ValueId v) const;  ///< the same where all are constant
   std::vector<std::int64_t> need_constants(int input, const char* what) const;  ///< UnsupportedError otherwise
-  std::optional<double> scalar(ValueId v) const;                      ///< value of a constant with one element
-  std::optional<expr::Expr> literal(ValueId v) const;                 ///< the same as an expression
+  std::optional<double> scalar(ValueId v) const;       ///< value of a constant with one element
+  std::optional<expr::Expr> literal(ValueId v) const;  ///< the same as an expression
 
   // -- dims
   DimTable& table() const { return g.dims; }
   Dim dim(std::int64_t v) const { return g.dims.constant(v); }
   std::vector<Dim> broadcast(const std::vector<std::vector<Dim>>& shapes) const;
   Dim product(std::span<const Dim> dims) const;
+  /// The operator relies on a == b (position < extent): proven, or a check for the plan, or ModelError.
+  void require_equal(Dim a, Dim b, ValueId about = -1) const;
+  void require_below(Dim position, Dim extent, ValueId about) const;
 
   // -- results
-  std::string output_name(int position) const;         ///< the model's, or made up
+  std::string output_name(int position) const;  ///< the model's, or made up
   std::string fresh_name(const std::string& hint) const;
   ValueId add_known(Known k, DType dtype, int position);
   ValueId add_tensor(Tensor t, int position);
   /// Another operator in terms of which this one is defined. Its first output.
   ValueId sub(const std::string& op, std::vector<ValueId> inputs, Attributes attributes = {}, int opset = -1);
-  std::vector<ValueId> sub_n(const std::string& op, std::vector<ValueId> inputs, int outputs, Attributes attributes = {}, int opset = -1);
+  std::vector<ValueId> sub_n(const std::string& op, std::vector<ValueId> inputs, int outputs,
+                             Attributes attributes = {}, int opset = -1);
   ValueId float_constant(double v, DType dtype);
   ValueId int_constant(std::vector<std::int64_t> v, bool scalar = false);
   /// A node that only the library's routine `routine` describes.
@@ -83,7 +87,7 @@ class OpBuilder {
                               std::map<std::string, std::vector<double>> floats = {});
 
   // -- errors
-  std::string who() const;                              ///< "MatMul 'encoder.0.query'"
+  std::string who() const;                                                              ///< "MatMul 'encoder.0.query'"
   [[noreturn]] void fail(const std::string& message, ValueId about = -1) const;         ///< ModelError
   [[noreturn]] void unsupported(const std::string& message, ValueId about = -1) const;  ///< UnsupportedError
 };
@@ -94,18 +98,19 @@ std::string onnx_type_name(std::int64_t code);
 
 /// "i0,i1,i2"
 std::string axis_list(const std::string& prefix, int count, int first = 0);
-/// Indices of an operand that is broadcast to `out`: axes aligned right, 0 where stretched; `maybe` gets its dims for which
-/// only run time knows.
+/// Indices of an operand that is broadcast to `out`: axes aligned right, 0 where stretched; `maybe` gets its dims for
+/// which only run time knows.
 std::string stretched(const OpBuilder& b, const std::vector<Dim>& operand, const std::vector<Dim>& out,
                       const std::string& prefix, std::vector<int>* maybe);
 
-/// One node from a template. Packs: `name...` anywhere is `pack(name)`, inside an access of tensor T first `pack("T.name")`.
+/// One node from a template. Packs: `name...` anywhere is `pack(name)`, inside an access of tensor T first
+/// `pack("T.name")`.
 class Instance {
  public:
   Instance(OpBuilder& b, std::string_view text) : b_(b), text_(text) {}
   Instance& pack(std::string name, std::string indices);
   Instance& input(std::string tensor, ValueId v);
-  Instance& operand(std::string tensor, ValueId v);     ///< a literal where `v` is a constant with one element
+  Instance& operand(std::string tensor, ValueId v);  ///< a literal where `v` is a constant with one element
   /// An operand broadcast against `out` under pack `pack` (axes `prefix`0, `prefix`1, ...).
   Instance& stretched_operand(std::string tensor, ValueId v, const std::vector<Dim>& out, const std::string& pack,
                               const std::string& prefix);
@@ -114,7 +119,7 @@ class Instance {
   Instance& extent(std::string axis, Dim d);
   /// A number of terms: a literal of type `dtype` if it is constant, otherwise the parameter $tensor, cast.
   Instance& count(const std::string& tensor, Dim n, DType dtype);
-  Instance& maybe(std::string tensor, int dim);           ///< stretched or not: the plan decides
+  Instance& maybe(std::string tensor, int dim);                             ///< stretched or not: the plan decides
   Instance& rename(std::vector<std::pair<std::string, std::string>> axes);  ///< axis names in the packs given so far
   Instance& set_text(std::string text);
   Instance& param(std::string name, Dim d);
@@ -124,7 +129,12 @@ class Instance {
   ValueId build_one() { return build().at(0); }
 
  private:
-  struct Out { std::string tensor; DType dtype; std::vector<Dim> dims; int position; };
+  struct Out {
+    std::string tensor;
+    DType dtype;
+    std::vector<Dim> dims;
+    int position;
+  };
   expr::Program instantiate() const;
   ValueId bound(const std::string& tensor) const;
   const Out& out(const std::string& tensor) const;
@@ -147,7 +157,7 @@ using Binder = std::vector<ValueId> (*)(OpBuilder&);
 /// One operator of the op set.
 struct Definition {
   const char* op;
-  const char* text;      ///< template; several alternatives are separated by "\n---\n" (OpBuilder::text has all)
+  const char* text;  ///< template; several alternatives are separated by "\n---\n" (OpBuilder::text has all)
   Binder bind;
   const char* example = nullptr;  ///< instance for `pit ops`; null: the template with packs of one or two axes
   const char* opaque = nullptr;   ///< why no expression describes it
@@ -178,7 +188,8 @@ std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>&
 /// Result of an operator whose operands are known integers (shape computations); nothing if it is not one of those.
 std::optional<std::vector<ValueId>> evaluate_known(OpBuilder& b);
 
-/// If all operands of `n` are constants and it is small: its outputs, computed. Used while adding and by fold_constants.
+/// If all operands of `n` are constants and it is small: its outputs, computed. Used while adding and by
+/// fold_constants.
 std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span<const DType> dtypes,
                                         std::span<const std::vector<Dim>> dims);
 

@@ -9,7 +9,9 @@ namespace {
 
 constexpr int kOpset = 18;  // of the operators used in here
 
-ValueId op(OpBuilder& b, const char* name, std::vector<ValueId> in, Attributes a = {}) { return b.sub(name, std::move(in), std::move(a), kOpset); }
+ValueId op(OpBuilder& b, const char* name, std::vector<ValueId> in, Attributes a = {}) {
+  return b.sub(name, std::move(in), std::move(a), kOpset);
+}
 
 ValueId reshaped(OpBuilder& b, ValueId x, std::vector<Dim> dims) {
   const auto n = static_cast<std::int64_t>(dims.size());
@@ -22,7 +24,9 @@ ValueId reshaped(OpBuilder& b, ValueId x, std::vector<Dim> dims) {
   return op(b, "Reshape", {x, b.g.add_value(std::move(shape))}, {{"allowzero", std::int64_t{1}}});
 }
 
-ValueId permuted(OpBuilder& b, ValueId x, std::vector<std::int64_t> perm) { return op(b, "Transpose", {x}, {{"perm", std::move(perm)}}); }
+ValueId permuted(OpBuilder& b, ValueId x, std::vector<std::int64_t> perm) {
+  return op(b, "Transpose", {x}, {{"perm", std::move(perm)}});
+}
 
 ValueId extent_of(OpBuilder& b, ValueId x, std::int64_t axis) {
   return op(b, "Shape", {x}, {{"start", axis}, {"end", axis + 1}});
@@ -32,7 +36,8 @@ ValueId extent_of(OpBuilder& b, ValueId x, std::int64_t axis) {
 ValueId positions(OpBuilder& b, ValueId x, std::int64_t axis, bool row) {
   const ValueId n = op(b, "Squeeze", {extent_of(b, x, axis), b.int_constant({0})});
   const ValueId r = op(b, "Range", {b.int_constant({0}, true), n, b.int_constant({1}, true)});
-  return op(b, "Unsqueeze", {r, b.int_constant(row ? std::vector<std::int64_t>{0, 1, 3} : std::vector<std::int64_t>{0, 1, 2})});
+  return op(b, "Unsqueeze",
+            {r, b.int_constant(row ? std::vector<std::int64_t>{0, 1, 3} : std::vector<std::int64_t>{0, 1, 2})});
 }
 
 struct Heads {
@@ -70,7 +75,8 @@ ValueId repeat_heads(OpBuilder& b, ValueId x, Dim to) {
   return n.output("Y", b.dtype(x), {d[0], to, d[2], d[3]}, 1000).build_one();
 }
 
-// What is added to the scores: 0 or -inf from masks, a given bias; nothing if there is none. It broadcasts to [b, h, q, k].
+// What is added to the scores: 0 or -inf from masks, a given bias; nothing if there is none. It broadcasts to [b, h, q,
+// k].
 ValueId attention_bias(OpBuilder& b, ValueId q, ValueId k, ValueId past) {
   const DType t = b.dtype(q);
   const ValueId zero = b.float_constant(0, t), minus = b.float_constant(-INFINITY, t);
@@ -169,12 +175,17 @@ std::vector<ValueId> rotary(OpBuilder& b) {
   if (!size) b.unsupported("the head size must be constant", x);
   std::int64_t rotated = b.int_attr("rotary_embedding_dim", 0);
   if (rotated == 0) rotated = *size;
-  if (rotated % 2 != 0 || rotated > *size) b.fail(fmt::format("{} of {} elements cannot be rotated in pairs", rotated, *size), x);
+  if (rotated % 2 != 0 || rotated > *size)
+    b.fail(fmt::format("{} of {} elements cannot be rotated in pairs", rotated, *size), x);
   std::string text(alternative(b.text, interleaved ? 1 : 0));
   if (rotated < *size) text += "; Y[l...,t+$w] = X[l...,t+$w]";
   Instance n(b, text);
   n.pack("l", flat ? "b,s,h" : "b,h,s").pack("a", ids >= 0 ? "P[b,s]" : "b,s");
-  n.param("r", b.dim(rotated / 2)).param("z", b.dim(0)).param("w", b.dim(rotated)).extent("t", b.dim(*size - rotated)).extent("j", b.dim(rotated / 2));
+  n.param("r", b.dim(rotated / 2))
+      .param("z", b.dim(0))
+      .param("w", b.dim(rotated))
+      .extent("t", b.dim(*size - rotated))
+      .extent("j", b.dim(rotated / 2));
   n.input("X", x).input("C", cosines).input("S", sines).output("Y", b.dtype(x), d, flat ? 1000 : 0);
   if (ids >= 0) n.input("P", ids);
   const ValueId y = n.build_one();
@@ -185,7 +196,10 @@ std::vector<ValueId> rotary(OpBuilder& b) {
 std::vector<ValueId> swiglu(OpBuilder& b) {
   const ValueId a = b.in(0), v = b.in(1);
   Instance n(b, b.text);
-  n.pack("i", axis_list("i", b.rank(a))).input("A", a).input("B", v).operand("P", b.float_constant(b.float_attr("alpha", 1), b.dtype(a)));
+  n.pack("i", axis_list("i", b.rank(a)))
+      .input("A", a)
+      .input("B", v)
+      .operand("P", b.float_constant(b.float_attr("alpha", 1), b.dtype(a)));
   return n.output("Y", b.dtype(a), b.dims(a)).build();
 }
 
@@ -212,7 +226,8 @@ std::vector<ValueId> dequantize(OpBuilder& b) {
 std::vector<ValueId> quantize(OpBuilder& b) {
   const ValueId x = b.in(0), scale = b.in(1);
   const bool is_signed = b.has(2) && b.dtype(b.in(2)) == DType::i8;
-  if (b.has(2) && !is_signed && b.dtype(b.in(2)) != DType::u8) b.unsupported("only i8 and u8 are supported as results", b.in(2));
+  if (b.has(2) && !is_signed && b.dtype(b.in(2)) != DType::u8)
+    b.unsupported("only i8 and u8 are supported as results", b.in(2));
   ValueId v = op(b, "Round", {op(b, "Div", {x, along_axis(b, scale, x)})});
   if (b.has(2)) v = op(b, "Add", {v, op(b, "Cast", {along_axis(b, b.in(2), x)}, {{"to", std::int64_t{1}}})});
   const double lo = is_signed ? -128 : 0, hi = is_signed ? 127 : 255;
@@ -228,7 +243,8 @@ std::vector<ValueId> matmul_integer(OpBuilder& b) {
     side[i] = op(b, "Cast", {b.in(i)}, to);
     if (!b.has(i + 2)) continue;
     ValueId zero = op(b, "Cast", {b.in(i + 2)}, to);
-    if (i == 0 && b.rank(zero) == 1 && !b.table().is_constant(b.dims(zero)[0], 1)) zero = op(b, "Unsqueeze", {zero, b.int_constant({1})});  // per row
+    if (i == 0 && b.rank(zero) == 1 && !b.table().is_constant(b.dims(zero)[0], 1))
+      zero = op(b, "Unsqueeze", {zero, b.int_constant({1})});  // per row
     side[i] = op(b, "Sub", {side[i], zero});
   }
   return {op(b, "MatMul", {side[0], side[1]})};
@@ -238,7 +254,8 @@ std::vector<ValueId> matmul_integer(OpBuilder& b) {
 std::vector<ValueId> dynamic_quantize(OpBuilder& b) {
   const ValueId x = b.in(0), zero = b.float_constant(0, DType::f32), top = b.float_constant(255, DType::f32);
   const Attributes all{{"keepdims", std::int64_t{0}}};
-  const ValueId hi = op(b, "Max", {op(b, "ReduceMax", {x}, all), zero}), lo = op(b, "Min", {op(b, "ReduceMin", {x}, all), zero});
+  const ValueId hi = op(b, "Max", {op(b, "ReduceMax", {x}, all), zero}),
+                lo = op(b, "Min", {op(b, "ReduceMin", {x}, all), zero});
   const ValueId scale = op(b, "Div", {op(b, "Sub", {hi, lo}), top});
   const ValueId from = op(b, "Clip", {op(b, "Round", {op(b, "Div", {op(b, "Neg", {lo}), scale})}), zero, top});
   const ValueId point = op(b, "Cast", {from}, {{"to", std::int64_t{2}}});
@@ -250,18 +267,24 @@ std::vector<ValueId> dynamic_quantize(OpBuilder& b) {
 // Values of attention in the example are those of one head; the library composes the operator from others.
 constexpr Definition kTable[] = {
     {"Attention", "softmax(Q * sqrt(scale) . (K * sqrt(scale))^T + bias) . V", attention,
-     "T[b,h,q,k] += Q[b,h,q,d] * K[b,h,k,d]; M[b,h,q] max= T[b,h,q,k]; E[b,h,q,k] = exp(T[b,h,q,k] - M[b,h,q]); Z[b,h,q] += E[b,h,q,k]; "
+     "T[b,h,q,k] += Q[b,h,q,d] * K[b,h,k,d]; M[b,h,q] max= T[b,h,q,k]; E[b,h,q,k] = exp(T[b,h,q,k] - M[b,h,q]); "
+     "Z[b,h,q] += E[b,h,q,k]; "
      "P[b,h,q,k] = E[b,h,q,k] / Z[b,h,q]; Y[b,h,q,e] += P[b,h,q,k] * V[b,h,k,e]"},
     {"RotaryEmbedding",
-     "Y[l...,j+$z] = X[l...,j+$z] * C[a...,j] - X[l...,j+$r] * S[a...,j]; Y[l...,j+$r] = X[l...,j+$r] * C[a...,j] + X[l...,j+$z] * S[a...,j]\n---\n"
-     "Y[l...,j*2] = X[l...,j*2] * C[a...,j] - X[l...,j*2+1] * S[a...,j]; Y[l...,j*2+1] = X[l...,j*2+1] * C[a...,j] + X[l...,j*2] * S[a...,j]",
+     "Y[l...,j+$z] = X[l...,j+$z] * C[a...,j] - X[l...,j+$r] * S[a...,j]; Y[l...,j+$r] = X[l...,j+$r] * C[a...,j] + "
+     "X[l...,j+$z] * S[a...,j]\n---\n"
+     "Y[l...,j*2] = X[l...,j*2] * C[a...,j] - X[l...,j*2+1] * S[a...,j]; Y[l...,j*2+1] = X[l...,j*2+1] * C[a...,j] + "
+     "X[l...,j*2] * S[a...,j]",
      rotary,
      "Y[b,h,s,j+$z] = X[b,h,s,j+$z] * C[P[b,s],j] - X[b,h,s,j+$r] * S[P[b,s],j]; "
      "Y[b,h,s,j+$r] = X[b,h,s,j+$r] * C[P[b,s],j] + X[b,h,s,j+$z] * S[P[b,s],j]"},
-    {"SwiGLU", "Y[i...] = A[i...] * sigmoid(A[i...] * P[]) * B[i...]", swiglu, "Y[i0,i1] = A[i0,i1] * sigmoid(A[i0,i1] * 1.0) * B[i0,i1]"},
-    {"MatMulInteger", "Y[o...,m,n] += (cast_i32(A[o...,m,k]) - cast_i32(P[])) * (cast_i32(B[o...,k,n]) - cast_i32(Q[]))", matmul_integer,
+    {"SwiGLU", "Y[i...] = A[i...] * sigmoid(A[i...] * P[]) * B[i...]", swiglu,
+     "Y[i0,i1] = A[i0,i1] * sigmoid(A[i0,i1] * 1.0) * B[i0,i1]"},
+    {"MatMulInteger",
+     "Y[o...,m,n] += (cast_i32(A[o...,m,k]) - cast_i32(P[])) * (cast_i32(B[o...,k,n]) - cast_i32(Q[]))", matmul_integer,
      "Y[m,n] += (cast_i32(A[m,k]) - 3) * (cast_i32(B[k,n]) - 5)"},
-    {"DynamicQuantizeLinear", "Y[i...] = cast_u8(min(max(round(X[i...] / S[]) + cast_f32(Z[]), 0.0), 255.0))", dynamic_quantize},
+    {"DynamicQuantizeLinear", "Y[i...] = cast_u8(min(max(round(X[i...] / S[]) + cast_f32(Z[]), 0.0), 255.0))",
+     dynamic_quantize},
     {"DequantizeLinear", "Y[i...] = (cast_f32(X[i...]) - cast_f32(Z[])) * S[]", dequantize},
     {"QuantizeLinear", "Y[i...] = cast_u8(min(max(round(X[i...] / S[]) + cast_f32(Z[]), 0.0), 255.0))", quantize},
 };

@@ -1,7 +1,6 @@
 // Contractions. The contraction statement is pure, T += A * B, in a node of its own; scale and bias follow as an
 // element-wise node, so that fusion sees one form of epilogue whatever operator it came from.
 #include <cctype>
-#include <set>
 
 #include "graph/opset/builder.h"
 
@@ -62,119 +61,146 @@ std::vector<ValueId> gemm(OpBuilder& b) {
   return e.rename({{"m0", "m"}, {"m1", "n"}}).build();
 }
 
-struct EinsumTerm {
-  std::string letters;  // '.' stands for the ellipsis
-};
+// One equation, letter by letter; '.' stands for the ellipsis. Axes of the ellipsis are e0, e1, ..., aligned right.
+class Einsum {
+ public:
+  explicit Einsum(OpBuilder& b) : b_(b), equation_(b.string_attr("equation", "")) {}
 
-std::vector<EinsumTerm> split_terms(OpBuilder& b, const std::string& side) {
-  std::vector<EinsumTerm> terms(1);
-  for (std::size_t i = 0; i < side.size(); ++i) {
-    const char c = side[i];
-    if (c == ',') {
-      terms.emplace_back();
-    } else if (side.compare(i, 3, "...") == 0) {
-      terms.back().letters += '.';
-      i += 2;
-    } else if (std::isalpha(static_cast<unsigned char>(c)) != 0) {
-      terms.back().letters += c;
-    } else if (c != ' ') {
-      b.fail(fmt::format("equation '{}' has an unexpected '{}'", side, c));
+  std::vector<ValueId> build() {
+    const std::size_t arrow = equation_.find("->");
+    terms_ = split(equation_.substr(0, arrow));
+    if (static_cast<int>(terms_.size()) != b_.input_count()) fail("does not have one term per operand");
+    for (std::size_t t = 0; t < terms_.size(); ++t) bind(t);
+    batch_ = b_.broadcast(ellipses_);
+    if (arrow != std::string::npos) {
+      result_ = split(equation_.substr(arrow + 2))[0];
+    } else {  // letters that occur once, in alphabetical order
+      result_ = ".";
+      for (const auto& [c, n] : count_) {
+        if (n == 1) result_ += c;
+      }
     }
+    return instantiate();
   }
-  return terms;
-}
 
-std::vector<ValueId> einsum(OpBuilder& b) {
-  const std::string equation = b.string_attr("equation", "");
-  const std::size_t arrow = equation.find("->");
-  const std::vector<EinsumTerm> terms = split_terms(b, equation.substr(0, arrow));
-  if (static_cast<int>(terms.size()) != b.input_count()) b.fail(fmt::format("equation '{}' does not have one term per operand", equation));
-  const auto axis_name = [](char c) { return std::isupper(static_cast<unsigned char>(c)) != 0 ? fmt::format("U{}", c) : std::string(1, c); };
+ private:
+  [[noreturn]] void fail(const std::string& what) const { b_.fail(fmt::format("equation '{}' {}", equation_, what)); }
 
-  std::map<char, Dim> extent;
-  std::map<char, int> count;
-  std::vector<std::vector<Dim>> ellipses;
-  for (std::size_t t = 0; t < terms.size(); ++t) {
-    const std::vector<Dim>& d = b.dims(b.in(static_cast<int>(t)));
-    const std::string& l = terms[t].letters;
-    const bool dots = l.find('.') != std::string::npos;
-    if (d.size() + (dots ? 1 : 0) < l.size() || (!dots && d.size() != l.size())) b.fail(fmt::format("term '{}' does not fit rank {}", l, d.size()), b.in(static_cast<int>(t)));
-    const std::size_t hidden = d.size() + (dots ? 1 : 0) - l.size();
+  static std::string axis_name(char c) {
+    return std::isupper(static_cast<unsigned char>(c)) != 0 ? fmt::format("U{}", c) : std::string(1, c);
+  }
+
+  std::vector<std::string> split(const std::string& side) const {
+    std::vector<std::string> terms(1);
+    for (std::size_t i = 0; i < side.size(); ++i) {
+      const char c = side[i];
+      if (c == ',') {
+        terms.emplace_back();
+      } else if (side.compare(i, 3, "...") == 0) {
+        terms.back() += '.';
+        i += 2;
+      } else if (std::isalpha(static_cast<unsigned char>(c)) != 0) {
+        terms.back() += c;
+      } else if (c != ' ') {
+        fail(fmt::format("has an unexpected '{}'", c));
+      }
+    }
+    return terms;
+  }
+
+  // Extents of the letters of operand t, and what its ellipsis covers.
+  void bind(std::size_t t) {
+    const ValueId v = b_.in(static_cast<int>(t));
+    const std::vector<Dim> d = b_.dims(v);
+    const std::string& letters = terms_[t];
+    const bool dots = letters.find('.') != std::string::npos;
+    if (d.size() + (dots ? 1 : 0) < letters.size() || (!dots && d.size() != letters.size())) {
+      b_.fail(fmt::format("term '{}' does not fit rank {}", letters, d.size()), v);
+    }
+    const std::size_t hidden = d.size() + (dots ? 1 : 0) - letters.size();
     std::size_t at = 0;
-    ellipses.emplace_back();
-    for (const char c : l) {
+    ellipses_.emplace_back();
+    for (const char c : letters) {
       if (c == '.') {
-        ellipses.back().assign(d.begin() + static_cast<std::ptrdiff_t>(at), d.begin() + static_cast<std::ptrdiff_t>(at + hidden));
+        ellipses_.back().assign(d.begin() + static_cast<std::ptrdiff_t>(at),
+                                d.begin() + static_cast<std::ptrdiff_t>(at + hidden));
         at += hidden;
         continue;
       }
-      ++count[c];
-      const auto [it, added] = extent.emplace(c, d[at]);
-      if (!added) it->second = b.broadcast({{it->second}, {d[at]}})[0];
+      ++count_[c];
+      const auto [it, added] = extent_.emplace(c, d[at]);
+      if (!added) it->second = b_.broadcast({{it->second}, {d[at]}})[0];
       ++at;
     }
   }
-  const std::vector<Dim> batch = b.broadcast(ellipses);
-  std::string result;
-  if (arrow != std::string::npos) {
-    result = split_terms(b, equation.substr(arrow + 2))[0].letters;
-  } else {
-    result = ".";
-    for (const auto& [c, n] : count) {
-      if (n == 1) result += c;
-    }
-  }
-  Instance n(b, "");
-  std::string text = "Y[y...]", product;
-  std::string y;
-  std::vector<Dim> out;
-  for (const char c : result) {
-    if (!y.empty() && !(c == '.' && batch.empty())) y += ',';
-    if (c == '.') {
-      y += axis_list("e", static_cast<int>(batch.size()));
-      out.insert(out.end(), batch.begin(), batch.end());
-    } else {
-      if (extent.count(c) == 0) b.fail(fmt::format("equation '{}' has an output '{}' that no operand has", equation, c));
-      y += axis_name(c);
-      out.push_back(extent.at(c));
-    }
-  }
-  bool reduces = false;
-  for (const auto& [c, k] : count) reduces = reduces || result.find(c) == std::string::npos;
-  if (result.find('.') == std::string::npos && !batch.empty()) reduces = true;
-  for (std::size_t t = 0; t < terms.size(); ++t) {
-    const ValueId v = b.in(static_cast<int>(t));
-    const std::vector<Dim>& d = b.dims(v);
+
+  std::string operand_indices(Instance* n, std::size_t t) const {
     const std::string name = fmt::format("A{}", t);
+    const std::vector<Dim> d = b_.dims(b_.in(static_cast<int>(t)));
     std::string list;
     std::size_t at = 0;
-    for (const char c : terms[t].letters) {
+    for (const char c : terms_[t]) {
       std::string piece;
       if (c == '.') {
         std::vector<int> maybe;
-        piece = stretched(b, ellipses[t], batch, "e", &maybe);
-        for (const int m : maybe) n.maybe(name, static_cast<int>(at) + m);
-        at += ellipses[t].size();
+        piece = stretched(b_, ellipses_[t], batch_, "e", &maybe);
+        for (const int m : maybe) n->maybe(name, static_cast<int>(at) + m);
+        at += ellipses_[t].size();
       } else {
-        const Dim have = d[at], want = extent.at(c);
-        piece = have != want && b.table().is_constant(have, 1) ? "0" : axis_name(c);
-        if (piece != "0" && b.table().may_stretch(have, want)) n.maybe(name, static_cast<int>(at));
+        const Dim have = d[at], want = extent_.at(c);
+        piece = have != want && b_.table().is_constant(have, 1) ? "0" : axis_name(c);
+        if (piece != "0" && b_.table().may_stretch(have, want)) n->maybe(name, static_cast<int>(at));
         ++at;
       }
       if (!list.empty() && !piece.empty()) list += ',';
       list += piece;
     }
-    n.pack(name + ".x", list).input(name, v);
-    product += fmt::format("{}{}[x...]", t == 0 ? "" : " * ", name);
+    return list;
   }
-  n.pack("y", y).output("Y", b.dtype(b.in(0)), out);
-  n.set_text(fmt::format("Y[y...] {} {}", reduces ? "+=" : "=", product));
-  return n.build();
-}
+
+  std::vector<ValueId> instantiate() {
+    Instance n(b_, "");
+    std::string product, y;
+    std::vector<Dim> out;
+    for (const char c : result_) {
+      if (!y.empty() && !(c == '.' && batch_.empty())) y += ',';
+      if (c == '.') {
+        y += axis_list("e", static_cast<int>(batch_.size()));
+        out.insert(out.end(), batch_.begin(), batch_.end());
+        continue;
+      }
+      if (extent_.count(c) == 0) fail(fmt::format("has an output '{}' that no operand has", c));
+      y += axis_name(c);
+      out.push_back(extent_.at(c));
+    }
+    bool reduces = result_.find('.') == std::string::npos && !batch_.empty();
+    for (const auto& [c, k] : count_) reduces = reduces || result_.find(c) == std::string::npos;
+    for (std::size_t t = 0; t < terms_.size(); ++t) {
+      const std::string name = fmt::format("A{}", t);
+      n.pack(name + ".x", operand_indices(&n, t)).input(name, b_.in(static_cast<int>(t)));
+      product += fmt::format("{}{}[x...]", t == 0 ? "" : " * ", name);
+    }
+    n.pack("y", y).output("Y", b_.dtype(b_.in(0)), out);
+    n.set_text(fmt::format("Y[y...] {} {}", reduces ? "+=" : "=", product));
+    return n.build();
+  }
+
+  OpBuilder& b_;
+  std::string equation_;
+  std::vector<std::string> terms_;
+  std::map<char, Dim> extent_;
+  std::map<char, int> count_;
+  std::vector<std::vector<Dim>> ellipses_;
+  std::vector<Dim> batch_;
+  std::string result_;
+};
+
+std::vector<ValueId> einsum(OpBuilder& b) { return Einsum(b).build(); }
 
 constexpr Definition kTable[] = {
     {"MatMul", "Y[o...,m...,n...] += A[o...,m...,k] * B[o...,k,n...]", matmul, "Y[b0,m,n] += A[b0,m,k] * B[b0,k,n]"},
-    {"Gemm", "T[m,n] += A[a...] * B[b...]\n---\nY[m,n] = T[m,n] * P[] + C[n] * Q[]", gemm, "T[m,n] += A[m,k] * B[k,n]; Y[m,n] = T[m,n] * 0.5 + C[n] * 2.0"},
+    {"Gemm", "T[m,n] += A[a...] * B[b...]\n---\nY[m,n] = T[m,n] * P[] + C[n] * Q[]", gemm,
+     "T[m,n] += A[m,k] * B[k,n]; Y[m,n] = T[m,n] * 0.5 + C[n] * 2.0"},
     {"Einsum", "Y[y...] += A0[x...] * A1[x...]", einsum, "Y[b,i,j] += A0[b,i,k] * A1[b,j,k]"},
 };
 

@@ -26,14 +26,13 @@ constexpr int kInner = 1000;  // position of an output that only this operator s
 
 void same_types(OpBuilder& b, ValueId x, ValueId y) {
   if (b.dtype(x) != b.dtype(y)) {
-    b.fail(fmt::format("operands '{}' and '{}' have types {} and {}; they must be the same", b.value(x).name, b.value(y).name,
-                       name_of(b.dtype(x)), name_of(b.dtype(y))), y);
+    b.fail(fmt::format("operands '{}' and '{}' have types {} and {}; they must be the same", b.value(x).name,
+                       b.value(y).name, name_of(b.dtype(x)), name_of(b.dtype(y))),
+           y);
   }
 }
 
-std::vector<ValueId> unary(OpBuilder& b) {
-  return {broadcast_op(b, b.text, {{"X", b.in(0)}}, b.dtype(b.in(0)))};
-}
+std::vector<ValueId> unary(OpBuilder& b) { return {broadcast_op(b, b.text, {{"X", b.in(0)}}, b.dtype(b.in(0)))}; }
 
 std::vector<ValueId> unary_float(OpBuilder& b) {
   if (!is_float(b.dtype(b.in(0)))) b.fail("operand must be floating-point", b.in(0));
@@ -42,8 +41,8 @@ std::vector<ValueId> unary_float(OpBuilder& b) {
 
 std::vector<ValueId> predicate(OpBuilder& b) { return {broadcast_op(b, b.text, {{"X", b.in(0)}}, DType::b8)}; }
 
-// `x` itself if the operator with the constant `other` does not change it, bit for bit, and does not stretch it. (x + 0.0 is
-// not one of these: it turns -0 into +0.)
+// `x` itself if the operator with the constant `other` does not change it, bit for bit, and does not stretch it. (x +
+// 0.0 is not one of these: it turns -0 into +0.)
 bool neutral(OpBuilder& b, ValueId x, ValueId other, bool right) {
   const std::optional<double> c = b.scalar(other);
   if (!c || b.broadcast({b.dims(x), b.dims(other)}) != b.dims(x)) return false;
@@ -94,7 +93,8 @@ std::vector<ValueId> variadic(OpBuilder& b) { return {fold_operands(b, 0)}; }
 
 std::vector<ValueId> mean(OpBuilder& b) {
   const ValueId sum = fold_operands(b, kInner);
-  return {broadcast_op(b, alternative(b.text, 1), {{"X", sum}, {"C", b.float_constant(b.input_count(), b.dtype(sum))}}, b.dtype(sum))};
+  return {broadcast_op(b, alternative(b.text, 1), {{"X", sum}, {"C", b.float_constant(b.input_count(), b.dtype(sum))}},
+                       b.dtype(sum))};
 }
 
 std::vector<ValueId> modulo(OpBuilder& b) {
@@ -110,7 +110,8 @@ std::string cast_text(DType to, const char* what) { return fmt::format("cast_{}(
 std::vector<ValueId> power(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
   const DType base = b.dtype(x), exponent = b.dtype(y);
-  if (base == exponent || (is_float(base) && b.literal(y))) return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
+  if (base == exponent || (is_float(base) && b.literal(y)))
+    return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
   if (is_float(base)) {
     return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
   }
@@ -155,14 +156,15 @@ std::vector<ValueId> clip(OpBuilder& b) {
     if (b.has_attr("max")) hi = b.float_constant(b.float_attr("max", 0), t);
   }
   for (const ValueId v : {lo, hi}) {
-    if (v >= 0 && !b.dims(v).empty() && !(b.rank(v) == 1 && b.table().is_constant(b.dims(v)[0], 1))) b.fail("bounds must be scalars", v);
+    if (v >= 0 && !b.dims(v).empty() && !(b.rank(v) == 1 && b.table().is_constant(b.dims(v)[0], 1)))
+      b.fail("bounds must be scalars", v);
     if (v >= 0) same_types(b, x, v);
   }
   if (lo < 0 && hi < 0) return {x};
   Operands operands{{"X", x}};
   if (lo >= 0) operands.emplace_back("L", lo);
   if (hi >= 0) operands.emplace_back("H", hi);
-  const char* text = lo < 0 ? "Y[i...] = min(X[i...], H[i...])"
+  const char* text = lo < 0   ? "Y[i...] = min(X[i...], H[i...])"
                      : hi < 0 ? "Y[i...] = max(X[i...], L[i...])"
                               : "Y[i...] = min(max(X[i...], L[i...]), H[i...])";
   return {broadcast_op(b, text, operands, t)};
@@ -170,7 +172,8 @@ std::vector<ValueId> clip(OpBuilder& b) {
 
 std::vector<ValueId> gelu(OpBuilder& b) {
   const std::string approximate = b.string_attr("approximate", "none");
-  if (approximate != "none" && approximate != "tanh") b.fail(fmt::format("attribute 'approximate' is '{}', not 'none' or 'tanh'", approximate));
+  if (approximate != "none" && approximate != "tanh")
+    b.fail(fmt::format("attribute 'approximate' is '{}', not 'none' or 'tanh'", approximate));
   return {broadcast_op(b, alternative(b.text, approximate == "tanh" ? 1 : 0), {{"X", b.in(0)}}, b.dtype(b.in(0)))};
 }
 
@@ -235,8 +238,10 @@ constexpr Definition kTable[] = {
     {"Xor", "Y[i...] = A[i...] ^^ B[i...]", logical},
     {"Not", "Y[i...] = !X[i...]", predicate},
     {"IsNaN", "Y[i...] = isnan(X[i...])", predicate},
-    {"IsInf", "Y[i...] = isinf(X[i...])\n---\nY[i...] = isinf(X[i...]) && X[i...] > 0\n---\n"
-              "Y[i...] = isinf(X[i...]) && X[i...] < 0\n---\nY[i...] = isinf(X[i...]) && false", is_inf},
+    {"IsInf",
+     "Y[i...] = isinf(X[i...])\n---\nY[i...] = isinf(X[i...]) && X[i...] > 0\n---\n"
+     "Y[i...] = isinf(X[i...]) && X[i...] < 0\n---\nY[i...] = isinf(X[i...]) && false",
+     is_inf},
     {"Where", "Y[i...] = select(C[i...], A[i...], B[i...])", where},
     {"Cast", "Y[i...] = cast_f32(X[i...])", cast},
     {"CastLike", "Y[i...] = cast_f32(X[i...])", cast_like},
@@ -265,8 +270,9 @@ constexpr Definition kTable[] = {
     {"Ceil", "Y[i...] = ceil(X[i...])", unary_float},
     {"Round", "Y[i...] = round(X[i...])", unary_float},
     {"Relu", "Y[i...] = max(X[i...], 0)", unary},
-    {"Gelu", "Y[i...] = 0.5 * X[i...] * (1.0 + erf(X[i...] * 0.70710678118654752))\n---\n"
-             "Y[i...] = 0.5 * X[i...] * (1.0 + tanh(0.79788456080286536 * (X[i...] + 0.044715 * X[i...] * X[i...] * X[i...])))",
+    {"Gelu",
+     "Y[i...] = 0.5 * X[i...] * (1.0 + erf(X[i...] * 0.70710678118654752))\n---\n"
+     "Y[i...] = 0.5 * X[i...] * (1.0 + tanh(0.79788456080286536 * (X[i...] + 0.044715 * X[i...] * X[i...] * X[i...])))",
      gelu},
     {"Softplus", "Y[i...] = max(X[i...], 0.0) + log(1.0 + exp(-abs(X[i...])))", unary_float},
     {"Softsign", "Y[i...] = X[i...] / (1.0 + abs(X[i...]))", unary_float},
@@ -279,7 +285,9 @@ constexpr Definition kTable[] = {
     {"Elu", "Y[i...] = select(X[i...] < 0.0, P[i...] * (exp(X[i...]) - 1.0), X[i...])", alpha_one},
     {"Celu", "Y[i...] = max(X[i...], 0.0) + min(P[i...] * (exp(X[i...] / P[i...]) - 1.0), 0.0)", alpha_one},
     {"Selu", "Y[i...] = Q[i...] * select(X[i...] > 0.0, X[i...], P[i...] * exp(X[i...]) - P[i...])", selu},
-    {"Shrink", "Y[i...] = select(X[i...] < -P[i...], X[i...] + Q[i...], select(X[i...] > P[i...], X[i...] - Q[i...], 0.0))", shrink},
+    {"Shrink",
+     "Y[i...] = select(X[i...] < -P[i...], X[i...] + Q[i...], select(X[i...] > P[i...], X[i...] - Q[i...], 0.0))",
+     shrink},
     {"PRelu", "Y[i...] = select(A[i...] < 0.0, A[i...] * B[i...], A[i...])", binary},
 };
 

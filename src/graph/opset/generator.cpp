@@ -86,7 +86,8 @@ std::vector<ValueId> constant_of_shape(OpBuilder& b) {
     return b.opaque("expand", {v, b.in(0)}, {{value.dtype(), out}});
   }
   for (const Dim d : k->e) {
-    if (const auto c = b.table().constant_value(d); c && *c < 0) b.fail(fmt::format("the shape has the extent {}", *c), b.in(0));
+    if (const auto c = b.table().constant_value(d); c && *c < 0)
+      b.fail(fmt::format("the shape has the extent {}", *c), b.in(0));
   }
   Instance n(b, b.text);
   n.pack("i", axis_list("i", static_cast<int>(k->e.size()))).operand("V", v);

@@ -30,12 +30,14 @@ std::vector<ValueId> gather(OpBuilder& b) {
   if (known && known->e.size() == 1) {  // one position: a plain index, as a slice would have it
     Dim p = known->e[0];
     const auto v = b.table().constant_value(p), size = b.table().constant_value(d[at]);
-    if (v && size && (*v < -*size || *v >= *size)) b.fail(fmt::format("index {} is out of range for extent {}", *v, *size), indices);
+    if (v && size && (*v < -*size || *v >= *size))
+      b.fail(fmt::format("index {} is out of range for extent {}", *v, *size), indices);
     if (v && *v < 0) p = b.table().add(p, d[at]);
     const auto c = b.table().constant_value(p);
     std::string zeros;
     for (std::size_t i = 0; i < k.size(); ++i) zeros += i == 0 ? "0" : ",0";
     if (c || b.table().at_least(p, 0) || v) {
+      b.require_below(p, d[at], x);
       n.set_text(fmt::format("Y[o...,k...,p...] = X[o...,{},p...]", c ? std::to_string(*c) : "$k"));
       if (!c) n.param("k", p);
       return n.pack("k", zeros).build();
@@ -46,6 +48,7 @@ std::vector<ValueId> gather(OpBuilder& b) {
     bool row = true;
     for (std::size_t i = 1; i < v->size(); ++i) row = row && (*v)[i] == (*v)[0] + static_cast<std::int64_t>(i);
     if (row) {
+      b.require_below(b.dim(v->back()), d[at], x);
       n.set_text(out[at] == d[at] ? "Y[o...,k,p...] = X[o...,k,p...]" : "Y[o...,k,p...] = X[o...,k+$start,p...]");
       if (out[at] != d[at]) n.param("start", b.dim(v->front()));
       return n.build();
@@ -63,7 +66,9 @@ std::vector<ValueId> gather_nd(OpBuilder& b) {
   const auto depth = b.table().constant_value(k.back());
   if (!depth) b.unsupported("the last dimension of the indices must be constant", indices);
   const int kr = static_cast<int>(k.size()), r = static_cast<int>(*depth);
-  if (batch < 0 || batch >= kr || batch + r > b.rank(x)) b.fail(fmt::format("indices of depth {} with {} batch dimensions do not fit rank {}", r, batch, b.rank(x)), indices);
+  if (batch < 0 || batch >= kr || batch + r > b.rank(x))
+    b.fail(fmt::format("indices of depth {} with {} batch dimensions do not fit rank {}", r, batch, b.rank(x)),
+           indices);
   std::vector<Dim> out(k.begin(), k.end() - 1);
   out.insert(out.end(), d.begin() + batch + r, d.end());
   std::string text = "Y[b...,k...,p...] = X[b...";
@@ -81,7 +86,8 @@ std::vector<ValueId> gather_elements(OpBuilder& b) {
   const std::vector<Dim>&d = b.dims(x), &k = b.dims(indices);
   if (b.rank(indices) != rank) b.fail("operand and indices have different ranks", indices);
   bool same = true;
-  for (int i = 0; i < rank; ++i) same = same && (i == axis || d[static_cast<std::size_t>(i)] == k[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < rank; ++i)
+    same = same && (i == axis || d[static_cast<std::size_t>(i)] == k[static_cast<std::size_t>(i)]);
   if (!same) return b.opaque("gather_elements", {x, indices}, {{b.dtype(x), k}}, {{"axis", {axis}}});
   Instance n(b, b.text);
   n.pack("o", axis_list("i", axis)).pack("p", axis_list("i", rank - axis - 1, axis + 1));
@@ -113,7 +119,8 @@ std::vector<ValueId> cum_sum(OpBuilder& b) {
   return n.input("X", x).output("Y", b.dtype(x), b.dims(x)).build();
 }
 
-// -- operators that no expression describes ---------------------------------------------------------------------------------
+// -- operators that no expression describes
+// ---------------------------------------------------------------------------------
 
 std::vector<ValueId> arg_extreme(OpBuilder& b, bool largest) {
   const ValueId x = b.in(0);
@@ -137,7 +144,8 @@ std::vector<ValueId> top_k(OpBuilder& b) {
   const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", -1), rank);
   std::vector<Dim> out = b.dims(x);
   const auto known = b.known(k);
-  out[static_cast<std::size_t>(axis)] = known && known->e.size() == 1 ? known->e[0] : b.table().fresh(b.output_name(0) + ".k");
+  out[static_cast<std::size_t>(axis)] =
+      known && known->e.size() == 1 ? known->e[0] : b.table().fresh(b.output_name(0) + ".k");
   auto r = b.opaque("topk", {x, k}, {{b.dtype(x), out}, {DType::i64, out}},
                     {{"axis", {axis}}, {"largest", {b.int_attr("largest", 1)}}});
   r.resize(static_cast<std::size_t>(b.output_count()));
@@ -146,7 +154,8 @@ std::vector<ValueId> top_k(OpBuilder& b) {
 
 std::vector<ValueId> non_zero(OpBuilder& b) {
   const ValueId x = b.in(0);
-  return b.opaque("nonzero", {x}, {{DType::i64, {b.dim(std::max(1, b.rank(x))), b.table().fresh(b.output_name(0) + ".count")}}});
+  return b.opaque("nonzero", {x},
+                  {{DType::i64, {b.dim(std::max(1, b.rank(x))), b.table().fresh(b.output_name(0) + ".count")}}});
 }
 
 std::vector<ValueId> compress(OpBuilder& b) {
@@ -170,7 +179,8 @@ std::vector<std::int64_t> reduction_code(OpBuilder& b) {
 
 std::vector<ValueId> scatter_nd(OpBuilder& b) {
   need_index(b, b.in(1));
-  return b.opaque("scatter_nd", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}}, {{"reduction", reduction_code(b)}});
+  return b.opaque("scatter_nd", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}},
+                  {{"reduction", reduction_code(b)}});
 }
 
 std::vector<ValueId> scatter_elements(OpBuilder& b) {
@@ -190,7 +200,8 @@ std::vector<ValueId> hardmax(OpBuilder& b) {
 std::vector<ValueId> reverse_sequence(OpBuilder& b) {
   const ValueId x = b.in(0);
   return b.opaque("reverse_sequence", {x, b.in(1)}, {{b.dtype(x), b.dims(x)}},
-                  {{"batch_axis", {b.normal_axis(b.int_attr("batch_axis", 1), b.rank(x))}}, {"time_axis", {b.normal_axis(b.int_attr("time_axis", 0), b.rank(x))}}});
+                  {{"batch_axis", {b.normal_axis(b.int_attr("batch_axis", 1), b.rank(x))}},
+                   {"time_axis", {b.normal_axis(b.int_attr("time_axis", 0), b.rank(x))}}});
 }
 
 constexpr const char* kDataShape = "the shape of the result depends on the data";
@@ -201,13 +212,16 @@ constexpr Definition kTable[] = {
     {"Gather", "Y[o...,k...,p...] = X[o...,I[k...],p...]", gather, "Y[k0,k1,i1] = X[I[k0,k1],i1]"},
     {"GatherND", "Y[b...,k...,p...] = X[b...,I[b...,k...,0],p...]", gather_nd, "Y[k0,i2] = X[I[k0,0],I[k0,1],i2]"},
     {"GatherElements", "Y[o...,k,p...] = X[o...,I[o...,k,p...],p...]", gather_elements},
-    {"OneHot", "Y[o...,d,p...] = select(I[o...,p...] == d || I[o...,p...] + $n == d, V[1], V[0])", one_hot, "Y[i0,d] = select(I[i0] == d || I[i0] + $n == d, V[1], V[0])"},
+    {"OneHot", "Y[o...,d,p...] = select(I[o...,p...] == d || I[o...,p...] + $n == d, V[1], V[0])", one_hot,
+     "Y[i0,d] = select(I[i0] == d || I[i0] + $n == d, V[1], V[0])"},
     {"CumSum",
-     "Y[o...,i,p...] += select(j <= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j < i, X[o...,j,p...], 0)\n---\n"
+     "Y[o...,i,p...] += select(j <= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j < i, X[o...,j,p...], "
+     "0)\n---\n"
      "Y[o...,i,p...] += select(j >= i, X[o...,j,p...], 0)\n---\nY[o...,i,p...] += select(j > i, X[o...,j,p...], 0)",
      cum_sum},
     {"CumProd",
-     "Y[o...,i,p...] *= select(j <= i, X[o...,j,p...], 1)\n---\nY[o...,i,p...] *= select(j < i, X[o...,j,p...], 1)\n---\n"
+     "Y[o...,i,p...] *= select(j <= i, X[o...,j,p...], 1)\n---\nY[o...,i,p...] *= select(j < i, X[o...,j,p...], "
+     "1)\n---\n"
      "Y[o...,i,p...] *= select(j >= i, X[o...,j,p...], 1)\n---\nY[o...,i,p...] *= select(j > i, X[o...,j,p...], 1)",
      cum_sum},
     {"ArgMax", "", arg_max, nullptr, kOrder},

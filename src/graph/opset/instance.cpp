@@ -43,7 +43,8 @@ std::string expand_packs(std::string_view text,
       out += c;
       ++i;
       if (c == '$' || std::isdigit(static_cast<unsigned char>(c)) != 0) {  // a parameter's or number's own letters
-        while (i < text.size() && (is_word(text[i]) || (c != '$' && text[i] == '.' && text.substr(i, 3) != "..."))) out += text[i++];
+        while (i < text.size() && (is_word(text[i]) || (c != '$' && text[i] == '.' && text.substr(i, 3) != "...")))
+          out += text[i++];
       }
       continue;
     }
@@ -92,8 +93,8 @@ Instance& Instance::operand(std::string tensor, ValueId v) {
   return input(std::move(tensor), v);
 }
 
-Instance& Instance::stretched_operand(std::string tensor, ValueId v, const std::vector<Dim>& out, const std::string& pack_name,
-                                      const std::string& prefix) {
+Instance& Instance::stretched_operand(std::string tensor, ValueId v, const std::vector<Dim>& out,
+                                      const std::string& pack_name, const std::string& prefix) {
   if (auto e = b_.literal(v)) {
     pack(tensor + "." + pack_name, "");
     return literal(std::move(tensor), *e);
@@ -105,7 +106,8 @@ Instance& Instance::stretched_operand(std::string tensor, ValueId v, const std::
 }
 
 Instance& Instance::output(std::string tensor, DType dtype, std::vector<Dim> dims, int position) {
-  outputs_.push_back({std::move(tensor), dtype, std::move(dims), position < 0 ? static_cast<int>(outputs_.size()) : position});
+  outputs_.push_back(
+      {std::move(tensor), dtype, std::move(dims), position < 0 ? static_cast<int>(outputs_.size()) : position});
   return *this;
 }
 
@@ -169,7 +171,8 @@ const Instance::Out& Instance::out(const std::string& tensor) const {
   PIT_UNREACHABLE("{}: template output '{}' is not bound: {}", b_.who(), tensor, text_);
 }
 
-// Literals are put in after parsing: text would have to spell infinities, and negative numbers would become calls of neg.
+// Literals are put in after parsing: text would have to spell infinities, and negative numbers would become calls of
+// neg.
 expr::Program Instance::instantiate() const {
   const std::string text = expand_packs(text_, [&](const std::string& tensor, const std::string& name) {
     const std::string* general = nullptr;
@@ -216,8 +219,8 @@ expr::Program Instance::instantiate() const {
   return p;
 }
 
-// An axis has the extent of the dimensions in which it stands bare: outputs know best (they are broadcast results), then
-// constant extents, then any.
+// An axis has the extent of the dimensions in which it stands bare: outputs know best (they are broadcast results),
+// then constant extents, then any.
 void Instance::bind_extents(Node* n) const {
   const expr::Program& p = n->program;
   n->extents.assign(p.axes.size(), Dim{});
@@ -259,16 +262,21 @@ void Instance::check_operands(const Node& n) const {
     const ValueId v = bound(in.name);
     const std::vector<Dim>& dims = b_.dims(v);
     const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
-    PIT_CHECK(indices == dims.size(), "{}: '{}' of rank {} has {} indices in '{}'", b_.who(), in.name, dims.size(), indices,
-              expr::print(p));
+    PIT_CHECK(indices == dims.size(), "{}: '{}' of rank {} has {} indices in '{}'", b_.who(), in.name, dims.size(),
+              indices, expr::print(p));
     for (std::size_t i = 0; i < indices; ++i) {
       const auto a = expr::bare_axis(e->args[i]);
       if (!a) continue;
       const auto have = b_.table().constant_value(dims[i]);
       const auto want = b_.table().constant_value(n.extents[static_cast<std::size_t>(*a)]);
       if (have && want && *have != *want) {
-        b_.fail(fmt::format("dimension {} of '{}' is {}, but the other operands ask for {}", i, b_.value(v).name, *have, *want), v);
+        b_.fail(fmt::format("dimension {} of '{}' is {}, but the other operands ask for {}", i, b_.value(v).name, *have,
+                            *want),
+                v);
       }
+      const bool undecided =
+          std::find(maybe_.begin(), maybe_.end(), std::pair(in.name, static_cast<int>(i))) != maybe_.end();
+      if (!undecided) b_.require_equal(dims[i], n.extents[static_cast<std::size_t>(*a)], v);
     }
   };
   for (const expr::Statement& s : p.statements) expr::for_each_access(s.value, visit);

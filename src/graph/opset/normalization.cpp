@@ -31,7 +31,8 @@ std::vector<ValueId> layer_norm(OpBuilder& b) {
   const DType t = b.dtype(x);
   if (t == DType::f16) {  // statistics in f32, as stash_type asks
     std::vector<ValueId> in;
-    for (int i = 0; i < b.input_count(); ++i) in.push_back(b.has(i) ? b.sub("Cast", {b.in(i)}, {{"to", std::int64_t{1}}}) : -1);
+    for (int i = 0; i < b.input_count(); ++i)
+      in.push_back(b.has(i) ? b.sub("Cast", {b.in(i)}, {{"to", std::int64_t{1}}}) : -1);
     return {b.sub("Cast", {b.sub(b.call.op, in, b.call.attributes)}, {{"to", std::int64_t{10}}})};
   }
   std::string text(alternative(b.text, 0));
@@ -79,10 +80,13 @@ std::vector<ValueId> batch_norm(OpBuilder& b) {
   const DType t = b.dtype(x);
   if (rank < 2) b.fail("operand must have a channel dimension", x);
   Instance scale(b, alternative(b.text, 0));
-  scale.input("W", b.in(1)).input("V", b.in(4)).operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  scale.input("W", b.in(1))
+      .input("V", b.in(4))
+      .operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
   const ValueId a = scale.output("A", t, b.dims(b.in(1)), 1000).build_one();
   Instance shift(b, alternative(b.text, 1));
-  const ValueId s = shift.input("B", b.in(2)).input("M", b.in(3)).input("A", a).output("S", t, b.dims(b.in(2)), 1001).build_one();
+  const ValueId s =
+      shift.input("B", b.in(2)).input("M", b.in(3)).input("A", a).output("S", t, b.dims(b.in(2)), 1001).build_one();
   Instance n(b, alternative(b.text, 2));
   n.pack("p", axis_list("x", rank - 2)).input("X", x).input("A", a).input("S", s).output("Y", t, b.dims(x), 0);
   return n.build();
@@ -131,7 +135,8 @@ std::vector<ValueId> mean_variance(OpBuilder& b) {
   const Attributes a{{"axes", b.ints_attr("axes", {0, 2, 3})}, {"keepdims", std::int64_t{1}}};
   const ValueId centred = b.sub("Sub", {x, b.sub("ReduceMean", {x}, a, 13)}, {}, 13);
   const ValueId variance = b.sub("ReduceMean", {b.sub("Mul", {centred, centred}, {}, 13)}, a, 13);
-  const ValueId deviation = b.sub("Add", {b.sub("Sqrt", {variance}, {}, 13), b.float_constant(1e-9, b.dtype(x))}, {}, 13);
+  const ValueId deviation =
+      b.sub("Add", {b.sub("Sqrt", {variance}, {}, 13), b.float_constant(1e-9, b.dtype(x))}, {}, 13);
   return {b.sub("Div", {centred, deviation}, {}, 13)};
 }
 
@@ -151,10 +156,11 @@ constexpr Definition kTable[] = {
      "S[r] += X[r,c]; D[r,c] = X[r,c] - S[r] / 64.0; V[r] += D[r,c] * D[r,c]; "
      "Y[r,c] = D[r,c] / sqrt(V[r] / 64.0 + 1e-05) * W[c] + B[c]"},
     {"RMSNormalization",
-     "V[o...] += X[o...,c...] * X[o...,c...]; Y[o...,c...] = X[o...,c...] / sqrt(V[o...] / N[] + E[]) * W[c...]", rms_norm,
-     "V[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / sqrt(V[r] / 64.0 + 1e-05) * W[c]"},
+     "V[o...] += X[o...,c...] * X[o...,c...]; Y[o...,c...] = X[o...,c...] / sqrt(V[o...] / N[] + E[]) * W[c...]",
+     rms_norm, "V[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / sqrt(V[r] / 64.0 + 1e-05) * W[c]"},
     {"BatchNormalization",
-     "A[c] = W[c] / sqrt(V[c] + E[])\n---\nS[c] = B[c] - M[c] * A[c]\n---\nY[n,c,p...] = X[n,c,p...] * A[c] + S[c]", batch_norm,
+     "A[c] = W[c] / sqrt(V[c] + E[])\n---\nS[c] = B[c] - M[c] * A[c]\n---\nY[n,c,p...] = X[n,c,p...] * A[c] + S[c]",
+     batch_norm,
      "A[c] = W[c] / sqrt(V[c] + 1e-05); S[c] = B[c] - M[c] * A[c]; Y[n,c,x0,x1] = X[n,c,x0,x1] * A[c] + S[c]"},
     {"InstanceNormalization",
      "S[n,c] += X[n,c,p...]; D[n,c,p...] = X[n,c,p...] - S[n,c] / N[]; V[n,c] += D[n,c,p...] * D[n,c,p...]; "
@@ -171,7 +177,8 @@ constexpr Definition kTable[] = {
      "S[n,g] += X[n,g:c,x0]; D[n,g,c,x0] = X[n,g:c,x0] - S[n,g] / 64.0; V[n,g] += D[n,g,c,x0] * D[n,g,c,x0]; "
      "Y[n,g:c,x0] = D[n,g,c,x0] / sqrt(V[n,g] / 64.0 + 1e-05) * W[g:c] + B[g:c]"},
     {"LpNormalization",
-     "S[o...,p...] += X[o...,c...,p...] * X[o...,c...,p...]; Y[o...,c...,p...] = X[o...,c...,p...] / sqrt(S[o...,p...])\n---\n"
+     "S[o...,p...] += X[o...,c...,p...] * X[o...,c...,p...]; Y[o...,c...,p...] = X[o...,c...,p...] / "
+     "sqrt(S[o...,p...])\n---\n"
      "S[o...,p...] += abs(X[o...,c...,p...]); Y[o...,c...,p...] = X[o...,c...,p...] / S[o...,p...]",
      lp_norm, "S[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / sqrt(S[r])"},
     {"MeanVarianceNormalization", "(X - mean(X)) / (sqrt(mean((X - mean(X))^2)) + 1e-9)", mean_variance,

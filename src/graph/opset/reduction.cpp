@@ -9,10 +9,10 @@ namespace {
 
 struct Reduced {
   std::vector<int> axes;
-  std::string in, out;     // index lists
-  std::vector<Dim> dims;   // of the result
-  Dim count;               // of terms
-  bool none = false;       // nothing to do (noop_with_empty_axes)
+  std::string in, out;    // index lists
+  std::vector<Dim> dims;  // of the result
+  Dim count;              // of terms
+  bool none = false;      // nothing to do (noop_with_empty_axes)
 };
 
 Reduced reduced(OpBuilder& b) {
@@ -78,11 +78,13 @@ constexpr Definition kTable[] = {
     {"ReduceProd", "Y[o...] *= X[i...]", reduce, "Y[i0] *= X[i0,i1]"},
     {"ReduceMax", "Y[o...] max= X[i...]\n---\nY[o...] or= X[i...]", reduce_extreme, "Y[i0] max= X[i0,i1]"},
     {"ReduceMin", "Y[o...] min= X[i...]\n---\nY[o...] and= X[i...]", reduce_extreme, "Y[i0] min= X[i0,i1]"},
-    {"ReduceMean", "S[o...] += X[i...]; Y[o...] = S[o...] / N[]", reduce_mean, "S[i0] += X[i0,i1]; Y[i0] = S[i0] / 64.0"},
+    {"ReduceMean", "S[o...] += X[i...]; Y[o...] = S[o...] / N[]", reduce_mean,
+     "S[i0] += X[i0,i1]; Y[i0] = S[i0] / 64.0"},
     {"ReduceL1", "Y[o...] += abs(X[i...])\n---\nY[i...] = abs(X[i...])", reduce_mapped, "Y[i0] += abs(X[i0,i1])"},
     {"ReduceL2", "S[o...] += X[i...] * X[i...]; Y[o...] = sqrt(S[o...])\n---\nY[i...] = abs(X[i...])", reduce_mapped,
      "S[i0] += X[i0,i1] * X[i0,i1]; Y[i0] = sqrt(S[i0])"},
-    {"ReduceSumSquare", "Y[o...] += X[i...] * X[i...]\n---\nY[i...] = X[i...] * X[i...]", reduce_mapped, "Y[i0] += X[i0,i1] * X[i0,i1]"},
+    {"ReduceSumSquare", "Y[o...] += X[i...] * X[i...]\n---\nY[i...] = X[i...] * X[i...]", reduce_mapped,
+     "Y[i0] += X[i0,i1] * X[i0,i1]"},
     {"ReduceLogSum", "S[o...] += X[i...]; Y[o...] = log(S[o...])\n---\nY[i...] = log(X[i...])", reduce_mapped,
      "S[i0] += X[i0,i1]; Y[i0] = log(S[i0])"},
     {"ReduceLogSumExp", "Y[o...] logsumexp= X[i...]", reduce, "Y[i0] logsumexp= X[i0,i1]"},

@@ -1,13 +1,12 @@
 // Reshape, Flatten, Squeeze, Unsqueeze: the same elements in the same order under other dimensions.
 //
-// Factored from both ends into the smallest groups whose products are provably equal: identity (1:1), split (1:n) and merge
-// (n:1). What is left in the middle must have equal products too, since the number of elements does not change; it is used
-// if it is itself one of these. Anything else is the opaque routine "reshape" (the data do not move).
+// Factored from both ends into the smallest groups whose products are provably equal: identity (1:1), split (1:n) and
+// merge (n:1). What is left in the middle must have equal products too, since the number of elements does not change;
+// it is used if it is itself one of these. Anything else is the opaque routine "reshape" (the data do not move).
 #include "graph/opset/reshape.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
+#include <fmt/ranges.h>
 
 #include "graph/opset/builder.h"
 
@@ -15,7 +14,8 @@ namespace pit::graph {
 namespace {
 
 // Length of the smallest equal groups at the front of a[i..), b[j..).
-std::optional<std::pair<std::size_t, std::size_t>> smallest(DimTable& t, std::span<const Dim> a, std::span<const Dim> b) {
+std::optional<std::pair<std::size_t, std::size_t>> smallest(DimTable& t, std::span<const Dim> a,
+                                                            std::span<const Dim> b) {
   for (std::size_t total = 2; total <= a.size() + b.size(); ++total) {
     for (std::size_t na = 1; na < total && na <= a.size(); ++na) {
       const std::size_t nb = total - na;
@@ -31,7 +31,8 @@ std::optional<std::pair<std::size_t, std::size_t>> smallest(DimTable& t, std::sp
 
 }  // namespace
 
-std::optional<std::vector<ReshapeGroup>> factor_reshape(DimTable& t, const std::vector<Dim>& in, const std::vector<Dim>& out) {
+std::optional<std::vector<ReshapeGroup>> factor_reshape(DimTable& t, const std::vector<Dim>& in,
+                                                        const std::vector<Dim>& out) {
   std::vector<int> ia, ib;
   std::vector<Dim> a, b;
   for (std::size_t i = 0; i < in.size(); ++i) {
@@ -44,7 +45,8 @@ std::optional<std::vector<ReshapeGroup>> factor_reshape(DimTable& t, const std::
   std::size_t i = 0, j = 0, ei = a.size(), ej = b.size();
   const auto group = [&](std::size_t i0, std::size_t i1, std::size_t j0, std::size_t j1, bool proven) {
     return ReshapeGroup{{ia.begin() + static_cast<std::ptrdiff_t>(i0), ia.begin() + static_cast<std::ptrdiff_t>(i1)},
-                        {ib.begin() + static_cast<std::ptrdiff_t>(j0), ib.begin() + static_cast<std::ptrdiff_t>(j1)}, proven};
+                        {ib.begin() + static_cast<std::ptrdiff_t>(j0), ib.begin() + static_cast<std::ptrdiff_t>(j1)},
+                        proven};
   };
   while (i < ei && j < ej) {
     const auto n = smallest(t, std::span(a).subspan(i, ei - i), std::span(b).subspan(j, ej - j));
@@ -77,7 +79,7 @@ std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>&
   const Dim total_in = b.product(in), total_out = b.product(out);
   const auto ci = b.table().constant_value(total_in), co = b.table().constant_value(total_out);
   if (ci && co && *ci != *co) b.fail(fmt::format("{} elements cannot be reshaped to {}", *ci, *co), x);
-  if (total_in != total_out) b.g.checks.push_back({total_in, total_out, b.who()});
+  b.require_equal(total_in, total_out, x);
   // Without elements nothing relates the dimensions.
   const auto groups = ci == 0 ? std::nullopt : factor_reshape(b.table(), in, out);
   if (!groups) return b.opaque("reshape", {x}, {{b.dtype(x), out}});
@@ -92,7 +94,8 @@ std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>&
       (merge ? xi : yi)[static_cast<std::size_t>(d)] = axis;
       names += (names.empty() ? "" : ":") + axis;
     }
-    if (!names.empty() && !(merge ? g.out : g.in).empty()) (merge ? yi : xi)[static_cast<std::size_t>((merge ? g.out : g.in)[0])] = names;
+    if (!names.empty() && !(merge ? g.out : g.in).empty())
+      (merge ? yi : xi)[static_cast<std::size_t>((merge ? g.out : g.in)[0])] = names;
     // A group against nothing: its only extent is 1 at run time.
     if (merge && g.out.empty()) {
       for (const int d : g.in) xi[static_cast<std::size_t>(d)] = "0";

@@ -89,8 +89,10 @@ const std::unordered_map<std::string_view, Elementwise>& elementwise() {
       {"Equal", {2, true, [](T& t, const A& a) { return t.select_eq(a[0], a[1], truth(t, true), truth(t, false)); }}},
       {"Less", {2, true, [](T& t, const A& a) { return t.select_lt(a[0], a[1], truth(t, true), truth(t, false)); }}},
       {"Greater", {2, true, [](T& t, const A& a) { return t.select_lt(a[1], a[0], truth(t, true), truth(t, false)); }}},
-      {"LessOrEqual", {2, true, [](T& t, const A& a) { return t.select_lt(a[1], a[0], truth(t, false), truth(t, true)); }}},
-      {"GreaterOrEqual", {2, true, [](T& t, const A& a) { return t.select_lt(a[0], a[1], truth(t, false), truth(t, true)); }}},
+      {"LessOrEqual",
+       {2, true, [](T& t, const A& a) { return t.select_lt(a[1], a[0], truth(t, false), truth(t, true)); }}},
+      {"GreaterOrEqual",
+       {2, true, [](T& t, const A& a) { return t.select_lt(a[0], a[1], truth(t, false), truth(t, true)); }}},
       {"And", {2, true, [](T& t, const A& a) { return t.min(a[0], a[1]); }}},
       {"Or", {2, true, [](T& t, const A& a) { return t.max(a[0], a[1]); }}},
       {"Xor", {2, true, [](T& t, const A& a) { return t.select_eq(a[0], a[1], truth(t, false), truth(t, true)); }}},
@@ -166,7 +168,8 @@ std::optional<Known> Evaluator::map(const Elementwise& op) {
 std::optional<Known> Evaluator::modulo() {
   // fmod = 1 truncates; on non-negative operands both agree.
   if (b_.int_attr("fmod", 0) != 0) {
-    return map({2, false, [](DimTable& t, const std::vector<Dim>& a) { return t.sub(a[0], t.mul(t.div(a[0], a[1]), a[1])); }});
+    return map(
+        {2, false, [](DimTable& t, const std::vector<Dim>& a) { return t.sub(a[0], t.mul(t.div(a[0], a[1]), a[1])); }});
   }
   return map({2, false, [](DimTable& t, const std::vector<Dim>& a) { return t.mod(a[0], a[1]); }});
 }
@@ -229,7 +232,8 @@ std::optional<Known> Evaluator::slice() {
   Strides stride = strides_of(shape);
   std::int64_t base = 0;
   for (std::size_t i = 0; i < starts.size(); ++i) {
-    const auto a = static_cast<std::size_t>(b_.normal_axis(axes.empty() ? static_cast<std::int64_t>(i) : axes.at(i), rank0()));
+    const auto a =
+        static_cast<std::size_t>(b_.normal_axis(axes.empty() ? static_cast<std::int64_t>(i) : axes.at(i), rank0()));
     const std::int64_t n = in_[0].shape[a], step = steps.empty() ? 1 : steps.at(i);
     if (step == 0 || i >= ends.size()) return std::nullopt;
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
@@ -265,11 +269,16 @@ std::optional<Known> Evaluator::reduce() {
   const Strides from = strides_of(in_[0].shape);
   for (std::size_t i = 0; i < in_[0].e.size(); ++i) {
     std::int64_t cell = 0;
-    for (std::size_t a = 0; a < from.size(); ++a) cell += static_cast<std::int64_t>(i) / from[a] % in_[0].shape[a] * to[a];
+    for (std::size_t a = 0; a < from.size(); ++a)
+      cell += static_cast<std::int64_t>(i) / from[a] % in_[0].shape[a] * to[a];
     Dim& d = r.e[static_cast<std::size_t>(cell)];
     const Dim x = in_[0].e[i];
     if (d.id < 0) d = x;
-    else d = op == "ReduceProd" ? t_.mul(d, x) : op == "ReduceMax" ? t_.max(d, x) : op == "ReduceMin" ? t_.min(d, x) : t_.add(d, x);
+    else
+      d = op == "ReduceProd"  ? t_.mul(d, x)
+          : op == "ReduceMax" ? t_.max(d, x)
+          : op == "ReduceMin" ? t_.min(d, x)
+                              : t_.add(d, x);
   }
   for (Dim& d : r.e) {
     if (d.id >= 0) continue;
@@ -301,7 +310,8 @@ std::optional<Known> Evaluator::reshape() {
       return broadcast_to(in_[0], *shape);
     }
     const bool allow_zero = b_.int_attr("allowzero", 0) != 0;
-    for (std::size_t i = 0; i < target->size(); ++i) out.push_back((*target)[i] == 0 && !allow_zero && i < s.size() ? s[i] : (*target)[i]);
+    for (std::size_t i = 0; i < target->size(); ++i)
+      out.push_back((*target)[i] == 0 && !allow_zero && i < s.size() ? s[i] : (*target)[i]);
     if (const auto it = std::find(out.begin(), out.end(), -1); it != out.end()) {
       *it = 1;
       const std::int64_t rest = count(out);
@@ -331,7 +341,8 @@ std::optional<Known> Evaluator::reshape() {
       if (d < 0) d = next < s.size() ? s[next++] : 1;
     }
   }
-  if (count(out) != count(s)) b_.fail(fmt::format("{} elements cannot be reshaped to {}", count(s), to_string(out)), b_.in(0));
+  if (count(out) != count(s))
+    b_.fail(fmt::format("{} elements cannot be reshaped to {}", count(s), to_string(out)), b_.in(0));
   return Known{out, in_[0].e};
 }
 
@@ -359,7 +370,9 @@ std::optional<std::vector<ValueId>> Evaluator::split() {
   else if (b_.has_attr("split")) parts = b_.ints_attr("split");
   else
     for (std::int64_t i = 0, chunk = (size + n - 1) / n; i < n; ++i) parts.push_back(std::min(chunk, size - i * chunk));
-  if (static_cast<std::int64_t>(parts.size()) != n || std::accumulate(parts.begin(), parts.end(), std::int64_t{0}) != size) return std::nullopt;
+  if (static_cast<std::int64_t>(parts.size()) != n ||
+      std::accumulate(parts.begin(), parts.end(), std::int64_t{0}) != size)
+    return std::nullopt;
   std::vector<ValueId> r;
   auto at = in_[0].e.begin();
   for (std::int64_t i = 0; i < n; ++i) {
@@ -394,7 +407,8 @@ std::optional<std::vector<ValueId>> Evaluator::run() {
   if (op == "Transpose") return one(transpose(), type0());
   if (op == "CumSum") return one(cum_sum(), type0());
   if (op == "Split") return split();
-  if (op == "Reshape" || op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Expand") return one(reshape(), type0());
+  if (op == "Reshape" || op == "Squeeze" || op == "Unsqueeze" || op == "Flatten" || op == "Expand")
+    return one(reshape(), type0());
   if (op == "ReduceSum" || op == "ReduceProd" || op == "ReduceMax" || op == "ReduceMin") {
     if (type0() == DType::b8) return std::nullopt;
     return one(reduce(), type0());

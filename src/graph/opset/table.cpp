@@ -15,9 +15,9 @@ using Table = std::unordered_map<std::string_view, const Definition*>;
 const Table& table() {
   static const Table all = [] {
     Table t;
-    for (const auto& part : {elementwise_definitions(), reduction_definitions(), contraction_definitions(), normalization_definitions(),
-                             layout_definitions(), indexing_definitions(), generator_definitions(), window_definitions(),
-                             composite_definitions()}) {
+    for (const auto& part : {elementwise_definitions(), reduction_definitions(), contraction_definitions(),
+                             normalization_definitions(), layout_definitions(), indexing_definitions(),
+                             generator_definitions(), window_definitions(), composite_definitions()}) {
       for (const Definition& d : part) t.emplace(d.op, &d);
     }
     return t;
@@ -34,10 +34,12 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
   const auto it = table().find(call.op);
   const std::string who = call.name.empty() ? call.op : fmt::format("{} '{}'", call.op, call.name);
   if (it == table().end()) {
-    throw UnsupportedError(fmt::format("{}: the operator {} is not supported; 'pit ops' lists those that are", who, call.op), who);
+    throw UnsupportedError(
+        fmt::format("{}: the operator {} is not supported; 'pit ops' lists those that are", who, call.op), who);
   }
   if (call.opset > kNewestOpset || call.opset < kOldestOpset) {
-    throw UnsupportedError(fmt::format("{}: opset {} is not supported; {} to {} are", who, call.opset, kOldestOpset, kNewestOpset), who);
+    throw UnsupportedError(
+        fmt::format("{}: opset {} is not supported; {} to {} are", who, call.opset, kOldestOpset, kNewestOpset), who);
   }
   OpBuilder b(g, call, it->second->text);
   std::vector<ValueId> r;
@@ -48,7 +50,8 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
   }
   r.resize(static_cast<std::size_t>(std::max(1, b.output_count())), -1);
   for (std::size_t i = 0; i < r.size(); ++i) {
-    if (b.wants(static_cast<int>(i)) && r[i] < 0) b.unsupported(fmt::format("output {} ('{}') is not supported", i, call.output_names[i]));
+    if (b.wants(static_cast<int>(i)) && r[i] < 0)
+      b.unsupported(fmt::format("output {} ('{}') is not supported", i, call.output_names[i]));
   }
   return r;
 }
@@ -73,23 +76,35 @@ std::vector<OpEntry> op_entries() {
 
 std::optional<DType> dtype_of_onnx(std::int64_t code) {
   switch (code) {
-    case 1: return DType::f32;
-    case 2: return DType::u8;
-    case 3: return DType::i8;
-    case 6: return DType::i32;
-    case 7: return DType::i64;
-    case 9: return DType::b8;
-    case 10: return DType::f16;
-    case 11: return DType::f64;
-    case 16: return DType::f32;  // bfloat16, widened
-    default: return std::nullopt;
+    case 1:
+      return DType::f32;
+    case 2:
+      return DType::u8;
+    case 3:
+      return DType::i8;
+    case 6:
+      return DType::i32;
+    case 7:
+      return DType::i64;
+    case 9:
+      return DType::b8;
+    case 10:
+      return DType::f16;
+    case 11:
+      return DType::f64;
+    case 16:
+      return DType::f32;  // bfloat16, widened
+    default:
+      return std::nullopt;
   }
 }
 
 std::string onnx_type_name(std::int64_t code) {
-  static const char* names[] = {"undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16",
-                                "double", "uint32", "uint64", "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz",
-                                "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"};
+  static const char* names[] = {
+      "undefined", "float",      "uint8",      "int8",         "uint16",         "int16",      "int32",
+      "int64",     "string",     "bool",       "float16",      "double",         "uint32",     "uint64",
+      "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
+      "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2"};
   if (code < 0 || code >= static_cast<std::int64_t>(std::size(names))) return fmt::format("number {}", code);
   return names[code];
 }

@@ -1,11 +1,10 @@
 // Convolutions and pools: index expressions x*stride + k*dilation - pad, with a default for reads in the padding.
 //
-// The contraction of a convolution is a node of its own and pure; the bias follows element-wise. A 1x1 convolution is written
-// without window axes, and a window that tiles its operand (patch embedding) as a split axis, x:k: both are plain matrix
-// multiplications to later stages.
-#include <fmt/ranges.h>
-
+// The contraction of a convolution is a node of its own and pure; the bias follows element-wise. A 1x1 convolution is
+// written without window axes, and a window that tiles its operand (patch embedding) as a split axis, x:k: both are
+// plain matrix multiplications to later stages.
 #include <cmath>
+#include <fmt/ranges.h>
 #include <limits>
 
 #include "graph/numeric.h"
@@ -17,15 +16,16 @@ namespace {
 constexpr int kInner = 1000;
 
 struct Window {
-  int n = 0;                            // spatial dimensions
+  int n = 0;  // spatial dimensions
   std::vector<std::int64_t> kernel, stride, dilation;
-  std::vector<Dim> begin, end, out;     // padding and extents of the result
-  bool padded = false;                  // some read may be outside
+  std::vector<Dim> begin, end, out;  // padding and extents of the result
+  bool padded = false;               // some read may be outside
 };
 
 std::vector<std::int64_t> list(OpBuilder& b, const char* name, int n, std::int64_t otherwise) {
   std::vector<std::int64_t> v = b.ints_attr(name, std::vector<std::int64_t>(static_cast<std::size_t>(n), otherwise));
-  if (static_cast<int>(v.size()) != n) b.fail(fmt::format("attribute '{}' has {} numbers for {} spatial dimensions", name, v.size(), n));
+  if (static_cast<int>(v.size()) != n)
+    b.fail(fmt::format("attribute '{}' has {} numbers for {} spatial dimensions", name, v.size(), n));
   for (const std::int64_t x : v) {
     if (x <= 0) b.fail(fmt::format("attribute '{}' must be positive", name));
   }
@@ -39,8 +39,10 @@ Window window(OpBuilder& b, const std::vector<Dim>& in, std::vector<std::int64_t
   w.stride = list(b, "strides", w.n, 1);
   w.dilation = list(b, "dilations", w.n, 1);
   const std::string auto_pad = b.string_attr("auto_pad", "NOTSET");
-  const std::vector<std::int64_t> pads = b.ints_attr("pads", std::vector<std::int64_t>(2 * static_cast<std::size_t>(w.n), 0));
-  if (pads.size() != 2 * static_cast<std::size_t>(w.n)) b.fail(fmt::format("attribute 'pads' has {} numbers for {} spatial dimensions", pads.size(), w.n));
+  const std::vector<std::int64_t> pads =
+      b.ints_attr("pads", std::vector<std::int64_t>(2 * static_cast<std::size_t>(w.n), 0));
+  if (pads.size() != 2 * static_cast<std::size_t>(w.n))
+    b.fail(fmt::format("attribute 'pads' has {} numbers for {} spatial dimensions", pads.size(), w.n));
   const bool ceil_mode = b.int_attr("ceil_mode", 0) != 0;
   DimTable& t = b.table();
   for (std::size_t i = 0; i < static_cast<std::size_t>(w.n); ++i) {
@@ -63,7 +65,8 @@ Window window(OpBuilder& b, const std::vector<Dim>& in, std::vector<std::int64_t
       out = t.add(ceil_mode ? t.ceildiv(room, s) : t.floordiv(room, s), b.dim(1));
       // The last window must start inside the operand or its left padding.
       if (ceil_mode) out = t.select_lt(t.mul(t.sub(out, b.dim(1)), s), t.add(size, begin), out, t.sub(out, b.dim(1)));
-      if (const auto v = t.constant_value(out); v && *v < 0) b.fail(fmt::format("the window does not fit spatial dimension {}", i), b.in(0));
+      if (const auto v = t.constant_value(out); v && *v < 0)
+        b.fail(fmt::format("the window does not fit spatial dimension {}", i), b.in(0));
     }
     w.padded = w.padded || ceil_mode || !t.is_constant(begin, 0) || !t.is_constant(end, 0);
     w.begin.push_back(begin);
@@ -78,7 +81,8 @@ Window window(OpBuilder& b, const std::vector<Dim>& in, std::vector<std::int64_t
 std::string position(OpBuilder& b, Instance* n, const Window& w, Dim size, std::size_t i, bool plain = false) {
   const bool unpadded = b.table().is_constant(w.begin[i], 0);
   if (!plain && w.kernel[i] == 1 && w.stride[i] == 1 && unpadded && w.out[i] == size) return fmt::format("x{}", i);
-  if (!plain && w.kernel[i] == w.stride[i] && w.dilation[i] == 1 && unpadded && b.table().mul(w.out[i], b.dim(w.kernel[i])) == size) {
+  if (!plain && w.kernel[i] == w.stride[i] && w.dilation[i] == 1 && unpadded &&
+      b.table().mul(w.out[i], b.dim(w.kernel[i])) == size) {
     return fmt::format("x{0}:k{0}", i);
   }
   std::string s = fmt::format("x{}", i);
@@ -115,7 +119,8 @@ std::string positions(OpBuilder& b, Instance* n, const Window& w, const std::vec
 std::vector<ValueId> conv(OpBuilder& b) {
   const ValueId x = b.in(0), weight = b.in(1), bias = b.optional_in(2);
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
-  if (d.size() < 3 || k.size() != d.size()) b.fail(fmt::format("operand and weight have ranks {} and {}", d.size(), k.size()), weight);
+  if (d.size() < 3 || k.size() != d.size())
+    b.fail(fmt::format("operand and weight have ranks {} and {}", d.size(), k.size()), weight);
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < k.size(); ++i) {
     const auto v = b.table().constant_value(k[i]);
@@ -124,9 +129,12 @@ std::vector<ValueId> conv(OpBuilder& b) {
   }
   const Window w = window(b, d, kernel);
   const std::int64_t groups = b.int_attr("group", 1);
-  const auto features = b.table().constant_value(k[0]), inner = b.table().constant_value(k[1]), channels = b.table().constant_value(d[1]);
-  if (!features || !inner || groups <= 0 || *features % groups != 0) b.fail(fmt::format("{} groups do not divide the features", groups), weight);
-  if (channels && *channels != *inner * groups) b.fail(fmt::format("the weight asks for {} channels, the operand has {}", *inner * groups, *channels), x);
+  const auto features = b.table().constant_value(k[0]), inner = b.table().constant_value(k[1]),
+             channels = b.table().constant_value(d[1]);
+  if (!features || !inner || groups <= 0 || *features % groups != 0)
+    b.fail(fmt::format("{} groups do not divide the features", groups), weight);
+  if (channels && *channels != *inner * groups)
+    b.fail(fmt::format("the weight asks for {} channels, the operand has {}", *inner * groups, *channels), x);
   const DType t = b.dtype(x);
 
   Instance n(b, "");
@@ -140,9 +148,13 @@ std::vector<ValueId> conv(OpBuilder& b) {
   }
   std::vector<std::string> ks;
   const std::string at = positions(b, &n, w, d);
-  for (int i = 0; i < w.n; ++i) ks.push_back(w.kernel[static_cast<std::size_t>(i)] == 1 && at.find(fmt::format("k{}", i)) == std::string::npos ? "0" : fmt::format("k{}", i));
+  for (int i = 0; i < w.n; ++i)
+    ks.push_back(w.kernel[static_cast<std::size_t>(i)] == 1 && at.find(fmt::format("k{}", i)) == std::string::npos
+                     ? "0"
+                     : fmt::format("k{}", i));
   const std::string xs = axis_list("x", w.n);
-  n.set_text(fmt::format("T[n,{},{}] += X[n,{},{}{}] * W[{},{},{}]", f, xs, xc, at, w.padded ? " | 0" : "", f, wc, fmt::join(ks, ",")));
+  n.set_text(fmt::format("T[n,{},{}] += X[n,{},{}{}] * W[{},{},{}]", f, xs, xc, at, w.padded ? " | 0" : "", f, wc,
+                         fmt::join(ks, ",")));
   std::vector<Dim> out{d[0], k[0]};
   out.insert(out.end(), w.out.begin(), w.out.end());
   const ValueId product = n.input("X", x).input("W", weight).output("T", t, out, bias >= 0 ? kInner : 0).build_one();
@@ -158,7 +170,8 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
   const int sn = static_cast<int>(d.size()) - 2;
   if (sn < 1 || k.size() != d.size()) b.fail("operand and weight have different ranks", weight);
   if (b.int_attr("group", 1) != 1) b.unsupported("grouped transposed convolutions are not supported");
-  if (b.has_attr("output_shape") || b.string_attr("auto_pad", "NOTSET") != "NOTSET") b.unsupported("'output_shape' and 'auto_pad' are not supported; give 'pads'");
+  if (b.has_attr("output_shape") || b.string_attr("auto_pad", "NOTSET") != "NOTSET")
+    b.unsupported("'output_shape' and 'auto_pad' are not supported; give 'pads'");
   const std::vector<std::int64_t> stride = list(b, "strides", sn, 1), dilation = list(b, "dilations", sn, 1);
   const std::vector<std::int64_t> zeros(2 * static_cast<std::size_t>(sn), 0);
   const std::vector<std::int64_t> pads = b.ints_attr("pads", zeros), extra = b.ints_attr("output_padding", zeros);
@@ -170,15 +183,20 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
     const auto kernel = t.constant_value(k[i + 2]);
     if (!kernel) b.unsupported("the window must be constant", weight);
     const std::int64_t reach = (*kernel - 1) * dilation[i] + 1;
-    out.push_back(t.add(t.mul(t.sub(d[i + 2], b.dim(1)), b.dim(stride[i])), b.dim(reach + extra[i] - pads[i] - pads[i + static_cast<std::size_t>(sn)])));
+    out.push_back(t.add(t.mul(t.sub(d[i + 2], b.dim(1)), b.dim(stride[i])),
+                        b.dim(reach + extra[i] - pads[i] - pads[i + static_cast<std::size_t>(sn)])));
     const std::string from = fmt::format("y{0}+$p{0}-k{0}*$d{0}", i);
     condition += fmt::format("{}({}) % $s{} == 0", i == 0 ? "" : " && ", from, i);
     index += fmt::format(",({})//$s{}", from, i);
     ks += fmt::format(",k{}", i);
-    n.param(fmt::format("p{}", i), b.dim(pads[i])).param(fmt::format("d{}", i), b.dim(dilation[i])).param(fmt::format("s{}", i), b.dim(stride[i]));
+    n.param(fmt::format("p{}", i), b.dim(pads[i]))
+        .param(fmt::format("d{}", i), b.dim(dilation[i]))
+        .param(fmt::format("s{}", i), b.dim(stride[i]));
   }
-  n.set_text(fmt::format("T[n,f,{}] += select({}, X[n,c{} | 0], 0) * W[c,f{}]", axis_list("y", sn), condition, index, ks));
-  const ValueId product = n.input("X", x).input("W", weight).output("T", b.dtype(x), out, bias >= 0 ? kInner : 0).build_one();
+  n.set_text(
+      fmt::format("T[n,f,{}] += select({}, X[n,c{} | 0], 0) * W[c,f{}]", axis_list("y", sn), condition, index, ks));
+  const ValueId product =
+      n.input("X", x).input("W", weight).output("T", b.dtype(x), out, bias >= 0 ? kInner : 0).build_one();
   if (bias < 0) return {product};
   Instance e(b, fmt::format("Y[n,f,{0}] = T[n,f,{0}] + B[f]", axis_list("y", sn)));
   return e.input("T", product).input("B", bias).output("Y", b.dtype(x), out, 0).build();
@@ -247,7 +265,8 @@ std::vector<ValueId> lp_pool(OpBuilder& b) {
   const Window w = pool_window(b);
   Instance n(b, "");
   const std::string at = positions(b, &n, w, d), xs = axis_list("x", w.n);
-  n.set_text(fmt::format("S[n,c,{0}] += pow(abs(X[n,c,{1}{2}]), P[]); Y[n,c,{0}] = pow(S[n,c,{0}], Q[])", xs, at, w.padded ? " | 0" : ""));
+  n.set_text(fmt::format("S[n,c,{0}] += pow(abs(X[n,c,{1}{2}]), P[]); Y[n,c,{0}] = pow(S[n,c,{0}], Q[])", xs, at,
+                         w.padded ? " | 0" : ""));
   n.operand("P", b.float_constant(p, b.dtype(x))).operand("Q", b.float_constant(1 / p, b.dtype(x)));
   return n.input("X", x).output("Y", b.dtype(x), pooled(d, w)).build();
 }
@@ -287,18 +306,22 @@ std::vector<ValueId> local_response(OpBuilder& b) {
 constexpr Definition kTable[] = {
     {"Conv", "T[n,f,x...] += X[n,c,x*$s+k*$d-$p | 0] * W[f,c,k...]; Y[n,f,x...] = T[n,f,x...] + B[f]", conv,
      "T[n,f,x0,x1] += X[n,c,x0*$s0+k0-$p0,x1*$s1+k1-$p1 | 0] * W[f,c,k0,k1]"},
-    {"ConvTranspose", "T[n,f,y...] += select((y+$p-k*$d) % $s == 0, X[n,c,(y+$p-k*$d)//$s | 0], 0) * W[c,f,k...]", conv_transpose,
-     "T[n,f,y0] += select((y0+$p0-k0*$d0) % $s0 == 0, X[n,c,(y0+$p0-k0*$d0)//$s0 | 0], 0) * W[c,f,k0]"},
-    {"MaxPool", "Y[n,c,x...] max= X[n,c,x*$s+k*$d-$p | -inf]", max_pool, "Y[n,c,x0,x1] max= X[n,c,x0*$s0+k0,x1*$s1+k1]"},
+    {"ConvTranspose", "T[n,f,y...] += select((y+$p-k*$d) % $s == 0, X[n,c,(y+$p-k*$d)//$s | 0], 0) * W[c,f,k...]",
+     conv_transpose, "T[n,f,y0] += select((y0+$p0-k0*$d0) % $s0 == 0, X[n,c,(y0+$p0-k0*$d0)//$s0 | 0], 0) * W[c,f,k0]"},
+    {"MaxPool", "Y[n,c,x...] max= X[n,c,x*$s+k*$d-$p | -inf]", max_pool,
+     "Y[n,c,x0,x1] max= X[n,c,x0*$s0+k0,x1*$s1+k1]"},
     {"AveragePool", "S[n,c,x...] += X[n,c,x*$s+k*$d-$p | 0]; Y[n,c,x...] = S[n,c,x...] / N[]", average_pool,
      "S[n,c,x0,x1] += X[n,c,x0*$s0+k0,x1*$s1+k1]; Y[n,c,x0,x1] = S[n,c,x0,x1] / 4.0"},
     {"LpPool", "S[n,c,x...] += pow(abs(X[n,c,x*$s+k*$d-$p | 0]), P[]); Y[n,c,x...] = pow(S[n,c,x...], Q[])", lp_pool,
      "S[n,c,x0] += pow(abs(X[n,c,x0*$s0+k0]), 2.0); Y[n,c,x0] = pow(S[n,c,x0], 0.5)"},
-    {"GlobalAveragePool", "S[n,c] += X[n,c,p...]; Y[n,c,z...] = S[n,c] / N[]", global_pool, "S[n,c] += X[n,c,x0,x1]; Y[n,c,0,0] = S[n,c] / 49.0"},
+    {"GlobalAveragePool", "S[n,c] += X[n,c,p...]; Y[n,c,z...] = S[n,c] / N[]", global_pool,
+     "S[n,c] += X[n,c,x0,x1]; Y[n,c,0,0] = S[n,c] / 49.0"},
     {"GlobalMaxPool", "Y[n,c,z...] max= X[n,c,p...]", global_pool, "Y[n,c,0,0] max= X[n,c,x0,x1]"},
     {"GlobalLpPool", "S[n,c] += pow(abs(X[n,c,p...]), P[]); Y[n,c,z...] = pow(S[n,c], Q[])", global_pool,
      "S[n,c] += pow(abs(X[n,c,x0]), 2.0); Y[n,c,0] = pow(S[n,c], 0.5)"},
-    {"LRN", "S[n,c,p...] += X[n,c+j-$h,p... | 0] * X[n,c+j-$h,p... | 0]; Y[n,c,p...] = X[n,c,p...] / pow(K[] + A[] * S[n,c,p...], B[])",
+    {"LRN",
+     "S[n,c,p...] += X[n,c+j-$h,p... | 0] * X[n,c+j-$h,p... | 0]; Y[n,c,p...] = X[n,c,p...] / pow(K[] + A[] * "
+     "S[n,c,p...], B[])",
      local_response,
      "S[n,c,x0] += X[n,c+j-$h,x0 | 0] * X[n,c+j-$h,x0 | 0]; Y[n,c,x0] = X[n,c,x0] / pow(1.0 + 0.1 * S[n,c,x0], 0.75)"},
 };

@@ -1,16 +1,16 @@
 // Bad models give typed errors that name what is wrong; nothing else happens.
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <gtest/gtest.h>
 #include <random>
+#include <unistd.h>
+
+#include "onnx-ml.pb.h"
 
 #include "frontend/onnx/onnx.h"
 #include "graph/close.h"
 #include "graph/reference.h"
-#include "onnx-ml.pb.h"
 #include "pit/error.h"
 
 namespace pit {
@@ -72,9 +72,9 @@ std::string message(const std::function<void()>& f) {
   return {};
 }
 
-#define EXPECT_SAYS(E, part, call)                                    \
-  do {                                                                \
-    const std::string said = message<E>([&] { call; });               \
+#define EXPECT_SAYS(E, part, call)                                     \
+  do {                                                                 \
+    const std::string said = message<E>([&] { call; });                \
     EXPECT_NE(said.find(part), std::string::npos) << "said: " << said; \
   } while (false)
 
@@ -227,7 +227,8 @@ TEST_F(Folder, ExternalDataInsideIsRead) {
   for (const char* offset : {"", "16", "3"}) {
     Tensor x(DType::f32, {4});
     for (int i = 0; i < 4; ++i) x.as<float>()[i] = 1;
-    const Tensor y = graph::run_reference(external("weights.bin", offset, "16").read(folder()), std::vector<Tensor>{x})[0];
+    const Tensor y =
+        graph::run_reference(external("weights.bin", offset, "16").read(folder()), std::vector<Tensor>{x})[0];
     if (std::string(offset) != "3") {
       EXPECT_EQ(y.as<float>()[3], 3.0f);
     }
@@ -337,7 +338,8 @@ TEST(BadModels, TruncatedAndRandomFilesNeverCrash) {
   EXPECT_GT(errors, 50);
   for (int k = 0; k < 300; ++k) {
     std::string s = good;
-    for (int flips = 1 + static_cast<int>(rng() % 20); flips > 0; --flips) s[rng() % s.size()] = static_cast<char>(rng());
+    for (int flips = 1 + static_cast<int>(rng() % 20); flips > 0; --flips)
+      s[rng() % s.size()] = static_cast<char>(rng());
     attempt(s);
   }
   attempt("");

@@ -1,8 +1,7 @@
-// Every model of tests/fixtures: it imports, every shape resolves, and running its nodes one by one with the interpreter gives
-// ONNX Runtime's stored outputs.
-#include <gtest/gtest.h>
-
+// Every model of tests/fixtures: it imports, every shape resolves, and running its nodes one by one with the
+// interpreter gives ONNX Runtime's stored outputs.
 #include <filesystem>
+#include <gtest/gtest.h>
 
 #include "frontend/onnx/onnx.h"
 #include "graph/close.h"
@@ -33,7 +32,8 @@ TEST_P(FixtureModel, ResolvesEveryShape) {
   graph::run_passes(g);
   std::vector<std::int64_t> symbols(static_cast<std::size_t>(g.dims.symbol_count()), 7);
   for (const graph::Node& n : g.nodes) {
-    if (!n.opaque.empty()) GTEST_LOG_(INFO) << GetParam() << ": opaque " << n.opaque << " for " << n.op << " '" << n.name << "'";
+    if (!n.opaque.empty())
+      GTEST_LOG_(INFO) << GetParam() << ": opaque " << n.opaque << " for " << n.op << " '" << n.name << "'";
   }
   // Every symbol is an extent of an input: nothing depends on the data unless an opaque operator says so.
   std::vector<bool> bound(symbols.size(), false);
@@ -46,7 +46,8 @@ TEST_P(FixtureModel, ResolvesEveryShape) {
     for (const graph::ValueId v : n.outputs) {
       for (const graph::Dim d : g.values[static_cast<std::size_t>(v)].dims) {
         const int s = g.dims.symbol_index(d);
-        EXPECT_TRUE(s < 0 || bound[static_cast<std::size_t>(s)] || n.opaque == "nonzero") << g.describe(g.values[static_cast<std::size_t>(v)].producer) << ": " << g.dims.print(d);
+        EXPECT_TRUE(s < 0 || bound[static_cast<std::size_t>(s)] || n.opaque == "nonzero")
+            << g.describe(g.values[static_cast<std::size_t>(v)].producer) << ": " << g.dims.print(d);
       }
     }
   }
@@ -68,7 +69,8 @@ TEST_P(FixtureModel, GivesTheStoredOutputs) {
     ASSERT_EQ(in.size(), g.inputs.size());
     const std::vector<Tensor> out = graph::run_reference(g, in);
     for (std::size_t i = 0; i < out.size(); ++i) {
-      testing::expect_close(out[i], arrays.at(prefix + ".out." + g.output_names[i]), 2e-4, prefix + " " + g.output_names[i]);
+      testing::expect_close(out[i], arrays.at(prefix + ".out." + g.output_names[i]), 2e-4,
+                            prefix + " " + g.output_names[i]);
     }
   }
   EXPECT_GT(cases, 0);
