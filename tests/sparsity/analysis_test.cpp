@@ -1,0 +1,259 @@
+// The analysis on hand-written graphs: each transfer function of the README, element by element.
+#include "sparsity/analysis.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "graph/opset.h"
+#include "harness.h"
+#include "pit/error.h"
+
+namespace pit::sparsity {
+namespace {
+
+/// A graph over inputs [b,s] and [b,s,h], built operator by operator.
+class Analyze : public testing::Test {
+ protected:
+  ValueId input(const std::string& name, DType t, const std::vector<std::string>& dims) {
+    graph::Value v;
+    v.name = name;
+    v.dtype = t;
+    for (const auto& d : dims) {
+      v.dims.push_back(std::isdigit(d[0]) ? g.dims.constant(std::stoi(d)) : g.dims.symbol(d));
+    }
+    v.input = static_cast<int>(g.inputs.size());
+    const ValueId id = g.add_value(v);
+    g.inputs.push_back(id);
+    g.input_names.push_back(name);
+    return id;
+  }
+  ValueId op(const std::string& name, std::vector<ValueId> inputs, graph::Attributes attributes = {}) {
+    graph::OpCall c;
+    c.op = name;
+    c.name = name + std::to_string(g.nodes.size());
+    c.opset = 18;
+    c.inputs = std::move(inputs);
+    c.output_names = {"y" + std::to_string(g.values.size())};
+    c.attributes = std::move(attributes);
+    return graph::add_operator(g, c)[0];
+  }
+  ValueId scalar(float v) {
+    Tensor t(DType::f32, {});
+    t.as<float>()[0] = v;
+    return g.add_constant("c" + std::to_string(g.values.size()), t);
+  }
+  ValueId ints(const std::vector<std::int64_t>& v) {
+    Tensor t(DType::i64, {static_cast<std::int64_t>(v.size())});
+    std::copy(v.begin(), v.end(), t.as<std::int64_t>());
+    return g.add_constant("i" + std::to_string(g.values.size()), t);
+  }
+  ValueId weight(std::int64_t rows, std::int64_t columns) {
+    Tensor t(DType::f32, {rows, columns});
+    for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = 0.5F + static_cast<float>(i % 7);
+    return g.add_constant("w" + std::to_string(g.values.size()), t);
+  }
+  void output(ValueId v) {
+    g.outputs = {v};
+    g.output_names = {g.values[static_cast<std::size_t>(v)].name};
+  }
+
+  /// Rows of a [b,s,...] mask as text, one character per (b,s) position: live if any element behind it is.
+  std::vector<std::string> rows(const Analysis& a, MaskId m, const std::vector<Tensor>& inputs) {
+    const auto e = test::evaluate(g, a, {m}, inputs);
+    const MaskArray& x = *e.masks[static_cast<std::size_t>(m.id)];
+    std::vector<std::string> text(static_cast<std::size_t>(x.extents[0]), std::string(static_cast<std::size_t>(x.extents[1]), '.'));
+    std::vector<std::int64_t> at(x.extents.size(), 0);
+    std::int64_t n = 1;
+    for (auto k : x.extents) n *= k;
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (x.at(at.data())) text[static_cast<std::size_t>(at[0])][static_cast<std::size_t>(at[1])] = 'x';
+      for (std::size_t d = at.size(); d-- > 0;) {
+        if (++at[d] < x.extents[d]) break;
+        at[d] = 0;
+      }
+    }
+    return text;
+  }
+  static Tensor mask_of(const std::vector<std::string>& text, DType t = DType::i64) {
+    Tensor m(t, {static_cast<std::int64_t>(text.size()), static_cast<std::int64_t>(text[0].size())});
+    for (std::size_t b = 0; b < text.size(); ++b) {
+      for (std::size_t s = 0; s < text[b].size(); ++s) {
+        const auto i = b * text[0].size() + s;
+        if (t == DType::i64) m.as<std::int64_t>()[i] = text[b][s] == 'x';
+        else m.as<std::uint8_t>()[i] = text[b][s] == 'x';
+      }
+    }
+    return m;
+  }
+  Tensor data(std::int64_t b, std::int64_t s, std::int64_t h) {
+    Tensor t(DType::f32, {b, s, h});
+    for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = static_cast<float>(i % 5) - 2;
+    return t;
+  }
+  /// Attention over x with an additive bias [b,1,s] made of the mask.
+  ValueId attention(ValueId x, ValueId bias) {
+    const ValueId q = op("MatMul", {x, weight(4, 4)});
+    key_ = op("MatMul", {x, weight(4, 4)});
+    value_ = op("MatMul", {x, weight(4, 4)});
+    scores_ = op("MatMul", {q, op("Transpose", {key_}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}})});
+    softmax_ = op("Softmax", {op("Add", {scores_, bias})}, {{"axis", std::int64_t{-1}}});
+    return op("MatMul", {softmax_, value_});
+  }
+  /// (1 - mask) * low, as [b,1,s].
+  ValueId bias_of(ValueId mask, float low) {
+    const ValueId real = op("Cast", {op("Unsqueeze", {mask, ints({1})})}, {{"to", std::int64_t{1}}});
+    return op("Mul", {op("Sub", {scalar(1), real}), scalar(low)});
+  }
+  const ValueMasks& masks(const Analysis& a, ValueId v) { return a.values[static_cast<std::size_t>(v)]; }
+
+  graph::Graph g;
+  ValueId key_ = -1, value_ = -1, scores_ = -1, softmax_ = -1;
+};
+
+const std::vector<std::string> padded{"xxx.", "x.x.", "...."};
+
+TEST_F(Analyze, KeysAttendedByDemandedQueries) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  output(attention(x, bias_of(mask, -3.4028235e38F)));
+  const std::vector<Tensor> in{data(3, 4, 4), mask_of(padded)};
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  // A fully masked row is uniform over all keys.
+  EXPECT_EQ(rows(a, masks(a, value_).computed, in), (std::vector<std::string>{"xxx.", "x.x.", "xxxx"}));
+  // There the scores are absorbed: nobody needs those keys.
+  EXPECT_EQ(rows(a, masks(a, key_).computed, in), (std::vector<std::string>{"xxx.", "x.x.", "...."}));
+  EXPECT_EQ(rows(a, masks(a, x).demand, in), (std::vector<std::string>{"xxxx", "xxxx", "xxxx"}));
+  const Analysis declared = analyze(g, {{g.outputs[0], mask}});
+  EXPECT_EQ(rows(declared, masks(declared, value_).computed, in), (std::vector<std::string>{"xxx.", "x.x.", "...."}));
+  EXPECT_EQ(rows(declared, masks(declared, x).demand, in), (std::vector<std::string>{"xxx.", "x.x.", "...."}));
+  const auto node = static_cast<std::size_t>(g.values[static_cast<std::size_t>(softmax_)].producer);
+  EXPECT_TRUE(a.nodes[node].is_softmax);
+  EXPECT_TRUE(a.control[static_cast<std::size_t>(mask)]);
+  EXPECT_FALSE(a.control[static_cast<std::size_t>(x)]);
+}
+
+TEST_F(Analyze, MasksOfTenThousandDoNotAbsorb) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  output(attention(x, bias_of(mask, -10000)));
+  const std::vector<Tensor> in{data(3, 4, 4), mask_of(padded)};
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  EXPECT_EQ(rows(a, masks(a, key_).computed, in), (std::vector<std::string>{"xxx.", "x.x.", "xxxx"}));
+}
+
+TEST_F(Analyze, SmallBiasesAreNoMasks) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  output(attention(x, bias_of(mask, -5)));
+  const std::vector<Tensor> in{data(3, 4, 4), mask_of(padded)};
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  EXPECT_EQ(rows(a, masks(a, key_).computed, in), (std::vector<std::string>{"xxxx", "xxxx", "xxxx"}));
+}
+
+TEST_F(Analyze, NanRowsBecomeZero) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::b8, {"b", "s"});
+  const ValueId bias = op("Where", {op("Unsqueeze", {mask, ints({1})}), scalar(0), scalar(-HUGE_VALF)});
+  const ValueId scores = op("MatMul", {x, op("Transpose", {x}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}})});
+  const ValueId p = op("Softmax", {op("Add", {scores, bias})}, {{"axis", std::int64_t{-1}}});
+  const ValueId v = op("Relu", {x});
+  output(op("MatMul", {op("Where", {op("IsNaN", {p}), scalar(0), p}), v}));
+  const std::vector<Tensor> in{data(3, 4, 4), mask_of(padded, DType::b8)};
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  EXPECT_EQ(rows(a, masks(a, v).computed, in), (std::vector<std::string>{"xxx.", "x.x.", "...."}));
+  EXPECT_EQ(rows(a, masks(a, p).computed, in), (std::vector<std::string>{"xxxx", "xxxx", "...."}));
+}
+
+TEST_F(Analyze, WhereAndSubCarryMasks) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::b8, {"b", "s"});
+  const ValueId real = op("Unsqueeze", {mask, ints({1})});
+  const ValueId scores = op("MatMul", {x, op("Transpose", {x}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}})});
+  const ValueId v = op("Relu", {x}), u = op("Relu", {op("Tanh", {x})});
+  const ValueId chosen = op("Where", {real, scores, scalar(-3.4028235e38F)});
+  const ValueId low = op("Mul", {op("Cast", {op("Not", {real})}, {{"to", std::int64_t{1}}}), scalar(1e6F)});
+  const ValueId less = op("Sub", {scores, low});
+  const graph::Attributes last{{"axis", std::int64_t{-1}}};
+  output(op("Add", {op("MatMul", {op("Softmax", {chosen}, last), v}), op("MatMul", {op("Softmax", {less}, last), u})}));
+  const std::vector<Tensor> in{data(3, 4, 4), mask_of(padded, DType::b8)};
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  const std::vector<std::string> expected{"xxx.", "x.x.", "xxxx"};
+  EXPECT_EQ(rows(a, masks(a, v).computed, in), expected);
+  EXPECT_EQ(rows(a, masks(a, u).computed, in), expected);
+}
+
+TEST_F(Analyze, PoolingAndTheFirstTokenAskForTheirRowsOnly) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  const ValueId row_wise = op("Relu", {op("MatMul", {x, weight(4, 4)})});
+  const ValueId real = op("Cast", {op("Unsqueeze", {mask, ints({2})})}, {{"to", std::int64_t{1}}});
+  const ValueId sum = op("ReduceSum", {op("Mul", {row_wise, real}), ints({1})}, {{"keepdims", std::int64_t{0}}});
+  output(sum);
+  const std::vector<Tensor> in{data(3, 4, 4), mask_of(padded)};
+  const Analysis a = analyze(g, {{sum, -1}});
+  EXPECT_EQ(rows(a, masks(a, row_wise).computed, in), padded);
+  EXPECT_EQ(rows(a, masks(a, x).demand, in), padded);
+  const ValueId first = op("Gather", {row_wise, ints({0})}, {{"axis", std::int64_t{1}}});
+  output(first);
+  const Analysis b = analyze(g, {{first, -1}});
+  EXPECT_EQ(rows(b, masks(b, x).demand, in), (std::vector<std::string>{"x...", "x...", "x..."}));
+  EXPECT_TRUE(b.masks.is_nothing(masks(b, sum).demand));
+}
+
+TEST_F(Analyze, FusedProjectionsAskForOtherRowsPerPiece) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  const ValueId qkv = op("MatMul", {x, weight(4, 12)});
+  auto part = [&](std::int64_t from) { return op("Slice", {qkv, ints({from}), ints({from + 4}), ints({2})}); };
+  const ValueId q = part(0), k = part(4), v = part(8);
+  const ValueId scores = op("MatMul", {q, op("Transpose", {k}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}})});
+  const ValueId p = op("Softmax", {op("Add", {scores, bias_of(mask, -3.4028235e38F)})}, {{"axis", std::int64_t{-1}}});
+  output(op("MatMul", {p, v}));
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  const auto& forms = a.masks.forms(masks(a, qkv).computed);
+  EXPECT_EQ(forms[2].form, Form::pieces);
+  EXPECT_EQ(forms[2].cuts, (std::vector<Position>{Position::at(4), Position::at(8)}));
+  const auto e = test::evaluate(g, a, {masks(a, qkv).computed}, {data(2, 4, 4), mask_of({"xx..", "xxxx"})});
+  const MaskArray& m = *e.masks[static_cast<std::size_t>(masks(a, qkv).computed.id)];
+  const std::int64_t query[] = {0, 3, 0}, key[] = {0, 3, 4}, value[] = {0, 3, 11}, real[] = {0, 1, 5};
+  EXPECT_TRUE(m.at(query));
+  EXPECT_FALSE(m.at(key));
+  EXPECT_FALSE(m.at(value));
+  EXPECT_TRUE(m.at(real));
+}
+
+TEST_F(Analyze, OpaqueOperatorsWiden) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  const ValueId up = op("Relu", {x});
+  output(op("ArgMax", {up}, {{"axis", std::int64_t{2}}, {"keepdims", std::int64_t{1}}}));
+  const Analysis a = analyze(g, {{g.outputs[0], mask}});
+  EXPECT_TRUE(a.masks.is_everything(masks(a, up).demand));
+  const auto node = static_cast<std::size_t>(g.values[static_cast<std::size_t>(g.outputs[0])].producer);
+  ASSERT_EQ(a.nodes[node].notes.size(), 1U);
+  EXPECT_NE(a.nodes[node].notes[0].find("widened"), std::string::npos);
+}
+
+TEST_F(Analyze, DisabledMeansEverything) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+  output(attention(x, bias_of(mask, -3.4028235e38F)));
+  const ValueId unused = op("Relu", {x});
+  const Analysis a = analyze(g, {{g.outputs[0], mask}}, {.enabled = false});
+  EXPECT_TRUE(a.masks.is_everything(masks(a, key_).computed));
+  EXPECT_TRUE(a.masks.is_everything(masks(a, g.outputs[0]).demand));
+  EXPECT_TRUE(a.masks.is_nothing(masks(a, unused).demand));
+  for (const NodeFacts& n : a.nodes) for (const StatementFacts& s : n.statements) EXPECT_EQ(s.absorbing, -1);
+}
+
+TEST_F(Analyze, MasksThatDoNotFitAreNamed) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "5"});
+  output(op("Relu", {x}));
+  const ValueId pooled = op("ReduceSum", {x, ints({1})}, {{"keepdims", std::int64_t{0}}});
+  auto message = [&](ValueId out, ValueId m) {
+    try {
+      analyze(g, {{out, m}});
+    } catch (const InputError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_NE(message(g.outputs[0], mask).find("axis 1 has extent 5, the output's s"), std::string::npos) << message(g.outputs[0], mask);
+  EXPECT_NE(message(pooled, mask).find("axis 1 has extent 5, the output's 4"), std::string::npos);
+  EXPECT_NE(message(g.outputs[0], x).find("must be an integer or boolean input"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pit::sparsity
