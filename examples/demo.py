@@ -97,10 +97,15 @@ def embed_everything(pit, path, tokenizer, passages, arguments, report):
     control = control_seconds(model, batches[:: max(1, len(batches) // 8)])
     share = control * len(batches) / contest.typical(times[PIT])
     print(f"Finding out what to skip (detection and mask programs) took {control * 1e3:.2f} ms a batch, {100 * share:.1f} % of PIT's time.")
+    sample = batches[len(batches) // 2]
+    found = model.explain(sample, json=True)
+    live = {"tokens": float(sample["attention_mask"].mean()), "weights": found["weight_flops_live"], "attention": found["attention_flops_live"]}
+    print(f"In a batch from the middle, {100 * live['tokens']:.1f} % of the tokens are real; PIT computed {100 * live['weights']:.1f} % of the "
+          f"products with weights and {100 * live['attention']:.1f} % of attention.")
     report |= {
         "passages": len(passages), "batches": len(batches), "real_tokens": real, "padded_tokens": padded, "threads": arguments.threads,
         "rounds": len(times[PIT]), "compile_seconds": compile_seconds, "seconds": {k: contest.typical(v) for k, v in times.items()},
-        "speedup": speedup, "dense_speedup": dense_speed, "differences": differences, "control_seconds_per_batch": control,
+        "speedup": speedup, "dense_speedup": dense_speed, "differences": differences, "control_seconds_per_batch": control, "live": live,
     }  # fmt: skip
     return model, np.concatenate(results[PIT])
 

@@ -118,6 +118,10 @@ def test_every_row_of_the_sentence_model_is_real(small_batch):
     mask = small_batch["attention_mask"]
     assert found["weight_flops_live"] == pytest.approx(mask.mean(), rel=1e-6)
     assert found["attention_flops_live"] == pytest.approx((mask.sum(1) ** 2).sum() / (mask.size * mask.shape[1]), rel=1e-6)
+    steps = model.profile(small_batch, repeat=1, json=True)["steps"]
+    shares = [step["live"] for step in steps if step["kind"] in ("contraction", "attention")]
+    assert len(shares) == 7 * CONFIG["num_hidden_layers"], "per layer six products with weights, and attention"
+    assert shares == pytest.approx([mask.mean()] * len(shares), rel=1e-6), "no step computes a padded row"
 
 
 def test_weights_are_written_once(tmp_path):

@@ -1,0 +1,1 @@
+"""Differential tests of the operators against ONNX Runtime: cases as data, random graphs, shrinking."""
