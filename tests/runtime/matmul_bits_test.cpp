@@ -141,33 +141,67 @@ TEST_P(Bits, EveryExtent) {
   for (const std::int64_t zero : {0, 1, 2}) check(1, zero == 0 ? 0 : 3, zero == 1 ? 0 : 4, zero == 2 ? 0 : 5);
 }
 
-// Terms that are absent are skipped: p[b,q,k] is zero where keys are masked, as after a softmax; v's rows there may be anything.
+// Terms that are absent are skipped: p[b,h,q,k] is zero where keys are masked, as after a softmax; v's rows there may be anything.
 TEST_P(Bits, MaskedTerms) {
+  constexpr std::int64_t h = 2, n = 21;
   OnnxModel m;
-  m.input("p", OnnxModel::f32, {"b", "q", "k"}).input("v", OnnxModel::f32, {"b", "k", "n"}).input("mask", OnnxModel::i64, {"b", "k"});
-  m.output("y", OnnxModel::f32, {"b", "q", "n"});
-  m.constant<std::int64_t>("axis", {1}, {1}).constant<std::int64_t>("axis2", {1}, {2}).constant<float>("zero", {}, {0.0f});
-  m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}}).node("Unsqueeze", {"f", "axis"}, {"fk"}).node("Unsqueeze", {"f", "axis2"}, {"fv"});
-  m.node("Where", {"fk", "p", "zero"}, {"pm"}).node("Where", {"fv", "v", "zero"}, {"vm"}).node("MatMul", {"pm", "vm"}, {"y"});
+  m.input("p", OnnxModel::f32, {"b", 2, "q", "k"}).input("v", OnnxModel::f32, {"b", 2, "k", 21}).input("mask", OnnxModel::i64, {"b", "k"});
+  m.output("y", OnnxModel::f32, {"b", 2, "q", 21});
+  m.constant<std::int64_t>("over_p", {2}, {1, 2}).constant<std::int64_t>("over_v", {2}, {1, 3}).constant<float>("zero", {}, {0.0f});
+  m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}}).node("Unsqueeze", {"f", "over_p"}, {"fp"}).node("Unsqueeze", {"f", "over_v"}, {"fv"});
+  m.node("Where", {"fp", "p", "zero"}, {"pm"}).node("Where", {"fv", "v", "zero"}, {"vm"}).node("MatMul", {"pm", "vm"}, {"y"});
   std::vector<std::pair<std::string, Model>> models;
   for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
-  for (const auto& [b, q, k, n] : std::vector<std::array<std::int64_t, 4>>{{1, 1, 1, 1}, {3, 17, 30, 21}, {2, 130, 700, 40}, {4, 5, 1100, 3}, {2, 33, 65, 100}})
+  for (const auto& [b, q, k] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1}, {3, 17, 30}, {2, 70, 700}, {4, 5, 1100}})
     for (const Live live : all_live) {
       const Ints mask = token_mask(r_, {b, k}, live);
-      Floats p = random_floats(r_, b * q * k), v = random_floats(r_, b * k * n), want(static_cast<std::size_t>(b * q * n));
-      for (std::int64_t i = 0; i < b; ++i)
+      Floats p = random_floats(r_, b * h * q * k), v = random_floats(r_, b * h * k * n), want(static_cast<std::size_t>(b * h * q * n));
+      for (std::int64_t i = 0; i < b * h; ++i)
         chain(p.data() + i * q * k, v.data() + i * k * n, want.data() + i * q * n, q, n, k,
-              [&, at = i](std::int64_t, std::int64_t t) { return mask[static_cast<std::size_t>(at * k + t)] != 0; });
-      for (std::int64_t i = 0; i < b * k; ++i)
-        if (!mask[static_cast<std::size_t>(i)]) {
-          for (std::int64_t j = 0; j < n; ++j) v[static_cast<std::size_t>(i * n + j)] = nan;
-          for (std::int64_t j = 0; j < q; ++j) p[static_cast<std::size_t>((i / k * q + j) * k + i % k)] = inf;
+              [&, at = i / h](std::int64_t, std::int64_t t) { return mask[static_cast<std::size_t>(at * k + t)] != 0; });
+      for (std::int64_t i = 0; i < b * h; ++i)
+        for (std::int64_t t = 0; t < k; ++t) {
+          if (mask[static_cast<std::size_t>(i / h * k + t)]) continue;
+          for (std::int64_t j = 0; j < n; ++j) v[static_cast<std::size_t>((i * k + t) * n + j)] = nan;
+          for (std::int64_t j = 0; j < q; ++j) p[static_cast<std::size_t>((i * q + j) * k + t)] = inf;
         }
       for (const auto& [name, model] : models) {
-        const Floats got = floats_of(model.run({{"p", view(p, {b, q, k})}, {"v", view(v, {b, k, n})}, {"mask", view(mask, {b, k})}}).at("y"));
-        ASSERT_TRUE(same_bits(got, want, name)) << "b=" << b << " q=" << q << " k=" << k << " n=" << n << " live " << static_cast<int>(live);
+        const Floats got = floats_of(model.run({{"p", view(p, {b, h, q, k})}, {"v", view(v, {b, h, k, n})}, {"mask", view(mask, {b, k})}}).at("y"));
+        ASSERT_TRUE(same_bits(got, want, name)) << "b=" << b << " q=" << q << " k=" << k << " live " << static_cast<int>(live);
       }
     }
+}
+
+// The same where the other operand is a constant, packed with all of its terms: a mask over features, in long runs and scattered; stored as
+// f32, where partial sums can wait, and as something narrower, where they cannot.
+TEST_P(Bits, MaskedFeatures) {
+  constexpr std::int64_t k = 700, n = 35;
+  const Floats w = random_floats(r_, k * n);
+  for (const bool narrow : {false, true}) {
+    OnnxModel m;
+    m.input("x", OnnxModel::f32, {"b", "s", 700}).input("mask", OnnxModel::i64, {"b", 700}).constant("w", {k, n}, w);
+    m.output("y", narrow ? OnnxModel::b8 : OnnxModel::f32, {"b", "s", 35});
+    m.constant<std::int64_t>("axis", {1}, {1}).constant<float>("zero", {}, {0.0f}).node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}});
+    m.node("Unsqueeze", {"f", "axis"}, {"f3"}).node("Where", {"f3", "x", "zero"}, {"xm"}).node("MatMul", {"xm", "w"}, {narrow ? "p" : "y"});
+    if (narrow) m.node("Greater", {"p", "zero"}, {"y"});
+    std::vector<std::pair<std::string, Model>> models;
+    for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
+    for (const Live live : all_live) {
+      const std::int64_t b = 2, s = 19;
+      const Ints mask = token_mask(r_, {b, k}, live);
+      Floats x = random_floats(r_, b * s * k), want(static_cast<std::size_t>(b * s * n));
+      const auto there = [&](std::int64_t row, std::int64_t t) { return mask[static_cast<std::size_t>(row / s * k + t)] != 0; };
+      chain(x.data(), w.data(), want.data(), b * s, n, k, there);
+      for (std::int64_t i = 0; i < b * s * k; ++i)
+        if (!there(i / k, i % k)) x[static_cast<std::size_t>(i)] = nan;
+      for (const auto& [name, model] : models) {
+        const Tensor y = model.run({{"x", view(x, {b, s, k})}, {"mask", view(mask, {b, k})}}).at("y");
+        if (!narrow) ASSERT_TRUE(same_bits(floats_of(y), want, name)) << "live " << static_cast<int>(live);
+        for (std::size_t i = 0; narrow && i < want.size(); ++i)
+          ASSERT_EQ(y.as<std::uint8_t>()[i], want[i] > 0) << name << " live " << static_cast<int>(live);
+      }
+    }
+  }
 }
 
 // Gemm in its four orientations, with factors and a C of every broadcast form.
