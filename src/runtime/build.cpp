@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <set>
+#include <tuple>
 
 #include "fuse/group.h"
 #include "runtime/pack.h"
@@ -28,8 +29,9 @@ namespace {
 // Collects kernels by name, so that equal ones are generated once, and remembers who wants which.
 class KernelSet {
  public:
+  void want(const std::string& name, codegen::KernelFn* where) { wanted_.push_back({name, where}); }
   void add(Kernel k, codegen::KernelFn* where) {
-    wanted_.push_back({k.name, where});
+    want(k.name, where);
     if (names_.insert(k.name).second) kernels_.push_back(std::move(k));
   }
   const std::vector<Kernel>& kernels() const { return kernels_; }
@@ -170,8 +172,7 @@ class ProgramBuilder {
       c.tiles.kernel[i].resize(p_->tile.vectors);
       for (int v = 1; v <= p_->tile.vectors; ++v) {
         if (!needs_vectors(group, v)) continue;
-        kernels_.add(lower::lower_tile({c.tiles.rows[i], v, false, group.epilogue, key, p_->target}),
-                     &c.tiles.kernel[i][v - 1]);
+        want_tile(group.epilogue, key, c.tiles.rows[i], v, &c.tiles.kernel[i][v - 1]);
       }
     }
     if (group.control) return;
@@ -190,6 +191,15 @@ class ProgramBuilder {
     sparsity::MaskId coupled = group.live_terms;
     for (int m : group.axes.m) coupled = p_->analysis->masks.coupling(coupled, m, group.axes.k);
     c.terms_mk = over(group, coupled, mk);
+  }
+
+  // Layers share their epilogues: each tile is lowered once.
+  void want_tile(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors, codegen::KernelFn* where) {
+    auto [it, fresh] = tile_names_.try_emplace({key, rows, vectors});
+    if (!fresh) return kernels_.want(it->second, where);
+    Kernel k = lower::lower_tile({rows, vectors, false, epilogue, key, p_->target});
+    it->second = k.name;
+    kernels_.add(std::move(k), where);
   }
 
   // With a constant number of columns only the widths that occur are generated.
@@ -222,9 +232,12 @@ class ProgramBuilder {
   void want_pack(Kernel k, codegen::KernelFn* where) { kernels_.add(std::move(k), where); }
 
   void generate() {
-    for (int rows : {1, 2, 4, 6, 8})
-      if (rows <= p_->tile.rows) add_packs(rows);
-    for (int v = 1; v <= p_->tile.vectors; ++v) add_packs(v * p_->tile.lanes);
+    const auto& groups = p_->fusion.groups;
+    if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; })) {
+      for (int rows : {1, 2, 4, 6, 8})
+        if (rows <= p_->tile.rows) add_packs(rows);
+      for (int v = 1; v <= p_->tile.vectors; ++v) add_packs(v * p_->tile.lanes);
+    }
     p_->code = codegen::compile(kernels_.kernels(), {p_->target, options_.cache_dir});
     kernels_.resolve(*p_->code);
     p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
@@ -252,6 +265,7 @@ class ProgramBuilder {
   ProgramOptions options_;
   std::shared_ptr<Program> p_;
   KernelSet kernels_;
+  std::map<std::tuple<std::string, int, int>, std::string> tile_names_;
   std::vector<sparsity::MaskId> wanted_masks_;
 };
 
