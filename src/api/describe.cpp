@@ -133,7 +133,7 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : mode
     for (MaskId id : {group.live_rows, group.live_terms, group.zero_rows})
       if (id.id >= 0) roots.push_back(id);
   for (const runtime::Step& s : m.program->steps)
-    for (MaskId id : {s.rows.live, s.contraction.live})
+    for (MaskId id : {s.rows.live, s.rows.terms, s.contraction.live, s.contraction.terms_k, s.contraction.terms_mk})
       if (id.id >= 0) roots.push_back(id);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));

@@ -183,7 +183,7 @@ Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& gi
                                    name_of(v.dtype)), {}, g.input_names[i]);
     bound.tensors.push_back(contiguous_input(view, g.input_names[i]));
   }
-  const std::vector<std::int64_t> symbols = graph::bind_symbols(g, bound.tensors);
+  const std::vector<std::int64_t> symbols = graph::find_symbols(g, bound.tensors, program->extent_nodes);
   for (const Tensor& t : bound.tensors) bound.data.push_back(t.data());
   bound.plan = plan_for(symbols);
   return bound;
