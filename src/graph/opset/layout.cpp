@@ -308,24 +308,27 @@ std::vector<ValueId> tile(OpBuilder& b) {
   if (!k || static_cast<int>(k->e.size()) != b.rank(x))
     b.unsupported("the repeats must be known when the model is compiled, one per dimension", b.in(1));
   std::vector<Dim> out;
-  std::string list;
+  std::string written, read;
   Instance n(b, b.text);
   for (int i = 0; i < b.rank(x); ++i) {
     const auto u = static_cast<std::size_t>(i);
     const Dim d = b.dims(x)[u];
     out.push_back(b.table().mul(d, k->e[u]));
-    if (i > 0) list += ',';
-    if (b.table().is_constant(d, 1) && out[u] != d) {
-      list += '0';
-    } else if (out[u] == d) {
-      list += fmt::format("i{}", i);
-    } else {
-      list += fmt::format("i{0}%$n{0}", i);
-      n.param(fmt::format("n{}", i), d);
+    const char* comma = i > 0 ? "," : "";
+    if (out[u] == d) {
+      written += fmt::format("{}i{}", comma, i);
+      read += fmt::format("{}i{}", comma, i);
+    } else if (b.table().is_constant(d, 1)) {
+      written += fmt::format("{}r{}", comma, i);
+      read += fmt::format("{}0", comma);
+    } else {  // copies one after the other: the copy's number, then the position in it
+      written += fmt::format("{0}r{1}:i{1}", comma, i);
+      read += fmt::format("{}i{}", comma, i);
+      n.extent(fmt::format("r{}", i), k->e[u]);
     }
   }
   if (out == b.dims(x)) return {x};
-  return n.pack("i", axis_list("i", b.rank(x))).pack("X.i", list).input("X", x).output("Y", b.dtype(x), out).build();
+  return n.pack("Y.i", written).pack("X.i", read).input("X", x).output("Y", b.dtype(x), out).build();
 }
 
 std::vector<ValueId> pad(OpBuilder& b) {
@@ -439,7 +442,7 @@ constexpr Definition kTable[] = {
     {"Concat", "Y[o...,c0+$o0,p...] = X0[o...,c0,p...]; Y[o...,c1+$o1,p...] = X1[o...,c1,p...]", concat},
     {"Slice", "Y[i...] = X[x...]", slice, "Y[i0,i1] = X[i0,i1*$step+$start]"},
     {"Split", "Y[i...] = X[x...]", split, "Y[i0,i1] = X[i0,i1+$start]"},
-    {"Tile", "Y[i...] = X[i...]", tile, "Y[i0,i1] = X[i0,i1%$n]"},
+    {"Tile", "Y[i...] = X[i...]", tile, "Y[i0,r1:i1] = X[i0,i1]"},
     {"Pad", "Y[i...] = X[i... | V[]]", pad, "Y[i0,i1] = X[i0,i1-$p | 0]"},
     {"DepthToSpace", "Y[n,c,h:p,w:q] = X[n,p:q:c,h,w]\n---\nY[n,c,h:p,w:q] = X[n,c:p:q,h,w]", depth_to_space,
      "Y[n,c,h:p,w:q] = X[n,p:q:c,h,w]"},
