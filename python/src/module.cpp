@@ -9,6 +9,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,9 +22,14 @@ using namespace nb::literals;
 namespace pit::python {
 namespace {
 
+/// Names come out of the model's file, which may hold any bytes; a message about them must not fail because of them.
+nb::object text(std::string_view bytes) {
+  return nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "backslashreplace"));
+}
+
 /// Raises the class of that name of pit.errors, which takes (message, op, tensor).
 void raise(const char* type, const Error& error) {
-  nb::object value = nb::module_::import_("pit.errors").attr(type)(error.what(), error.op(), error.tensor());
+  nb::object value = nb::module_::import_("pit.errors").attr(type)(text(error.what()), text(error.op()), text(error.tensor()));
   PyErr_SetObject(value.type().ptr(), value.ptr());
 }
 
@@ -57,7 +63,7 @@ void set_log_sink(nb::object sink) {
     nb::gil_scoped_acquire gil;
     const nb::handle receiver = callable;
     try {
-      receiver(static_cast<int>(level), nb::str(message.data(), message.size()));
+      receiver(static_cast<int>(level), text(message));
     } catch (nb::python_error& e) {
       e.discard_as_unraisable(receiver);
     }
@@ -110,25 +116,30 @@ nb::dict run(const Model& model, const nb::dict& inputs) {
   }
   nb::dict out;
   for (const TensorInfo& info : model.outputs()) {
-    if (const auto found = results.find(info.name); found != results.end()) out[info.name.c_str()] = to_numpy(found->second);
+    if (const auto found = results.find(info.name); found != results.end()) out[text(info.name)] = to_numpy(found->second);
   }
   return out;
 }
 
-std::string explain(const Model& model, const std::optional<nb::dict>& inputs, bool json) {
-  if (!inputs) {
+nb::object explain(const Model& model, const std::optional<nb::dict>& inputs, bool json) {
+  std::optional<Arguments> arguments;
+  if (inputs) arguments.emplace(*inputs);
+  std::string report;
+  {
     nb::gil_scoped_release release;
-    return model.explain(nullptr, json);
+    report = model.explain(arguments ? &arguments->views() : nullptr, json);
   }
-  const Arguments arguments(*inputs);
-  nb::gil_scoped_release release;
-  return model.explain(&arguments.views(), json);
+  return text(report);
 }
 
-std::string profile(const Model& model, const nb::dict& inputs, int repeat, bool json) {
+nb::object profile(const Model& model, const nb::dict& inputs, int repeat, bool json) {
   const Arguments arguments(inputs);
-  nb::gil_scoped_release release;
-  return model.profile(arguments.views(), repeat, json);
+  std::string report;
+  {
+    nb::gil_scoped_release release;
+    report = model.profile(arguments.views(), repeat, json);
+  }
+  return text(report);
 }
 
 /// (name, dtype, dims): a free dimension is its name, or None where the model gives it none.
@@ -140,12 +151,12 @@ nb::list describe(const std::vector<TensorInfo>& tensors) {
       if (info.shape[i] >= 0) {
         dims.append(info.shape[i]);
       } else if (i < info.dims.size() && !info.dims[i].empty()) {
-        dims.append(info.dims[i]);
+        dims.append(text(info.dims[i]));
       } else {
         dims.append(nb::none());
       }
     }
-    out.append(nb::make_tuple(info.name, name_of(info.dtype), nb::tuple(dims)));
+    out.append(nb::make_tuple(text(info.name), name_of(info.dtype), nb::tuple(dims)));
   }
   return out;
 }
