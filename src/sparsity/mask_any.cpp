@@ -8,6 +8,19 @@ namespace {
 
 bool depends(const MaskView& v, int axis) { return v.shape[static_cast<std::size_t>(axis)] != 1; }
 
+/// Stops at the first hit, which is near where masks overlap at all.
+std::uint8_t any_of_both(const std::uint8_t* x, const std::uint8_t* y, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    std::uint64_t a, b;
+    std::memcpy(&a, x + i, 8);
+    std::memcpy(&b, y + i, 8);
+    if (a & b) return 1;
+  }
+  for (; i < n; ++i) if (x[i] & y[i]) return 1;
+  return 0;
+}
+
 /// any over `axes` of one operand, or of the "and" of two.
 MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<int>& axes) {
   Common c = conform(operands);
@@ -15,17 +28,12 @@ MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<
   std::vector<Extents> out_cuts = c.cuts;
   for (int a : axes) out_shape[static_cast<std::size_t>(a)] = 1, out_cuts[static_cast<std::size_t>(a)].clear();
   Bytes out(static_cast<std::size_t>(product(out_shape)), 0);
-  // The axes in the order of the larger operand's memory, so that the inner loop runs along it.
   const bool two = c.views.size() == 2;
-  const bool second = two && product(c.views[1].shape) > product(c.views[0].shape);
-  std::vector<std::size_t> order;
-  for (std::size_t a = 0; a < c.shape.size(); ++a) order.push_back(a);
-  const Extents& leading = c.views[second ? 1 : 0].strides;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return leading[a] > leading[b]; });
   const Extents natural = contiguous_strides(out_shape);
   Extents shape;
   std::vector<Extents> strides(c.views.size() + 1);
-  for (std::size_t a : order) {
+  for (int axis : memory_order(c)) {
+    const auto a = static_cast<std::size_t>(axis);
     shape.push_back(c.shape[a]);
     strides[0].push_back(natural[a]);
     for (std::size_t v = 0; v < c.views.size(); ++v) strides[v + 1].push_back(c.views[v].strides[a]);
@@ -34,7 +42,7 @@ MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<
   const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1);
   const std::int64_t ys = two ? nest.inner_stride(2) : 0;
   static const std::uint8_t one = 1;
-  nest.rows([&](const Extents& at) {
+  nest.rows([&](const Offsets& at) {
     std::uint8_t* o = out.data() + at[0];
     const std::uint8_t* x = c.views[0].data->data() + at[1];
     const std::uint8_t* y = two ? c.views[1].data->data() + at[2] : &one;
@@ -45,7 +53,7 @@ MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<
       if (xs + ys == 1) {
         any = std::memchr(xs == 1 ? x : y, 1, static_cast<std::size_t>(n)) != nullptr;
       } else if (xs == 1 && ys == 1) {
-        for (std::int64_t i = 0; i < n; ++i) any |= x[i] & y[i];
+        any = any_of_both(x, y, n);
       } else {
         for (std::int64_t i = 0; i < n; ++i) any |= x[i * xs] & y[i * ys];
       }

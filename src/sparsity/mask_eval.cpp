@@ -11,11 +11,15 @@ namespace {
 
 using Extents = std::vector<std::int64_t>;
 
-struct Evaluation {
+class Evaluation {
+ public:
   const MaskProgram::Impl& program;
   const std::vector<std::int64_t>& dims;
   const std::function<const Tensor&(ValueId)>& control;
   std::vector<MaskView> views;
+
+  Evaluation(const MaskProgram::Impl& p, const std::vector<std::int64_t>& d, const std::function<const Tensor&(ValueId)>& c, std::size_t count)
+      : program(p), dims(d), control(c), views(count) {}
 
   std::int64_t extent(Dim d) const {
     if (d.id < 0) return 1;
@@ -36,6 +40,43 @@ struct Evaluation {
     return value.is_constant() ? value.constant : control(v);
   }
   MaskView evaluate(const MaskNode& n) const;
+
+  /// The value of a node. Equal small arrays share their bytes, and a quantifier over the same bytes is evaluated once: the
+  /// demands of a stack of layers become equal after a layer or two, whatever their formulas.
+  MaskView once(const MaskNode& n) {
+    std::string key;
+    if (n.op == MaskOp::any) {
+      auto word = [&](std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); };
+      for (int m : n.args) {
+        const MaskView& v = view(m);
+        word(reinterpret_cast<std::intptr_t>(v.data.get()));
+        for (std::size_t a = 0; a < v.shape.size(); ++a) word(v.shape[a]), word(v.strides[a]), word(v.extents[a]);
+      }
+      for (int a : n.axes) word(a);
+      if (auto it = quantified_.find(key); it != quantified_.end()) return it->second;
+    }
+    MaskView v = evaluate(n);
+    if (n.op != MaskOp::permute && n.op != MaskOp::pieces && !v.constant && v.data->size() <= max_shared) share(v);
+    if (n.op == MaskOp::any) quantified_.emplace(std::move(key), v);
+    return v;
+  }
+
+ private:
+  static constexpr std::size_t max_shared = 1 << 16;
+  std::unordered_map<std::string, MaskView> quantified_;
+  std::unordered_multimap<std::uint64_t, std::shared_ptr<const Bytes>> shared_;
+
+  void share(MaskView& v) {
+    const std::uint64_t h = hash_bytes(v.data->data(), v.data->size(), 3);
+    const auto [from, to] = shared_.equal_range(h);
+    for (auto it = from; it != to; ++it) {
+      if (*it->second == *v.data) {
+        v.data = it->second;
+        return;
+      }
+    }
+    shared_.emplace(h, v.data);
+  }
 };
 
 MaskView Evaluation::evaluate(const MaskNode& n) const {
@@ -102,7 +143,7 @@ std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, con
   const std::size_t count = impl_->nodes.size();
   std::vector<char> needed(count, 0);
   for (MaskId r : roots) needed[static_cast<std::size_t>(r.id)] = 2;
-  Evaluation e{*impl_, dims, control, std::vector<MaskView>(count)};
+  Evaluation e(*impl_, dims, control, count);
   // Arguments have smaller numbers than what uses them.
   for (std::size_t i = count; i-- > 0;) {
     if (!needed[i]) continue;
@@ -112,7 +153,7 @@ std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, con
   std::unordered_multimap<std::uint64_t, MaskPtr> interned;
   for (std::size_t i = 0; i < count; ++i) {
     if (!needed[i]) continue;
-    e.views[i] = e.evaluate(impl_->nodes[i]);
+    e.views[i] = e.once(impl_->nodes[i]);
     if (needed[i] < 2) continue;
     MaskArray m = materialize(e.views[i]);
     const auto [from, to] = interned.equal_range(m.hash);

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -9,9 +12,18 @@
 
 namespace pit::sparsity {
 
+/// Bytes that are not set to zero before they are written.
+template <class T>
+struct Uninitialised : std::allocator<T> {
+  template <class U> struct rebind { using other = Uninitialised<U>; };
+  template <class U> void construct(U* p) noexcept { ::new (static_cast<void*>(p)) U; }
+  template <class U, class... Args> void construct(U* p, Args&&... args) { ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...); }
+};
+using Bytes = std::vector<std::uint8_t, Uninitialised<std::uint8_t>>;
+
 /// A mask while programs are built and evaluated: a strided view of shared bytes.
 struct MaskView {
-  std::shared_ptr<const std::vector<std::uint8_t>> data;
+  std::shared_ptr<const Bytes> data;
   std::vector<std::int64_t> shape, strides;     ///< stored extents (1 where uniform) and strides (0 there)
   std::vector<std::int64_t> extents;
   std::vector<std::vector<std::int64_t>> cuts;  ///< as in MaskArray

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -10,7 +11,6 @@
 namespace pit::sparsity {
 
 using Extents = std::vector<std::int64_t>;
-using Bytes = std::vector<std::uint8_t>;
 
 inline std::int64_t product(const Extents& e) {
   std::int64_t n = 1;
@@ -27,6 +27,9 @@ inline Extents contiguous_strides(const Extents& shape) {
   }
   return s;
 }
+
+constexpr std::size_t max_operands = 3;
+using Offsets = std::array<std::int64_t, max_operands>;  ///< of up to three operands
 
 /// A nest of loops over `shape` with one stride per operand, adjacent axes fused where all operands allow it.
 struct Nest {
@@ -58,10 +61,20 @@ struct Nest {
   template <class F> void rows(F&& f) const {
     const std::size_t n = strides.size(), depth = shape.size() - 1;
     if (product(shape) == 0) return;
-    Extents at(depth, 0), offset(n, 0);
+    Offsets offset{};
+    if (depth == 0) return f(offset);
+    // The outermost axes count like an odometer, the last of them is a plain loop.
+    const std::int64_t last = shape[depth - 1];
+    Offsets step{};
+    for (std::size_t o = 0; o < n; ++o) step[o] = strides[o][depth - 1];
+    Extents at(depth, 0);
     while (true) {
-      f(offset);
-      std::size_t d = depth;
+      Offsets here = offset;
+      for (std::int64_t i = 0; i < last; ++i) {
+        f(here);
+        for (std::size_t o = 0; o < max_operands; ++o) here[o] += step[o];
+      }
+      std::size_t d = depth - 1;
       while (d-- > 0) {
         for (std::size_t o = 0; o < n; ++o) offset[o] += strides[o][d];
         if (++at[d] < shape[d]) break;
@@ -85,5 +98,8 @@ struct Common {
   std::vector<Extents> cuts;
 };
 Common conform(const std::vector<const MaskView*>& operands);
+
+/// Axes in the order of memory: large strides, in any operand, outside; so inner loops run along it.
+std::vector<int> memory_order(const Common& c);
 
 }  // namespace pit::sparsity

@@ -21,7 +21,7 @@ Bytes contiguous_bytes(const MaskView& v) {
     return out;
   }
   const Nest nest(v.shape, {contiguous_strides(v.shape), v.strides});
-  nest.rows([&](const Extents& at) {
+  nest.rows([&](const Offsets& at) {
     std::uint8_t* o = out.data() + at[0];
     const std::uint8_t* x = v.data->data() + at[1];
     const std::int64_t s = nest.inner_stride(1);
@@ -67,7 +67,7 @@ MaskView gather_axis(const MaskView& v, std::size_t axis, const Extents& index, 
   slice[axis] = 1;
   const std::int64_t to_stride = shape[axis] == 1 ? 0 : to[axis];
   const Nest nest(slice, {to, v.strides});
-  nest.rows([&](const Extents& at) {
+  nest.rows([&](const Offsets& at) {
     for (std::size_t j = 0; j < index.size(); ++j) {
       if (index[j] < 0) continue;
       std::uint8_t* o = out.data() + at[0] + static_cast<std::int64_t>(j) * to_stride;
@@ -102,21 +102,24 @@ MaskView full_axis(const MaskView& v, std::size_t axis, bool even_uniform) {
   return v;
 }
 
+/// out = x op y, with y broadcast along rows or all of them strided.
 template <class Op>
-void fold_rows(Bytes& out, const Extents& out_strides, const Extents& shape, const MaskView& v, Op op) {
-  const Nest nest(shape, {out_strides, v.strides});
-  const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1);
-  const std::uint8_t* data = v.data->data();
-  nest.rows([&](const Extents& at) {
+void combine_rows(Bytes& out, const Extents& out_strides, const Extents& shape, const std::uint8_t* x_data, const Extents& x_strides,
+                  const MaskView& y_view, Op op) {
+  const Nest nest(shape, {out_strides, x_strides, y_view.strides});
+  const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1), ys = nest.inner_stride(2);
+  const std::uint8_t* y_data = y_view.data->data();
+  nest.rows([&](const Offsets& at) {
     std::uint8_t* o = out.data() + at[0];
-    const std::uint8_t* x = data + at[1];
-    if (os == 1 && xs == 1) {
-      for (std::int64_t i = 0; i < n; ++i) o[i] = op(o[i], x[i]);
-    } else if (os == 1 && xs == 0) {
-      const std::uint8_t value = *x;
-      for (std::int64_t i = 0; i < n; ++i) o[i] = op(o[i], value);
+    const std::uint8_t *x = x_data + at[1], *y = y_data + at[2];
+    if (os == 1 && xs == 1 && ys == 1) {
+      for (std::int64_t i = 0; i < n; ++i) o[i] = op(x[i], y[i]);
+    } else if (os == 1 && xs + ys == 1) {
+      const std::uint8_t value = xs == 0 ? *x : *y;
+      const std::uint8_t* z = xs == 0 ? y : x;
+      for (std::int64_t i = 0; i < n; ++i) o[i] = op(z[i], value);
     } else {
-      for (std::int64_t i = 0; i < n; ++i) o[i * os] = op(o[i * os], x[i * xs]);
+      for (std::int64_t i = 0; i < n; ++i) o[i * os] = op(x[i * xs], y[i * ys]);
     }
   });
 }
@@ -227,6 +230,19 @@ Common conform(const std::vector<const MaskView*>& operands) {
   return c;
 }
 
+std::vector<int> memory_order(const Common& c) {
+  std::vector<int> order;
+  Extents reach(c.shape.size(), 0);
+  for (std::size_t a = 0; a < c.shape.size(); ++a) {
+    order.push_back(static_cast<int>(a));
+    for (const MaskView& v : c.views) reach[a] = std::max(reach[a], v.strides[a]);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return reach[static_cast<std::size_t>(a)] > reach[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
 MaskView constant_view(bool value, Extents extents) {
   static const std::shared_ptr<const Bytes> bytes[2] = {std::make_shared<const Bytes>(1, 0), std::make_shared<const Bytes>(1, 1)};
   MaskView v;
@@ -276,16 +292,32 @@ MaskView combine_views(bool conjunction, const std::vector<const MaskView*>& ope
     return v;
   }
   Common c = conform(rest);
-  Bytes out(static_cast<std::size_t>(product(c.shape)), conjunction ? 1 : 0);
-  const Extents strides = contiguous_strides(c.shape);
-  for (const MaskView& v : c.views) {
+  // The result is laid out as the operands are; in the order of the axes it is a strided view.
+  const std::vector<int> order = memory_order(c);
+  std::vector<int> back(order.size());
+  Extents shape, laid_out;
+  std::vector<Extents> cuts;
+  std::vector<MaskView> views(c.views.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const auto a = static_cast<std::size_t>(order[i]);
+    back[a] = static_cast<int>(i);
+    shape.push_back(c.shape[a]);
+    laid_out.push_back(extents[a]);
+    cuts.push_back(std::move(c.cuts[a]));
+  }
+  for (std::size_t v = 0; v < views.size(); ++v) views[v] = permute_view(c.views[v], order, laid_out);
+  Bytes out(static_cast<std::size_t>(product(shape)));
+  const Extents strides = contiguous_strides(shape);
+  for (std::size_t i = 1; i < views.size(); ++i) {
+    const std::uint8_t* x = i == 1 ? views[0].data->data() : out.data();
+    const Extents& xs = i == 1 ? views[0].strides : strides;
     if (conjunction) {
-      fold_rows(out, strides, c.shape, v, [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a & b); });
+      combine_rows(out, strides, shape, x, xs, views[i], [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a & b); });
     } else {
-      fold_rows(out, strides, c.shape, v, [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
+      combine_rows(out, strides, shape, x, xs, views[i], [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
     }
   }
-  return make_view(std::move(out), std::move(c.shape), std::move(extents), std::move(c.cuts));
+  return permute_view(make_view(std::move(out), std::move(shape), std::move(laid_out), std::move(cuts)), back, std::move(extents));
 }
 
 MaskView negate_view(const MaskView& v) {
@@ -403,7 +435,7 @@ MaskView pieces_view(const std::vector<const MaskView*>& parts, int axis, Extent
   const Extents strides = contiguous_strides(shape);
   for (std::size_t i = 0; i < kept.size(); ++i) {
     const Nest nest(c.shape, {strides, c.views[i].strides});
-    nest.rows([&](const Extents& at) {
+    nest.rows([&](const Offsets& at) {
       std::uint8_t* o = out.data() + at[0] + static_cast<std::int64_t>(i) * strides[a];
       const std::uint8_t* x = c.views[i].data->data() + at[1];
       const std::int64_t os = nest.inner_stride(0), xs = nest.inner_stride(1);
@@ -472,7 +504,7 @@ MaskView take_view(const MaskView& v, const Lookup& lookup, const Tensor& index,
   const std::int64_t ts = full.strides[rank];
   const Nest nest(shape, {contiguous_strides(shape), arg, walk.strides});
   with_index(index, [&](const auto* ix) {
-    nest.rows([&](const Extents& at) {
+    nest.rows([&](const Offsets& at) {
       std::uint8_t* o = out.data() + at[0];
       const std::uint8_t* x = full.data->data() + at[1];
       const auto* p = ix + walk.offset + at[2];
@@ -511,7 +543,7 @@ MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, 
   to.pop_back();
   const Nest nest(shape, {to, full.strides, walk.strides});
   with_index(index, [&](const auto* ix) {
-    nest.rows([&](const Extents& at) {
+    nest.rows([&](const Offsets& at) {
       std::uint8_t* o = out.data() + at[0];
       const std::uint8_t* x = full.data->data() + at[1];
       const auto* p = ix + walk.offset + at[2];
@@ -550,7 +582,8 @@ MaskArray materialize(const MaskView& v) {
   m.shape = v.shape;
   m.extents = v.extents;
   m.cuts = v.cuts;
-  m.bits = contiguous_bytes(v);
+  const Bytes bits = contiguous_bytes(v);
+  m.bits.assign(bits.begin(), bits.end());
   m.all = v.constant && v.value;
   m.none = v.constant && !v.value;
   if (product(v.extents) == 0) m.all = m.none = true;
