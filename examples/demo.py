@@ -148,12 +148,15 @@ def answer(model, tokenizer, passages, embeddings, report):
     report["answers"] = {}
     for query, scores in zip(QUERIES, queries @ embeddings.T):
         print(f"{query}")
-        best = np.argsort(-scores)[:2]
-        for i in best:
-            topic, passage = passages[i]
+        best = {}  # the documentation repeats some paragraphs under several topics
+        for i in np.argsort(-scores):
+            best.setdefault(passages[i][1], i)
+            if len(best) == 2:
+                break
+        for passage, i in best.items():
             shown = passage if len(passage) <= 200 else passage[:197] + "..."
-            print(f"   {scores[i]:.2f}  [{topic}] {shown}")
-        report["answers"][query] = [passages[i][1] for i in best]
+            print(f"   {scores[i]:.2f}  [{passages[i][0]}] {shown}")
+        report["answers"][query] = list(best)
 
 
 def main():
