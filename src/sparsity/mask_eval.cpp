@@ -45,7 +45,7 @@ class Evaluation {
   /// demands of a stack of layers become equal after a layer or two, whatever their formulas.
   MaskView once(const MaskNode& n) {
     std::string key;
-    if (n.op == MaskOp::any) {
+    if (n.op == MaskOp::any || n.op == MaskOp::put) {
       auto word = [&](std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); };
       for (int m : n.args) {
         const MaskView& v = view(m);
@@ -53,11 +53,15 @@ class Evaluation {
         for (std::size_t a = 0; a < v.shape.size(); ++a) word(v.shape[a]), word(v.strides[a]), word(v.extents[a]);
       }
       for (int a : n.axes) word(a);
+      word(n.lookup.value);
+      for (int a : n.lookup.axes) word(a);
+      for (std::int64_t a : n.lookup.at) word(a);
+      word(n.op == MaskOp::put ? extent(n.forms.back().extent) : -1);
       if (auto it = quantified_.find(key); it != quantified_.end()) return it->second;
     }
     MaskView v = evaluate(n);
     if (n.op != MaskOp::permute && n.op != MaskOp::pieces && !v.constant && v.data->size() <= max_shared) share(v);
-    if (n.op == MaskOp::any) quantified_.emplace(std::move(key), v);
+    if (!key.empty()) quantified_.emplace(std::move(key), v);
     return v;
   }
 

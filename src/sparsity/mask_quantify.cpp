@@ -95,6 +95,20 @@ int MaskProgram::Impl::any(int m, std::vector<int> axes) {
     }
     case MaskOp::permute: {
       const MaskNode atom = node(n.args[0]);
+      if (atom.op == MaskOp::put) {
+        // Over the table's axis, too: whoever takes anything. The index does not matter then.
+        const int table = rank(n.args[0]) - 1;
+        std::vector<int> inner = atom.axes, order = n.axes;
+        bool whole = false;
+        for (int a : axes) {
+          const int from = n.axes[static_cast<std::size_t>(a)];
+          if (from == table) whole = true;
+          else inner.push_back(from);
+        }
+        if (!whole) break;
+        std::replace(order.begin(), order.end(), table, -1);
+        return permute(any(atom.args[0], inner), order, extents(m));
+      }
       if (atom.op != MaskOp::any) break;
       std::vector<int> inner = atom.axes;
       for (int a : axes) inner.push_back(n.axes[static_cast<std::size_t>(a)]);
