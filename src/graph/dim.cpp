@@ -31,6 +31,14 @@ bool before(const Monomial& a, const Monomial& b) {
   return a < b;
 }
 
+// Coefficients wrap around: extents that large cannot be allocated anyway, and nothing must be undefined on the way.
+std::int64_t wrapping_mul(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+}
+std::int64_t wrapping_add(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+
 Poly poly_add(const Poly& a, const Poly& b, std::int64_t factor) {
   Poly r;
   r.reserve(a.size() + b.size());
@@ -39,10 +47,10 @@ Poly poly_add(const Poly& a, const Poly& b, std::int64_t factor) {
     if (j == b.size() || (i < a.size() && before(a[i].atoms, b[j].atoms))) {
       r.push_back(a[i++]);
     } else if (i == a.size() || before(b[j].atoms, a[i].atoms)) {
-      r.push_back({b[j].atoms, factor * b[j].coefficient});
+      r.push_back({b[j].atoms, wrapping_mul(factor, b[j].coefficient)});
       ++j;
     } else {
-      const std::int64_t c = a[i].coefficient + factor * b[j].coefficient;
+      const std::int64_t c = wrapping_add(a[i].coefficient, wrapping_mul(factor, b[j].coefficient));
       if (c != 0) r.push_back({a[i].atoms, c});
       ++i, ++j;
     }
@@ -60,7 +68,7 @@ Poly poly_mul(const Poly& a, const Poly& b) {
   Poly r;
   for (const Term& t : b) {
     Poly row;
-    for (const Term& u : a) row.push_back({monomial_mul(u.atoms, t.atoms), u.coefficient * t.coefficient});
+    for (const Term& u : a) row.push_back({monomial_mul(u.atoms, t.atoms), wrapping_mul(u.coefficient, t.coefficient)});
     std::sort(row.begin(), row.end(), [](const Term& x, const Term& y) { return before(x.atoms, y.atoms); });
     r = poly_add(r, row, 1);
   }
@@ -81,8 +89,10 @@ std::optional<Poly> poly_div(Poly a, const Poly& b) {
   Poly q;
   while (!a.empty()) {
     const std::optional<Monomial> m = monomial_div(a[0].atoms, b[0].atoms);
-    if (!m || a[0].coefficient % b[0].coefficient != 0) return std::nullopt;
-    const Poly t = {{*m, a[0].coefficient / b[0].coefficient}};
+    const bool unit = b[0].coefficient == -1;  // INT64_MIN / -1 would trap
+    if (!m || (!unit && a[0].coefficient % b[0].coefficient != 0)) return std::nullopt;
+    const std::int64_t c = unit ? wrapping_mul(a[0].coefficient, -1) : a[0].coefficient / b[0].coefficient;
+    const Poly t = {{*m, c}};
     q = poly_add(q, t, 1);
     a = poly_add(a, poly_mul(t, b), -1);
     if (q.size() > 32) return std::nullopt;

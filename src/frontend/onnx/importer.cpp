@@ -93,6 +93,12 @@ graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
     g.outputs.push_back(v);
     g.output_names.push_back(o.name());
   }
+  // Names made for inlined functions and branches may meet the model's own.
+  std::unordered_map<std::string, int> taken;
+  for (graph::Value& v : g.values) {
+    const int n = taken[v.name]++;
+    if (n > 0 && v.input < 0) v.name += fmt::format("#{}", n);
+  }
   g_ = nullptr;
   return g;
 }

@@ -254,7 +254,7 @@ std::vector<ValueId> OpBuilder::opaque(const std::string& routine, std::vector<V
     shapes.push_back(shape);
   }
   std::vector<ValueId> r;
-  if (auto tensors = fold(g, n, dtypes, shapes)) {
+  if (auto tensors = try_fold(n, dtypes, shapes)) {
     for (std::size_t i = 0; i < tensors->size(); ++i) r.push_back(add_tensor((*tensors)[i], static_cast<int>(i)));
     return r;
   }
@@ -268,6 +268,15 @@ std::vector<ValueId> OpBuilder::opaque(const std::string& routine, std::vector<V
   n.outputs = r;
   g.add_node(std::move(n));
   return r;
+}
+
+std::optional<std::vector<Tensor>> OpBuilder::try_fold(const Node& n, std::span<const DType> dtypes,
+                                                       std::span<const std::vector<Dim>> shapes) const {
+  try {
+    return fold(g, n, dtypes, shapes);
+  } catch (const InputError& e) {
+    fail(e.what());
+  }
 }
 
 std::string axis_list(const std::string& prefix, int count, int first) {

@@ -86,6 +86,10 @@ class OpBuilder {
                               std::map<std::string, std::vector<std::int64_t>> ints = {},
                               std::map<std::string, std::vector<double>> floats = {});
 
+  /// fold() for a node of this operator: data that do not fit it are the model's mistake.
+  std::optional<std::vector<Tensor>> try_fold(const Node& n, std::span<const DType> dtypes,
+                                              std::span<const std::vector<Dim>> shapes) const;
+
   // -- errors
   std::string who() const;                                                              ///< "MatMul 'encoder.0.query'"
   [[noreturn]] void fail(const std::string& message, ValueId about = -1) const;         ///< ModelError

@@ -60,7 +60,10 @@ std::vector<ValueId> range(OpBuilder& b) {
   }
   const auto fs = b.scalar(start), fl = b.scalar(limit), fd = b.scalar(delta);
   if (fs && fl && fd && is_float(t)) {
-    const auto count = static_cast<std::int64_t>(std::max(std::ceil((*fl - *fs) / *fd), 0.0));
+    const double terms = std::max(std::ceil((*fl - *fs) / *fd), 0.0);
+    if (!(terms < 1e15)) b.fail("the bounds and the step must be finite, the step not 0");
+    const auto count = static_cast<std::int64_t>(terms);
+    if (count > (1 << 16)) return b.opaque("range", {start, limit, delta}, {{t, {b.dim(count)}}});
     Tensor r(t, {count});
     for (std::int64_t i = 0; i < count; ++i) write_double(r, i, *fs + static_cast<double>(i) * *fd);
     return {b.add_tensor(std::move(r), 0)};

@@ -312,7 +312,7 @@ std::vector<ValueId> Instance::build() {
   check_operands(n);
 
   std::vector<ValueId> results(outputs_.size(), -1);
-  auto tensors = fold(b_.g, n, dtypes, dims);
+  auto tensors = b_.try_fold(n, dtypes, dims);
   for (std::size_t i = 0; i < order.size(); ++i) {
     const Out& o = outputs_[static_cast<std::size_t>(order[i])];
     ValueId& r = results[static_cast<std::size_t>(order[i])];

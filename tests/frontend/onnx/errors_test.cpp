@@ -164,6 +164,48 @@ TEST(BadModels, OperatorsAndVersions) {
   }
 }
 
+TEST(BadModels, ConstantsThatDoNotFit) {
+  const auto ints = [](Model& m, const std::string& name, std::vector<std::int64_t> v, bool scalar = false) {
+    auto* t = m.m.mutable_graph()->add_initializer();
+    t->set_name(name);
+    t->set_data_type(pit_onnx::TensorProto::INT64);
+    if (!scalar) t->add_dims(static_cast<std::int64_t>(v.size()));
+    for (const std::int64_t i : v) t->add_int64_data(i);
+  };
+  {
+    Model m;
+    ints(m, "table", {1, 2, 3});
+    ints(m, "index", {2, 7});
+    m.node("Gather", {"table", "index"}, "y");
+    m.output("y");
+    EXPECT_SAYS(ModelError, "Gather_of_y", m.read());
+  }
+  {
+    Model m;
+    ints(m, "shape", {std::int64_t{1} << 40, std::int64_t{1} << 40});
+    m.node("ConstantOfShape", {"shape"}, "y");
+    m.output("y");
+    EXPECT_SAYS(ModelError, "ConstantOfShape_of_y", m.read());
+  }
+  {
+    Model m;
+    ints(m, "shape", {-3});
+    m.node("ConstantOfShape", {"shape"}, "y");
+    m.output("y");
+    EXPECT_SAYS(ModelError, "-3", m.read());
+  }
+  {
+    Model m;
+    ints(m, "k", {9}, true);
+    auto* t = m.weight("w", 4);
+    for (int i = 0; i < 4; ++i) t->add_float_data(1);
+    ints(m, "k1", {9});
+    m.node("TopK", {"w", "k1"}, "y")->add_output("z");
+    m.output("y");
+    EXPECT_SAYS(ModelError, "k is 9", m.read());
+  }
+}
+
 TEST(BadModels, Tensors) {
   {
     Model m;

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 
+#include "onnx-ml.pb.h"
+
 #include "frontend/onnx/onnx.h"
 #include "graph/close.h"
 #include "graph/npz.h"
@@ -74,6 +76,23 @@ TEST_P(FixtureModel, GivesTheStoredOutputs) {
     }
   }
   EXPECT_GT(cases, 0);
+}
+
+// PyTorch's newer exporter may give the mask symbols of its own and say only in the types of intermediate values that
+// they are the batch and the sequence.
+TEST(DeclaredExtents, EqualSymbolsAreOne) {
+  pit_onnx::ModelProto m;
+  ASSERT_TRUE(m.ParseFromString(read_file(path_of("gpt2-dynamo", ".onnx"))));
+  for (auto& in : *m.mutable_graph()->mutable_input()) {
+    if (in.name() != "attention_mask") continue;
+    in.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim(0)->set_dim_param("s43");
+    in.mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim(1)->set_dim_param("s53");
+  }
+  const std::string bytes = m.SerializeAsString();
+  graph::Graph g = frontend::read_onnx_bytes(bytes.data(), bytes.size());
+  ASSERT_EQ(g.inputs.size(), 2u);
+  EXPECT_EQ(g.values[static_cast<std::size_t>(g.inputs[0])].dims, g.values[static_cast<std::size_t>(g.inputs[1])].dims);
+  for (const graph::Node& n : g.nodes) EXPECT_EQ(n.opaque, "") << n.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, FixtureModel, ::testing::ValuesIn(models()), [](const auto& test) {
