@@ -141,8 +141,9 @@ Value log(Builder& b, Value x) {
 Value erf(Builder& b, Value x) {
   check_float(x);
   if (is_double(x)) return b.let("erf", through_f32(x, [&b](Value v) { return erf(b, v); }));
-  // x P(x^2) / Q(x^2) on |x| <= 3.93, beyond which erf rounds to 1: 2e-9.
-  Value c = b.let("erf_x", clamp(x, -3.93, 3.93));
+  // x P(x^2) / Q(x^2) on |x| <= 3.93, beyond which erf rounds to 1: 2e-9. From 4.02 on the fit is above 1: x is clamped there, so
+  // that the result, clamped as well, is exactly 1 (Gelu multiplies 1 + erf(x) by x, however large).
+  Value c = b.let("erf_x", clamp(x, -4.2, 4.2));
   Value t = b.let("erf_t", mul(c, c));
   Value p = polynomial(t, {1.128379169, 0.1851457623, 0.05425497916, 0.003840278025, 0.000377187443, 4.620640496e-6,
                            -1.286086377e-8});

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "graph/numeric.h"
 #include "graph/opaque.h"
 #include "graph/opset/builder.h"
@@ -108,46 +110,115 @@ std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> i
   return symbols;
 }
 
-std::vector<Tensor> run_reference_values(const Graph& g, std::span<const Tensor> inputs) {
-  std::vector<std::int64_t> symbols = bind_symbols(g, inputs), dims = g.dims.evaluate(symbols);
-  for (const Check& c : g.checks) {
-    const std::int64_t a = dims[static_cast<std::size_t>(c.a.id)], b = dims[static_cast<std::size_t>(c.b.id)];
-    if (a != b && a != DimTable::unknown && b != DimTable::unknown) {
-      throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g.dims.print(c.a), a,
-                                   g.dims.print(c.b), b),
-                       c.who);
-    }
+namespace {
+
+// Nodes run one after the other; extents that depend on the data become known on the way.
+class ReferenceRun {
+ public:
+  ReferenceRun(const Graph& g, std::span<const Tensor> inputs)
+      : symbols(bind_symbols(g, inputs)), values(g.values.size()), g_(g), dims_(g.dims.evaluate(symbols)) {
+    for (std::size_t i = 0; i < g.inputs.size(); ++i) values[static_cast<std::size_t>(g.inputs[i])] = inputs[i];
+    check_extents();
   }
-  std::vector<Tensor> values(g.values.size());
-  for (std::size_t i = 0; i < g.inputs.size(); ++i) values[static_cast<std::size_t>(g.inputs[i])] = inputs[i];
-  const auto get = [&](ValueId id) -> Tensor& {
-    const Value& v = g.values[static_cast<std::size_t>(id)];
+
+  Tensor& get(ValueId id) {
+    const Value& v = g_.values[static_cast<std::size_t>(id)];
     Tensor& t = values[static_cast<std::size_t>(id)];
     if (!t.defined() && v.is_constant()) t = v.constant;
-    if (!t.defined() && v.has_elements) t = materialise(g, v, dims);
+    if (!t.defined() && v.has_elements) t = materialise(g_, v, dims_);
     PIT_CHECK(t.defined(), "value '{}' is not computed", v.name);
     return t;
-  };
-  for (const Node& n : g.nodes) {
-    if (n.removed) continue;
+  }
+
+  void run(const Node& n) {
     std::vector<Tensor> in;
     for (const ValueId v : n.inputs) in.push_back(get(v));
-    std::vector<Tensor> out = run_node(g, n, in, dims);
+    std::vector<Tensor> out = run_node(g_, n, in, dims_);
     bool found = false;
     for (std::size_t o = 0; o < out.size(); ++o) {
-      const Value& v = g.values[static_cast<std::size_t>(n.outputs[o])];
+      const Value& v = g_.values[static_cast<std::size_t>(n.outputs[o])];
       for (std::size_t d = 0; d < v.dims.size(); ++d) {
-        const int s = g.dims.symbol_index(v.dims[d]);
+        const int s = g_.dims.symbol_index(v.dims[d]);
         if (s < 0 || symbols[static_cast<std::size_t>(s)] >= 0) continue;
-        symbols[static_cast<std::size_t>(s)] = out[o].shape()[d];  // found by the data
+        symbols[static_cast<std::size_t>(s)] = out[o].shape()[d];
         found = true;
       }
       values[static_cast<std::size_t>(n.outputs[o])] = out[o];
     }
-    if (found) dims = g.dims.evaluate(symbols);
+    if (found) dims_ = g_.dims.evaluate(symbols);
   }
-  for (const ValueId o : g.outputs) get(o);
-  return values;
+
+  std::vector<std::int64_t> symbols;
+  std::vector<Tensor> values;
+
+ private:
+  void check_extents() const {
+    for (const Check& c : g_.checks) {
+      const std::int64_t a = dims_[static_cast<std::size_t>(c.a.id)], b = dims_[static_cast<std::size_t>(c.b.id)];
+      if (a != b && a != DimTable::unknown && b != DimTable::unknown) {
+        throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g_.dims.print(c.a), a,
+                                     g_.dims.print(c.b), b),
+                         c.who);
+      }
+    }
+  }
+
+  const Graph& g_;
+  std::vector<std::int64_t> dims_;
+};
+
+}  // namespace
+
+std::vector<Tensor> run_reference_values(const Graph& g, std::span<const Tensor> inputs) {
+  ReferenceRun r(g, inputs);
+  for (const Node& n : g.nodes) {
+    if (!n.removed) r.run(n);
+  }
+  for (const ValueId o : g.outputs) r.get(o);
+  return std::move(r.values);
+}
+
+std::vector<NodeId> extent_nodes(const Graph& g) {
+  std::vector<bool> bound(static_cast<std::size_t>(g.dims.symbol_count()), false), wanted(g.nodes.size(), false);
+  for (const ValueId i : g.inputs) {
+    for (const Dim d : g.values[static_cast<std::size_t>(i)].dims) {
+      if (const int s = g.dims.symbol_index(d); s >= 0) bound[static_cast<std::size_t>(s)] = true;
+    }
+  }
+  std::vector<NodeId> open;
+  const auto want = [&](NodeId n) {
+    if (n < 0 || wanted[static_cast<std::size_t>(n)]) return;
+    wanted[static_cast<std::size_t>(n)] = true;
+    open.push_back(n);
+  };
+  for (std::size_t n = 0; n < g.nodes.size(); ++n) {
+    if (g.nodes[n].removed) continue;
+    for (const ValueId o : g.nodes[n].outputs) {
+      for (const Dim d : g.values[static_cast<std::size_t>(o)].dims) {
+        const int s = g.dims.symbol_index(d);
+        if (s < 0 || bound[static_cast<std::size_t>(s)]) continue;
+        bound[static_cast<std::size_t>(s)] = true;
+        want(static_cast<NodeId>(n));
+      }
+    }
+  }
+  while (!open.empty()) {
+    const NodeId n = open.back();
+    open.pop_back();
+    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].inputs) want(g.values[static_cast<std::size_t>(v)].producer);
+  }
+  std::vector<NodeId> r;
+  for (std::size_t n = 0; n < g.nodes.size(); ++n) {
+    if (wanted[n]) r.push_back(static_cast<NodeId>(n));
+  }
+  return r;
+}
+
+std::vector<std::int64_t> find_symbols(const Graph& g, std::span<const Tensor> inputs, std::span<const NodeId> nodes) {
+  if (nodes.empty()) return bind_symbols(g, inputs);
+  ReferenceRun r(g, inputs);
+  for (const NodeId n : nodes) r.run(g.nodes[static_cast<std::size_t>(n)]);
+  return r.symbols;
 }
 
 std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs) {
@@ -177,7 +248,8 @@ std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span
       if (!c && n.opaque.empty()) return std::nullopt;
       s.push_back(c.value_or(-1));
     }
-    if (n.opaque.empty() && element_count(s) > kElements) return std::nullopt;
+    const bool known = std::find(s.begin(), s.end(), -1) == s.end();
+    if (known && element_count(s) > kElements) return std::nullopt;
     b.output_shapes.push_back(std::move(s));
   }
   b.output_dtypes.assign(dtypes.begin(), dtypes.end());

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "fuse/group.h"
+#include "graph/reference.h"
 #include "runtime/pack.h"
 #include "runtime/program.h"
 #include "sparsity/flops.h"
@@ -58,6 +59,7 @@ class ProgramBuilder {
     p_->analysis = std::make_unique<sparsity::Analysis>(
         sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
     p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
+    p_->extent_nodes = graph::extent_nodes(p_->graph);
     find_element_values();
     make_steps();
     mark_attention();

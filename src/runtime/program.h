@@ -87,6 +87,7 @@ struct Program {
   std::vector<Step> steps;                 ///< one per group, in order
   std::vector<ValueId> element_values;     ///< known elements that something reads as data
   std::vector<ValueId> mask_leaves;        ///< control values that the mask program reads
+  std::vector<graph::NodeId> extent_nodes; ///< run before planning: extents depend on their results (see graph::extent_nodes)
   PackSet packs;
   lower::TileShape tile;
   CpuTarget target;

@@ -115,8 +115,13 @@ std::vector<ValueId> power(OpBuilder& b) {
   if (is_float(base)) {
     return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
   }
-  // The result has the base's type, computed in double where the exponent is not of that type.
-  const std::string f = fmt::format("pow({}, {})", cast_text(DType::f64, "A[i...]"), cast_text(DType::f64, "B[i...]"));
+  // The result has the base's type: a known whole exponent takes it too, else it is computed in double. Conversion truncates, and
+  // the exponential of a logarithm may fall short of an integer by an ulp or two.
+  const auto e = b.scalar(y);
+  if (e && *e >= 0 && *e < 64 && *e == std::floor(*e))
+    return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
+  const std::string f = fmt::format("pow({}, {}) * 1.000000000000001", cast_text(DType::f64, "A[i...]"),
+                                    cast_text(DType::f64, "B[i...]"));
   return {broadcast_op(b, "Y[i...] = " + cast_text(base, f.c_str()), {{"A", x}, {"B", y}}, base)};
 }
 
@@ -263,8 +268,14 @@ constexpr Definition kTable[] = {
     {"Tan", "Y[i...] = sin(X[i...]) / cos(X[i...])", unary_float},
     {"Sinh", "Y[i...] = (exp(X[i...]) - exp(-X[i...])) * 0.5", unary_float},
     {"Cosh", "Y[i...] = (exp(X[i...]) + exp(-X[i...])) * 0.5", unary_float},
-    {"Asinh", "Y[i...] = sign(X[i...]) * log(abs(X[i...]) + sqrt(X[i...] * X[i...] + 1.0))", unary_float},
-    {"Acosh", "Y[i...] = log(X[i...] + sqrt(X[i...] * X[i...] - 1.0))", unary_float},
+    // Far out the square would overflow; there both are log(2x).
+    {"Asinh",
+     "Y[i...] = sign(X[i...]) * select(abs(X[i...]) > 1e9, log(abs(X[i...])) + 0.6931471805599453, "
+     "log(abs(X[i...]) + sqrt(X[i...] * X[i...] + 1.0)))",
+     unary_float},
+    {"Acosh",
+     "Y[i...] = select(X[i...] > 1e9, log(X[i...]) + 0.6931471805599453, log(X[i...] + sqrt(X[i...] - 1.0) * sqrt(X[i...] + 1.0)))",
+     unary_float},
     {"Atanh", "Y[i...] = 0.5 * log((1.0 + X[i...]) / (1.0 - X[i...]))", unary_float},
     {"Floor", "Y[i...] = floor(X[i...])", unary_float},
     {"Ceil", "Y[i...] = ceil(X[i...])", unary_float},

@@ -120,7 +120,12 @@ std::vector<ValueId> unsqueeze(OpBuilder& b) {
 std::vector<ValueId> expand(OpBuilder& b) {
   const ValueId x = b.in(0);
   const std::optional<Known> target = b.known(b.in(1));
-  if (!target) return b.opaque("expand", {x, b.in(1)}, {{b.dtype(x), unknown_dims(b, b.in(1))}});
+  if (!target) {  // a shorter shape leaves the operand's leading dimensions as they are
+    std::vector<Dim> dims = unknown_dims(b, b.in(1));
+    const std::vector<Dim>& own = b.dims(x);
+    if (dims.size() < own.size()) dims.insert(dims.begin(), own.begin(), own.end() - static_cast<std::ptrdiff_t>(dims.size()));
+    return b.opaque("expand", {x, b.in(1)}, {{b.dtype(x), dims}});
+  }
   const std::vector<Dim> out = b.broadcast({b.dims(x), target->e});
   if (out == b.dims(x)) return {x};
   Instance n(b, b.text);

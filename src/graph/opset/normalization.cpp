@@ -177,10 +177,12 @@ constexpr Definition kTable[] = {
      "S[n,g] += X[n,g:c,x0]; D[n,g,c,x0] = X[n,g:c,x0] - S[n,g] / 64.0; V[n,g] += D[n,g,c,x0] * D[n,g,c,x0]; "
      "Y[n,g:c,x0] = D[n,g,c,x0] / sqrt(V[n,g] / 64.0 + 1e-05) * W[g:c] + B[g:c]"},
     {"LpNormalization",
+     // A norm of zero gives zeros, says the specification: X is zero there.
      "S[o...,p...] += X[o...,c...,p...] * X[o...,c...,p...]; Y[o...,c...,p...] = X[o...,c...,p...] / "
-     "sqrt(S[o...,p...])\n---\n"
-     "S[o...,p...] += abs(X[o...,c...,p...]); Y[o...,c...,p...] = X[o...,c...,p...] / S[o...,p...]",
-     lp_norm, "S[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / sqrt(S[r])"},
+     "select(S[o...,p...] == 0, 1.0, sqrt(S[o...,p...]))\n---\n"
+     "S[o...,p...] += abs(X[o...,c...,p...]); Y[o...,c...,p...] = X[o...,c...,p...] / "
+     "select(S[o...,p...] == 0, 1.0, S[o...,p...])",
+     lp_norm, "S[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / select(S[r] == 0, 1.0, sqrt(S[r]))"},
     {"MeanVarianceNormalization", "(X - mean(X)) / (sqrt(mean((X - mean(X))^2)) + 1e-9)", mean_variance,
      "S[c] += X[n,c,x0]; D[n,c,x0] = X[n,c,x0] - S[c] / 64.0; V[c] += D[n,c,x0] * D[n,c,x0]; "
      "Y[n,c,x0] = D[n,c,x0] / (sqrt(V[c] / 64.0) + 1e-09)"},

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto as T
 
-from .spec import case, const, edges, f, given, i, mask
+from .spec import EDGES, case, const, edges, f, given, i, mask
 
 LATEST = 23
 ARITHMETIC = (11, 13, 14, LATEST)
@@ -17,7 +17,8 @@ for op in ("Add", "Sub", "Mul", "Div"):
     for k, (a, b) in enumerate(BROADCASTS):
         low = dict(lo=0.5) if op == "Div" else {}
         case(op, f(*a), f(*b, **low), opset=ARITHMETIC if k == 0 else ARITHMETIC[k % 4], exact=exact, each=True)
-    case(op, edges("n", 24), edges("n", 24), exact=exact, each=True)
+    # As constants, numbers below -1e30 would absorb what they are added to (a mask's way to say "not this one"), NaN as well.
+    case(op, edges("n", 24), edges("n", 24), exact=exact, each=True, skip=("weights",))
     for dtype in ("int64", "int32"):
         case(op, i("b", "n", lo=-9, hi=10, dtype=dtype), i("n", lo=1, hi=6, dtype=dtype))
         case(op, i("n", lo=-9, hi=10, dtype=dtype), i("b", "n", lo=-6, hi=0, dtype=dtype))
@@ -47,7 +48,7 @@ case("Not", mask())
 for op in ("Max", "Min", "Sum", "Mean"):
     case(op, f("b", "n"), f(1, "n"), f("b", 1), opset=(11, 13), each=True, tolerance=1e-6)
     case(op, f("b", "n"), f("n"), f(), opset=8 + (op in ("Sum", "Mean")) * 5, each=True, tolerance=1e-6)
-    case(op, edges("n", 24), edges("n", 24), each=True, tolerance=1e-6)
+    case(op, edges("n", 24), edges("n", 24), each=True, tolerance=1e-6, skip=("weights",))
     case(op, f("n"), exact=True)
     case(op, f("n"), f("n"), f("n"), f("n"), f("n"), each=True, tolerance=1e-6)
 for op in ("Max", "Min"):
@@ -78,7 +79,8 @@ WHERE = [(("b", "n"), ("b", "n"), ("b", "n")), (("b", 1), ("n",), ()), ((), ("b"
 for k, (c, a, b) in enumerate(WHERE):
     case("Where", mask(*c), f(*a), f(*b), opset=(9, 16)[k % 2], exact=True)
     case("Where", mask(*c), i(*a), i(*b), opset=16)
-case("Where", mask("b", "n"), edges("n"), const(np.float32(-np.inf)), exact=True)
+# ONNX Runtime loses the signs of zeros.
+case("Where", mask("b", "n"), edges("n"), const(np.float32(-np.inf)), exact=True, reference=True)
 case("Where", mask("b", "n"), mask("n"), mask("b", 1))
 case("Where", mask("b", "n"), const(np.float32(0)), const(np.float32(np.finfo(np.float32).min)), exact=True)
 case("Where", mask("b", "n"), i("n", dtype="int32"), i("n", dtype="int32"))
@@ -95,12 +97,14 @@ for op in UNARY:
     lo, hi = DOMAIN.get(op, (-4.0, 4.0))
     opset = SINCE.get(op, 13)
     opsets = (opset, LATEST) if opset < LATEST else (opset,)
-    exact = op in ("Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Relu")
-    # Asinh, Acosh, Atanh are formulas of logarithms: they lose relative accuracy round their zeros.
+    exact = op in ("Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt")
     case(op, f("b", "n", lo=lo, hi=hi), opset=opsets, exact=exact, each=True, tolerance=2e-5)
-    case(op, edges("n", 24), opset=opset, exact=exact, each=True, tolerance=2e-5)
+    # The period of an angle of 3e38 is not resolved: sines and cosines are some value of the function there.
+    case(op, given(EDGES[np.abs(EDGES) < 1e7], np.float32) if op in ("Sin", "Cos", "Tan") else edges("n", 24), opset=opset, exact=exact, each=True, tolerance=2e-5)
+    if op == "Celu":
+        continue  # of f32 alone
     case(op, f("n", lo=lo, hi=hi, dtype="float64"), opset=opset, exact=exact, each=True, tolerance=1e-6, refused="all")
-    case(op, f("n", lo=lo, hi=hi, dtype="float16"), opset=opset, each=True, refused="all")
+    case(op, f("n", lo=lo, hi=hi, dtype="float16"), opset=opset, each=True, tolerance=1e-2, refused="all")
 for op in ("Abs", "Neg", "Sign"):
     for dtype in ("int64", "int32", "int8"):
         case(op, i("b", "n", dtype=dtype))
@@ -114,6 +118,7 @@ case("Selu", f("b", "n"), alpha=1.5, gamma=2.0, each=True)
 case("ThresholdedRelu", f("b", "n"), alpha=0.6, exact=True)
 case("Shrink", f("b", "n"), lambd=0.8, bias=0.1, each=True)
 case("Gelu", f("b", "n", lo=-4, hi=4), opset=20, approximate="tanh", each=True)
+case("Gelu", edges("n", 24), opset=20, approximate="tanh", each=True)
 case("Gelu", f("b", "n", lo=-9, hi=9), opset=20, approximate="none", each=True, tolerance=1e-3)
 case("Swish", f("b", "n"), opset=24, alpha=1.2, each=True)
 case("SwiGLU", f("b", "n"), f("b", "n"), opset=28, each=True)
