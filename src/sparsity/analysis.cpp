@@ -89,6 +89,8 @@ class Analyzer {
 
   void forward() {
     facts_.resize(g_.values.size());
+    contexts_.resize(g_.nodes.size());
+    programs_.resize(g_.nodes.size());
     a_.nodes.resize(g_.nodes.size());
     for (std::size_t v = 0; v < g_.values.size(); ++v) {
       const auto id = static_cast<ValueId>(v);
@@ -116,8 +118,8 @@ class Analyzer {
         }
         continue;
       }
-      const IndexContext c = context(g_, node, known_.known);
-      ProgramFacts f(p_, c, facts_);
+      ProgramFacts& f = program_facts(n);
+      const IndexContext& c = contexts_[n];
       if (!f.analysable()) {
         a_.nodes[n].notes.push_back("widened: a temporary has merged or shifted dimensions");
         continue;
@@ -128,6 +130,15 @@ class Analyzer {
       }
       if (f.widened()) a_.nodes[n].notes.push_back("widened: an index that depends on data or on several axes");
     }
+  }
+
+  /// The forward analysis of a node; kept for the backward one.
+  ProgramFacts& program_facts(std::size_t n) {
+    if (!programs_[n]) {
+      contexts_[n] = context(g_, g_.nodes[n], known_.known);
+      programs_[n] = std::make_unique<ProgramFacts>(p_, contexts_[n], facts_);
+    }
+    return *programs_[n];
   }
 
   void backward() {
@@ -142,8 +153,8 @@ class Analyzer {
         everything_or_nothing(node, facts, demanded);
         continue;
       }
-      const IndexContext c = context(g_, node, known_.known);
-      ProgramFacts f(p_, c, facts_);
+      ProgramFacts& f = program_facts(n);
+      const IndexContext& c = contexts_[n];
       if (!f.analysable()) {
         everything_or_nothing(node, facts, true);
         continue;
@@ -230,6 +241,8 @@ class Analyzer {
   MaskProgram& p_;
   Known known_;
   std::vector<Facts> facts_;
+  std::vector<IndexContext> contexts_;  ///< per node, where it was analysed
+  std::vector<std::unique_ptr<ProgramFacts>> programs_;
   std::vector<MaskId> demand_;
 };
 

@@ -34,9 +34,17 @@ bool is_ordinary(const Tensor& t) {
   return !odd;
 }
 
+/// Every fact mapped. Most of them are "everything" or "nothing": those are mapped once.
 template <class F>
-Facts each(const Facts& f, F&& map) {
-  return {map(f.nz, true), map(f.live, true), map(f.sure, false), map(f.sd, false), map(f.ninf, false), map(f.nan, false), map(f.tru, false)};
+Facts each(MaskProgram& p, const Facts& f, F&& map) {
+  MaskId all{}, none{};
+  auto once = [&](MaskId m, bool upper) {
+    MaskId* cache = p.is_everything(m) && upper ? &all : p.is_nothing(m) ? &none : nullptr;
+    if (!cache) return map(m, upper);
+    if (cache->id < 0) *cache = map(m, upper);
+    return *cache;
+  };
+  return {once(f.nz, true), once(f.live, true), once(f.sure, false), once(f.sd, false), once(f.ninf, false), once(f.nan, false), once(f.tru, false)};
 }
 
 }  // namespace
@@ -71,7 +79,7 @@ Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
 }
 
 ProgramFacts::ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vector<Facts>& values)
-    : p_(p), c_(c), axes_(c.node->extents) {
+    : p_(p), c_(c), axes_(c.node->extents), ordinary_(ordinary(p, axes_)) {
   const expr::Program& program = c.node->program;
   dims_.resize(program.tensors.size());
   tensors_.resize(program.tensors.size());
@@ -108,7 +116,7 @@ ProgramFacts::ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vec
     }
     enter(s);
     Facts f = reduced(s, of(s.value));
-    f = each(f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
+    f = each(p_, f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
     if (written[t]) {
       const Facts& o = tensors_[t];
       f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.sd, f.sd),
@@ -143,8 +151,8 @@ const Facts& ProgramFacts::of(const Expr& e) {
 }
 
 Facts ProgramFacts::literal(double v) {
-  Facts f = ordinary(p_, axes_);
-  const MaskId all = p_.everything(axes_), none = p_.nothing(axes_);
+  Facts f = ordinary_;
+  const MaskId all = ordinary_.nz, none = ordinary_.sd;
   f.nz = f.tru = v != 0 ? all : none;
   f.live = f.sure = v > masked ? all : none;
   f.sd = v <= absorbed_below ? all : none;
@@ -159,18 +167,18 @@ Facts ProgramFacts::compute(const Expr& e) {
     case Kind::param: {
       const auto& v = c_.node->params[static_cast<std::size_t>(e->id)];
       if (const double* d = std::get_if<double>(&v)) return literal(*d);
-      return ordinary(p_, axes_);
+      return ordinary_;
     }
     case Kind::access: return access(e);
     case Kind::call: return compute_call(*e);
-    default: return ordinary(p_, axes_);
+    default: return ordinary_;
   }
 }
 
 Facts ProgramFacts::access(const Expr& e) {
   const IndexMap map = map_of(e);
   for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown;
-  Facts f = each(tensor(e->id), [&](MaskId m, bool upper) { return read_through(p_, map, m, upper); });
+  Facts f = each(p_, tensor(e->id), [&](MaskId m, bool upper) { return read_through(p_, map, m, upper); });
   if (!e->has_default) return f;
   // What lies outside is the default.
   const Facts d = of(e->args.back());
@@ -180,7 +188,7 @@ Facts ProgramFacts::access(const Expr& e) {
 
 // Masks and moderate values: dead if either is dead.
 Facts ProgramFacts::addition(const Facts& a, const Facts& b) {
-  Facts f = ordinary(p_, axes_);
+  Facts f = ordinary_;
   f.nz = p_.or_(a.nz, b.nz);
   f.live = p_.and_(a.live, b.live);
   f.sure = p_.and_(a.sure, b.sure);
@@ -193,7 +201,7 @@ Facts ProgramFacts::addition(const Facts& a, const Facts& b) {
 // a - b: dead where a is, unless b is as low (X - max(X) of a fully masked row is 0); also where b is surely large.
 Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   const Facts a = of(ea), b = of(eb);
-  Facts f = ordinary(p_, axes_);
+  Facts f = ordinary_;
   f.nz = p_.or_(a.nz, b.nz);
   f.live = p_.or_(a.live, p_.not_(b.sure));
   f.sure = p_.and_(a.sure, b.sure);
@@ -220,20 +228,20 @@ Facts ProgramFacts::selection(const Facts& c, const Facts& x, const Facts& y) {
 
 // Where the expression is surely positive: a scale that keeps a mask a mask.
 MaskId ProgramFacts::positive(const Expr& e) {
-  if (e->kind == Kind::literal) return e->number > 0 ? p_.everything(axes_) : p_.nothing(axes_);
+  if (e->kind == Kind::literal) return e->number > 0 ? ordinary_.nz : ordinary_.sd;
   if (e->kind == Kind::param) {
     const auto& v = c_.node->params[static_cast<std::size_t>(e->id)];
-    if (const double* d = std::get_if<double>(&v)) return *d > 0 ? p_.everything(axes_) : p_.nothing(axes_);
+    if (const double* d = std::get_if<double>(&v)) return *d > 0 ? ordinary_.nz : ordinary_.sd;
   }
   if (e->kind == Kind::access && value_of(e) >= 0) {
     const graph::Value& v = c_.graph->values[static_cast<std::size_t>(value_of(e))];
     if (v.is_constant() && v.constant.size() == 1) return read_through(p_, map_of(e), p_.leaf(value_of(e), Predicate::positive), false);
   }
-  return p_.nothing(axes_);
+  return ordinary_.sd;
 }
 
 Facts ProgramFacts::compute_call(const expr::Node& e) {
-  Facts f = ordinary(p_, axes_);
+  Facts f = ordinary_;
   const auto& x = e.args;
   MaskId all_sure = f.sure;
   for (const Expr& a : x) all_sure = p_.and_(all_sure, of(a).sure);
@@ -295,7 +303,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::cast: return of(x[0]);
     case Fn::exp:  // exp(-1e4) is 0 in every type we have
       f.nz = of(x[0]).live;
-      f.sure = p_.everything(axes_);
+      f.sure = ordinary_.nz;
       f.nan = of(x[0]).nan;
       return f;
     case Fn::logical_xor: case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::isinf: break;
@@ -316,7 +324,7 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
   if (s.combiner == Combiner::assign) return v;
   const std::vector<expr::AxisId> axes = expr::reduced_axes(s);
   const std::vector<int> a(axes.begin(), axes.end());
-  Facts f = ordinary(p_, axes_);
+  Facts f = ordinary_;
   switch (s.combiner) {
     case Combiner::max: case Combiner::logsumexp:
       f.live = p_.any(v.live, a);

@@ -68,6 +68,7 @@ class ProgramFacts {
   MaskProgram& p_;
   const IndexContext& c_;
   std::vector<Dim> axes_;
+  Facts ordinary_;  ///< over the program's axes
   std::vector<std::vector<Dim>> dims_;
   std::vector<Facts> tensors_;
   std::unordered_map<const expr::Node*, Facts> memo_;

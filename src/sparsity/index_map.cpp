@@ -308,6 +308,10 @@ MaskId read_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) {
 MaskId write_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) {
   std::vector<char> used(map.program.size(), 0);
   if (p.is_nothing(m)) return p.nothing(map.tensor);
+  const bool onto = std::all_of(map.dims.begin(), map.dims.end(), [](const DimIndex& i) {
+    return i.kind == DimIndex::Kind::axis || i.kind == DimIndex::Kind::merge;
+  });
+  if (onto && p.is_everything(m)) return p.everything(map.tensor);
   // Axes that are read by a plain index stay; the others are gone after this ("or").
   std::vector<char> plain(map.program.size(), 0);
   for (const DimIndex& i : map.dims) {
