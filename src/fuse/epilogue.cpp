@@ -106,7 +106,10 @@ class EpilogueBuilder {
     o.strides = s->strides;
     const Dim along_n = o.strides[group_.axes.n];
     const bool unit = g_.dims.is_constant(along_n, 1), still = g_.dims.is_constant(along_n, 0);
-    if (!unit && !still) return refuse("an epilogue operand is not contiguous along the columns"), nullptr;
+    if (!unit && !still) {
+      group_.wants_contiguous = o.value;
+      return refuse("an epilogue operand is not contiguous along the columns"), nullptr;
+    }
     // Batch axes only move the base.
     const bool moves = std::any_of(group_.axes.m.begin(), group_.axes.m.end(), [&](int a) { return !g_.dims.is_constant(o.strides[a], 0); });
     const EpilogueAccess kind = unit ? (moves ? EpilogueAccess::per_mn : EpilogueAccess::per_n)

@@ -71,11 +71,12 @@ namespace {
 
 class Fuser {
  public:
-  Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target) : g_(g), analysis_(a), target_(target) {}
+  Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target, std::set<ValueId>& materialised)
+      : g_(g), analysis_(a), target_(target), materialised_(materialised) {}
 
   Fusion run() {
     pin_leaves();
-    f_.layouts = assign_layouts(g_, &is_view_);
+    f_.layouts = assign_layouts(g_, materialised_, &is_view_);
     users_ = g_.users();
     f_.group_of.assign(g_.nodes.size(), -1);
     for (NodeId n = 0; n < count(); ++n)
@@ -199,6 +200,7 @@ class Fuser {
       group.tensor_roles_from_writes();
       if (!resolve_operands(g_, group, f_.layouts, merger) || !columns_contiguous(group) ||
           !build_epilogue(g_, group, f_.layouts, merger)) {
+        want_contiguous(group.wants_contiguous);
         if (size > 1) continue;
         return make_reference(seed, group.why);
       }
@@ -209,6 +211,11 @@ class Fuser {
       finish(std::move(group), merger);
       return;
     }
+  }
+
+  // A view with strided columns keeps an operator out of an epilogue: worth a copy (a position bias stored heads last).
+  void want_contiguous(ValueId v) {
+    if (v >= 0 && g_.values[v].producer >= 0 && is_view_[g_.values[v].producer]) materialised_.insert(v);
   }
 
   bool columns_contiguous(Group& group) {
@@ -400,6 +407,7 @@ class Fuser {
   Graph& g_;
   sparsity::Analysis& analysis_;
   CpuTarget target_;
+  std::set<ValueId>& materialised_;
   Fusion f_;
   std::set<ValueId> pinned_;
   std::vector<char> is_view_;
@@ -422,7 +430,15 @@ int Group::k_position() const {
   return -1;
 }
 
-Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) { return Fuser(g, analysis, target).run(); }
+Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
+  // Whether a view must become a copy is known only when groups are built: then everything is decided anew.
+  std::set<ValueId> materialised;
+  for (;;) {
+    const std::size_t before = materialised.size();
+    Fusion f = Fuser(g, analysis, target, materialised).run();
+    if (materialised.size() == before) return f;
+  }
+}
 
 std::string print(const Graph& g, const Fusion& f) {
   static const char* const names[] = {"view", "elements", "rows", "contraction", "reference"};

@@ -92,10 +92,12 @@ struct Group {
   // contraction
   ContractionAxes axes;
   lower::Epilogue epilogue;                     ///< empty program: none
+  ValueId wants_contiguous = -1;                ///< why an epilogue was refused: this view has strided columns
   bool static_b = false;                        ///< B is a constant without batch axes: packed at compile time
 
   // Live sets, as masks over the group's axes.
   sparsity::MaskId live_rows;   ///< what must be produced, `any` over inner / n (and over mid / k)
+  sparsity::MaskId live_columns;  ///< contraction: live_rows before `any` over n, where pieces of the columns differ (fused QKV); else unset
   sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
   sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (over the group's axes, any over inner)
 

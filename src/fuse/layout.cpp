@@ -124,7 +124,7 @@ std::vector<int> storage_order(const Graph& g, ValueId v, const std::vector<std:
 
 }  // namespace
 
-std::vector<Layout> assign_layouts(Graph& g, std::vector<char>* is_view_node) {
+std::vector<Layout> assign_layouts(Graph& g, const std::set<ValueId>& materialised, std::vector<char>* is_view_node) {
   const auto users = g.users();
   std::vector<Layout> layouts(g.values.size());
   is_view_node->assign(g.nodes.size(), 0);
@@ -143,7 +143,7 @@ std::vector<Layout> assign_layouts(Graph& g, std::vector<char>* is_view_node) {
     const bool reaches_output = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) {
       return std::find(g.outputs.begin(), g.outputs.end(), v) != g.outputs.end();
     });
-    if (!reaches_output && node.inputs.size() == 1) {
+    if (!reaches_output && node.inputs.size() == 1 && !materialised.count(node.outputs[0])) {
       if (auto view = view_of(g, node, layouts[node.inputs[0]])) {
         layouts[node.outputs[0]] = *view;
         (*is_view_node)[n] = 1;

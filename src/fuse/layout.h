@@ -1,6 +1,8 @@
 // Symbolic storage of values: which are views of which, and in what order materialised values lie in memory.
 #pragma once
 
+#include <set>
+
 #include "fuse/fuse.h"
 
 namespace pit::fuse {
@@ -22,7 +24,8 @@ std::optional<AccessStrides> access_strides(graph::DimTable& t, const std::vecto
 std::optional<Layout> view_of(graph::Graph& g, const graph::Node& n, const Layout& input);
 
 /// Layouts of all values: inputs, constants, views, and storage orders for what is materialised.
-std::vector<Layout> assign_layouts(graph::Graph& g, std::vector<char>* is_view_node);
+/// `materialised`: values that must have contiguous storage of their own though they could be views.
+std::vector<Layout> assign_layouts(graph::Graph& g, const std::set<ValueId>& materialised, std::vector<char>* is_view_node);
 
 /// Whether a layout is that of a contiguous row-major tensor at offset 0 of its root.
 bool is_contiguous(graph::DimTable& t, const Layout& l, const std::vector<Dim>& dims);

@@ -33,6 +33,8 @@ class LiveSets {
       zero = masks_.or_(zero, over_axes(masks_.and_(m.demand, masks_.not_(m.nonzero)), v));
     }
     // A dropped axis that is not in a value's index is uniform already.
+    if (group_.kind == GroupKind::contraction && masks_.forms(live)[static_cast<std::size_t>(group_.axes.n)].form == sparsity::Form::pieces)
+      group_.live_columns = masks_.any(live, {group_.axes.k});
     group_.live_rows = masks_.any(live, dropped);
     group_.zero_rows = masks_.any(zero, dropped);
     if (group_.kind == GroupKind::contraction || group_.mid >= 0) attach_terms();

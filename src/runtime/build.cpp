@@ -189,6 +189,11 @@ class ProgramBuilder {
     c.terms_rows = over(group, group.live_terms, rows);
     c.terms_k = over(group, group.live_terms, k);
     c.terms_n = over(group, group.live_terms, n);
+    if (group.live_columns.id >= 0) {
+      std::vector<int> mn = rows;
+      mn.push_back(group.axes.n);
+      c.columns = over(group, group.live_columns, mn);
+    }
     // Which panels of columns a tile of rows needs is only a question where rows and columns are coupled (causal masks, windows).
     sparsity::MaskId coupled = group.live_terms;
     for (int m : group.axes.m) coupled = p_->analysis->masks.coupling(coupled, m, group.axes.k);

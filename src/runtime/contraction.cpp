@@ -41,16 +41,43 @@ std::int64_t ContractionRunner::row_offset(std::size_t o, std::int64_t m) const 
 }
 
 void ContractionRunner::operator()() {
-  run_.live_ = plan_.batch * plan_.m == 0 ? 1.0
-                                          : static_cast<double>(rows_.total()) / static_cast<double>(plan_.batch * plan_.m);
   clear_zero_rows();
+  make_parts();
+  double live = 0;
+  for (const Part& part : parts_) live += static_cast<double>(part.rows.total() * (part.last_panel - part.first_panel));
+  const double all = static_cast<double>(plan_.batch * plan_.m * panels_.count());
+  run_.live_ = all > 0 ? live / all : 1.0;
   std::vector<Task> tasks;
-  make_tasks(rows_, tasks);
+  for (const Part& part : parts_) make_tasks(part, tasks);
   run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int worker) { run_task(tasks[t], worker); });
 }
 
+// A panel needs the rows that any piece of the columns in it needs; neighbouring panels with the same rows are one part.
+void ContractionRunner::make_parts() {
+  parts_.assign(1, {rows_, 0, panels_.count()});
+  const sparsity::MaskArray* m = run_.mask(step_.contraction.columns);
+  if (!m || m->cuts.back().empty() || m->shape.back() < 2) return;
+  const std::vector<std::int64_t>& cuts = m->cuts.back();
+  const std::int64_t pieces = m->shape.back();
+  auto piece_at = [&](std::int64_t column) { return std::upper_bound(cuts.begin(), cuts.end(), column) - cuts.begin(); };
+  parts_.clear();
+  std::vector<std::pair<std::int64_t, std::int64_t>> range;  // pieces of each part
+  for (std::int64_t p = 0; p < panels_.count(); ++p) {
+    const std::int64_t first = p * panels_.width();
+    const std::pair<std::int64_t, std::int64_t> r{piece_at(first), piece_at(first + panels_.columns_of(p) - 1)};
+    if (range.empty() || range.back() != r) {
+      range.push_back(r);
+      parts_.push_back({{}, p, p});
+    }
+    parts_.back().last_panel = p + 1;
+  }
+  for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].rows = run_.rows_of_pieces(*m, range[i].first, range[i].second, plan_, pieces);
+}
+
 // Row blocks; split along the columns too when there are too few of them to keep the workers busy.
-void ContractionRunner::make_tasks(const LiveList& rows, std::vector<Task>& tasks) const {
+void ContractionRunner::make_tasks(const Part& part, std::vector<Task>& tasks) const {
+  const LiveList& rows = part.rows;
+  const std::int64_t panels = part.last_panel - part.first_panel;
   const int tile = run_.p_.tile.rows;
   const std::int64_t total = rows.total(), workers = run_.pool_.size();
   if (total == 0 || plan_.n == 0) return;
@@ -62,18 +89,19 @@ void ContractionRunner::make_tasks(const LiveList& rows, std::vector<Task>& task
   std::int64_t blocks = 0;
   for (std::int64_t o = 0; o < plan_.batch; ++o) blocks += (rows.count(o) + block - 1) / block;
   const std::int64_t splits = workers > 1 && blocks < 2 * workers
-                                  ? std::min<std::int64_t>(panels_.count(), (2 * workers + blocks - 1) / blocks)
+                                  ? std::min<std::int64_t>(panels, (2 * workers + blocks - 1) / blocks)
                                   : 1;
   for (std::int64_t o = 0; o < plan_.batch; ++o)
     for (std::int64_t r = 0; r < rows.count(o); r += block)
       for (std::int64_t s = 0; s < splits; ++s)
-        tasks.push_back({o, r, std::min(r + block, rows.count(o)), panels_.count() * s / splits, panels_.count() * (s + 1) / splits});
+        tasks.push_back({&part, o, r, std::min(r + block, rows.count(o)), part.first_panel + panels * s / splits,
+                         part.first_panel + panels * (s + 1) / splits});
 }
 
 void ContractionRunner::run_task(const Task& t, int worker) const {
   Scratch scratch(run_.arena_.scratch(worker));
   const int rows = static_cast<int>(t.end - t.begin);
-  const std::int32_t* list = rows_.data(t.batch) + t.begin;
+  const std::int32_t* list = t.part->rows.data(t.batch) + t.begin;
   const bool sparse_k = !terms_k_.all() && terms_k_.count(t.batch) != plan_.k;
   const std::int64_t k = sparse_k ? terms_k_.count(t.batch) : plan_.k;
 
@@ -94,6 +122,7 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.packed = scratch.take<float>(plan_.row_block * plan_.k_block + pack_slack);
   b.trash = scratch.take<float>(2 * panels_.width());
 
+  std::uint8_t* live_n = nullptr;
   // Packed B: constant, or packed here for this batch position.
   std::vector<Stretch> stretches;
   if (group_.static_b) {
@@ -103,7 +132,6 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   } else {
     float* packed_b = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
     const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k, plan_.operands[1].n};
-    std::uint8_t* live_n = nullptr;
     if (!terms_n_.all() && terms_n_.count(t.batch) != plan_.n) {
       live_n = scratch.take<std::uint8_t>(plan_.n);
       std::memset(live_n, 0, static_cast<std::size_t>(plan_.n));
@@ -148,7 +176,25 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
     }
   }
   b.epilogue = &epilogue;
-  multiply(b);
+  multiply_live(b, live_n);
+}
+
+// Panels without a live column take no terms: their epilogue runs on zero, so that they hold what a mask makes of them.
+void ContractionRunner::multiply_live(Block& b, const std::uint8_t* live_n) const {
+  if (!live_n) return multiply(b);
+  const std::int64_t k = b.k, first = b.first_panel, last = b.last_panel;
+  auto live = [&](std::int64_t p) {
+    const std::uint8_t* columns = live_n + p * panels_.width();
+    return std::any_of(columns, columns + panels_.columns_of(p), [](std::uint8_t c) { return c != 0; });
+  };
+  for (std::int64_t p = first; p < last;) {
+    const bool alive = live(p);
+    b.first_panel = p;
+    while (p < last && live(p) == alive) ++p;
+    b.last_panel = p;
+    b.k = alive ? k : 0;
+    multiply(b);
+  }
 }
 
 // Constant panels hold all k. Long runs of live terms are walked one after the other, with partial sums in C; scattered ones

@@ -70,8 +70,14 @@ class ContractionRunner {
   std::int64_t row_offset(std::size_t o, std::int64_t m) const;
 
  private:
-  struct Task { std::int64_t batch, begin, end, first_panel, last_panel; };
-  void make_tasks(const LiveList& rows, std::vector<Task>& tasks) const;
+  /// Panels with the same live rows. Usually one part; fused QKV has one per piece of its columns.
+  struct Part {
+    LiveList rows;
+    std::int64_t first_panel = 0, last_panel = 0;
+  };
+  struct Task { const Part* part; std::int64_t batch, begin, end, first_panel, last_panel; };
+  void make_parts();
+  void make_tasks(const Part& part, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;
   void choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const;
   void clear_zero_rows() const;
@@ -81,6 +87,7 @@ class ContractionRunner {
   const ContractionPlan& plan_;
   const fuse::Group& group_;
   Panels panels_;
+  std::vector<Part> parts_;
   LiveList rows_, terms_rows_, terms_k_, terms_n_;
   bool some_rows_absent_ = false;  ///< demanded rows without terms read zeros_, whatever their storage holds
   float* zeros_ = nullptr;

@@ -57,7 +57,8 @@ struct ContractionStep {
   TileSet tiles;
   PackedWeights weights;        ///< static_b
   // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any term; and terms over (batch..., k), (batch..., n),
-  // (batch..., m..., k).
+  // (batch..., m..., k). `columns`: over (batch..., m..., n) where pieces of the columns have rows of their own, else unset.
+  sparsity::MaskId columns;
   sparsity::MaskId live, zero, terms_rows, terms_k, terms_n, terms_mk;
 };
 

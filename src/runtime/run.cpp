@@ -244,6 +244,33 @@ LiveList Run::list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::
   return l;
 }
 
+LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last, const ContractionPlan& c,
+                             std::int64_t pieces) {
+  LiveList l;
+  l.iota = iota_.data();
+  l.extent = c.m;
+  l.outer = c.batch;
+  auto [it, fresh] = piece_lists_.try_emplace({&m, first, last});
+  if (fresh) {
+    std::vector<std::int64_t> extents = c.batch_extents;
+    extents.insert(extents.end(), c.m_extents.begin(), c.m_extents.end());
+    std::vector<std::uint8_t> live(static_cast<std::size_t>(c.batch * c.m), 0);
+    std::vector<std::int64_t> at(extents.size(), 0);
+    for (std::uint8_t& byte : live) {
+      std::int64_t stored = 0;
+      for (std::size_t d = 0; d < extents.size(); ++d) stored = stored * m.shape[d] + (m.shape[d] > 1 ? at[d] : 0);
+      for (std::int64_t p = first; p <= last; ++p) byte |= m.bits[static_cast<std::size_t>(stored * pieces + p)];
+      for (std::size_t d = extents.size(); d-- > 0;) {
+        if (++at[d] < extents[d]) break;
+        at[d] = 0;
+      }
+    }
+    it->second = std::make_shared<detect::IndexSet>(detect::from_bytes(live.data(), c.batch, c.m));
+  }
+  if (!it->second->all) l.set = it->second;
+  return l;
+}
+
 void Run::copy_plain_outputs() {
   for (std::size_t o = 0; o < outputs_.size(); ++o) {
     const ValueId v = p_.graph.outputs[o];

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <map>
+#include <tuple>
 #include <vector>
 
 #include "detect/index_set.h"
@@ -86,6 +87,9 @@ class Run {
   /// Lists over the axes [outer_axes, rank) of a mask, one per position of the axes before.
   LiveList list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::int64_t extent, bool control);
 
+  /// Rows (batch, m) that any of the pieces first..last of the last axis of `m` needs.
+  LiveList rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last, const ContractionPlan& c, std::int64_t pieces);
+
   const Program& p_;
   const Plan& plan_;
   Arena& arena_;
@@ -101,6 +105,7 @@ class Run {
     auto operator<=>(const ListKey&) const = default;
   };
   std::map<ListKey, detect::IndexSetPtr> lists_;
+  std::map<std::tuple<const void*, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;
   std::vector<std::int32_t> iota_;
   std::shared_ptr<float> zeros_;
   std::int64_t zeros_size_ = 0;

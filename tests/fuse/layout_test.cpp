@@ -34,7 +34,7 @@ struct Movement {
     g.add_node(n);
     return out;
   }
-  std::vector<Layout> layouts() { return assign_layouts(g, &views); }
+  std::vector<Layout> layouts() { return assign_layouts(g, {}, &views); }
   std::vector<char> views;
 };
 
