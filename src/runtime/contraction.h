@@ -79,6 +79,7 @@ class ContractionRunner {
   void make_parts();
   void make_tasks(const Part& part, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;
+  void multiply_live(Block& b, const std::uint8_t* live_n) const;
   void choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const;
   void clear_zero_rows() const;
 
