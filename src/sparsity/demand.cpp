@@ -49,7 +49,10 @@ class Push {
   void finish() {
     for (std::size_t t = 0; t < tensors_.size(); ++t) {
       const ValueId v = c_.tensor_values[t];
-      if (v >= 0) demand_[static_cast<std::size_t>(v)] = tensors_[t];
+      if (v < 0) continue;
+      // One value may be several operands.
+      MaskId& d = demand_[static_cast<std::size_t>(v)];
+      d = p_.or_(d, tensors_[t]);
     }
   }
 
