@@ -1,5 +1,6 @@
 // What PIT found in a model: first collected into one report, then written for people or as JSON.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -171,6 +172,21 @@ void note_declarations(const Program& p, const api::Snapshot* snapshot, Report& 
   }
 }
 
+// What stays dense or slow, and why: one note per kind of operator and reason.
+void note_limits(Report& report) {
+  std::map<std::pair<std::string, std::string>, int> counts;
+  for (const StepReport& s : report.steps) {
+    if (s.info.kind == "control") continue;
+    for (const Operator& o : s.operators) {
+      if (s.info.kind == "reference")
+        ++counts[{o.op, o.opaque.empty() ? "no generated kernel, computed by the interpreter (" + s.why + ")" : "library routine " + o.opaque}];
+      for (const std::string& n : o.notes)
+        if (n.rfind("widened", 0) == 0) ++counts[{o.op, n}];
+    }
+  }
+  for (const auto& [what, count] : counts) report.notes.push_back(fmt::format("{} x {}: {}", count, what.first, what.second));
+}
+
 Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* inputs) {
   const Program& p = *m.program;
   Report report;
@@ -187,6 +203,7 @@ Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* in
   report.live_sets = collect_live_sets(p, report.steps);
   report.notes = p.analysis->notes;
   if (m.sparse) note_declarations(p, snapshot ? &*snapshot : nullptr, report);
+  note_limits(report);
   report.operators = p.graph.nodes.size();
   return report;
 }
@@ -290,12 +307,14 @@ std::string summary_text(const Model::Impl& m, const Report& r) {
   return text;
 }
 
-std::string flops_text(const sparsity::LiveFlops& f) {
+std::string flops_text(const Program& p, const sparsity::LiveFlops& f) {
   std::string text = "\nLIVE SHARE OF THESE INPUTS\n";
   text += field("weights", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls with constant weights", share(f.weight_live, f.weight_dense),
                                        2e-9 * f.weight_dense));
   text += field("attention", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls of computed operands", share(f.attention_live, f.attention_dense),
                                          2e-9 * f.attention_dense));
+  text += field("", fmt::format("(elements; kernels take live rows by {}, and attention live keys by {} per {} query rows)", p.tile.rows,
+                                p.tile.lanes * p.tile.vectors, runtime::attention_rows));
   return text;
 }
 
@@ -361,7 +380,7 @@ std::string step_text(const StepReport& s, const Report& report) {
 
 std::string explain_text(const Model::Impl& m, const Report& r) {
   std::string text = summary_text(m, r);
-  if (r.flops) text += flops_text(*r.flops);
+  if (r.flops) text += flops_text(*m.program, *r.flops);
   text += live_sets_text(r);
   text += "\nSTEPS\n";
   for (const StepReport& s : r.steps) text += step_text(s, r);

@@ -216,12 +216,31 @@ Tensor contiguous_input(const TensorView& view, const std::string& name) {
   return copy;
 }
 
+namespace {
+
+[[noreturn]] void out_of_memory(const graph::Graph& g, const runtime::Plan& plan) {
+  const graph::Value* largest = nullptr;
+  double most = -1;
+  for (const graph::Value& v : g.values) {
+    double bytes = static_cast<double>(size_of(v.dtype));
+    for (const std::int64_t d : plan.shape_of(v)) bytes *= static_cast<double>(d);
+    if (!v.is_constant() && bytes > most) largest = &v, most = bytes;
+  }
+  throw InputError(fmt::format("there is not enough memory for inputs of these shapes: {:.1f} MB of buffers beside inputs and outputs; the largest "
+                               "tensor, '{}', is {} ({:.1f} MB)", static_cast<double>(plan.arena_bytes) / 1e6, largest ? largest->name : "",
+                               largest ? to_string(plan.shape_of(*largest)) : "", most / 1e6), {}, largest ? largest->name : "");
+}
+
+}  // namespace
+
 std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile) const {
   const FloatEnvironment environment;
   auto arena = take_arena();
   std::vector<Tensor> out;
   try {
     out = runtime::Run(*program, *bound.plan, *arena, *pool, poison).execute(bound.data, profile);
+  } catch (const std::bad_alloc&) {
+    out_of_memory(program->graph, *bound.plan);  // the arena is given up, too: it may have grown beyond what is good
   } catch (...) {
     give_arena(std::move(arena));
     throw;
@@ -230,11 +249,14 @@ std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile
   return out;
 }
 
+// The caller's rounding must not decide what constants become.
 Model Model::load(const std::string& path, const CompileOptions& options) {
+  const FloatEnvironment environment;
   return Model(build(frontend::read_onnx_file(path), options));
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
+  const FloatEnvironment environment;
   return Model(build(frontend::read_onnx_bytes(data, size), options));
 }
 
