@@ -133,7 +133,7 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : mode
     for (MaskId id : {group.live_rows, group.live_terms, group.zero_rows})
       if (id.id >= 0) roots.push_back(id);
   for (const runtime::Step& s : m.program->steps)
-    for (MaskId id : {s.rows.live, s.rows.terms, s.contraction.live, s.contraction.terms_k, s.contraction.terms_mk})
+    for (MaskId id : {s.rows.live, s.rows.terms, s.contraction.live, s.contraction.columns, s.contraction.terms_k, s.contraction.terms_mk})
       if (id.id >= 0) roots.push_back(id);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));
@@ -203,8 +203,10 @@ std::string live_text(const Program& p, const StepInfo& s) {
 
 std::optional<double> live_fraction(const Program& p, const StepInfo& s, const Masks& masks) {
   if (s.kind == "view") return std::nullopt;
-  const MaskId live = live_mask(p, s);
+  MaskId live = live_mask(p, s);
   if (live.id < 0) return 1.0;
+  // Pieces of the columns with rows of their own: each counts by its width.
+  if (const MaskId columns = p.steps[s.step].contraction.columns; s.kind == "contraction" && columns.id >= 0) live = columns;
   PIT_CHECK(static_cast<std::size_t>(live.id) < masks.size() && masks[live.id], "a live mask was not evaluated");
   return masks[live.id]->fraction();
 }
@@ -230,6 +232,8 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks) {
   std::string text;
   if (!is_all(p, live_mask(p, s), masks)) text = "m-axis: rows " + group_rows(p, group);
   const bool contraction = group.kind == GroupKind::contraction;
+  if (contraction && step.contraction.columns.id >= 0 && !is_all(p, step.contraction.columns, masks))
+    text = "m-axis: rows " + group_rows(p, group) + " per piece of the columns";
   const int reduced = contraction ? group.axes.k : group.mid;
   const MaskId terms = contraction ? step.contraction.terms_k : step.rows.terms;
   if (reduced >= 0 && !is_all(p, terms, masks))

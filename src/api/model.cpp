@@ -200,7 +200,12 @@ Tensor contiguous_input(const TensorView& view, const std::string& name) {
     step *= view.shape[d];
   }
   if (row_major || size == 0) return Tensor(view.dtype, view.shape, view.data, unowned);
-  Tensor copy(view.dtype, view.shape);
+  Tensor copy;
+  try {
+    copy = Tensor(view.dtype, view.shape);
+  } catch (const std::bad_alloc&) {
+    throw InputError(fmt::format("input '{}' is {} and not contiguous; there is not enough memory for a copy", name, to_string(view.shape)), {}, name);
+  }
   const std::size_t bytes = size_of(view.dtype);
   std::vector<std::int64_t> at(view.shape.size(), 0);
   for (std::int64_t i = 0; i < size; ++i) {
