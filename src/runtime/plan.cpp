@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "runtime/pack.h"
 #include "support/check.h"
@@ -77,6 +78,9 @@ class PlanMaker {
     }
     for (std::size_t i = 0; i < p_.steps.size(); ++i)
       if (p_.steps[i].attention >= 0) plan_attention(p_.fusion.attentions[p_.steps[i].attention]);
+    // Positions in lists of live rows are 32-bit.
+    if (plan_->iota > std::numeric_limits<std::int32_t>::max())
+      throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible", plan_->iota));
     lay_out();
     return plan_;
   }
@@ -101,7 +105,21 @@ class PlanMaker {
         throw InputError(fmt::format("{}: the shapes of the inputs do not fit the model: {} is {}, but must equal {}, which is {}", c.who,
                                      p_.graph.dims.print(c.a), a, p_.graph.dims.print(c.b), b), c.who);
     }
-    for (const graph::Value& v : p_.graph.values) element_count(plan_->shape_of(v));
+    for (const graph::Value& v : p_.graph.values) check_size(v);
+  }
+
+  // Beyond the memory of any machine; below it, sums of bytes stay far from 63 bits.
+  void check_size(const graph::Value& v) const {
+    constexpr std::int64_t most = std::int64_t{1} << 44;
+    std::int64_t elements = 1;
+    bool empty = false, absurd = false;
+    for (Dim d : v.dims) {
+      empty = empty || at(d) == 0;
+      absurd = absurd || at(d) > most || elements > most / std::max<std::int64_t>(at(d), 1);
+      if (!absurd) elements *= std::max<std::int64_t>(at(d), 1);
+    }
+    if (absurd && !empty)
+      throw InputError(fmt::format("'{}' would be {}: no machine has that much memory", v.name, to_string(plan_->shape_of(v))), {}, v.name);
   }
 
   // -- row steps ---------------------------------------------------------------------------------------------------------
