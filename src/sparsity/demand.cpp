@@ -25,7 +25,10 @@ class Push {
   void statement(const expr::Statement& s, StatementFacts& out) {
     const auto t = static_cast<std::size_t>(s.out);
     facts_.enter(s);
-    const MaskId wanted = p_.and_(tensors_[t], facts_.tensor(s.out).nz);
+    // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner: there a
+    // maximum that is surely zero must be found to be.
+    const bool temporary = c_.tensor_values[t] < 0;
+    const MaskId wanted = temporary ? tensors_[t] : p_.and_(tensors_[t], facts_.tensor(s.out).nz);
     const MaskId at_left = read_through(p_, facts_.map_of(s), wanted, true);
     if (p_.is_nothing(at_left)) {
       out.live = at_left;

@@ -1,7 +1,6 @@
 // Live shares of FLOPs on exported models, against an independent prototype's (tests/fixtures/live_flops.json).
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -36,18 +35,6 @@ TEST_P(Fixture, LiveSharesEqualThePrototypes) {
     const bool tokens = g.values[static_cast<std::size_t>(g.outputs[0])].dims.size() > 2;
     const ValueId mask = declare && tokens ? test::mask_input(g) : -1;
     const Analysis a = analyze(g, {{g.outputs[0], mask}});
-    RecordProperty(declare ? "masks_declared" : "masks_all", a.masks.size());
-    if (std::getenv("PIT_SIZE")) fprintf(stderr, "%s %d masks %zu leaves\n", GetParam().c_str(), a.masks.size(), a.masks.leaves(flops_roots(g, a)).size());
-    if (std::getenv("PIT_DUMP")) {
-      for (std::size_t n = 0; n < g.nodes.size(); ++n) {
-        fprintf(stderr, "%s\n", g.describe(static_cast<int>(n)).c_str());
-        if (g.nodes[n].opaque.empty()) fprintf(stderr, "    %s\n", expr::print(g.nodes[n].program).c_str());
-        for (const auto& s : a.nodes[n].statements) fprintf(stderr, "      live %s\n", a.masks.print(s.live).c_str());
-        for (const auto& s : a.nodes[n].notes) fprintf(stderr, "      note %s\n", s.c_str());
-        for (ValueId v : g.nodes[n].outputs) fprintf(stderr, "      out %s%s: nz %s demand %s\n", g.values[static_cast<std::size_t>(v)].name.c_str(), a.control[static_cast<std::size_t>(v)] ? " (control)" : "",
-          a.masks.print(a.values[static_cast<std::size_t>(v)].nonzero).c_str(), a.masks.print(a.values[static_cast<std::size_t>(v)].demand).c_str());
-      }
-    }
     for (const bool left : {false, true}) {
       const std::string name = std::string(left ? "left-" : "right-") + (declare ? "declared" : "all");
       if (!expected.contains(name)) continue;

@@ -403,6 +403,33 @@ TEST(MaskProgram, EqualArraysAreOneObject) {
   EXPECT_EQ(masks[static_cast<std::size_t>(spread.id)], masks[static_cast<std::size_t>(again.id)]);
 }
 
+// A dimension that may turn out to be 1 collects what any position of the axis wants.
+TEST(MaskProgram, FitToAnExtentThatMayBeOne) {
+  for (const std::int64_t extent : {1, 3}) {
+    graph::Graph g;
+    const Dim n = g.dims.symbol("n"), maybe = g.dims.symbol("maybe"), two = g.dims.constant(2);
+    graph::Value v;
+    v.name = "v";
+    v.dtype = DType::b8;
+    v.dims = {two, n};
+    g.add_value(v);
+    MaskProgram p(&g);
+    const MaskId m = p.fit(p.leaf(0, Predicate::nonzero), 1, maybe);
+    Tensor t(DType::b8, {2, 3});
+    const std::uint8_t x[] = {0, 1, 0, 0, 0, 0};
+    std::copy(x, x + 6, t.as<std::uint8_t>());
+    const auto masks = p.evaluate({m}, g.dims.evaluate({3, extent}), [&](ValueId) -> const Tensor& { return t; });
+    const MaskArray& r = *masks[static_cast<std::size_t>(m.id)];
+    EXPECT_EQ(r.extents, (std::vector<std::int64_t>{2, extent}));
+    for (std::int64_t i = 0; i < 2; ++i) {
+      for (std::int64_t j = 0; j < extent; ++j) {
+        const std::int64_t at[] = {i, j};
+        EXPECT_EQ(r.at(at), i == 0 && (extent == 1 || j == 1));
+      }
+    }
+  }
+}
+
 TEST(MaskProgram, EvaluatesOnlyWhatIsWanted) {
   World w(13);
   MaskProgram& p = *w.program;

@@ -150,7 +150,7 @@ class RandomGraph {
 class Random : public ::testing::Test, public test::Checker {};
 
 TEST_F(Random, GraphsAreSound) {
-  for (unsigned seed = 1; seed <= 400; ++seed) {
+  for (unsigned seed = 1; seed <= 600; ++seed) {
     RandomGraph r(seed);
     const bool declare = r.tokens && r.pick(0, 1);
     const Analysis a = analyze(r.g, {{r.g.outputs[0], declare ? r.mask : -1}});
