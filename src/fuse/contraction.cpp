@@ -50,7 +50,7 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
     if (a && b) c.axes.batch.push_back(axis);
     else if (a) c.axes.m.push_back(axis);
     else if (axis == order.back()) c.axes.n = axis;
-    else return refuse("more than one column axis");
+    else c.axes.batch.push_back(axis);  // B's alone, but no column: A is the same for all of them
   }
   if (c.axes.n < 0) return refuse("no column axis");
   return c;

@@ -66,7 +66,8 @@ enum class GroupKind {
 
 /// The axes of a contraction by their part in it.
 struct ContractionAxes {
-  std::vector<int> batch, m;  ///< axes of the group's program, in the order of the output
+  /// Axes of the group's program, in the order of the output: those that choose a B (and perhaps an A), those of A alone.
+  std::vector<int> batch, m;
   int n = -1, k = -1;         ///< n may be -1 (matrix-vector)
 };
 

@@ -1,8 +1,8 @@
 // Convolutions and pools: index expressions x*stride + k*dilation - pad, with a default for reads in the padding.
 //
-// The contraction of a convolution is a node of its own and pure; the bias follows element-wise. A 1x1 convolution is
-// written without window axes, and a window that tiles its operand (patch embedding) as a split axis, x:k: both are
-// plain matrix multiplications to later stages.
+// A convolution is a matrix product of its gathered windows; with groups it is one expression over compound indices. A
+// 1x1 convolution is written without window axes, and a window that tiles its operand (patch embedding) as a split axis,
+// x:k: their windows are views or copies without overlap.
 #include <cmath>
 #include <fmt/ranges.h>
 #include <limits>
@@ -116,6 +116,63 @@ std::string positions(OpBuilder& b, Instance* n, const Window& w, const std::vec
   return fmt::format("{}", fmt::join(s, ","));
 }
 
+std::string joined(const std::vector<std::string>& parts, const char* separator) {
+  return fmt::format("{}", fmt::join(parts, separator));
+}
+
+// A convolution as a matrix product: the windows become columns, P[n, c:k..., x:...], and every feature a row of
+// weights. Gathering the columns is a movement of its own (a view where windows neither overlap nor stretch), what
+// remains is a contraction like any other; the bias is its epilogue. `w.padded`: the operand is padded first.
+ValueId convolve(OpBuilder& b, Window w, ValueId x, ValueId weight, ValueId bias) {
+  std::vector<Dim> d = b.dims(x);
+  const std::vector<Dim> k = b.dims(weight);
+  const DType t = b.dtype(x);
+  const auto n = static_cast<std::size_t>(w.n);
+  if (w.padded) {
+    Instance padding(b, "");
+    std::vector<std::string> from, to;
+    for (std::size_t i = 0; i < n; ++i) {
+      to.push_back(fmt::format("i{}", i));
+      from.push_back(fmt::format("i{0}-$p{0}", i));
+      padding.param(fmt::format("p{}", i), w.begin[i]);
+      d[i + 2] = b.table().add(d[i + 2], b.table().add(w.begin[i], w.end[i]));
+      padding.extent(to.back(), d[i + 2]);
+      w.begin[i] = w.end[i] = b.dim(0);
+    }
+    w.padded = false;
+    padding.set_text(fmt::format("Y[n,c,{}] = X[n,c,{} | 0]", joined(to, ","), joined(from, ",")));
+    x = padding.input("X", x).output("Y", t, d, kInner).build_one();
+  }
+  Instance columns(b, ""), rows(b, "");
+  const std::string at = positions(b, &columns, w, d);
+  std::vector<std::string> terms{"c"}, read{"c"}, places;
+  Dim q = d[1], p = b.dim(1);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string axis = fmt::format("k{}", i);
+    const bool moves = at.find(axis) != std::string::npos;
+    if (moves) terms.push_back(axis);
+    read.push_back(moves ? axis : "0");
+    places.push_back(fmt::format("x{}", i));
+    q = b.table().mul(q, b.dim(w.kernel[i]));
+    p = b.table().mul(p, w.out[i]);
+    rows.extent(axis, b.dim(w.kernel[i]));
+  }
+  columns.set_text(fmt::format("P[n,{},{}] = X[n,c,{}]", joined(terms, ":"), joined(places, ":"), at));
+  const ValueId gathered = columns.input("X", x).output("P", t, {d[0], q, p}, kInner + 1).build_one();
+  rows.set_text(fmt::format("V[f,{}] = W[f,{}]", joined(terms, ":"), joined(read, ",")));
+  const ValueId matrix = rows.input("W", weight).output("V", t, {k[0], q}, kInner + 2).build_one();
+  Instance product(b, "T[n,f,p] += V[f,q] * P[n,q,p]");
+  ValueId y = product.input("V", matrix).input("P", gathered).output("T", t, {d[0], k[0], p}, kInner + 3).build_one();
+  if (bias >= 0) {
+    Instance e(b, "Y[n,f,p] = T[n,f,p] + B[f]");
+    y = e.input("T", y).input("B", bias).output("Y", t, {d[0], k[0], p}, kInner + 4).build_one();
+  }
+  std::vector<Dim> out{d[0], k[0]};
+  out.insert(out.end(), w.out.begin(), w.out.end());
+  Instance image(b, fmt::format("Y[n,f,{}] = T[n,f,{}]", joined(places, ","), joined(places, ":")));
+  return image.input("T", y).output("Y", t, out, 0).build_one();
+}
+
 std::vector<ValueId> conv(OpBuilder& b) {
   const ValueId x = b.in(0), weight = b.in(1), bias = b.optional_in(2);
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
@@ -135,6 +192,7 @@ std::vector<ValueId> conv(OpBuilder& b) {
     b.fail(fmt::format("{} groups do not divide the features", groups), weight);
   if (channels && *channels != *inner * groups)
     b.fail(fmt::format("the weight asks for {} channels, the operand has {}", *inner * groups, *channels), x);
+  if (groups == 1) return {convolve(b, w, x, weight, bias)};
   const DType t = b.dtype(x);
 
   Instance n(b, "");
