@@ -1,19 +1,20 @@
 #include "inputs.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cctype>
+#include <fmt/format.h>
 #include <utility>
 
 #include "npy.h"
+
 #include "pit/error.h"
 
 namespace pit::cli {
 namespace {
 
 bool has_word(std::string name, const char* word) {
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return name.find(word) != std::string::npos;
 }
 
@@ -40,16 +41,27 @@ Tensor make_input(const TensorInfo& info, const std::vector<std::int64_t>& lengt
   const bool integer = info.dtype == DType::i64 || info.dtype == DType::i32;
   const bool mask = info.dtype == DType::b8 || (info.dtype == DType::f32 && has_word(info.name, "mask"));
   if (!fits || !(integer || mask)) {
-    throw InputError(fmt::format("--lengths cannot make the input '{}', {} {}: it makes token ids and masks of shape {}; give it with "
-                                 "--input {}=FILE.npy", info.name, name_of(info.dtype), to_string(info.shape), to_string(shape), info.name),
-                     {}, info.name);
+    throw InputError(
+        fmt::format(
+            "--lengths cannot make the input '{}', {} {}: it makes token ids and masks of shape {}; give it with "
+            "--input {}=FILE.npy",
+            info.name, name_of(info.dtype), to_string(info.shape), to_string(shape), info.name),
+        {}, info.name);
   }
   Tensor tensor(info.dtype, shape);
   switch (info.dtype) {
-    case DType::i64: fill<std::int64_t>(tensor, info.name, lengths); break;
-    case DType::i32: fill<std::int32_t>(tensor, info.name, lengths); break;
-    case DType::f32: fill<float>(tensor, info.name, lengths); break;
-    default: fill<std::uint8_t>(tensor, info.name, lengths); break;
+    case DType::i64:
+      fill<std::int64_t>(tensor, info.name, lengths);
+      break;
+    case DType::i32:
+      fill<std::int32_t>(tensor, info.name, lengths);
+      break;
+    case DType::f32:
+      fill<float>(tensor, info.name, lengths);
+      break;
+    default:
+      fill<std::uint8_t>(tensor, info.name, lengths);
+      break;
   }
   return tensor;
 }

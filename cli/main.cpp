@@ -1,9 +1,8 @@
 // The command line: pit explain | run | profile | ops.
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <set>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "inputs.h"
 #include "npy.h"
+
 #include "pit/pit.h"
 
 namespace pit::cli {
@@ -90,14 +90,16 @@ void run(const Arguments& arguments) {
   const TensorMap results = model.run(views_of(inputs));
   std::error_code error;
   std::filesystem::create_directories(arguments.output_dir, error);
-  if (error) throw InputError(fmt::format("--output-dir '{}' cannot be made: {}", arguments.output_dir, error.message()));
+  if (error)
+    throw InputError(fmt::format("--output-dir '{}' cannot be made: {}", arguments.output_dir, error.message()));
   std::set<std::string> taken;
   for (const TensorInfo& info : model.outputs()) {
     const auto found = results.find(info.name);
     if (found == results.end()) continue;
     const std::string path = (std::filesystem::path(arguments.output_dir) / file_name(info.name, taken)).string();
     write_npy(path, found->second);
-    print(fmt::format("{}  {} {}  {}", info.name, name_of(found->second.dtype()), to_string(found->second.shape()), path));
+    print(fmt::format("{}  {} {}  {}", info.name, name_of(found->second.dtype()), to_string(found->second.shape()),
+                      path));
   }
 }
 
@@ -117,10 +119,12 @@ void profile(const Arguments& arguments) {
 
 void add_model_options(CLI::App& command, Arguments& arguments) {
   command.add_option("model", arguments.model, "The ONNX file")->required()->type_name("MODEL");
-  command.add_option("--input", arguments.files, "An input of the model, NAME=FILE.npy; once per input")->type_name("NAME=FILE");
+  command.add_option("--input", arguments.files, "An input of the model, NAME=FILE.npy; once per input")
+      ->type_name("NAME=FILE");
   command
       .add_option("--lengths", arguments.lengths,
-                  "Make token ids and masks for a batch of sequences of these lengths, padded to the longest, for every input that "
+                  "Make token ids and masks for a batch of sequences of these lengths, padded to the longest, for "
+                  "every input that "
                   "--input does not name")
       ->delimiter(',')
       ->type_name("N,N,...");
@@ -128,8 +132,10 @@ void add_model_options(CLI::App& command, Arguments& arguments) {
       .add_option("--output", arguments.outputs,
                   "An output to compute (default: all); NAME=MASK needs it only where the input MASK is not zero")
       ->type_name("NAME[=MASK]");
-  command.add_option("--threads", arguments.threads, "Threads (default: what this process may use)")->check(CLI::PositiveNumber);
-  command.add_option("--sparsity", arguments.sparsity, "auto, or off: compute everything")->check(CLI::IsMember({"auto", "off"}));
+  command.add_option("--threads", arguments.threads, "Threads (default: what this process may use)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--sparsity", arguments.sparsity, "auto, or off: compute everything")
+      ->check(CLI::IsMember({"auto", "off"}));
   // One value each time: otherwise a model named after an option would be swallowed by it.
   for (const char* name : {"--input", "--output", "--lengths"}) {
     command.get_option(name)->expected(1)->allow_extra_args(false)->take_all();
@@ -161,7 +167,8 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("pit {}", version()));
   app.footer(kFooter);
-  auto* explain = app.add_subcommand("explain", "Say what PIT found: expressions, permutable axes, sources of sparsity, demand");
+  auto* explain =
+      app.add_subcommand("explain", "Say what PIT found: expressions, permutable axes, sources of sparsity, demand");
   auto* run = app.add_subcommand("run", "Run a model on .npy files and write its outputs as .npy files");
   auto* profile = app.add_subcommand("profile", "Run a model with a clock per operator: time, live fraction, rule");
   auto* ops = app.add_subcommand("ops", "List the supported operators with their expressions and permutable axes");
@@ -169,10 +176,15 @@ void add_commands(CLI::App& app, Arguments& arguments) {
     add_model_options(*command, arguments);
     command->footer(kFooter);
   }
-  for (CLI::App* command : {explain, profile, ops}) command->add_flag("--json", arguments.json, "JSON instead of a table");
-  run->add_option("--output-dir", arguments.output_dir, "Where to write NAME.npy per output")->required()->type_name("DIR");
-  profile->add_option("--repeat", arguments.repeat, "Runs to take the median of (default: 5)")->check(CLI::PositiveNumber);
-  profile->add_option("--trace", arguments.trace, "Also write the report for Perfetto or chrome://tracing")->type_name("FILE");
+  for (CLI::App* command : {explain, profile, ops})
+    command->add_flag("--json", arguments.json, "JSON instead of a table");
+  run->add_option("--output-dir", arguments.output_dir, "Where to write NAME.npy per output")
+      ->required()
+      ->type_name("DIR");
+  profile->add_option("--repeat", arguments.repeat, "Runs to take the median of (default: 5)")
+      ->check(CLI::PositiveNumber);
+  profile->add_option("--trace", arguments.trace, "Also write the report for Perfetto or chrome://tracing")
+      ->type_name("FILE");
 }
 
 int main(int argc, char** argv) {

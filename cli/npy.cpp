@@ -1,18 +1,17 @@
 #include "npy.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <unistd.h>
-
 #include <cctype>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fstream>
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 #include "pit/error.h"
@@ -97,7 +96,8 @@ class HeaderParser {
       space();
       std::int64_t extent = 0;
       std::size_t digits = 0;
-      for (; digits < rest_.size() && digits < 18 && std::isdigit(static_cast<unsigned char>(rest_[digits])); ++digits) {
+      for (; digits < rest_.size() && digits < 18 && std::isdigit(static_cast<unsigned char>(rest_[digits]));
+           ++digits) {
         extent = extent * 10 + (rest_[digits] - '0');
       }
       if (digits == 0 || out.size() >= 64) return false;
@@ -124,10 +124,12 @@ std::string read_whole(const std::string& path, const std::string& tensor) {
 }
 
 /// Splits the file into its header and its data.
-std::pair<Header, std::string_view> split(const std::string& bytes, const std::string& path, const std::string& tensor) {
+std::pair<Header, std::string_view> split(const std::string& bytes, const std::string& path,
+                                          const std::string& tensor) {
   if (bytes.size() < 10 || std::string_view(bytes).substr(0, 6) != kMagic) refuse(path, tensor, "is not a .npy file");
   const int version = static_cast<unsigned char>(bytes[6]);
-  if (version < 1 || version > 3) refuse(path, tensor, fmt::format(".npy version {} is not known; 1 to 3 are", version));
+  if (version < 1 || version > 3)
+    refuse(path, tensor, fmt::format(".npy version {} is not known; 1 to 3 are", version));
   const std::size_t width = version == 1 ? 2 : 4;
   if (bytes.size() < 8 + width) refuse(path, tensor, "is truncated");
   std::uint32_t length = 0;
@@ -142,7 +144,8 @@ std::pair<Header, std::string_view> split(const std::string& bytes, const std::s
 std::optional<DType> dtype_of(const std::string& description) {
   for (const auto& [type, text] : kDescriptions) {
     // For single bytes the mark of the byte order is arbitrary.
-    if (description == text || (size_of(type) == 1 && description.size() == 3 && description.substr(1) == text + 1)) return type;
+    if (description == text || (size_of(type) == 1 && description.size() == 3 && description.substr(1) == text + 1))
+      return type;
   }
   return std::nullopt;
 }
@@ -171,13 +174,16 @@ Tensor read_npy(const std::string& path, const std::string& tensor) {
   const auto [header, data] = split(bytes, path, tensor);
   const std::optional<DType> dtype = dtype_of(header.type);
   if (!dtype) {
-    refuse(path, tensor, fmt::format("holds elements of type '{}'; PIT reads <f4, <f8, <f2, <i8, <i4, i1, u1 and b1 "
-                                     "(save array.astype(...) in little-endian order)", header.type));
+    refuse(path, tensor,
+           fmt::format("holds elements of type '{}'; PIT reads <f4, <f8, <f2, <i8, <i4, i1, u1 and b1 "
+                       "(save array.astype(...) in little-endian order)",
+                       header.type));
   }
   const auto needed = static_cast<std::uint64_t>(element_count(header.shape));
   if (needed > data.size() || needed * size_of(*dtype) != data.size()) {
-    refuse(path, tensor, fmt::format("holds {} bytes of data where its shape {} needs another number: truncated?", data.size(),
-                                     to_string(header.shape)));
+    refuse(path, tensor,
+           fmt::format("holds {} bytes of data where its shape {} needs another number: truncated?", data.size(),
+                       to_string(header.shape)));
   }
   Tensor out(*dtype, header.shape);
   if (header.fortran && header.shape.size() > 1) {

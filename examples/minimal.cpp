@@ -1,7 +1,7 @@
 // Two sentences of different length through a sentence encoder:  minimal MODEL.onnx
 //
-// The same code as for any other runtime: nothing in it speaks about sparsity. PIT finds out from the graph that the padding of the
-// second sentence is never read, and does not compute it.
+// The same code as for any other runtime: nothing in it speaks about sparsity. PIT finds out from the graph that the
+// padding of the second sentence is never read, and does not compute it.
 #include <pit/pit.h>
 
 #include <cstdint>

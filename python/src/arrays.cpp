@@ -65,20 +65,23 @@ nb::ndarray<nb::ro> import_array(const std::string& name, nb::handle value) {
   if (imported && aligned(array)) return array;
   if (is_numpy(value)) {
     // Views into structured or byte-swapped buffers: NumPy can say the same in memory that we can read.
-    nb::object copy = nb::module_::import_("numpy").attr("array")(value, nb::arg("order") = "C", nb::arg("copy") = true);
+    nb::object copy =
+        nb::module_::import_("numpy").attr("array")(value, nb::arg("order") = "C", nb::arg("copy") = true);
     if (nb::try_cast(copy, array, false) && aligned(array)) return array;
   } else if (imported) {
     refuse(name, "its memory is not aligned to its element size; pass a copy");
   }
-  refuse(name, describe(value) + " cannot be read; pass a NumPy array, or an object with __dlpack__ in CPU memory, of type float32, "
-               "float64, float16, int64, int32, int8, uint8 or bool in native byte order");
+  refuse(name, describe(value) +
+                   " cannot be read; pass a NumPy array, or an object with __dlpack__ in CPU memory, of type float32, "
+                   "float64, float16, int64, int32, int8, uint8 or bool in native byte order");
 }
 
 TensorView view_of(const std::string& name, nb::handle value, const nb::ndarray<nb::ro>& array) {
   if (array.device_type() != nb::device::cpu::value) refuse(name, "it is not in CPU memory; move it there first");
   const std::optional<DType> dtype = dtype_from(array.dtype());
   if (!dtype) {
-    refuse(name, describe(value) + " is none that PIT knows; it reads float32, float64, float16, int64, int32, int8, uint8 and bool");
+    refuse(name, describe(value) +
+                     " is none that PIT knows; it reads float32, float64, float16, int64, int32, int8, uint8 and bool");
   }
   TensorView view;
   view.data = const_cast<void*>(array.data());
@@ -115,7 +118,8 @@ nb::object to_numpy(const Tensor& tensor) {
   auto* keeper = new Tensor(tensor);
   nb::capsule owner(keeper, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
   std::vector<std::size_t> shape(tensor.shape().begin(), tensor.shape().end());
-  const nb::ndarray<nb::numpy> array(keeper->data(), shape.size(), shape.data(), owner, nullptr, dtype_to(tensor.dtype()));
+  const nb::ndarray<nb::numpy> array(keeper->data(), shape.size(), shape.data(), owner, nullptr,
+                                     dtype_to(tensor.dtype()));
   return nb::cast(array, nb::rv_policy::reference);  // any other policy copies a temporary
 }
 

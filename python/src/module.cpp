@@ -1,12 +1,11 @@
-// The extension module pit._pit: Model, op_table, version and the error and log bridges. Options are checked and defaults are
-// written down in python/pit/__init__.py; this file only crosses the border.
+// The extension module pit._pit: Model, op_table, version and the error and log bridges. Options are checked and
+// defaults are written down in python/pit/__init__.py; this file only crosses the border.
+#include <exception>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
-
-#include <exception>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "arrays.h"
+
 #include "pit/pit.h"
 
 namespace nb = nanobind;
@@ -29,7 +29,8 @@ nb::object text(std::string_view bytes) {
 
 /// Raises the class of that name of pit.errors, which takes (message, op, tensor).
 void raise(const char* type, const Error& error) {
-  nb::object value = nb::module_::import_("pit.errors").attr(type)(text(error.what()), text(error.op()), text(error.tensor()));
+  nb::object value =
+      nb::module_::import_("pit.errors").attr(type)(text(error.what()), text(error.op()), text(error.tensor()));
   PyErr_SetObject(value.type().ptr(), value.ptr());
 }
 
@@ -49,8 +50,8 @@ void translate(const std::exception_ptr& pointer, void*) {
   }
 }
 
-/// PIT's messages go to `sink(level, message)`. Called from any thread, so the sink is entered with the GIL; a sink that fails
-/// must not end a computation, so its error is reported the way Python reports errors in destructors.
+/// PIT's messages go to `sink(level, message)`. Called from any thread, so the sink is entered with the GIL; a sink
+/// that fails must not end a computation, so its error is reported the way Python reports errors in destructors.
 void set_log_sink(nb::object sink) {
   if (sink.is_none()) {
     set_log_hook({});
@@ -70,8 +71,9 @@ void set_log_sink(nb::object sink) {
   });
 }
 
-CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outputs, int threads, const std::string& sparsity,
-                          const std::string& precision, bool poison, const std::string& cpu, const std::string& cache_dir) {
+CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outputs, int threads,
+                          const std::string& sparsity, const std::string& precision, bool poison,
+                          const std::string& cpu, const std::string& cache_dir) {
   CompileOptions options;
   for (auto& [name, mask] : outputs) options.outputs.push_back({std::move(name), std::move(mask)});
   options.threads = threads;
@@ -91,15 +93,15 @@ CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outpu
 
 using OutputPairs = std::vector<std::pair<std::string, std::string>>;
 
-Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity, const std::string& precision,
-           bool poison, const std::string& cpu, const std::string& cache_dir) {
+Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity,
+           const std::string& precision, bool poison, const std::string& cpu, const std::string& cache_dir) {
   const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
   nb::gil_scoped_release release;
   return Model::load(path, options);
 }
 
-Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity, const std::string& precision,
-                 bool poison, const std::string& cpu, const std::string& cache_dir) {
+Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity,
+                 const std::string& precision, bool poison, const std::string& cpu, const std::string& cache_dir) {
   const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();
@@ -116,7 +118,8 @@ nb::dict run(const Model& model, const nb::dict& inputs) {
   }
   nb::dict out;
   for (const TensorInfo& info : model.outputs()) {
-    if (const auto found = results.find(info.name); found != results.end()) out[text(info.name)] = to_numpy(found->second);
+    if (const auto found = results.find(info.name); found != results.end())
+      out[text(info.name)] = to_numpy(found->second);
   }
   return out;
 }
@@ -173,7 +176,8 @@ NB_MODULE(_pit, m) {
       .def("run", &run, "inputs"_a)
       .def("explain", &explain, "inputs"_a.none(), "json"_a)
       .def("profile", &profile, "inputs"_a, "repeat"_a, "json"_a);
-  m.def("load", &load, "path"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a, "cache_dir"_a);
+  m.def("load", &load, "path"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
+        "cache_dir"_a);
   m.def("from_bytes", &from_bytes, "data"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
         "cache_dir"_a);
   m.def("op_table", &pit::op_table, "json"_a);
