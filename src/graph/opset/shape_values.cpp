@@ -15,7 +15,13 @@ constexpr std::int64_t kLimit = 4096;  // elements
 
 using Strides = std::vector<std::int64_t>;
 
-std::int64_t count(const Shape& s) { return std::accumulate(s.begin(), s.end(), std::int64_t{1}, std::multiplies<>()); }
+// More than kLimit is as good as any other number that is too many; extents that a broken model makes up must not overflow.
+std::int64_t count(const Shape& s) {
+  if (std::find(s.begin(), s.end(), 0) != s.end()) return 0;
+  std::int64_t n = 1;
+  for (const std::int64_t d : s) n = d < 0 || n > kLimit || d > kLimit ? kLimit + 1 : n * d;
+  return n;
+}
 
 Strides strides_of(const Shape& s) {
   Strides r(s.size(), 1);
@@ -120,6 +126,7 @@ class Evaluator {
   int rank0() const { return static_cast<int>(in_[0].shape.size()); }
   std::optional<std::vector<std::int64_t>> numbers(std::size_t i) const {
     std::vector<std::int64_t> r;
+    if (i >= in_.size()) return std::nullopt;  // an operand that the operator cannot do without: the op set says so
     for (const Dim d : in_[i].e) {
       const auto v = t_.constant_value(d);
       if (!v) return std::nullopt;
@@ -180,6 +187,8 @@ std::optional<Known> Evaluator::concat() {
   r.shape[a] = 0;
   for (const Known& k : in_) {
     if (k.shape.size() != r.shape.size()) return std::nullopt;
+    for (std::size_t i = 0; i < k.shape.size(); ++i)
+      if (i != a && k.shape[i] != r.shape[i]) return std::nullopt;
     r.shape[a] += k.shape[a];
   }
   const std::int64_t outer = count(Shape(r.shape.begin(), r.shape.begin() + static_cast<std::ptrdiff_t>(a)));
@@ -225,17 +234,21 @@ std::optional<Known> Evaluator::slice() {
     if (!s || !e) return std::nullopt;
     starts = *s;
     ends = *e;
-    if (b_.has(3)) axes = *numbers(3);
-    if (b_.has(4)) steps = *numbers(in_.size() - 1);
+    const auto a = b_.has(3) ? numbers(3) : axes, t = b_.has(4) ? numbers(in_.size() - 1) : steps;
+    if (!a || !t) return std::nullopt;
+    axes = *a;
+    steps = *t;
   }
+  const auto fits = [&](const std::vector<std::int64_t>& list) { return list.empty() || list.size() == starts.size(); };
+  if (ends.size() != starts.size() || !fits(axes) || !fits(steps)) return std::nullopt;
   Shape shape = in_[0].shape;
   Strides stride = strides_of(shape);
   std::int64_t base = 0;
   for (std::size_t i = 0; i < starts.size(); ++i) {
     const auto a =
-        static_cast<std::size_t>(b_.normal_axis(axes.empty() ? static_cast<std::int64_t>(i) : axes.at(i), rank0()));
-    const std::int64_t n = in_[0].shape[a], step = steps.empty() ? 1 : steps.at(i);
-    if (step == 0 || i >= ends.size()) return std::nullopt;
+        static_cast<std::size_t>(b_.normal_axis(axes.empty() ? static_cast<std::int64_t>(i) : axes[i], rank0()));
+    const std::int64_t n = in_[0].shape[a], step = steps.empty() ? 1 : std::clamp(steps[i], -n - 1, n + 1);
+    if (step == 0) return std::nullopt;
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
       return std::clamp(v < 0 ? (v < -n ? -1 - n : v) + n : v, lo, hi);
     };
@@ -309,6 +322,8 @@ std::optional<Known> Evaluator::reshape() {
       if (!shape || count(*shape) > kLimit) return std::nullopt;
       return broadcast_to(in_[0], *shape);
     }
+    for (const std::int64_t d : *target)
+      if (d < -1) return std::nullopt;
     const bool allow_zero = b_.int_attr("allowzero", 0) != 0;
     for (std::size_t i = 0; i < target->size(); ++i)
       out.push_back((*target)[i] == 0 && !allow_zero && i < s.size() ? s[i] : (*target)[i]);
@@ -317,6 +332,7 @@ std::optional<Known> Evaluator::reshape() {
       const std::int64_t rest = count(out);
       *it = rest == 0 ? 0 : count(s) / rest;
     }
+    if (std::find(out.begin(), out.end(), -1) != out.end()) return std::nullopt;
   } else if (op == "Flatten") {
     const std::int64_t axis = b_.int_attr("axis", 1);
     const auto cut = static_cast<std::ptrdiff_t>(axis < 0 ? axis + rank0() : axis);
@@ -354,6 +370,10 @@ std::optional<Known> Evaluator::transpose() {
   const Strides own = strides_of(in_[0].shape);
   Shape shape;
   Strides stride;
+  std::vector<std::int64_t> sorted = perm;
+  std::sort(sorted.begin(), sorted.end());
+  for (std::size_t i = 0; i < sorted.size(); ++i)
+    if (sorted.size() != in_[0].shape.size() || sorted[i] != static_cast<std::int64_t>(i)) return std::nullopt;
   for (const std::int64_t p : perm) {
     const auto a = static_cast<std::size_t>(b_.normal_axis(p, rank0()));
     shape.push_back(in_[0].shape[a]);
@@ -370,7 +390,7 @@ std::optional<std::vector<ValueId>> Evaluator::split() {
   else if (b_.has_attr("split")) parts = b_.ints_attr("split");
   else
     for (std::int64_t i = 0, chunk = (size + n - 1) / n; i < n; ++i) parts.push_back(std::min(chunk, size - i * chunk));
-  if (static_cast<std::int64_t>(parts.size()) != n ||
+  if (static_cast<std::int64_t>(parts.size()) != n || std::any_of(parts.begin(), parts.end(), [&](auto p) { return p < 0 || p > size; }) ||
       std::accumulate(parts.begin(), parts.end(), std::int64_t{0}) != size)
     return std::nullopt;
   std::vector<ValueId> r;
