@@ -122,61 +122,73 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.packed = scratch.take<float>(plan_.row_block * plan_.k_block + pack_slack);
   b.trash = scratch.take<float>(2 * panels_.width());
 
-  std::uint8_t* live_n = nullptr;
-  // Packed B: constant, or packed here for this batch position.
   std::vector<Stretch> stretches;
+  const std::uint8_t* live_n = nullptr;
   if (group_.static_b) {
     b.b = step_.contraction.weights.data.get();
     b.b_k = b.k = plan_.k;
     if (sparse_k) choose_terms(t.batch, b, stretches, scratch);
   } else {
-    float* packed_b = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
-    const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k, plan_.operands[1].n};
-    if (!terms_n_.all() && terms_n_.count(t.batch) != plan_.n) {
-      live_n = scratch.take<std::uint8_t>(plan_.n);
-      std::memset(live_n, 0, static_cast<std::size_t>(plan_.n));
-      for (std::int64_t i = 0; i < terms_n_.count(t.batch); ++i) live_n[terms_n_.data(t.batch)[i]] = 1;
-    }
-    for (std::int64_t p = t.first_panel; p < t.last_panel; ++p)
-      pack_panel(run_.p_.packs, panels_.vectors_of(p) * b.lanes, packed_b + panels_.offset(p, k), matrix, p * panels_.width(),
-                 panels_.columns_of(p), nullptr, live_n, k, b.k_index);
-    b.b = packed_b;
-    b.b_k = k;
+    live_n = pack_b(t, b, scratch);
   }
+  void* a_rows[max_block_rows];
+  void* c_rows[max_block_rows];
+  find_rows(t, list, rows, a_rows, c_rows);
+  b.a = a_rows;
+  b.c = c_rows;
+  std::vector<EpilogueRows> epilogue;
+  find_epilogue_rows(t, list, rows, epilogue, scratch);
+  b.epilogue = &epilogue;
+  multiply_live(b, live_n);
+}
 
-  void* a_rows[128];
-  void* c_rows[128];
-  PIT_CHECK(rows <= 128, "a block of {} rows", rows);
+// B of this batch position in panels, its terms in the order of the index; which of its columns are live (null: all).
+const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& scratch) const {
+  float* packed = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
+  const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k, plan_.operands[1].n};
+  std::uint8_t* live_n = nullptr;
+  if (!terms_n_.all() && terms_n_.count(t.batch) != plan_.n) {
+    live_n = scratch.take<std::uint8_t>(plan_.n);
+    std::memset(live_n, 0, static_cast<std::size_t>(plan_.n));
+    for (std::int64_t i = 0; i < terms_n_.count(t.batch); ++i) live_n[terms_n_.data(t.batch)[i]] = 1;
+  }
+  for (std::int64_t p = t.first_panel; p < t.last_panel; ++p)
+    pack_panel(run_.p_.packs, panels_.vectors_of(p) * b.lanes, packed + panels_.offset(p, b.k), matrix, p * panels_.width(),
+               panels_.columns_of(p), nullptr, live_n, b.k, b.k_index);
+  b.b = packed;
+  b.b_k = b.k;
+  return live_n;
+}
+
+// Where the task's rows of A and C lie. Rows that are demanded, but have no terms, read zeros, whatever their storage holds.
+void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows, void** c_rows) const {
+  PIT_CHECK(rows <= max_block_rows, "a block of {} rows", rows);
   char* a = run_.root_address(group_.operands[0].value) + batch_offset(0, t.batch);
   char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, t.batch);
   for (int i = 0; i < rows; ++i) {
     a_rows[i] = a + row_offset(0, list[i]);
     c_rows[i] = c + row_offset(2, list[i]);
   }
-  if (some_rows_absent_) {
-    // Rows that are demanded, but have no terms: they read zeros, whatever their storage holds.
-    const std::int32_t* first = terms_rows_.data(t.batch);
-    const std::int32_t* end = first + terms_rows_.count(t.batch);
-    for (int i = 0; i < rows; ++i)
-      if (!std::binary_search(first, end, list[i])) a_rows[i] = zeros_;
-  }
-  b.a = a_rows;
-  b.c = c_rows;
+  if (!some_rows_absent_) return;
+  const std::int32_t* first = terms_rows_.data(t.batch);
+  const std::int32_t* end = first + terms_rows_.count(t.batch);
+  for (int i = 0; i < rows; ++i)
+    if (!std::binary_search(first, end, list[i])) a_rows[i] = zeros_;
+}
 
-  std::vector<EpilogueRows> epilogue(group_.operands.size() - 3);
+void ContractionRunner::find_epilogue_rows(const Task& t, const std::int32_t* list, int rows, std::vector<EpilogueRows>& epilogue,
+                                           Scratch& scratch) const {
+  epilogue.resize(group_.operands.size() - 3);
   for (std::size_t o = 3; o < group_.operands.size(); ++o) {
     EpilogueRows& e = epilogue[o - 3];
     e.access = group_.epilogue.operands[o - 3];
     e.element = static_cast<std::int64_t>(size_of(group_.operands[o].access.dtype));
     e.base = run_.root_address(group_.operands[o].value) + batch_offset(o, t.batch);
-    if (e.access == lower::EpilogueAccess::per_m || e.access == lower::EpilogueAccess::per_mn) {
-      void** pointers = scratch.take<void*>(rows);
-      for (int i = 0; i < rows; ++i) pointers[i] = e.base + row_offset(o, list[i]);
-      e.rows = pointers;
-    }
+    if (e.access != lower::EpilogueAccess::per_m && e.access != lower::EpilogueAccess::per_mn) continue;
+    void** pointers = scratch.take<void*>(rows);
+    for (int i = 0; i < rows; ++i) pointers[i] = e.base + row_offset(o, list[i]);
+    e.rows = pointers;
   }
-  b.epilogue = &epilogue;
-  multiply_live(b, live_n);
 }
 
 // Panels without a live column take no terms: their epilogue runs on zero, so that they hold what a mask makes of them.

@@ -79,6 +79,9 @@ class ContractionRunner {
   void make_parts();
   void make_tasks(const Part& part, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;
+  const std::uint8_t* pack_b(const Task& t, Block& b, Scratch& scratch) const;
+  void find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows, void** c_rows) const;
+  void find_epilogue_rows(const Task& t, const std::int32_t* list, int rows, std::vector<EpilogueRows>& epilogue, Scratch& scratch) const;
   void multiply_live(Block& b, const std::uint8_t* live_n) const;
   void choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const;
   void clear_zero_rows() const;

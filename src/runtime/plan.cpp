@@ -238,7 +238,7 @@ class PlanMaker {
     const bool f32_out = group.operands[2].access.dtype == DType::f32;
     c.k_block = f32_out ? std::min<std::int64_t>(std::max<std::int64_t>(c.k, 1), 512) : std::max<std::int64_t>(c.k, 1);
     const std::int64_t fit = static_cast<std::int64_t>(caches_.l2) / 4 / (4 * c.k_block);
-    c.row_block = std::clamp<std::int64_t>(fit, p_.tile.rows, 128) / p_.tile.rows * p_.tile.rows;
+    c.row_block = std::clamp<std::int64_t>(fit, p_.tile.rows, max_block_rows) / p_.tile.rows * p_.tile.rows;
     std::int64_t scratch = aligned((c.row_block * c.k_block + pack_slack) * 4) + aligned(c.n) + aligned(c.k) + 4096 +
                            static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
     if (!group.static_b) {

@@ -53,6 +53,8 @@ struct Plan {
   Shape shape_of(const graph::Value& v) const;
 };
 
+/// Rows of A that one task packs at most.
+inline constexpr std::int64_t max_block_rows = 128;
 /// Query rows that one attention tile takes at a time.
 inline constexpr std::int64_t attention_rows = 32;
 
