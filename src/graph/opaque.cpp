@@ -109,8 +109,8 @@ std::vector<Tensor> slice(const Call& c) {
   Tensor x = c.in[0];
   const std::vector<std::int64_t>&axes = c.ints("axes"), &steps = c.ints("steps");
   for (std::size_t k = 0; k < axes.size() && static_cast<std::int64_t>(k) < c.in[1].size(); ++k) {
-    const std::int64_t step = steps.empty() ? 1 : steps[k];
     const Around a(x.shape(), axes[k]);
+    const std::int64_t step = steps.empty() ? 1 : std::clamp(steps[k], -a.size - 1, a.size + 1);
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
       return std::clamp(v < 0 ? (v < -a.size ? -1 : v + a.size) : v, lo, hi);
     };
@@ -134,6 +134,7 @@ std::vector<Tensor> range(const Call& c) {
   const double s = read_double(c.in[0], 0), l = read_double(c.in[1], 0), d = read_double(c.in[2], 0);
   if (d == 0 || !std::isfinite(s) || !std::isfinite(l)) c.fail("the step must not be 0, the bounds must be finite");
   const double n = std::max(std::ceil((l - s) / d), 0.0);
+  if (!(n <= 1LL << 44)) c.fail(fmt::format("{} elements are more than any machine can hold", n));
   Tensor y(c.dtypes[0], {static_cast<std::int64_t>(n)});
   for (std::int64_t i = 0; i < y.size(); ++i) {
     if (is_float(y.dtype())) write_double(y, i, s + static_cast<double>(i) * d);
@@ -282,6 +283,9 @@ std::vector<Tensor> scatter_elements(const Call& c) {
   const auto axis = static_cast<std::size_t>(c.number("axis"));
   const std::vector<std::int64_t> to = row_major(x.shape()), from = row_major(index.shape());
   if (u.shape() != index.shape()) c.fail("indices and updates have different shapes");
+  for (std::size_t d = 0; d < to.size(); ++d)
+    if (d != axis && index.shape()[d] > x.shape()[d])
+      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}", to_string(index.shape()), d, to_string(x.shape())));
   for (std::int64_t n = 0; n < index.size(); ++n) {
     std::int64_t at = 0;
     for (std::size_t d = 0; d < to.size(); ++d) {
@@ -298,6 +302,9 @@ std::vector<Tensor> gather_elements(const Call& c) {
   const auto axis = static_cast<std::size_t>(c.number("axis"));
   const std::vector<std::int64_t> own = row_major(x.shape()), from = row_major(index.shape());
   Tensor y(x.dtype(), index.shape());
+  for (std::size_t d = 0; d < own.size(); ++d)
+    if (d != axis && index.shape()[d] > x.shape()[d])
+      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}", to_string(index.shape()), d, to_string(x.shape())));
   for (std::int64_t n = 0; n < index.size(); ++n) {
     std::int64_t at = 0;
     for (std::size_t d = 0; d < own.size(); ++d) {

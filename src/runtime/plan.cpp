@@ -81,6 +81,7 @@ class PlanMaker {
     // Positions in lists of live rows are 32-bit.
     if (plan_->iota > std::numeric_limits<std::int32_t>::max())
       throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible", plan_->iota));
+    check_bounds(p_, *plan_);
     lay_out();
     return plan_;
   }

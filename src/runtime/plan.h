@@ -61,6 +61,9 @@ inline constexpr std::int64_t attention_rows = 32;
 /// Floats from one row of attention scores to the next, for `keys` keys.
 std::int64_t attention_stride(std::int64_t keys, const Panels& panels);
 
+/// InputError if a step of the plan would reach beyond the storage of a value.
+void check_bounds(const Program& p, const Plan& plan);
+
 /// Binds symbols and lays everything out. Throws InputError when extents do not fit each other.
 std::shared_ptr<const Plan> make_plan(const Program& p, std::vector<std::int64_t> symbols);
 

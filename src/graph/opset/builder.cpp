@@ -297,7 +297,9 @@ std::string stretched(const OpBuilder& b, const std::vector<Dim>& operand, const
       continue;
     }
     s += fmt::format("{}{}", prefix, offset + i);
-    if (maybe != nullptr && b.table().may_stretch(d, e)) maybe->push_back(static_cast<int>(i));
+    if (!b.table().may_stretch(d, e)) continue;
+    if (maybe != nullptr) maybe->push_back(static_cast<int>(i));
+    b.require_equal(b.table().select_eq(d, b.dim(1), e, d), e);  // it is 1, or it fits
   }
   return s;
 }
