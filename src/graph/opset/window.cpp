@@ -178,6 +178,7 @@ std::vector<ValueId> conv(OpBuilder& b) {
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
   if (d.size() < 3 || k.size() != d.size())
     b.fail(fmt::format("operand and weight have ranks {} and {}", d.size(), k.size()), weight);
+  if (bias >= 0 && b.rank(bias) != 1) b.fail(fmt::format("the bias must have rank 1, but has {}", b.rank(bias)), bias);
   std::vector<std::int64_t> kernel;
   for (std::size_t i = 2; i < k.size(); ++i) {
     const auto v = b.table().constant_value(k[i]);
@@ -227,6 +228,7 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
   const int sn = static_cast<int>(d.size()) - 2;
   if (sn < 1 || k.size() != d.size()) b.fail("operand and weight have different ranks", weight);
+  if (bias >= 0 && b.rank(bias) != 1) b.fail(fmt::format("the bias must have rank 1, but has {}", b.rank(bias)), bias);
   if (b.int_attr("group", 1) != 1) b.unsupported("grouped transposed convolutions are not supported");
   if (b.has_attr("output_shape") || b.string_attr("auto_pad", "NOTSET") != "NOTSET")
     b.unsupported("'output_shape' and 'auto_pad' are not supported; give 'pads'");
