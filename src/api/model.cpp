@@ -254,15 +254,33 @@ std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile
   return out;
 }
 
+namespace {
+
+// Nothing but pit::Error leaves the library, whatever a library below it throws.
+template <class F>
+auto typed(F&& f) {
+  try {
+    return f();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw ModelError("there is not enough memory to compile this model");
+  } catch (const std::exception& e) {
+    throw InternalError(fmt::format("internal error: {}", e.what()));
+  }
+}
+
+}  // namespace
+
 // The caller's rounding must not decide what constants become.
 Model Model::load(const std::string& path, const CompileOptions& options) {
   const FloatEnvironment environment;
-  return Model(build(frontend::read_onnx_file(path), options));
+  return typed([&] { return Model(build(frontend::read_onnx_file(path), options)); });
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
   const FloatEnvironment environment;
-  return Model(build(frontend::read_onnx_bytes(data, size), options));
+  return typed([&] { return Model(build(frontend::read_onnx_bytes(data, size), options)); });
 }
 
 const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }
