@@ -165,6 +165,8 @@ def compile(
 def _thread_count(threads: Optional[int]) -> int:
     if threads is None:
         return 0
-    if threads < 1:
-        raise InputError(f"threads is at least 1 (None takes what the process may use), not {threads}")
-    return threads
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise InputError(f"threads is an integer or None, not {type(threads).__name__}")
+    if not 1 <= threads <= 1024:
+        raise InputError(f"threads is 1 to 1024 (None takes what the process may use), not {threads}")
+    return threads.__index__()

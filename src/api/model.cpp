@@ -80,6 +80,26 @@ void renumber(const graph::Graph& g, const std::vector<std::string>& masks, std:
   }
 }
 
+// The mask's axes are the leading axes of the output; what cannot be seen here is checked when shapes are known.
+void fit_masks(graph::Graph& g, const std::vector<sparsity::OutputDemand>& demands) {
+  for (std::size_t o = 0; o < demands.size(); ++o) {
+    if (demands[o].mask < 0) continue;
+    const graph::Value &mask = g.values[demands[o].mask], &output = g.values[demands[o].value];
+    const std::string what = fmt::format("the mask '{}' does not fit the output '{}'", mask.name, g.output_names[o]);
+    if (mask.dims.size() > output.dims.size())
+      throw InputError(fmt::format("{}: it has rank {}, the output {}; the mask's axes are the leading axes of the output", what, mask.dims.size(),
+                                   output.dims.size()), {}, mask.name);
+    for (std::size_t d = 0; d < mask.dims.size(); ++d) {
+      if (mask.dims[d] == output.dims[d]) continue;
+      // Two symbols may turn out to be equal; a symbol and a number are different axes.
+      if (g.dims.constant_value(mask.dims[d]) || g.dims.constant_value(output.dims[d]))
+        throw InputError(fmt::format("{}: axis {} has extent {}, the output's {}", what, d, g.dims.print(mask.dims[d]), g.dims.print(output.dims[d])),
+                         {}, mask.name);
+      g.checks.push_back({mask.dims[d], output.dims[d], what});
+    }
+  }
+}
+
 std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueId>& values, const std::vector<std::string>& names) {
   std::vector<TensorInfo> infos;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -98,7 +118,9 @@ std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueI
 std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options) {
   if (options.precision != "f32")
     throw InputError(fmt::format("precision '{}' is not supported; use \"f32\"", options.precision));
-  if (options.threads < 0) throw InputError(fmt::format("threads = {}: give a positive number, or 0 for the default", options.threads));
+  constexpr int most_threads = 1024;
+  if (options.threads < 0 || options.threads > most_threads)
+    throw InputError(fmt::format("threads = {}: give 1 to {}, or 0 for the default", options.threads, most_threads));
   auto impl = std::make_shared<Model::Impl>();
   const int threads = options.threads > 0 ? options.threads : default_threads();
   impl->poison = options.poison || environment_flag("PIT_POISON");
@@ -115,6 +137,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   }
   graph::run_passes(g);
   renumber(g, masks, demands);
+  fit_masks(g, demands);
   impl->inputs = describe(g, g.inputs, g.input_names);
   impl->outputs = describe(g, g.outputs, g.output_names);
   o.outputs = demands;
@@ -175,7 +198,7 @@ Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& gi
     const auto it = given.find(g.input_names[i]);
     const graph::Value& v = g.values[g.inputs[i]];
     if (it == given.end())
-      throw InputError(fmt::format("input '{}' is missing: {} {}", g.input_names[i], name_of(v.dtype), to_string(inputs[i].shape)), {},
+      throw InputError(fmt::format("input '{}' is missing: {} [{}]", g.input_names[i], name_of(v.dtype), fmt::join(inputs[i].dims, ", ")), {},
                        g.input_names[i]);
     const TensorView& view = it->second;
     if (view.dtype != v.dtype)
