@@ -256,7 +256,9 @@ std::vector<ValueId> dynamic_quantize(OpBuilder& b) {
   const Attributes all{{"keepdims", std::int64_t{0}}};
   const ValueId hi = op(b, "Max", {op(b, "ReduceMax", {x}, all), zero}),
                 lo = op(b, "Min", {op(b, "ReduceMin", {x}, all), zero});
-  const ValueId scale = op(b, "Div", {op(b, "Sub", {hi, lo}), top});
+  // A range of one point (all zeros) has no scale of its own: 1, as ONNX Runtime has it.
+  const ValueId range = op(b, "Sub", {hi, lo});
+  const ValueId scale = op(b, "Where", {op(b, "Equal", {range, zero}), b.float_constant(1, DType::f32), op(b, "Div", {range, top})});
   const ValueId from = op(b, "Clip", {op(b, "Round", {op(b, "Div", {op(b, "Neg", {lo}), scale})}), zero, top});
   const ValueId point = op(b, "Cast", {from}, {{"to", std::int64_t{2}}});
   std::vector<ValueId> r{op(b, "QuantizeLinear", {x, scale, point}), scale, point};
