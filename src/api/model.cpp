@@ -135,7 +135,11 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
       if (d.mask >= 0 && g.inputs[i] == d.mask) name = g.input_names[i];
     masks.push_back(name);
   }
-  graph::run_passes(g);
+  try {
+    graph::run_passes(g);
+  } catch (const InputError& e) {  // an operator on constants refuses them: there is no caller to blame
+    throw ModelError(e.what(), e.op(), e.tensor());
+  }
   renumber(g, masks, demands);
   fit_masks(g, demands);
   impl->inputs = describe(g, g.inputs, g.input_names);

@@ -306,7 +306,10 @@ def mutate(model, r):
         tensors = [t for t in graph.initializer if t.data_type == I64] + [a.t for x in graph.node for a in x.attribute if a.type == 4]
         if tensors:
             t = r.choice(tensors)
-            array = numpy_helper.to_array(t).copy()
+            try:
+                array = numpy_helper.to_array(t).copy()
+            except ValueError:
+                return  # damaged already
             if array.size and array.dtype.kind in "if":
                 array.reshape(-1)[r.randrange(array.size)] = r.choice(INTEGERS)
                 t.CopyFrom(numpy_helper.from_array(array, t.name))

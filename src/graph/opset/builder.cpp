@@ -288,6 +288,7 @@ std::string axis_list(const std::string& prefix, int count, int first) {
 std::string stretched(const OpBuilder& b, const std::vector<Dim>& operand, const std::vector<Dim>& out,
                       const std::string& prefix, std::vector<int>* maybe) {
   std::string s;
+  if (operand.size() > out.size()) b.fail(fmt::format("an operand of rank {} does not broadcast to rank {}", operand.size(), out.size()));
   const std::size_t offset = out.size() - operand.size();
   for (std::size_t i = 0; i < operand.size(); ++i) {
     const Dim d = operand[i], e = out[offset + i];
