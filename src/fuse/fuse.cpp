@@ -191,6 +191,7 @@ class Fuser {
       const std::vector<ValueId> out = live_outs(prefix);
       const bool last_only = out.size() == 1 && out[0] == g_.nodes[prefix.back()].outputs[0];
       if (size > 1 && !last_only) continue;
+      if (std::any_of(prefix.begin() + 1, prefix.end() - (size > 1), [&](NodeId n) { return has_zeros_to_keep(g_.nodes[n].outputs[0]); })) continue;
       Group group;
       group.kind = GroupKind::contraction;
       Merger merger(g_, analysis_, group);
@@ -205,7 +206,8 @@ class Fuser {
         return make_reference(seed, group.why);
       }
       const graph::Value& b = g_.values[f_.layouts[group.operands[1].value].root];
-      group.static_b = b.is_constant() && std::all_of(group.axes.batch.begin(), group.axes.batch.end(), [&](int a) {
+      const auto fixed = [&](int axis) { return g_.dims.constant_value(group.extents[axis]).has_value(); };
+      group.static_b = b.is_constant() && fixed(group.axes.n) && fixed(group.axes.k) && std::all_of(group.axes.batch.begin(), group.axes.batch.end(), [&](int a) {
                          return g_.dims.is_constant(group.operands[1].strides[a], 0);
                        });
       finish(std::move(group), merger);
@@ -223,6 +225,51 @@ class Fuser {
     if (g_.dims.is_constant(along, 1) || g_.dims.is_constant(group.extents[group.axes.n], 1)) return true;
     group.why = "the output is not contiguous along its columns";
     return false;
+  }
+
+  // Zeros that somebody reads are filled in by whoever stores the value. Inside a group nobody does, and a kernel that visits a row for
+  // another result's sake would overwrite them.
+  bool has_zeros_to_keep(ValueId v) {
+    if (analysis_.control[v]) return false;  // computed in full
+    const sparsity::ValueMasks& m = analysis_.values[v];
+    sparsity::MaskProgram& masks = analysis_.masks;
+    return !masks.is_everything(m.nonzero) && !masks.is_nothing(masks.and_(m.demand, masks.not_(m.nonzero)));
+  }
+
+  // A sum over a list of terms is zero by itself where the list is empty.
+  bool sums_listed_terms(const Group& group, NodeId n) const {
+    const auto& statements = g_.nodes[n].program.statements;
+    if (statements.size() != 1 || statements[0].combiner != expr::Combiner::sum || group.mid < 0) return false;
+    const auto reduced = expr::reduced_axes(statements[0]);
+    return std::any_of(reduced.begin(), reduced.end(), [&](int a) { return group.axis_of.at(n)[a] == group.mid; });
+  }
+
+  // Kernels visit rows, along the last dimension, and write them whole; what is zero or not wanted in a visited row is computed like the
+  // rest of it. That is right as long as operands hold numbers there: those that lie along the row were written whole themselves, those
+  // that lie across it (transposed) must be filled where they were not computed. `turned`: the value is a view across v's rows.
+  bool read_across(ValueId v, bool turned) const {
+    return std::any_of(users_[v].begin(), users_[v].end(), [&](const std::pair<NodeId, int>& use) {
+      const Node& n = g_.nodes[use.first];
+      if (!n.opaque.empty() || is_contraction(use.first)) return false;  // everything is demanded; terms are listed
+      expr::TensorId t = -1;
+      for (int inputs = 0; inputs <= use.second;) inputs += n.program.tensors[++t].role == expr::Role::input;
+      bool along = true;
+      for (const expr::Statement& s : n.program.statements)
+        expr::for_each_access(s.value, [&](const Expr& e) { along = along && (e->id != t || lies_along(s, *e)); });
+      if (is_view_[use.first]) return read_across(n.outputs[0], turned || !along);
+      return turned || !along;
+    });
+  }
+
+  static bool lies_along(const expr::Statement& s, const expr::Node& access) {
+    const std::size_t rank = access.args.size() - (access.has_default ? 1 : 0);
+    if (rank == 0) return true;
+    const auto axes = expr::axes_of(access.args[rank - 1]);
+    const auto free = s.out_index.empty() ? std::vector<expr::AxisId>{} : expr::axes_of(s.out_index.back());
+    const auto reduced = expr::reduced_axes(s);
+    return axes.empty() || std::any_of(axes.begin(), axes.end(), [&](expr::AxisId a) {
+      return std::find(free.begin(), free.end(), a) != free.end() || std::find(reduced.begin(), reduced.end(), a) != reduced.end();
+    });
   }
 
   // -- row groups --------------------------------------------------------------------------------------------------------
@@ -272,6 +319,10 @@ class Fuser {
       if (!merger.append(nodes[i])) return false;
     group.writes = live_outs(nodes);
     if (group.writes.empty()) return false;
+    for (NodeId n : nodes)
+      for (ValueId v : g_.nodes[n].outputs)
+        if (nodes.size() > 1 && (group.writes.size() > 1 || v != group.writes[0]) && !sums_listed_terms(group, n) && has_zeros_to_keep(v))
+          return false;
     group.tensor_roles_from_writes();
     if (!resolve_operands(g_, group, f_.layouts, merger)) return false;
     if (group.operands.size() > 16) return false;
@@ -317,6 +368,8 @@ class Fuser {
       if (!o.access.written && !merger.contains(o.value) &&
           std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
         group.reads.push_back(o.value);
+    for (ValueId v : group.writes)
+      if (read_across(v, false)) group.read_across.push_back(v);
     if (!group.control) attach_masks(g_, analysis_, group, merger);
     for (NodeId n : group.nodes)
       for (ValueId v : g_.nodes[n].outputs)

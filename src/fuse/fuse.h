@@ -76,6 +76,7 @@ struct Group {
   std::string why;                      ///< reference: why there is no kernel; for explain
   std::vector<NodeId> nodes;            ///< in topological order
   std::vector<ValueId> reads, writes;   ///< values from outside; values that others (or the model's outputs) need
+  std::vector<ValueId> read_across;     ///< of `writes`: somebody reads across their rows, also where these are not computed
   bool control = false;                 ///< runs before the masks are known, densely
 
   // The merged program. tensor_value[t] is the value of program tensor t, -1 for temporaries of a node's own program.
@@ -100,7 +101,7 @@ struct Group {
   sparsity::MaskId live_rows;   ///< what must be produced, `any` over inner / n (and over mid / k)
   sparsity::MaskId live_columns;  ///< contraction: live_rows before `any` over n, where pieces of the columns differ (fused QKV); else unset
   sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
-  sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (over the group's axes, any over inner)
+  sparsity::MaskId zero_rows;   ///< demanded but known zero, or not computed but read across: to be filled with zeros (any over inner)
 
   /// Tensors of values in `writes` are outputs of the program, other written ones temporaries.
   void tensor_roles_from_writes();

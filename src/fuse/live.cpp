@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "fuse/group.h"
+#include "sparsity/index_map.h"
 #include "support/check.h"
 
 namespace pit::fuse {
@@ -16,7 +17,11 @@ bool contains(const std::vector<int>& v, int x) { return std::find(v.begin(), v.
 class LiveSets {
  public:
   LiveSets(graph::Graph& g, sparsity::Analysis& a, Group& group, const Merger& merger)
-      : g_(g), masks_(a.masks), analysis_(a), group_(group), merger_(merger) {}
+      : g_(g), masks_(a.masks), analysis_(a), group_(group), merger_(merger) {
+    frame_.program = group.program;
+    frame_.extents = group.extents;
+    frame_.params = group.params;
+  }
 
   void attach() {
     std::vector<int> dropped;
@@ -29,6 +34,10 @@ class LiveSets {
     for (ValueId v : group_.writes) {
       const sparsity::ValueMasks& m = analysis_.values[v];
       live = masks_.or_(live, over_axes(m.computed, v));
+      if (std::find(group_.read_across.begin(), group_.read_across.end(), v) != group_.read_across.end()) {
+        zero = masks_.or_(zero, over_axes(masks_.not_(m.computed), v));
+        continue;
+      }
       if (masks_.is_everything(m.nonzero) || masks_.is_nothing(m.demand)) continue;
       zero = masks_.or_(zero, over_axes(masks_.and_(m.demand, masks_.not_(m.nonzero)), v));
     }
@@ -49,7 +58,9 @@ class LiveSets {
       const std::vector<int>& axes = group_.axis_of.at(n);
       const int reduced = group_.kind == GroupKind::contraction ? group_.axes.k : group_.mid;
       if (!contains(axes, reduced)) continue;
-      for (const sparsity::StatementFacts& f : statements) {
+      for (std::size_t i = 0; i < statements.size(); ++i) {
+        const sparsity::StatementFacts& f = statements[i];
+        if (!runs_along(g_.nodes[n].program.statements[i], axes, reduced)) continue;
         std::vector<int> order(group_.extents.size(), -1);
         for (std::size_t a = 0; a < axes.size(); ++a)
           if (axes[a] >= 0) order[axes[a]] = static_cast<int>(a);
@@ -59,33 +70,21 @@ class LiveSets {
     group_.live_terms = terms;
   }
 
-  // A mask over a value's dimensions as one over the group's axes, at least as large.
+  // Whether the statement has the group's axis `axis` (a mean's division by the count does not have the axis summed over).
+  static bool runs_along(const expr::Statement& s, const std::vector<int>& axes, int axis) {
+    const auto is = [&](expr::AxisId a) { return axes[static_cast<std::size_t>(a)] == axis; };
+    const auto free = expr::free_axes(s), reduced = expr::reduced_axes(s);
+    return std::any_of(free.begin(), free.end(), is) || std::any_of(reduced.begin(), reduced.end(), is);
+  }
+
+  // A mask over a value's dimensions as one over the group's axes. Widened exactly where the analysis widened it: a kernel that
+  // visited more than the analysis said would read what nobody computed.
   MaskId over_axes(MaskId m, ValueId v) {
-    const std::vector<Expr>& index = merger_.index_of(v);
-    std::vector<int> order(group_.extents.size(), -1), blur;
-    std::vector<std::pair<int, int>> windows;
-    for (std::size_t d = 0; d < index.size(); ++d) {
-      if (auto a = expr::bare_axis(index[d])) {
-        order[*a] = static_cast<int>(d);
-        continue;
-      }
-      auto f = index[d]->kind == expr::Kind::literal ? std::nullopt : affine(g_.dims, index[d], group_.extents, group_.params);
-      if (f && f->coefficient.size() == 1) {
-        const auto [axis, step] = *f->coefficient.begin();
-        const auto fixed_step = g_.dims.constant_value(step), fixed_start = g_.dims.constant_value(f->constant);
-        if (!fixed_step) {
-          blur.push_back(static_cast<int>(d));
-          continue;
-        }
-        const auto start = fixed_start ? sparsity::Position::at(*fixed_start) : sparsity::Position::of(f->constant);
-        m = masks_.window(m, static_cast<int>(d), start, *fixed_step, group_.extents[axis]);
-        order[axis] = static_cast<int>(d);
-      } else {
-        blur.push_back(static_cast<int>(d));
-      }
-    }
-    if (!blur.empty()) m = masks_.any(m, blur);
-    return masks_.permute(m, order, group_.extents);
+    const auto written = std::find(group_.tensor_value.begin(), group_.tensor_value.end(), v);
+    const auto map = sparsity::index_map({&g_, &frame_, group_.tensor_value, nullptr},
+                                         static_cast<expr::TensorId>(written - group_.tensor_value.begin()), merger_.index_of(v), false,
+                                         g_.values[v].dims);
+    return sparsity::read_through(masks_, map, m, true);
   }
 
   graph::Graph& g_;
@@ -93,6 +92,7 @@ class LiveSets {
   sparsity::Analysis& analysis_;
   Group& group_;
   const Merger& merger_;
+  graph::Node frame_;  ///< the group as one node, for the index maps
 };
 
 }  // namespace

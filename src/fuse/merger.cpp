@@ -103,8 +103,8 @@ bool Merger::unify_inputs(const Node& n, Mapping& m) const {
         m.axis[*a] = target;
       } else if (want->kind != Kind::literal) {
         ok = false;
-      } else if (ours && !g_.dims.is_constant(group_.extents[*ours], 1)) {
-        ok = false;  // reads one element of a real axis
+      } else if (ours) {
+        ok = false;  // reads one element of an axis; even the only one: what does not have that axis would seem to reduce over it
       }
     }
   };

@@ -28,14 +28,20 @@ class Push {
     // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner: there a
     // maximum that is surely zero must be found to be.
     const bool temporary = c_.tensor_values[t] < 0;
-    const MaskId wanted = temporary ? tensors_[t] : p_.and_(tensors_[t], facts_.tensor(s.out).nz);
+    const MaskId demand = tensors_[t];
+    const MaskId wanted = temporary ? demand : p_.and_(demand, facts_.tensor(s.out).nz);
     const MaskId at_left = read_through(p_, facts_.map_of(s), wanted, true);
-    if (p_.is_nothing(at_left)) {
+    if (p_.is_nothing(at_left) && (temporary || !may_be_view(s))) {
       out.live = at_left;
       return;
     }
     const MaskId live = facts_.terms(s, at_left);
     out.live = live;
+    if (!temporary && may_be_view(s)) {
+      // The result may be the operand's own storage: its zeros are then filled where the operand is made.
+      add(s.value, read_through(p_, facts_.map_of(s), demand, true));
+      return;
+    }
     MaskId where;
     out.absorbing = facts_.absorbing(s, &where);
     if (out.absorbing >= 0) {
@@ -60,6 +66,13 @@ class Push {
   }
 
  private:
+  static bool may_be_view(const expr::Statement& s) {
+    if (s.combiner != Combiner::assign || s.value->kind != Kind::access || s.value->has_default) return false;
+    bool lookup = false;
+    for (const Expr& i : s.value->args) expr::for_each_access(i, [&](const Expr&) { lookup = true; });
+    return !lookup;
+  }
+
   void index(const Expr& e, MaskId d) {
     expr::for_each_access(e, [&](const Expr& a) {
       add(a, d);
