@@ -39,6 +39,7 @@ void AttentionRunner::operator()() {
   run_.live_ = output_.batch * output_.m == 0
                    ? 1.0
                    : static_cast<double>(rows_.total()) / static_cast<double>(output_.batch * output_.m);
+  output_runner_.clear_zero_rows();
   find_panels();
   run_.pool_.parallel_for(output_.batch, [&](std::int64_t b, int worker) { run_task(b, worker); });
 }
@@ -47,6 +48,8 @@ void AttentionRunner::operator()() {
 void AttentionRunner::find_panels() {
   if (!terms_ || terms_->all) { terms_ = nullptr; return; }
   const std::size_t batch_axes = output_.batch_extents.size();
+  for (std::size_t i = 0; i < batch_axes; ++i)
+    if (!terms_->cuts[i].empty()) { terms_ = nullptr; return; }
   const bool rows_differ = terms_->shape[batch_axes] > 1;
   if (!rows_differ || terms_->shape[batch_axes] != output_.m || terms_->shape[batch_axes + 1] != output_.k) { terms_ = nullptr; return; }
   std::map<std::int64_t, std::int64_t> known;

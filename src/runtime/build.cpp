@@ -11,6 +11,7 @@
 #include "sparsity/flops.h"
 #include "support/check.h"
 #include "support/files.h"
+#include "support/memory.h"
 #include "support/threads.h"
 
 namespace pit::runtime {
@@ -66,6 +67,7 @@ class ProgramBuilder {
     generate();
     p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
     pack_weights();
+    own_constants();
     return p_;
   }
 
@@ -266,6 +268,35 @@ class ProgramBuilder {
       if (group.kind != GroupKind::contraction || !group.static_b) continue;
       s.contraction.weights = pack_constant(*p_, group, pool);
       p_->packed_bytes += s.contraction.weights.bytes;
+    }
+  }
+
+  // Constants that runs read leave the mapped file: a file that is truncated or overwritten later must not reach a compiled model. What is
+  // packed stays behind, unread.
+  void own_constants() {
+    std::set<ValueId> used(p_->mask_leaves.begin(), p_->mask_leaves.end());
+    for (const Step& s : p_->steps) {
+      const Group& group = p_->group(s);
+      if (group.kind == GroupKind::reference) used.insert(group.reads.begin(), group.reads.end());
+      for (std::size_t o = 0; o < group.operands.size(); ++o) {
+        const bool packed = group.kind == GroupKind::contraction && group.static_b && o == 1;
+        if (!packed) used.insert(group.operands[o].value);
+      }
+    }
+    used.insert(p_->graph.outputs.begin(), p_->graph.outputs.end());
+    ThreadPool pool(options_.threads);
+    for (ValueId v : used) {
+      const ValueId root = p_->fusion.layouts[v].root;
+      Tensor& t = p_->graph.values[root >= 0 ? root : v].constant;
+      if (!t.defined() || t.owner().get() == t.data()) continue;
+      Tensor copy(t.dtype(), t.shape());
+      advise_huge_pages(copy.data(), copy.bytes());
+      constexpr std::int64_t piece = 1 << 21;
+      const auto bytes = static_cast<std::int64_t>(t.bytes());
+      pool.parallel_for((bytes + piece - 1) / piece, [&](std::int64_t i, int) {
+        std::memcpy(copy.as<char>() + i * piece, t.as<char>() + i * piece, static_cast<std::size_t>(std::min(piece, bytes - i * piece)));
+      });
+      t = copy;
     }
   }
 

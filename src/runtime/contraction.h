@@ -68,6 +68,8 @@ class ContractionRunner {
   /// Byte offset of operand `o` at flat batch and row positions.
   std::int64_t batch_offset(std::size_t o, std::int64_t batch) const;
   std::int64_t row_offset(std::size_t o, std::int64_t m) const;
+  /// Zeros for the rows of the result that must hold them though no kernel visits them.
+  void clear_zero_rows() const;
 
  private:
   /// Panels with the same live rows. Usually one part; fused QKV has one per piece of its columns.
@@ -84,7 +86,6 @@ class ContractionRunner {
   void find_epilogue_rows(const Task& t, const std::int32_t* list, int rows, std::vector<EpilogueRows>& epilogue, Scratch& scratch) const;
   void multiply_live(Block& b, const std::uint8_t* live_n) const;
   void choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const;
-  void clear_zero_rows() const;
 
   Run& run_;
   const Step& step_;

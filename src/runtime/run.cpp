@@ -20,6 +20,13 @@ std::shared_ptr<void> unowned() {
   return token;
 }
 
+// Where a mask keeps the byte for a position of one of its axes: one for all, one per piece, or one per position.
+std::int64_t stored_position(const sparsity::MaskArray& m, std::size_t axis, std::int64_t at) {
+  const std::vector<std::int64_t>& cuts = m.cuts[axis];
+  if (m.shape[axis] == 1) return 0;
+  return cuts.empty() ? at : std::upper_bound(cuts.begin(), cuts.end(), at) - cuts.begin();
+}
+
 // Copies a strided box into row-major order.
 void gather_box(const char* source, char*& target, const Shape& shape, const std::vector<std::int64_t>& strides, std::size_t axis,
                 std::size_t size) {
@@ -258,7 +265,7 @@ LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, s
     std::vector<std::int64_t> at(extents.size(), 0);
     for (std::uint8_t& byte : live) {
       std::int64_t stored = 0;
-      for (std::size_t d = 0; d < extents.size(); ++d) stored = stored * m.shape[d] + (m.shape[d] > 1 ? at[d] : 0);
+      for (std::size_t d = 0; d < extents.size(); ++d) stored = stored * m.shape[d] + stored_position(m, d, at[d]);
       for (std::int64_t p = first; p <= last; ++p) byte |= m.bits[static_cast<std::size_t>(stored * pieces + p)];
       for (std::size_t d = extents.size(); d-- > 0;) {
         if (++at[d] < extents[d]) break;
