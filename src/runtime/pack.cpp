@@ -5,6 +5,7 @@
 #include <new>
 
 #include "support/check.h"
+#include "support/memory.h"
 
 namespace pit::runtime {
 

@@ -5,11 +5,11 @@
 #include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
 #include "pit/error.h"
+#include "support/memory.h"
 
 namespace pit::frontend {
 namespace {
@@ -145,13 +145,7 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
 
 Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw) {
   Tensor r(dtype, shape);
-#ifdef MADV_HUGEPAGE
-  // Fresh memory costs a page fault per page; huge pages make that a few. Advice only: failure is no failure.
-  constexpr std::uintptr_t kHuge = 2 << 20;
-  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(r.data()) + kHuge - 1) / kHuge * kHuge;
-  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(r.data()) + raw.size()) / kHuge * kHuge;
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
+  advise_huge_pages(r.data(), raw.size());
   if (!raw.empty()) std::memcpy(r.data(), raw.data(), raw.size());
   normalise_bools(r);
   return r;
