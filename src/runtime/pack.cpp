@@ -5,7 +5,6 @@
 #include <new>
 
 #include "support/check.h"
-#include "support/memory.h"
 
 namespace pit::runtime {
 
