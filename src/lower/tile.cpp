@@ -6,8 +6,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
+#include "codegen/math.h"
 #include "lower/elementwise.h"
 #include "support/check.h"
 #include "support/files.h"
@@ -86,55 +88,98 @@ class TypedEpilogue {
 class TileEmitter {
  public:
   explicit TileEmitter(const TileSpec& s)
-      : spec_(s), lanes_(s.target.lanes(4)), width_(s.vectors * lanes_), b_(name()) {
+      : spec_(s), lanes_(s.target.lanes(4)), vectors_(s.vectors * s.panels), panel_bytes_(4 * s.vectors * lanes_), b_(name()) {
     if (!s.epilogue.program.statements.empty()) epilogue_ = std::make_unique<TypedEpilogue>(s.epilogue);
   }
 
   codegen::Kernel run() {
     arguments();
-    declare_accumulators();
-    Value full = b_.let("full", Builder::binary(Op::eq, columns_, Builder::i(width_)));
-    b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)), [&] {
-      b_.branch(full, [&] { load_accumulators(false); }, [&] { load_accumulators(true); });
-    });
-    walk_k();
-    bool heavy = epilogue_ && epilogue_->cost() >= kHeavy;
-    b_.branch(full, [&] { finish(false, heavy); }, [&] { finish(true, heavy); });
-    if (heavy)
-      b_.branch(Builder::binary(Op::ne, last_, Builder::i(0)), [&] { epilogue_loop(); });
+    full_ = b_.let("full", Builder::binary(Op::eq, columns_, Builder::i(vectors_ * lanes_)));
+    for (int q = 0; q < spec_.panels; ++q)
+      panel_.push_back(q == 0 ? b_arg_ : b_.let("panel", Builder::offset(b_arg_, Builder::binary(Op::mul, panel_step_, Builder::i(q)))));
+    b_.loop("tile", Builder::i(0), tiles_, Builder::i(1), [&](const Value& t) { tile(t); });
     return b_.finish();
   }
 
  private:
   std::string name() const {
     std::string key = spec_.epilogue.program.statements.empty() ? "" : "_" + content_hash(spec_.epilogue_key);
-    return fmt::format("tile_{}x{}_f32x{}{}{}_{}", spec_.rows, spec_.vectors, lanes_, spec_.indexed_k ? "_index" : "", key,
-                       spec_.target.name);
+    return fmt::format("tile_{}x{}{}_f32x{}{}{}{}{}{}{}_{}", spec_.rows, spec_.vectors, spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "",
+                       lanes_, spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.name(), spec_.a == TileA::rows ? "_rows" : "",
+                       spec_.indexed_k ? "_index" : "", spec_.indexed_a ? "_aindex" : "", spec_.ragged ? "_ragged" : "", key, spec_.target.name);
   }
 
   void arguments() {
     a_ = b_.ptr_arg("a", true);
-    panel_ = b_.ptr_arg("b", true);
+    b_arg_ = b_.ptr_arg("b", true);
     if (spec_.indexed_k) k_offset_ = b_.ptr_arg("k_offset", true);
+    if (spec_.indexed_a) a_offset_ = b_.ptr_arg("a_offset", true);
+    if (spec_.ragged) starts_ = b_.ptr_arg("starts", true);
     c_rows_ = b_.ptr_arg("c_rows");
-    for (std::size_t i = 0; i < spec_.epilogue.operands.size(); ++i) operands_.push_back(b_.ptr_arg(fmt::format("operand{}", i)));
+    for (std::size_t i = 0; i < spec_.epilogue.operands.size(); ++i) operand_args_.push_back(b_.ptr_arg(fmt::format("operand{}", i)));
     k_ = b_.int_arg("k");
     columns_ = b_.int_arg("columns");
     first_ = b_.int_arg("first");
     last_ = b_.int_arg("last");
+    tiles_ = b_.int_arg("tiles");
+    a_step_ = b_.int_arg("a_step");
+    panel_step_ = b_.int_arg("panel_step");
+    c_offset_ = b_.int_arg("c_offset");
   }
 
-  void declare_accumulators() {
-    for (int i = 0; i < spec_.rows; ++i)
-      for (int j = 0; j < spec_.vectors; ++j)
-        acc_.push_back(b_.var(fmt::format("acc{}_{}", i, j), Builder::f(0, {Scalar::f32, lanes_})));
+  void tile(const Value& t) {
+    const Value table = b_.let("table", Builder::binary(Op::mul, t, Builder::i(8 * spec_.rows)));
+    tile_c_ = b_.let("tile_c", Builder::offset(c_rows_, table));
+    operands_ = operand_args_;
+    for (std::size_t o = 0; o < operands_.size(); ++o)
+      if (per_row(o)) operands_[o] = b_.let("tile_operand", Builder::offset(operand_args_[o], table));
+    find_a(t, table);
+    acc_.clear();
+    for (int i = 0; i < spec_.rows * vectors_; ++i)
+      acc_.push_back(b_.var("acc", Builder::f(spec_.algebra.identity(), {Scalar::f32, lanes_})));
+    b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)), [&] {
+      b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); });
+    });
+    walk_k([&](const Value& x, const Value& y, Value& acc) { b_.assign(acc, accumulated(x, y, acc)); });
+    if (spec_.algebra.combiner == expr::Combiner::logsumexp) sum_exponentials();
+    bool heavy = epilogue_ && epilogue_->cost() >= kHeavy;
+    b_.branch(full_, [&] { finish(false, heavy); }, [&] { finish(true, heavy); });
+    if (heavy)
+      b_.branch(Builder::binary(Op::ne, last_, Builder::i(0)), [&] { epilogue_loop(); });
   }
 
-  Value row_pointer(const Value& rows, int i) { return b_.let("row", Builder::load(kPtr, rows, Builder::i(8 * i))); }
+  bool per_row(std::size_t o) const {
+    return spec_.epilogue.operands[o] == EpilogueAccess::per_m || spec_.epilogue.operands[o] == EpilogueAccess::per_mn;
+  }
+
+  // The tile's A and its terms.
+  void find_a(const Value& t, const Value& table) {
+    begin_ = Builder::i(0);
+    end_ = k_;
+    tile_a_ = a_;
+    a_rows_.clear();
+    if (spec_.ragged) {
+      auto start = [&](int next) {
+        Value at = Builder::binary(Op::mul, Builder::binary(Op::add, t, Builder::i(next)), Builder::i(4));
+        return Builder::convert(Builder::load({Scalar::i32, 1}, starts_, at), Scalar::i64);
+      };
+      begin_ = b_.let("begin", start(0));
+      end_ = b_.let("end", start(1));
+    } else if (spec_.a == TileA::packed) {
+      tile_a_ = b_.let("tile_a", Builder::offset(a_, Builder::binary(Op::mul, t, a_step_)));
+    }
+    if (spec_.a == TileA::rows)
+      for (int i = 0; i < spec_.rows; ++i) {
+        Value row = Builder::load(kPtr, Builder::offset(a_, table), Builder::i(8 * i));
+        a_rows_.push_back(b_.let("a_row", Builder::offset(row, a_step_)));
+      }
+  }
+
+  Value row_pointer(int i) { return b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::i(8 * i)), c_offset_)); }
   std::vector<Value> masks(bool masked) {
-    std::vector<Value> m(spec_.vectors);
+    std::vector<Value> m(vectors_);
     if (masked)
-      for (int j = 0; j < spec_.vectors; ++j)
+      for (int j = 0; j < vectors_; ++j)
         m[j] = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, columns_, Builder::i(j * lanes_)), lanes_));
     return m;
   }
@@ -142,44 +187,92 @@ class TileEmitter {
   void load_accumulators(bool masked) {
     std::vector<Value> m = masks(masked);
     for (int i = 0; i < spec_.rows; ++i) {
-      Value row = row_pointer(c_rows_, i);
-      for (int j = 0; j < spec_.vectors; ++j)
-        b_.assign(acc_[i * spec_.vectors + j], Builder::load({Scalar::f32, lanes_}, row, Builder::i(4 * j * lanes_), m[j]));
+      Value row = row_pointer(i);
+      for (int j = 0; j < vectors_; ++j)
+        b_.assign(acc_[i * vectors_ + j], Builder::load({Scalar::f32, lanes_}, row, Builder::i(4 * j * lanes_), m[j]));
     }
   }
 
-  /// One k: a rank-1 update of the accumulators.
-  void step(const Value& a, const Value& row_of_b, int a_bytes) {
-    std::vector<Value> bv;
-    for (int j = 0; j < spec_.vectors; ++j)
-      bv.push_back(b_.let("b", Builder::load({Scalar::f32, lanes_}, row_of_b, Builder::i(4 * j * lanes_))));
-    for (int i = 0; i < spec_.rows; ++i) {
-      Value x = b_.let("a", Builder::splat(Builder::load(kF32, a, Builder::i(a_bytes + 4 * i)), lanes_));
-      for (int j = 0; j < spec_.vectors; ++j) {
-        Value& acc = acc_[i * spec_.vectors + j];
-        b_.assign(acc, Builder::fma(x, bv[j], acc));
+  Value product(const Value& x, const Value& y) {
+    switch (spec_.algebra.product) {
+      case expr::Fn::mul: return Builder::binary(Op::mul, x, y);
+      case expr::Fn::min: case expr::Fn::logical_and: return Builder::binary(Op::min, x, y);  // booleans are 0 and 1 here
+      case expr::Fn::max: return Builder::binary(Op::max, x, y);
+      default: return Builder::binary(Op::add, x, y);
+    }
+  }
+
+  Value accumulated(const Value& x, const Value& y, const Value& acc) {
+    switch (spec_.algebra.combiner) {
+      case expr::Combiner::sum: return Builder::fma(x, y, acc);
+      case expr::Combiner::min: return Builder::binary(Op::min, product(x, y), acc);
+      default: return Builder::binary(Op::max, product(x, y), acc);
+    }
+  }
+
+  // logsumexp, second walk: the accumulators hold the maximum, or 0 where that is not finite (all absent, infinite or NaN).
+  void sum_exponentials() {
+    const Type vec{Scalar::f32, lanes_};
+    std::vector<Value> shift;
+    for (Value& acc : acc_) {
+      Value finite = Builder::binary(Op::lt, Builder::unary(Op::abs, acc), Builder::f(std::numeric_limits<double>::infinity(), vec));
+      shift.push_back(b_.let("shift", Builder::select(finite, acc, Builder::f(0, vec))));
+      b_.assign(acc, Builder::f(0, vec));
+    }
+    walk_k([&](const Value& x, const Value& y, Value& acc) {
+      const Value& s = shift[static_cast<std::size_t>(&acc - acc_.data())];
+      b_.assign(acc, Builder::binary(Op::add, acc, codegen::math::exp(b_, b_.let("x", Builder::binary(Op::sub, product(x, y), s)))));
+    });
+    for (std::size_t i = 0; i < acc_.size(); ++i)
+      b_.assign(acc_[i], Builder::binary(Op::add, shift[i], codegen::math::log(b_, b_.let("sum", acc_[i]))));
+  }
+
+  Value offset_at(const Value& table, const Value& k, int u) {
+    Value at = Builder::binary(Op::mul, Builder::binary(Op::add, k, Builder::i(u)), Builder::i(4));
+    return Builder::convert(Builder::load({Scalar::i32, 1}, table, at), Scalar::i64);
+  }
+
+  /// `count` terms from position k on.
+  template <class Step> void steps(const Value& k, int count, Step&& step) {
+    const bool packed = spec_.a == TileA::packed;
+    const std::int64_t a_bytes = packed ? 4 * spec_.rows : 4;
+    Value a = spec_.indexed_a ? nullptr : b_.let("ak", Builder::binary(Op::mul, k, Builder::i(a_bytes)));
+    Value dense = spec_.indexed_k ? nullptr : b_.let("bk", Builder::binary(Op::mul, k, Builder::i(panel_bytes_)));
+    for (int u = 0; u < count; ++u) {
+      Value row = dense ? Builder::binary(Op::add, dense, Builder::i(panel_bytes_ * u)) : b_.let("brow", offset_at(k_offset_, k, u));
+      Value at = a ? Builder::binary(Op::add, a, Builder::i(a_bytes * u)) : b_.let("arow", offset_at(a_offset_, k, u));
+      auto load_a = [&](int i) {
+        Value from = Builder::offset(packed ? tile_a_ : a_rows_[i], at);
+        return b_.let("a", Builder::splat(Builder::load(kF32, from, Builder::i(packed ? 4 * i : 0)), lanes_));
+      };
+      auto load_b = [&](int j) {
+        Value from = Builder::offset(panel_[j / spec_.vectors], row);
+        return b_.let("b", Builder::load({Scalar::f32, lanes_}, from, Builder::i(4 * (j % spec_.vectors) * lanes_)));
+      };
+      // The side with fewer registers is loaded first and held; the other one comes one at a time.
+      if (spec_.rows < vectors_) {
+        std::vector<Value> av;
+        for (int i = 0; i < spec_.rows; ++i) av.push_back(load_a(i));
+        for (int j = 0; j < vectors_; ++j) {
+          Value y = load_b(j);
+          for (int i = 0; i < spec_.rows; ++i) step(av[i], y, acc_[i * vectors_ + j]);
+        }
+      } else {
+        std::vector<Value> bv;
+        for (int j = 0; j < vectors_; ++j) bv.push_back(load_b(j));
+        for (int i = 0; i < spec_.rows; ++i) {
+          Value x = load_a(i);
+          for (int j = 0; j < vectors_; ++j) step(x, bv[j], acc_[i * vectors_ + j]);
+        }
       }
     }
   }
 
-  void steps(const Value& k, int count) {
-    Value a = b_.let("ak", Builder::offset(a_, Builder::binary(Op::mul, k, Builder::i(4 * spec_.rows))));
-    Value dense = spec_.indexed_k ? nullptr : b_.let("bk", Builder::offset(panel_, Builder::binary(Op::mul, k, Builder::i(4 * width_))));
-    for (int u = 0; u < count; ++u) {
-      Value row = dense ? Builder::offset(dense, Builder::i(4 * width_ * u)) : indexed_row(k, u);
-      step(a, b_.let("brow", row), 4 * spec_.rows * u);
-    }
-  }
-
-  Value indexed_row(const Value& k, int u) {
-    Value index = Builder::load({Scalar::i32, 1}, k_offset_, Builder::binary(Op::mul, Builder::binary(Op::add, k, Builder::i(u)), Builder::i(4)));
-    return Builder::offset(panel_, Builder::convert(index, Scalar::i64));
-  }
-
-  void walk_k() {
-    Value unrolled = b_.let("unrolled", Builder::binary(Op::bit_and, k_, Builder::i(-kUnroll)));
-    b_.loop("k", Builder::i(0), unrolled, Builder::i(kUnroll), [&](const Value& k) { steps(k, kUnroll); });
-    b_.loop("k", unrolled, k_, Builder::i(1), [&](const Value& k) { steps(k, 1); });
+  template <class Step> void walk_k(Step&& step) {
+    Value count = Builder::binary(Op::sub, end_, begin_);
+    Value unrolled = b_.let("unrolled", Builder::binary(Op::add, begin_, Builder::binary(Op::bit_and, count, Builder::i(-kUnroll))));
+    b_.loop("k", begin_, unrolled, Builder::i(kUnroll), [&](const Value& k) { steps(k, kUnroll, step); });
+    b_.loop("k", unrolled, end_, Builder::i(1), [&](const Value& k) { steps(k, 1, step); });
   }
 
   void finish(bool masked, bool heavy) {
@@ -190,10 +283,10 @@ class TileEmitter {
         [&] {
           std::vector<Value> scalars(epilogue_->typed().size());
           for (int i = 0; i < spec_.rows; ++i) {
-            Value row = row_pointer(c_rows_, i);
+            Value row = row_pointer(i);
             std::vector<Value> rows = operand_rows(Builder::i(i));
-            for (int j = 0; j < spec_.vectors; ++j) {
-              Value v = evaluate(acc_[i * spec_.vectors + j], rows, Builder::i(j * lanes_), m[j], scalars);
+            for (int j = 0; j < vectors_; ++j) {
+              Value v = evaluate(acc_[i * vectors_ + j], rows, Builder::i(j * lanes_), m[j], scalars);
               b_.store(row, Builder::i(4 * j * lanes_), v, m[j]);
             }
           }
@@ -203,8 +296,8 @@ class TileEmitter {
 
   void store_accumulators(const std::vector<Value>& m) {
     for (int i = 0; i < spec_.rows; ++i) {
-      Value row = row_pointer(c_rows_, i);
-      for (int j = 0; j < spec_.vectors; ++j) b_.store(row, Builder::i(4 * j * lanes_), acc_[i * spec_.vectors + j], m[j]);
+      Value row = row_pointer(i);
+      for (int j = 0; j < vectors_; ++j) b_.store(row, Builder::i(4 * j * lanes_), acc_[i * vectors_ + j], m[j]);
     }
   }
 
@@ -212,7 +305,7 @@ class TileEmitter {
     std::vector<Value> scalars(epilogue_->typed().size());
     hoist_scalars(scalars);
     b_.loop("i", Builder::i(0), Builder::i(spec_.rows), Builder::i(1), [&](const Value& i) {
-      Value row = b_.let("row", Builder::load(kPtr, c_rows_, Builder::binary(Op::mul, i, Builder::i(8))));
+      Value row = b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::binary(Op::mul, i, Builder::i(8))), c_offset_));
       std::vector<Value> rows = operand_rows(i);
       auto at = [&](const Value& column, const Value& mask) {
         Value bytes = Builder::binary(Op::mul, column, Builder::i(4));
@@ -231,7 +324,7 @@ class TileEmitter {
   std::vector<Value> operand_rows(const Value& i) {
     std::vector<Value> rows = operands_;
     for (std::size_t o = 0; o < rows.size(); ++o)
-      if (spec_.epilogue.operands[o] == EpilogueAccess::per_m || spec_.epilogue.operands[o] == EpilogueAccess::per_mn)
+      if (per_row(o))
         rows[o] = b_.let("oprow", Builder::load(kPtr, operands_[o], Builder::binary(Op::mul, i, Builder::i(8))));
     return rows;
   }
@@ -296,17 +389,37 @@ class TileEmitter {
   }
 
   const TileSpec& spec_;
-  int lanes_, width_;
+  int lanes_, vectors_, panel_bytes_;
   Builder b_;
   std::unique_ptr<TypedEpilogue> epilogue_;
-  Value a_, panel_, k_offset_, c_rows_, k_, columns_, first_, last_;
-  std::vector<Value> operands_, acc_;
+  Value a_, b_arg_, k_offset_, a_offset_, starts_, c_rows_, k_, columns_, first_, last_, tiles_, a_step_, panel_step_, c_offset_;
+  Value full_, begin_, end_, tile_a_, tile_c_;  // of the tile at hand
+  std::vector<Value> panel_, a_rows_, operand_args_, operands_, acc_;
 };
 
 }  // namespace
 
+std::string Algebra::name() const {
+  std::string combine(expr::info(combiner).text);
+  combine.pop_back();
+  if (combine == "+") combine = "sum";
+  return combine + "_" + expr::info(product).name;
+}
+
+std::optional<std::string> refuse_algebra(const Algebra& a) {
+  using expr::Combiner;
+  using expr::Fn;
+  const bool tropical = (a.combiner == Combiner::max || a.combiner == Combiner::min || a.combiner == Combiner::logsumexp) && a.product == Fn::add;
+  const bool bottleneck = (a.combiner == Combiner::max && a.product == Fn::min) || (a.combiner == Combiner::min && a.product == Fn::max);
+  const bool boolean = a.combiner == Combiner::logical_or && a.product == Fn::logical_and;
+  if (a.is_sum_of_products() || tropical || bottleneck || boolean) return std::nullopt;
+  return fmt::format("'{}' of '{}': the product has no annihilator that is the identity of the reduction, so nothing can be absent",
+                     expr::info(a.combiner).text, expr::info(a.product).name);
+}
+
 codegen::Kernel lower_tile(const TileSpec& spec) {
-  PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1, "a tile of {} x {}", spec.rows, spec.vectors);
+  PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1 && spec.panels >= 1, "a tile of {} x {} x {}", spec.rows, spec.vectors, spec.panels);
+  PIT_CHECK(!refuse_algebra(spec.algebra), "a tile over the algebra {}", spec.algebra.name());
   try {
     return TileEmitter(spec).run();
   } catch (const Refusal& r) {

@@ -38,20 +38,59 @@ struct Epilogue {
   std::vector<double> params;               ///< values of the program's parameters (constants by now)
 };
 
+/// What a contraction sums and multiplies with: `C combine= product(A, B)`. Two functions of the expression language that a tile can emit; its
+/// identity and its absent element follow.
+struct Algebra {
+  expr::Combiner combiner = expr::Combiner::sum;
+  expr::Fn product = expr::Fn::mul;
+  bool operator==(const Algebra&) const = default;
+  bool is_sum_of_products() const { return combiner == expr::Combiner::sum && product == expr::Fn::mul; }
+  /// Whether partial results may wait in C between blocks of k. logsumexp needs all of k at once: first its maximum, then the sum.
+  bool splits_k() const { return combiner != expr::Combiner::logsumexp; }
+  /// An empty reduction.
+  double identity() const { return expr::info(combiner).identity; }
+  /// The annihilator of the product: a term with it is the identity. Requires !refuse_algebra.
+  double absent() const { return is_sum_of_products() || combiner == expr::Combiner::logical_or ? 0 : identity(); }
+  std::string name() const;  ///< "sum_mul", "max_add", ...
+};
+
+/// Why no tile can be generated for it (no annihilator, so nothing could be absent; not emitted), or nothing.
+std::optional<std::string> refuse_algebra(const Algebra& a);
+
+/// Where a tile finds A.
+enum class TileA : std::uint8_t {
+  packed,  ///< [k][rows], tile after tile
+  rows     ///< a pointer per row, consecutive k: SRead without a copy, where packing would not pay (few columns, few rows)
+};
+
+/// A call computes a *strip*: `tiles` tiles of `rows x (panels * vectors * lanes)` one below the other, all with the same columns of B.
 struct TileSpec {
   int rows = 8;             ///< 1..MR
-  int vectors = 3;          ///< 1..NV
-  bool indexed_k = false;   ///< B rows are at b + k_offset[i] (i32 bytes) instead of consecutive; A is packed already in index order
+  int vectors = 3;          ///< 1..NV, per panel
+  int panels = 1;           ///< panels of B side by side: wider tiles for few rows
+  bool indexed_k = false;   ///< term i uses B's row at b + k_offset[i] (i32 bytes) instead of row i
+  bool indexed_a = false;   ///< term i uses A at a_offset[i] (i32 bytes from the tile's, or row's, beginning) instead of position i
+  bool ragged = false;      ///< tile t has the terms starts[t] .. starts[t+1] (i32) of k_offset and packed A (a_step is not used) instead of 0..k
+  TileA a = TileA::packed;
+  Algebra algebra;
   Epilogue epilogue;
   std::string epilogue_key; ///< names the epilogue in the kernel's name; equal keys mean equal epilogues
   CpuTarget target;
 };
 
-/// ptrs: a, b, [k_offset], c_rows (array of `rows` pointers at the tile's first column), then per epilogue operand a pointer
-///       (scalar, per_n) or an array of `rows` pointers (per_m, per_mn).
-/// ints: k, columns (live columns, 1..vectors*lanes; stores are masked beyond), first (1: accumulators start at +0; 0: they
-///       are loaded from C), last (1: apply the epilogue; 0: store the partial sums).
+/// ptrs: a (packed, or a table of `rows` row pointers per tile), b, [k_offset], [a_offset], [starts], c_rows (table of `rows` pointers per
+///       tile), then per epilogue operand a pointer at the strip's first column (scalar, per_n) or a table of `rows` pointers per tile at
+///       it (per_m, per_mn).
+/// ints: k, columns (live columns, 1..panels*vectors*lanes; stores are masked beyond), first (1: accumulators start at the identity; 0: they
+///       are loaded from C), last (1: apply the epilogue; 0: store the partial results), tiles, a_step (bytes: packed: from a tile's A to the
+///       next one's; rows: added to each row pointer), panel_step (bytes from a panel of B to the next), c_offset (bytes added to each
+///       pointer of c_rows).
 codegen::Kernel lower_tile(const TileSpec& spec);
+
+/// The ints of a tile's call, in order.
+struct TileInts {
+  std::int64_t k = 0, columns = 0, first = 1, last = 1, tiles = 1, a_step = 0, panel_step = 0, c_offset = 0;
+};
 
 /// Why this element-wise program cannot be an epilogue, or nothing.
 std::optional<std::string> refuse_epilogue(const Epilogue& e);

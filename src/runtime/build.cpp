@@ -206,7 +206,7 @@ class ProgramBuilder {
   void want_tile(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors, codegen::KernelFn* where) {
     auto [it, fresh] = tile_names_.try_emplace({key, rows, vectors});
     if (!fresh) return kernels_.want(it->second, where);
-    Kernel k = lower::lower_tile({rows, vectors, false, epilogue, key, p_->target});
+    Kernel k = lower::lower_tile({.rows = rows, .vectors = vectors, .epilogue = epilogue, .epilogue_key = key, .target = p_->target});
     it->second = k.name;
     kernels_.add(std::move(k), where);
   }

@@ -39,8 +39,8 @@ class TileCall {
         }
       }
     }
-    const std::int64_t ints[4] = {k, columns, first, last};
-    fn(ptrs, ints);
+    const lower::TileInts ints{k, columns, first, last, 1, 0, 0, 0};
+    fn(ptrs, &ints.k);
   }
 
  private:
