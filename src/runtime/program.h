@@ -3,13 +3,13 @@
 // graph -> analysis -> fusion -> kernels -> code, packed weights. Immutable once built; shared by all plans and runs.
 #pragma once
 
-#include <array>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "codegen/codegen.h"
+#include "contract/pack.h"
 #include "fuse/fuse.h"
 #include "graph/graph.h"
 #include "lower/rows.h"
@@ -19,6 +19,8 @@
 
 namespace pit::runtime {
 
+using contract::PackSet;
+using contract::Panels;
 using graph::Dim;
 using graph::ValueId;
 
@@ -28,11 +30,6 @@ struct TileSet {
   std::vector<std::vector<codegen::KernelFn>> kernel;
   /// The smallest variant with at least `count` rows.
   int variant(int count) const;
-};
-
-/// The packing kernels for panels of every width, with and without an index on k.
-struct PackSet {
-  std::map<int, std::array<codegen::KernelFn, 2>> transpose, copy, gather;  ///< by width; [indexed]
 };
 
 /// A constant B in panels, in 64-byte aligned storage.
@@ -101,23 +98,5 @@ struct Program {
 
 /// Builds everything. The graph has run its passes; `options.outputs` refers to its values.
 std::shared_ptr<const Program> build_program(graph::Graph g, const ProgramOptions& options);
-
-/// Panel geometry of a packed B with `columns` columns: full panels of vectors*lanes, then one of as few vectors as needed.
-struct Panels {
-  std::int64_t columns = 0;
-  int lanes = 16, vectors = 3;
-  std::int64_t count() const { return (columns + width() - 1) / width(); }
-  std::int64_t width() const { return static_cast<std::int64_t>(lanes) * vectors; }
-  int vectors_of(std::int64_t p) const {
-    const std::int64_t left = columns - p * width();
-    return left >= width() ? vectors : static_cast<int>((left + lanes - 1) / lanes);
-  }
-  std::int64_t columns_of(std::int64_t p) const { return std::min(width(), columns - p * width()); }
-  /// Floats before panel p, for k rows per panel.
-  std::int64_t offset(std::int64_t p, std::int64_t k) const { return p * width() * k; }
-  std::int64_t floats(std::int64_t k) const {
-    return columns == 0 ? 0 : offset(count() - 1, k) + static_cast<std::int64_t>(vectors_of(count() - 1)) * lanes * k;
-  }
-};
 
 }  // namespace pit::runtime

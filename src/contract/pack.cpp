@@ -1,0 +1,52 @@
+#include "contract/pack.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "support/check.h"
+#include "support/memory.h"
+
+namespace pit::contract {
+
+std::shared_ptr<float> aligned_floats(std::int64_t count) {
+  const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(float) + 63) / 64 * 64;
+  void* p = std::aligned_alloc(64, bytes ? bytes : 64);
+  if (!p) throw std::bad_alloc();
+  return {static_cast<float*>(p), [](float* q) { std::free(q); }};
+}
+
+void pack_rows(const PackSet& packs, int width, float* dst, void* const* rows, int count, std::int64_t k,
+               std::int64_t k_stride, const std::int32_t* k_index) {
+  const bool indexed = k_index != nullptr;
+  void* ptrs[3] = {dst, const_cast<void*>(static_cast<const void*>(rows)), const_cast<std::int32_t*>(k_index)};
+  if (k_stride == sizeof(float)) {
+    const std::int64_t ints[2] = {k, count};
+    packs.transpose.at(width)[indexed](ptrs, ints);
+  } else {
+    const std::int64_t ints[3] = {k, count, k_stride};
+    packs.gather.at(width)[indexed](ptrs, ints);
+  }
+}
+
+void pack_panel(const PackSet& packs, int width, float* dst, const MatrixB& b, std::int64_t n0, std::int64_t columns,
+                const std::int32_t* n_index, const std::uint8_t* n_live, std::int64_t k, const std::int32_t* k_index) {
+  if (b.n_stride == sizeof(float) && !n_index && !n_live) {
+    void* ptrs[3] = {dst, const_cast<char*>(b.data + n0 * b.n_stride), const_cast<std::int32_t*>(k_index)};
+    const std::int64_t ints[3] = {k, columns, b.k_stride};
+    packs.copy.at(width)[k_index != nullptr](ptrs, ints);
+    return;
+  }
+  void* rows[64];
+  PIT_CHECK(columns <= 64, "a panel of {} columns", columns);
+  auto column = [&](std::int64_t i) { return n_index ? n_index[n0 + i] : n0 + i; };
+  for (std::int64_t i = 0; i < columns; ++i) rows[i] = const_cast<char*>(b.data + column(i) * b.n_stride);
+  pack_rows(packs, width, dst, rows, static_cast<int>(columns), k, b.k_stride, k_index);
+  if (!n_live) return;
+  // Dead columns hold nothing defined: they pack as 0, which keeps what is computed from them finite.
+  for (std::int64_t i = 0; i < columns; ++i)
+    if (!n_live[column(i)])
+      for (std::int64_t r = 0; r < k; ++r) dst[r * width + i] = 0;
+}
+
+}  // namespace pit::contract

@@ -1,0 +1,57 @@
+// Packing: SRead outside of the tile. Chooses the generated packing kernel by the strides of what is read.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "codegen/kernel_ir.h"
+
+namespace pit::contract {
+
+/// The packing kernels for panels of every width, with and without an index on k.
+struct PackSet {
+  std::map<int, std::array<codegen::KernelFn, 2>> transpose, copy, gather;  ///< by width; [indexed]
+};
+
+/// Panel geometry of a packed B with `columns` columns: full panels of vectors*lanes, then one of as few vectors as needed.
+struct Panels {
+  std::int64_t columns = 0;
+  int lanes = 16, vectors = 3;
+  std::int64_t count() const { return (columns + width() - 1) / width(); }
+  std::int64_t width() const { return static_cast<std::int64_t>(lanes) * vectors; }
+  int vectors_of(std::int64_t p) const {
+    const std::int64_t left = columns - p * width();
+    return left >= width() ? vectors : static_cast<int>((left + lanes - 1) / lanes);
+  }
+  std::int64_t columns_of(std::int64_t p) const { return std::min(width(), columns - p * width()); }
+  /// Floats before panel p, for k rows per panel.
+  std::int64_t offset(std::int64_t p, std::int64_t k) const { return p * width() * k; }
+  std::int64_t floats(std::int64_t k) const {
+    return columns == 0 ? 0 : offset(count() - 1, k) + static_cast<std::int64_t>(vectors_of(count() - 1)) * lanes * k;
+  }
+};
+
+/// dst[k][width] from up to `width` rows (byte pointers), `k_stride` bytes apart along k, optionally through k_index.
+void pack_rows(const PackSet& packs, int width, float* dst, void* const* rows, int count, std::int64_t k,
+               std::int64_t k_stride, const std::int32_t* k_index);
+
+/// A matrix B[k,n] in memory, strides in bytes.
+struct MatrixB {
+  const char* data = nullptr;
+  std::int64_t k_stride = 0, n_stride = 0;
+};
+
+/// One panel (columns n0 .. n0+columns) of B, dst[k][vectors*lanes]. `n_index` (may be null) maps packed columns to B's columns, `n_live`
+/// (may be null) says which of B's columns are live: dead ones pack as 0. `k_index` as above.
+void pack_panel(const PackSet& packs, int width, float* dst, const MatrixB& b, std::int64_t n0, std::int64_t columns,
+                const std::int32_t* n_index, const std::uint8_t* n_live, std::int64_t k, const std::int32_t* k_index);
+
+/// Floats of slack that packing may write behind its destination.
+inline constexpr std::int64_t pack_slack = 1024;
+
+std::shared_ptr<float> aligned_floats(std::int64_t count);
+
+}  // namespace pit::contract
