@@ -80,11 +80,11 @@ struct PackKey {
   std::string name() const;  ///< "transpose 4 k-index"
 };
 
+/// Per element stored (k * width of a call). With an index one k of four is live, ascending.
 struct PackCost {
-  double element = 0;  ///< ns per element stored (k * width), the source in L2, the destination in L1 or L2
-  double element_memory =
-      0;  ///< the same, the source in memory (in lines that are used in full: dense, or all rows of a line's columns)
-  double call = 0;  ///< ns per call
+  double element = 0;         ///< ns, the source in L2, the destination in L1 or L2
+  double element_memory = 0;  ///< ns, the source in memory: a matrix of 4096 columns or more, packed block after block
+  double call = 0;            ///< ns per call
   bool measured = false;
 };
 
@@ -106,11 +106,11 @@ class TileCosts {
   static TileCosts defaults(const CpuTarget& target);
   /// The file of this target in `cache_dir` (a usable directory, or empty) if there is a good one, else `defaults`. A
   /// file that is truncated, damaged, of another format, CPU or version is left alone and reported through the log
-  /// hook. Throws nothing.
-  static TileCosts load(const std::string& cache_dir, const CpuTarget& target) noexcept;
+  /// hook. Throws nothing but std::bad_alloc.
+  static TileCosts load(const std::string& cache_dir, const CpuTarget& target);
   static std::string path(const std::string& cache_dir, const CpuTarget& target);
   /// Writes the file whole or not at all; false with `reason` set when it cannot.
-  bool store(const std::string& cache_dir, std::string* reason) const noexcept;
+  bool store(const std::string& cache_dir, std::string* reason) const;
 
   TileCost tile(const TileKey& key) const;
   PackCost pack(const PackKey& key) const;
