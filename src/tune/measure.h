@@ -21,7 +21,7 @@ struct Effort {
   int rounds = 10;              ///< over all keys
   double seconds = 0.00025;     ///< of one repetition
   int repetitions = 2;          ///< per round
-  double wall_seconds = 27;     ///< of everything: on a busy machine the last rounds are left out
+  double wall_seconds = 27;     ///< of everything: on a busy machine there are fewer rounds, at least one
   double limits_seconds = 0.9;  ///< see measure_limits
 };
 

@@ -5,6 +5,7 @@
 #include "pit/contraction.h"
 #include "pit/error.h"
 #include "support/files.h"
+#include "support/log.h"
 #include "support/threads.h"
 #include "tune/measure.h"
 #include "tune/tile_costs.h"
@@ -41,7 +42,7 @@ class Measurement {
     }
   }
 
-  /// `left`: wall-clock seconds for the rounds after the first.
+  /// `left`: wall-clock seconds. The first round is always finished: prices of some keys only would not compare.
   void run(const Effort& effort, double left, const Progress& progress) {
     const double steps = static_cast<double>(effort.rounds) * static_cast<double>(tiles_.size() + packs_.size());
     const double start = wall_seconds();
@@ -56,6 +57,11 @@ class Measurement {
       for (TileTimes& t : tiles_) step(t);
       for (PackTimes& p : packs_) step(p);
     }
+    constexpr int few = 3;
+    if (done < few * steps / effort.rounds && effort.rounds >= few)
+      warn(
+          "tune: the machine is busy, so figures rest on {:.1f} instead of {} rounds; 'pit tune' again when it is idle",
+          done * effort.rounds / steps, effort.rounds);
   }
 
   void store(TileCosts& costs) const {
