@@ -110,58 +110,67 @@ struct Positions {
 };
 constexpr Positions positions;
 
-// position -> entry
-struct Affine {
+// position -> entry. The scale is 1 but for lists of addresses, and a multiplication per entry shows.
+struct Shifted {
+  std::uint32_t base;
+  std::int32_t operator()(std::uint64_t at) const { return static_cast<std::int32_t>(base + static_cast<std::uint32_t>(at)); }
+  __m256i operator()(std::uint64_t at, __m256i more) const { return _mm256_add_epi32(_mm256_set1_epi32((*this)(at)), more); }
+};
+struct Scaled {
   std::uint32_t base, scale;
-  std::int32_t operator()(std::uint64_t position) const {
-    return static_cast<std::int32_t>(base + static_cast<std::uint32_t>(position) * scale);
+  std::int32_t operator()(std::uint64_t at) const {
+    return static_cast<std::int32_t>(base + static_cast<std::uint32_t>(at) * scale);
+  }
+  __m256i operator()(std::uint64_t at, __m256i more) const {
+    const __m256i scaled = _mm256_mullo_epi32(more, _mm256_set1_epi32(static_cast<int>(scale)));
+    return _mm256_add_epi32(_mm256_set1_epi32((*this)(at)), scaled);
   }
 };
 
 // By bytes. Without a branch on the data but for empty words.
-std::int64_t expand_bytes(const std::uint64_t* row, std::int64_t words, Affine entry, std::int32_t* out) {
-  const __m256i scale = _mm256_set1_epi32(static_cast<int>(entry.scale)), step = _mm256_slli_epi32(scale, 3);
-  std::int32_t* const begin = out;
+template <class Entry>
+void expand_bytes(const std::uint64_t* row, std::int64_t words, Entry entry, std::int32_t* out) {
   for (std::int64_t w = 0; w < words; ++w) {
     if (row[w] == 0) continue;
-    __m256i first = _mm256_set1_epi32(entry(64 * static_cast<std::uint64_t>(w)));
-    for (int i = 0; i < 64; i += 8) {
-      const std::uint64_t byte = row[w] >> i & 255;
+    std::uint64_t left = row[w];
+    for (std::uint64_t i = 0; i < 64; i += 8, left >>= 8) {
+      const std::uint64_t byte = left & 255;
       const __m256i at = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(positions.of[byte])));
-      const __m256i entries = _mm256_add_epi32(_mm256_mullo_epi32(at, scale), first);
+      const __m256i entries = entry(64 * static_cast<std::uint64_t>(w) + i, at);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), entries);
-      first = _mm256_add_epi32(first, step);
       out += _mm_popcnt_u64(byte);
     }
   }
-  return out - begin;
 }
 
 // By bits, always `Few` of them, so that the branch that asks for more is hardly ever taken where words have fewer.
-template <int Few>
-std::int64_t expand_bits(const std::uint64_t* row, std::int64_t words, Affine entry, std::int32_t* out) {
-  std::int32_t* const begin = out;
+template <int Few, class Entry>
+void expand_bits(const std::uint64_t* row, std::int64_t words, Entry entry, std::int32_t* out) {
   for (std::int64_t w = 0; w < words; ++w) {
-    const std::int64_t count = static_cast<std::int64_t>(_mm_popcnt_u64(row[w]));
+    const auto count = static_cast<std::int64_t>(_mm_popcnt_u64(row[w]));
     const std::uint64_t at = 64 * static_cast<std::uint64_t>(w);
     std::uint64_t left = row[w];
     for (int i = 0; i < Few; ++i, left = _blsr_u64(left)) out[i] = entry(at + _tzcnt_u64(left));
     for (std::int64_t i = Few; i < count; ++i, left = _blsr_u64(left)) out[i] = entry(at + _tzcnt_u64(left));
     out += count;
   }
-  return out - begin;
 }
 
-std::int64_t expand(const std::uint64_t* row, std::int64_t words, std::int32_t base, std::int32_t scale,
-                    std::int32_t* out) {
-  const Affine entry{static_cast<std::uint32_t>(base), static_cast<std::uint32_t>(scale)};
-  std::int64_t live = 0;
-  for (std::int64_t w = 0; w < words; ++w) live += static_cast<std::int64_t>(_mm_popcnt_u64(row[w]));
-  if (live == 0) return 0;
-  // Measured on random bits: where the next one up becomes faster.
-  if (2 * live <= 3 * words) return expand_bits<4>(row, words, entry, out);
-  if (live <= 5 * words) return expand_bits<8>(row, words, entry, out);
-  return expand_bytes(row, words, entry, out);
+// Where the next one up becomes faster was measured on random bits.
+template <class Entry>
+void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, Entry entry, std::int32_t* out) {
+  if (live == 0) return;
+  if (4 * live <= 3 * words) expand_bits<2>(row, words, entry, out);
+  else if (2 * live <= 3 * words) expand_bits<4>(row, words, entry, out);
+  else if (live <= 5 * words) expand_bits<8>(row, words, entry, out);
+  else expand_bytes(row, words, entry, out);
+}
+
+void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
+            std::int32_t* out) {
+  const auto b = static_cast<std::uint32_t>(base), s = static_cast<std::uint32_t>(scale);
+  if (scale == 1) expand(row, words, live, Shifted{b}, out);
+  else expand(row, words, live, Scaled{b, s}, out);
 }
 
 }  // namespace

@@ -86,22 +86,25 @@ void apart_b8(const std::uint8_t* const* rows, int n, std::int64_t columns, bool
   scan_apart(b8(absent), rows, n, columns, first, out);
 }
 
-std::int64_t expand(const std::uint64_t* row, std::int64_t words, std::int32_t base, std::int32_t scale,
-                    std::int32_t* out) {
+void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
+            std::int32_t* out) {
+  if (live == 0) return;
+  const auto factor = static_cast<std::uint32_t>(scale);
   const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i step = _mm512_set1_epi32(static_cast<std::int32_t>(16 * static_cast<std::uint32_t>(scale)));
-  __m512i entries = _mm512_add_epi32(_mm512_mullo_epi32(iota, _mm512_set1_epi32(scale)), _mm512_set1_epi32(base));
-  std::int32_t* const begin = out;
+  const __m512i step = _mm512_set1_epi32(static_cast<std::int32_t>(16 * factor));
+  const __m512i scaled = _mm512_mullo_epi32(iota, _mm512_set1_epi32(scale));
   for (std::int64_t w = 0; w < words; ++w) {
+    if (row[w] == 0) continue;
+    const std::uint32_t first = static_cast<std::uint32_t>(base) + 64 * static_cast<std::uint32_t>(w) * factor;
+    __m512i entries = _mm512_add_epi32(scaled, _mm512_set1_epi32(static_cast<std::int32_t>(first)));
     for (int i = 0; i < 64; i += 16) {
-      const auto live = static_cast<__mmask16>(row[w] >> i);
+      const auto live_lanes = static_cast<__mmask16>(row[w] >> i);
       // Compressed in a register: compressing stores are microcoded on Zen 4.
-      _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(live, entries));
-      out += _mm_popcnt_u32(live);
+      _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(live_lanes, entries));
+      out += _mm_popcnt_u32(live_lanes);
       entries = _mm512_add_epi32(entries, step);
     }
   }
-  return out - begin;
 }
 
 }  // namespace

@@ -33,9 +33,10 @@ struct ScanKernels {
   void (*group_columns)(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);
   /// A block of 64 x 64 bits: bit i of out[j] is bit j of in[i * stride]; rows from `rows` on (at most 64) are 0.
   void (*transpose)(const std::uint64_t* in, std::int64_t stride, std::int64_t rows, std::uint64_t* out);
-  /// base + position * scale of every set bit, ascending; how many there are. Writes up to expand_slack entries more.
-  std::int64_t (*expand)(const std::uint64_t* row, std::int64_t words, std::int32_t base, std::int32_t scale,
-                         std::int32_t* out);
+  /// base + position * scale of every set bit, ascending; there are `live` of them. Writes up to expand_slack entries
+  /// more.
+  void (*expand)(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
+                 std::int32_t* out);
 };
 
 extern const ScanKernels scan_avx2, scan_avx512;

@@ -1,5 +1,6 @@
 // How fast values become live maps and lists. Prints GB/s (bytes read + bytes written, / time) of scan, and of scan + lists, and what share
-// that is of the bandwidth at which the same threads merely read the same memory; memcpy (read + written) beside it.
+// that is of the bandwidth at which the same threads merely read the same memory; memcpy (read + written) beside it. The
+// last column is the share of what reading and writing that much takes, writing at the speed that memcpy has beyond its reads.
 //
 //     detect_bench [only=32x1] [rounds=15] [rows=4096] [columns=4096] [threads=2] [pages=small] [clock=wall]
 //
@@ -154,9 +155,18 @@ class Bench {
       for (std::size_t i = 0; i < seconds[what].size(); ++i) shares.push_back(bytes / seconds[what][i] * seconds[reading][i] / in);
       return fmt::format("{:6.1f} {:4.2f}", speed(what, bytes), median(shares));
     };
-    fmt::print("{:>9} {:>3.0f} %  {:>2} | {:6.1f} {:6.1f} | {} {} | {} {}\n", fmt::format("{}x{}{}", g_rows, g_columns, transposed ? "T" : ""),
+    // What is written costs what it adds to a copy beyond the read.
+    const auto mixed = [&](int what, double written) {
+      std::vector<double> shares;
+      for (std::size_t i = 0; i < seconds[what].size(); ++i) {
+        const double limit = seconds[reading][i] + written / in * (seconds[copying][i] - seconds[reading][i]);
+        shares.push_back(limit / seconds[what][i]);
+      }
+      return fmt::format("{:4.2f}", median(shares));
+    };
+    fmt::print("{:>9} {:>3.0f} %  {:>2} | {:6.1f} {:6.1f} | {} {} | {} {} {}\n", fmt::format("{}x{}{}", g_rows, g_columns, transposed ? "T" : ""),
                100 * zeros, pool.size(), speed(reading, in), speed(copying, 2 * in), share(scanning, in + bits), share(rescanning, in + bits),
-               share(listing, in + bits + index), share(relisting, in + bits + index));
+               share(listing, in + bits + index), share(relisting, in + bits + index), mixed(relisting, bits + index));
     std::fflush(stdout);
   }
 
@@ -182,7 +192,7 @@ int main(int argc, char** argv) {
   std::vector<std::unique_ptr<ThreadPool>> pools;
   for (int threads = 1; threads <= std::stoi(options["threads"]); threads *= 2) pools.push_back(std::make_unique<ThreadPool>(threads));
   fmt::print("{} x {} f32, {} pages, GB/s and share of the read bandwidth; \"kept\": into the memory of an earlier map and list\n", rows, columns, options["pages"]);
-  fmt::print("{:>9} {:>5}  {:>2} | {:>6} {:>6} | {:>11} {:>11} | {:>11} {:>11}\n", "", "zeros", "t", "read", "memcpy", "scan", "kept", "scan+lists", "kept");
+  fmt::print("{:>9} {:>5}  {:>2} | {:>6} {:>6} | {:>11} {:>11} | {:>11} {:>11} {:>4}\n", "", "zeros", "t", "read", "memcpy", "scan", "kept", "scan+lists", "kept", "mix");
   struct {
     std::int64_t rows, columns;
     bool transposed;
