@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sparsity/mask.h"
+#include "support/buffer.h"
 
 namespace pit::detect {
 
@@ -16,7 +17,7 @@ struct IndexSet {
   std::int64_t outer = 1;               ///< number of lists
   std::int64_t extent = 0;              ///< positions are in 0..extent
   std::vector<std::int64_t> offset;     ///< outer + 1
-  std::vector<std::int32_t> index;      ///< ascending within a list; padded with 16 readable entries behind the end
+  Buffer<std::int32_t> index;           ///< ascending within a list; padded with 16 readable entries behind the end
   bool all = false;                     ///< every list is 0..extent
   std::int64_t count() const { return offset.empty() ? 0 : offset.back(); }
 };

@@ -1,0 +1,141 @@
+// Rows of bits: neighbouring columns joined, blocks transposed.
+#include <immintrin.h>
+
+#include "detect/scan_isa.h"
+
+namespace pit::detect {
+
+namespace {
+
+constexpr std::uint64_t low_bits(std::int64_t n) { return n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1; }
+
+// Shifts instead of pext, which takes hundreds of cycles on Zen 1 and 2: pairs are by far the most frequent case,
+// because every even size is taken apart into them.
+std::uint64_t halve(std::uint64_t x) {
+  x = (x | x >> 1) & 0x5555555555555555;
+  x = (x | x >> 1) & 0x3333333333333333;
+  x = (x | x >> 2) & 0x0f0f0f0f0f0f0f0f;
+  x = (x | x >> 4) & 0x00ff00ff00ff00ff;
+  x = (x | x >> 8) & 0x0000ffff0000ffff;
+  return (x | x >> 16) & 0x00000000ffffffff;
+}
+
+void join_pairs(const std::uint64_t* in, std::int64_t words, std::uint64_t* out) {
+  for (std::int64_t i = 0; i < words / 2; ++i) out[i] = halve(in[2 * i]) | halve(in[2 * i + 1]) << 32;
+  if (words % 2 != 0) out[words / 2] = halve(in[words - 1]);
+}
+
+// A word is a group of 64.
+void join_words(const std::uint64_t* in, std::int64_t words, std::uint64_t* out) {
+  for (std::int64_t i = 0; i < words; i += 64) {
+    const std::int64_t n = words - i < 64 ? words - i : 64;
+    std::uint64_t word = 0;
+    for (std::int64_t j = 0; j < n; ++j) word |= static_cast<std::uint64_t>(in[i + j] != 0) << j;
+    out[i / 64] = word;
+  }
+}
+
+// Bits appended to a row. It may be the row that they are read from: groups never overtake what they are made of.
+class Appender {
+ public:
+  explicit Appender(std::uint64_t* out) : out_(out) {}
+  void append(std::uint64_t bits, std::int64_t n) {
+    word_ |= bits << filled_;
+    if (filled_ + n >= 64) {
+      *out_++ = word_;
+      word_ = filled_ == 0 ? 0 : bits >> (64 - filled_);
+    }
+    filled_ = (filled_ + n) % 64;
+  }
+  void finish() {
+    if (filled_ != 0) *out_ = word_;
+  }
+
+ private:
+  std::uint64_t* out_;
+  std::uint64_t word_ = 0;
+  std::int64_t filled_ = 0;
+};
+
+// g < 64: every bit becomes the union of the g bits from it on (doubling the span), then those where groups begin are
+// picked.
+void join_few(const std::uint64_t* in, std::int64_t columns, std::int64_t g, std::uint64_t* out) {
+  std::uint64_t begins = 0;
+  for (std::int64_t i = 0; i < 64; i += g) begins |= std::uint64_t{1} << i;
+  const std::int64_t words = (columns + 63) / 64;
+  Appender to(out);
+  std::int64_t phase = 0;  // of the word's first bit in its group
+  for (std::int64_t w = 0; w < words; ++w) {
+    unsigned __int128 x = in[w];
+    if (w + 1 < words) x |= static_cast<unsigned __int128>(in[w + 1]) << 64;
+    std::int64_t span = 1;
+    for (; 2 * span <= g; span *= 2) x |= x >> span;
+    x |= x >> (g - span);
+    const std::uint64_t picked = (begins << (phase == 0 ? 0 : g - phase)) & low_bits(columns - 64 * w);
+    to.append(_pext_u64(static_cast<std::uint64_t>(x), picked), _mm_popcnt_u64(picked));
+    phase = (phase + 64) % g;
+  }
+  to.finish();
+}
+
+bool any(const std::uint64_t* bits, std::int64_t from, std::int64_t to) {
+  const std::int64_t first = from / 64, last = (to - 1) / 64;
+  const std::uint64_t head = ~std::uint64_t{0} << from % 64, tail = low_bits((to - 1) % 64 + 1);
+  if (first == last) return (bits[first] & head & tail) != 0;
+  std::uint64_t all = (bits[first] & head) | (bits[last] & tail);
+  for (std::int64_t w = first + 1; w < last; ++w) all |= bits[w];
+  return all != 0;
+}
+
+void join_many(const std::uint64_t* in, std::int64_t columns, std::int64_t g, std::uint64_t* out) {
+  Appender to(out);
+  for (std::int64_t c = 0; c < columns; c += g) to.append(any(in, c, columns - c < g ? columns : c + g), 1);
+  to.finish();
+}
+
+}  // namespace
+
+// Factors of 64 and of 2 first: they are cheap, and shorten the row for what is left.
+void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g, std::uint64_t* out) {
+  if (columns == 0) return;
+  if (g > columns) g = columns;  // one group: no sums of positions and sizes that overflow
+  if (g == 1 && out != bits) {
+    for (std::int64_t w = 0; w < (columns + 63) / 64; ++w) out[w] = bits[w];
+  }
+  const auto shorten = [&](std::int64_t by) {
+    g /= by;
+    columns = (columns + by - 1) / by;
+  };
+  std::uint64_t* at = bits;
+  const auto target = [&](std::int64_t by) { return g == by ? out : bits; };
+  while (g % 64 == 0) {
+    join_words(at, (columns + 63) / 64, target(64));
+    shorten(64);
+  }
+  while (g % 2 == 0) {
+    join_pairs(at, (columns + 63) / 64, target(2));
+    shorten(2);
+  }
+  if (g > 64) join_many(at, columns, g, out);
+  else if (g > 1) join_few(at, columns, g, out);
+}
+
+// Three rounds of exchanging halves of ever smaller squares would take 64-bit shifts only; here bytes are gathered with
+// shuffles first, so that one movemask collects a column of 32 rows.
+void transpose_block(const std::uint64_t* in, std::int64_t stride, std::int64_t rows, std::uint64_t* out) {
+  alignas(32) std::uint64_t block[64];
+  for (std::int64_t i = 0; i < rows; ++i) block[i] = in[i * stride];
+  for (std::int64_t i = rows; i < 64; ++i) block[i] = 0;
+  // Squares of 32, 16, ..., 1: the upper right one changes places with the lower left one.
+  std::uint64_t mask = 0x00000000ffffffff;
+  for (int j = 32; j != 0; j >>= 1, mask ^= mask << j) {
+    for (int k = 0; k < 64; k = ((k | j) + 1) & ~j) {
+      const std::uint64_t t = (block[k] >> j ^ block[k | j]) & mask;
+      block[k] ^= t << j;
+      block[k | j] ^= t;
+    }
+  }
+  for (int i = 0; i < 64; ++i) out[i] = block[i];
+}
+
+}  // namespace pit::detect

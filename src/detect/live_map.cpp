@@ -1,0 +1,150 @@
+// Live maps from what is known without looking at values, and maps from maps.
+#include "detect/live_map.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "detect/scan_rooms.h"
+#include "support/check.h"
+
+namespace pit::detect {
+
+namespace {
+
+void count_row(LiveMap& m, std::int64_t row) {
+  std::int32_t n = 0;
+  for (std::int64_t w = 0; w < m.words(); ++w) n += std::popcount(m.row(row)[w]);
+  m.counts[static_cast<std::size_t>(row)] = n;
+}
+
+void sum_counts(LiveMap& m) { m.live = std::accumulate(m.counts.begin(), m.counts.end(), std::int64_t{0}); }
+
+/// Room for these micro-tiles, of no particular liveness.
+LiveMap shaped(std::int64_t batch, std::int64_t rows, std::int64_t columns, std::int64_t g_rows, std::int64_t g_columns,
+               LiveMap reuse = {}) {
+  PIT_CHECK(batch >= 0 && rows >= 0 && columns >= 0 && g_rows >= 1 && g_columns >= 1,
+            "a live map of {} matrices of {} x {} in micro-tiles of {} x {}", batch, rows, columns, g_rows, g_columns);
+  LiveMap m = std::move(reuse);
+  m.batch = batch, m.rows = rows, m.columns = columns, m.g_rows = g_rows, m.g_columns = g_columns;
+  m.live = 0;
+  PIT_CHECK(m.column_groups() <= INT32_MAX, "a live map of {} columns of micro-tiles", m.column_groups());
+  resize_for_overwrite(m.bits, static_cast<std::size_t>(batch * m.row_groups() * m.words()));
+  resize_for_overwrite(m.counts, static_cast<std::size_t>(batch * m.row_groups()));
+  return m;
+}
+
+/// Nothing is live: micro-tiles of one row.
+LiveMap no_rows(std::int64_t batch, std::int64_t rows, std::int64_t columns) {
+  LiveMap m = shaped(batch, rows, columns, 1, std::max<std::int64_t>(columns, 1));
+  std::fill(m.bits.begin(), m.bits.end(), 0);
+  std::fill(m.counts.begin(), m.counts.end(), 0);
+  return m;
+}
+
+void set_row(LiveMap& m, std::int64_t batch_row) {
+  std::int32_t& count = m.counts[static_cast<std::size_t>(batch_row)];
+  if (count != 0 || m.columns == 0) return;
+  count = 1;
+  m.bits[static_cast<std::size_t>(batch_row)] = 1;
+  ++m.live;
+}
+
+}  // namespace
+
+LiveMap from_lengths(const std::vector<std::int64_t>& lengths, std::int64_t rows, std::int64_t columns) {
+  LiveMap m = no_rows(static_cast<std::int64_t>(lengths.size()), rows, columns);
+  for (std::size_t b = 0; b < lengths.size(); ++b) {
+    const std::int64_t first = static_cast<std::int64_t>(b) * rows;
+    for (std::int64_t r = 0; r < std::clamp<std::int64_t>(lengths[b], 0, rows); ++r) set_row(m, first + r);
+  }
+  return m;
+}
+
+LiveMap from_rows(const std::vector<std::int64_t>& indices, std::int64_t rows, std::int64_t columns) {
+  LiveMap m = no_rows(1, rows, columns);
+  for (std::int64_t r : indices) {
+    PIT_CHECK(r >= 0 && r < rows, "row {} of {}", r, rows);
+    set_row(m, r);
+  }
+  return m;
+}
+
+LiveMap from_experts(const std::vector<std::int64_t>& experts, std::int64_t top_k, std::int64_t expert_count,
+                     std::int64_t columns) {
+  PIT_CHECK(top_k >= 1 && static_cast<std::int64_t>(experts.size()) % top_k == 0, "{} experts, {} per row",
+            experts.size(), top_k);
+  const std::int64_t rows = static_cast<std::int64_t>(experts.size()) / top_k;
+  LiveMap m = no_rows(expert_count, rows, columns);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t i = 0; i < top_k; ++i) {
+      const std::int64_t e = experts[static_cast<std::size_t>(r * top_k + i)];
+      PIT_CHECK(e < expert_count, "expert {} of {}", e, expert_count);
+      if (e >= 0) set_row(m, e * rows + r);
+    }
+  }
+  return m;
+}
+
+LiveMap full(std::int64_t batch, std::int64_t rows, std::int64_t columns, std::int64_t g_rows, std::int64_t g_columns) {
+  LiveMap m = shaped(batch, rows, columns, g_rows, g_columns);
+  const std::int64_t words = m.words(), rest = m.column_groups() % 64;
+  std::fill(m.bits.begin(), m.bits.end(), ~std::uint64_t{0});
+  if (rest != 0) {
+    for (std::size_t w = static_cast<std::size_t>(words) - 1; w < m.bits.size(); w += static_cast<std::size_t>(words)) {
+      m.bits[w] = (std::uint64_t{1} << rest) - 1;
+    }
+  }
+  std::fill(m.counts.begin(), m.counts.end(), static_cast<std::int32_t>(m.column_groups()));
+  m.live = m.total();
+  return m;
+}
+
+LiveMap coarsen(const LiveMap& m, std::int64_t row_factor, std::int64_t column_factor) {
+  PIT_CHECK(row_factor >= 1 && column_factor >= 1, "micro-tiles joined by {} x {}", row_factor, column_factor);
+  PIT_CHECK(row_factor <= INT64_MAX / m.g_rows && column_factor <= INT64_MAX / m.g_columns,
+            "micro-tiles of {} x {} joined by {} x {}", m.g_rows, m.g_columns, row_factor, column_factor);
+  LiveMap c = shaped(m.batch, m.rows, m.columns, m.g_rows * row_factor, m.g_columns * column_factor);
+  const ScanKernels& kernels = scan_kernels(ScanIsa::native);
+  const std::int64_t fine = m.row_groups(), coarse = c.row_groups(), words = m.words();
+  Buffer<std::uint64_t> united(static_cast<std::size_t>(words));
+  for (std::int64_t b = 0; b < m.batch; ++b) {
+    for (std::int64_t r = 0; r < coarse; ++r) {
+      const std::int64_t first = r * row_factor, rows = std::min(row_factor, fine - first);
+      std::copy_n(m.row(b * fine + first), words, united.data());
+      for (std::int64_t i = 1; i < rows; ++i) {
+        const std::uint64_t* row = m.row(b * fine + first + i);
+        for (std::int64_t w = 0; w < words; ++w) united[static_cast<std::size_t>(w)] |= row[w];
+      }
+      kernels.group_columns(united.data(), m.column_groups(), column_factor,
+                            c.bits.data() + (b * coarse + r) * c.words());
+      count_row(c, b * coarse + r);
+    }
+  }
+  sum_counts(c);
+  return c;
+}
+
+LiveMap transposed(const LiveMap& m) { return transposed(m, ThreadPool(1)); }
+
+LiveMap transposed(const LiveMap& m, const ThreadPool& pool, LiveMap reuse, ScanIsa isa) {
+  PIT_CHECK(m.row_groups() <= INT32_MAX, "a live map of {} columns of micro-tiles", m.row_groups());
+  LiveMap t = shaped(m.batch, m.columns, m.rows, m.g_columns, m.g_rows, std::move(reuse));
+  const ScanKernels& kernels = scan_kernels(isa);
+  const std::int64_t from = m.row_groups(), to = t.row_groups(), words = t.words();
+  // A task: 64 columns, which become 64 rows.
+  pool.parallel_for(m.batch * m.words(), [&](std::int64_t task, int) {
+    const std::int64_t b = task / m.words(), column = task % m.words(), first = b * to + 64 * column;
+    const std::int64_t columns = std::min<std::int64_t>(64, to - 64 * column);
+    std::uint64_t block[64];
+    for (std::int64_t w = 0; w < words; ++w) {
+      kernels.transpose(m.row(b * from + 64 * w) + column, m.words(), std::min<std::int64_t>(64, from - 64 * w), block);
+      for (std::int64_t i = 0; i < columns; ++i) t.bits[static_cast<std::size_t>((first + i) * words + w)] = block[i];
+    }
+    for (std::int64_t i = 0; i < columns; ++i) count_row(t, first + i);
+  });
+  sum_counts(t);
+  return t;
+}
+
+}  // namespace pit::detect

@@ -1,0 +1,12 @@
+// The choice of a room, apart from the rooms' own header: that one includes nothing that could be compiled for more
+// than everybody has.
+#pragma once
+
+#include "detect/live_map.h"
+#include "detect/scan_isa.h"
+
+namespace pit::detect {
+
+const ScanKernels& scan_kernels(ScanIsa isa);
+
+}  // namespace pit::detect
