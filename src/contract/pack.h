@@ -16,15 +16,17 @@ struct PackSet {
   std::map<int, std::array<codegen::KernelFn, 2>> transpose, copy, gather;  ///< by width; [indexed]
 };
 
-/// Panel geometry of a packed B with `columns` columns: full panels of vectors*lanes, then one of as few vectors as needed.
+/// Panel geometry of a packed B with `columns` columns: full panels of vectors*lanes, then one of as few vectors as needed, or, where an index
+/// of byte offsets has to serve all panels, one as wide as the others.
 struct Panels {
   std::int64_t columns = 0;
   int lanes = 16, vectors = 3;
+  bool uniform = false;
   std::int64_t count() const { return (columns + width() - 1) / width(); }
   std::int64_t width() const { return static_cast<std::int64_t>(lanes) * vectors; }
   int vectors_of(std::int64_t p) const {
     const std::int64_t left = columns - p * width();
-    return left >= width() ? vectors : static_cast<int>((left + lanes - 1) / lanes);
+    return uniform || left >= width() ? vectors : static_cast<int>((left + lanes - 1) / lanes);
   }
   std::int64_t columns_of(std::int64_t p) const { return std::min(width(), columns - p * width()); }
   /// Floats before panel p, for k rows per panel.

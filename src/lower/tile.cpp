@@ -140,7 +140,7 @@ class TileEmitter {
     b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)), [&] {
       b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); });
     });
-    walk_k([&](const Value& x, const Value& y, Value& acc) { b_.assign(acc, accumulated(x, y, acc)); });
+    walk_k([&](const Value& x, const Value& y, Value& acc) { b_.assign(acc, accumulated(spec_.algebra, x, y, acc)); });
     if (spec_.algebra.combiner == expr::Combiner::logsumexp) sum_exponentials();
     bool heavy = epilogue_ && epilogue_->cost() >= kHeavy;
     b_.branch(full_, [&] { finish(false, heavy); }, [&] { finish(true, heavy); });
@@ -193,23 +193,6 @@ class TileEmitter {
     }
   }
 
-  Value product(const Value& x, const Value& y) {
-    switch (spec_.algebra.product) {
-      case expr::Fn::mul: return Builder::binary(Op::mul, x, y);
-      case expr::Fn::min: case expr::Fn::logical_and: return Builder::binary(Op::min, x, y);  // booleans are 0 and 1 here
-      case expr::Fn::max: return Builder::binary(Op::max, x, y);
-      default: return Builder::binary(Op::add, x, y);
-    }
-  }
-
-  Value accumulated(const Value& x, const Value& y, const Value& acc) {
-    switch (spec_.algebra.combiner) {
-      case expr::Combiner::sum: return Builder::fma(x, y, acc);
-      case expr::Combiner::min: return Builder::binary(Op::min, product(x, y), acc);
-      default: return Builder::binary(Op::max, product(x, y), acc);
-    }
-  }
-
   // logsumexp, second walk: the accumulators hold the maximum, or 0 where that is not finite (all absent, infinite or NaN).
   void sum_exponentials() {
     const Type vec{Scalar::f32, lanes_};
@@ -221,7 +204,7 @@ class TileEmitter {
     }
     walk_k([&](const Value& x, const Value& y, Value& acc) {
       const Value& s = shift[static_cast<std::size_t>(&acc - acc_.data())];
-      b_.assign(acc, Builder::binary(Op::add, acc, codegen::math::exp(b_, b_.let("x", Builder::binary(Op::sub, product(x, y), s)))));
+      b_.assign(acc, Builder::binary(Op::add, acc, codegen::math::exp(b_, b_.let("x", Builder::binary(Op::sub, product(spec_.algebra, x, y), s)))));
     });
     for (std::size_t i = 0; i < acc_.size(); ++i)
       b_.assign(acc_[i], Builder::binary(Op::add, shift[i], codegen::math::log(b_, b_.let("sum", acc_[i]))));
@@ -399,24 +382,6 @@ class TileEmitter {
 
 }  // namespace
 
-std::string Algebra::name() const {
-  std::string combine(expr::info(combiner).text);
-  combine.pop_back();
-  if (combine == "+") combine = "sum";
-  return combine + "_" + expr::info(product).name;
-}
-
-std::optional<std::string> refuse_algebra(const Algebra& a) {
-  using expr::Combiner;
-  using expr::Fn;
-  const bool tropical = (a.combiner == Combiner::max || a.combiner == Combiner::min || a.combiner == Combiner::logsumexp) && a.product == Fn::add;
-  const bool bottleneck = (a.combiner == Combiner::max && a.product == Fn::min) || (a.combiner == Combiner::min && a.product == Fn::max);
-  const bool boolean = a.combiner == Combiner::logical_or && a.product == Fn::logical_and;
-  if (a.is_sum_of_products() || tropical || bottleneck || boolean) return std::nullopt;
-  return fmt::format("'{}' of '{}': the product has no annihilator that is the identity of the reduction, so nothing can be absent",
-                     expr::info(a.combiner).text, expr::info(a.product).name);
-}
-
 codegen::Kernel lower_tile(const TileSpec& spec) {
   PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1 && spec.panels >= 1, "a tile of {} x {} x {}", spec.rows, spec.vectors, spec.panels);
   PIT_CHECK(!refuse_algebra(spec.algebra), "a tile over the algebra {}", spec.algebra.name());
@@ -437,9 +402,11 @@ std::optional<std::string> refuse_epilogue(const Epilogue& e) {
   return std::nullopt;
 }
 
-TileShape tile_shape(const CpuTarget& target) {
-  if (target.vector_bytes == 64) return {8, 3, 16};
-  return {6, 2, 8};
+TileShape tile_shape(const CpuTarget& target, const Algebra& algebra) {
+  TileShape shape = target.vector_bytes == 64 ? TileShape{8, 3, 16} : TileShape{4, 3, 8};
+  // The second walk of logsumexp holds maxima and sums, and an exponential's temporaries.
+  if (!algebra.splits_k()) shape.rows /= 2;
+  return shape;
 }
 
 }  // namespace pit::lower

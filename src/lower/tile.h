@@ -16,6 +16,7 @@
 
 #include "codegen/kernel_ir.h"
 #include "expr/expr.h"
+#include "lower/algebra.h"
 #include "support/cpu.h"
 
 namespace pit::lower {
@@ -37,25 +38,6 @@ struct Epilogue {
   std::vector<int> absorbing;               ///< as in RowSpec
   std::vector<double> params;               ///< values of the program's parameters (constants by now)
 };
-
-/// What a contraction sums and multiplies with: `C combine= product(A, B)`. Two functions of the expression language that a tile can emit; its
-/// identity and its absent element follow.
-struct Algebra {
-  expr::Combiner combiner = expr::Combiner::sum;
-  expr::Fn product = expr::Fn::mul;
-  bool operator==(const Algebra&) const = default;
-  bool is_sum_of_products() const { return combiner == expr::Combiner::sum && product == expr::Fn::mul; }
-  /// Whether partial results may wait in C between blocks of k. logsumexp needs all of k at once: first its maximum, then the sum.
-  bool splits_k() const { return combiner != expr::Combiner::logsumexp; }
-  /// An empty reduction.
-  double identity() const { return expr::info(combiner).identity; }
-  /// The annihilator of the product: a term with it is the identity. Requires !refuse_algebra.
-  double absent() const { return is_sum_of_products() || combiner == expr::Combiner::logical_or ? 0 : identity(); }
-  std::string name() const;  ///< "sum_mul", "max_add", ...
-};
-
-/// Why no tile can be generated for it (no annihilator, so nothing could be absent; not emitted), or nothing.
-std::optional<std::string> refuse_algebra(const Algebra& a);
 
 /// Where a tile finds A.
 enum class TileA : std::uint8_t {
@@ -95,9 +77,10 @@ struct TileInts {
 /// Why this element-wise program cannot be an epilogue, or nothing.
 std::optional<std::string> refuse_epilogue(const Epilogue& e);
 
-/// The register tile for a target: rows x vectors (8x3 with 32 registers of 16 lanes, 6x2 with 16 of 8).
+/// The register tile for a target and an algebra: rows x vectors (sums of products: 8x3 with 32 registers of 16 lanes, 4x3 with 16 of 8: a
+/// panel's width is the same for every algebra of a target).
 struct TileShape { int rows, vectors, lanes; };
-TileShape tile_shape(const CpuTarget& target);
+TileShape tile_shape(const CpuTarget& target, const Algebra& algebra = {});
 
 /// dst[k][width] from `width` row pointers with consecutive k (the transposing SRead): vectorised in-register transposes.
 /// ptrs: dst, row pointers (array of `width`), [k_index (i32)]; ints: k, rows (live rows, the rest packs as 0).

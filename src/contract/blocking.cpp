@@ -1,0 +1,28 @@
+#include "contract/blocking.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace pit::contract {
+
+std::int64_t term_block(const Call& call) {
+  if (!call.kernels.algebra().splits_k()) return std::max<std::int64_t>(1, call.problem.k);
+  // Three quarters of L1: the rest is for A, C and the index.
+  const auto bytes = static_cast<std::int64_t>(call.caches.l1d) * 3 / 4;
+  return std::max<std::int64_t>(64, bytes / (call.kernels.width() * 4));
+}
+
+std::int64_t row_block(const Call& call, double live_share, std::int64_t step, std::int64_t least, std::int64_t most) {
+  const Problem& p = call.problem;
+  const double budget = static_cast<double>(call.caches.l3) / 8;
+  const double per_row = std::max(64.0, 4 * live_share * static_cast<double>(p.k));
+  auto rows = static_cast<std::int64_t>(budget / per_row);
+  rows = std::clamp(rows, least, most);
+  // At least a few blocks per worker, so that they balance; but blocks too small read B too often.
+  const std::int64_t even = (p.m + call.pool.size() - 1) / call.pool.size();
+  if (call.pool.size() > 1) rows = std::min(rows, std::max(least, (even + 1) / 2));
+  rows = std::min(rows, p.m);
+  return std::max(step, (rows + step - 1) / step * step);
+}
+
+}  // namespace pit::contract

@@ -1,0 +1,15 @@
+// Block sizes. All rules keep three things apart: what a strip reuses (terms of a panel of B: L1), what a panel is run against (packed A: L2 or
+// L3), and how often all of B is read (rows per block). Sizes follow from live bytes, not from the dense shape.
+#pragma once
+
+#include "contract/strips.h"
+
+namespace pit::contract {
+
+/// Terms of one panel of B that stay in L1 while several tiles use them; all of k for algebras that cannot split it.
+std::int64_t term_block(const Call& call);
+/// Rows per block, a multiple of `step`, so that a block's packed A (live_share of m x k) stays within its share of the caches and every
+/// worker gets blocks.
+std::int64_t row_block(const Call& call, double live_share, std::int64_t step, std::int64_t least, std::int64_t most);
+
+}  // namespace pit::contract

@@ -1,0 +1,56 @@
+#include "contract/buffers.h"
+
+#include <algorithm>
+
+#include "contract/pack.h"
+#include "support/memory.h"
+
+namespace pit::contract {
+namespace {
+
+constexpr std::size_t kept = 16;  // buffers that wait for the next call; the smallest go first
+
+}  // namespace
+
+Buffer& Buffer::operator=(Buffer&& o) noexcept {
+  std::swap(pool_, o.pool_);
+  std::swap(memory_, o.memory_);
+  std::swap(bytes_, o.bytes_);
+  std::swap(used_, o.used_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (pool_ && memory_) pool_->give(std::move(memory_), bytes_);
+}
+
+Buffer BufferPool::take(std::int64_t bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    auto best = free_.end();
+    for (auto it = free_.begin(); it != free_.end(); ++it)
+      if (it->first >= bytes && (best == free_.end() || it->first < best->first)) best = it;
+    if (best != free_.end()) {
+      Buffer b(this, std::move(best->second), best->first);
+      free_.erase(best);
+      return b;
+    }
+  }
+  // A little more than asked for, so that calls of slightly different sparsity find each other's buffers.
+  const std::int64_t size = bytes + bytes / 4 + 4096;
+  std::shared_ptr<float> memory = aligned_floats((size + 3) / 4);
+  advise_huge_pages(memory.get(), static_cast<std::size_t>(size));
+  return {this, std::static_pointer_cast<void>(memory), size};
+}
+
+void BufferPool::give(std::shared_ptr<void> memory, std::int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (free_.size() >= kept) {
+    const auto smallest = std::min_element(free_.begin(), free_.end());
+    if (smallest->first >= bytes) return;
+    free_.erase(smallest);
+  }
+  free_.emplace_back(bytes, std::move(memory));
+}
+
+}  // namespace pit::contract

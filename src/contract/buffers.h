@@ -1,0 +1,54 @@
+// Large scratch that outlives calls: fresh memory costs a page fault per page, which a sparse product would notice.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace pit::contract {
+
+class BufferPool;
+
+/// A piece of memory, 64-byte aligned, uninitialised; goes back to its pool.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(BufferPool* pool, std::shared_ptr<void> memory, std::int64_t bytes) : pool_(pool), memory_(std::move(memory)), bytes_(bytes) {}
+  Buffer(Buffer&& o) noexcept { *this = std::move(o); }
+  Buffer& operator=(Buffer&& o) noexcept;
+  ~Buffer();
+  char* data() const { return static_cast<char*>(memory_.get()); }
+  std::int64_t bytes() const { return bytes_; }
+
+  /// Hands out consecutive pieces, 64-byte aligned. The whole must fit.
+  template <class T> T* take(std::int64_t count) {
+    T* p = reinterpret_cast<T*>(data() + used_);
+    used_ += rounded<T>(count);
+    return p;
+  }
+  /// What `take` uses.
+  template <class T> static std::int64_t rounded(std::int64_t count) {
+    return (count * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
+  }
+
+ private:
+  friend class BufferPool;
+  BufferPool* pool_ = nullptr;
+  std::shared_ptr<void> memory_;
+  std::int64_t bytes_ = 0, used_ = 0;
+};
+
+class BufferPool {
+ public:
+  /// At least `bytes`; the smallest free one that fits. Throws std::bad_alloc.
+  Buffer take(std::int64_t bytes);
+
+ private:
+  friend class Buffer;
+  void give(std::shared_ptr<void> memory, std::int64_t bytes);
+  std::mutex mutex_;
+  std::vector<std::pair<std::int64_t, std::shared_ptr<void>>> free_;
+};
+
+}  // namespace pit::contract

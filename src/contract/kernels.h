@@ -1,0 +1,75 @@
+// The generated kernels of one algebra on one target, made family by family when first asked for.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "codegen/codegen.h"
+#include "contract/pack.h"
+#include "lower/stream.h"
+#include "lower/tile.h"
+
+namespace pit::contract {
+
+/// How a tile finds its terms (and A): one family of kernels each.
+enum class Family : std::uint8_t {
+  plain,     ///< 0..k, A packed
+  indexed,   ///< through an index on B, A packed in its order
+  both,      ///< through an index on B and one on packed A
+  ragged,    ///< every tile its own stretch of an index on B and of packed A
+  in_place,  ///< 0..k, A by row pointers
+};
+inline constexpr int family_count = 5;
+
+/// The tiles of a family: function[rows][vectors][log2 of panels].
+struct TileTable {
+  codegen::KernelFn function[17][5][3] = {};
+  codegen::KernelFn of(int rows, int vectors, int panels) const { return function[rows][vectors][panels >> 1]; }
+};
+
+class Kernels {
+ public:
+  Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir);
+
+  const lower::Algebra& algebra() const { return algebra_; }
+  const CpuTarget& target() const { return target_; }
+  int rows() const { return shape_.rows; }        ///< of the largest tile
+  int vectors() const { return shape_.vectors; }  ///< of a whole panel
+  int lanes() const { return shape_.lanes; }
+  int width() const { return shape_.vectors * shape_.lanes; }
+  /// Panels that a tile of so few rows covers at once where it can: enough accumulators to hide the latency of their chains.
+  int wide(int tile_rows) const;
+
+  /// The tiles of up to rows() rows and vectors() vectors, compiled on first use; several panels only with whole ones, as `wide` says.
+  const TileTable& tiles(Family family) const;
+  /// Packing kernels for widths 1..rows() and for panels of every number of vectors.
+  const PackSet& packs() const;
+  /// The streaming product of `rows` <= max_stream_rows rows (lower/stream.h).
+  codegen::KernelFn stream(int rows) const;
+
+ private:
+  struct Tiles {
+    std::once_flag once;
+    std::shared_ptr<const codegen::Code> code;
+    TileTable table;
+  };
+  void make_tiles(Family family, Tiles& tiles) const;
+  void make_packs() const;
+  void make_streams() const;
+  std::shared_ptr<const codegen::Code> compile(const std::vector<codegen::Kernel>& kernels) const;
+
+  lower::Algebra algebra_;
+  CpuTarget target_;
+  std::string cache_dir_;
+  lower::TileShape shape_;
+  mutable std::array<Tiles, family_count> tiles_;
+  mutable std::once_flag packs_once_, stream_once_;
+  mutable PackSet packs_;
+  mutable std::array<codegen::KernelFn, lower::max_stream_rows + 1> stream_{};
+  mutable std::shared_ptr<const codegen::Code> pack_code_, stream_code_;
+};
+
+}  // namespace pit::contract

@@ -1,0 +1,169 @@
+// Zeros in B, alone (b_k) or beside A's (both). B's micro-tiles make the live terms a matter of the panel; where A has zeros too, terms are
+// those that are live in both. A is packed once, by its own list; each panel walks B through one index and packed A through another.
+#include <algorithm>
+#include <vector>
+
+#include "contract/blocking.h"
+#include "contract/terms.h"
+#include "support/check.h"
+
+namespace pit::contract {
+namespace {
+
+/// The terms that are live in a panel of B, a byte each: any of the panel's columns has them.
+class PanelTerms {
+ public:
+  PanelTerms(const Call& call, const detect::LiveMap& map, std::int64_t number) : call_(call), map_(map), number_(number), live_(static_cast<std::size_t>(map.rows)) {}
+
+  const std::uint8_t* of(std::int64_t panel) {
+    const std::int64_t first = panel * call_.b.panels.width(), end = std::min(first + call_.b.panels.width(), map_.columns);
+    const std::int64_t from = first / map_.g_columns, to = (end - 1) / map_.g_columns;
+    if (from == from_ && to == to_) return live_.data();
+    from_ = from, to_ = to;
+    for (std::int64_t g = 0; g < map_.row_groups(); ++g) {
+      const std::int64_t row = number_ * map_.row_groups() + g;
+      bool any = false;
+      for (std::int64_t c = from; c <= to; ++c) any = any || map_.test(row, c);
+      const std::int64_t k0 = g * map_.g_rows, k1 = std::min(k0 + map_.g_rows, map_.rows);
+      std::fill(live_.begin() + k0, live_.begin() + k1, static_cast<std::uint8_t>(any));
+    }
+    return live_.data();
+  }
+
+ private:
+  const Call& call_;
+  const detect::LiveMap& map_;
+  std::int64_t number_, from_ = -1, to_ = -1;
+  std::vector<std::uint8_t> live_;
+};
+
+class BothBlock {
+ public:
+  BothBlock(const Call& call, const Task& task, const detect::LiveMap* a_map, std::int64_t group_rows)
+      : call_(call), task_(task), a_map_(a_map), group_rows_(group_rows), item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        begin_(task.begin * group_rows), end_(std::min(task.end * group_rows, call.problem.m)), terms_(call, *call.live.b, item_.b_number),
+        runner_(call, Family::both, item_.b_number) {}
+
+  void operator()() {
+    allocate();
+    for (std::int64_t g = task_.begin; g < task_.end; ++g) read_group(g);
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
+      const std::uint8_t* live = terms_.of(p);
+      for (const Group& g : groups_) multiply(g, p, live);
+    }
+  }
+
+ private:
+  struct Group {
+    std::int64_t row, rows, terms;
+    const float* a;
+    const std::int32_t* k;
+  };
+
+  std::int64_t bound(std::int64_t group) const {
+    return a_map_ ? live_columns_bound(*a_map_, item_.a_number * a_map_->row_groups() + group) : call_.problem.k;
+  }
+
+  void allocate() {
+    std::int64_t floats = pack_slack, terms = 0;
+    for (std::int64_t g = task_.begin; g < task_.end; ++g) {
+      floats += bound(g) * group_rows_ + 16;
+      terms += bound(g) + 16;
+    }
+    const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
+    buffer_ = call_.buffers.take(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 3 * Buffer::rounded<std::int32_t>(k) +
+                                 2 * Buffer::rounded<void*>(rows));
+    packed_ = buffer_.take<float>(floats);
+    lists_ = buffer_.take<std::int32_t>(terms);
+    for (std::int32_t** p : {&position_, &k_offset_, &a_offset_}) *p = buffer_.take<std::int32_t>(k);
+    a_rows_ = buffer_.take<void*>(rows);
+    c_rows_ = buffer_.take<void*>(rows);
+    point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
+    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + (begin_ + i) * call_.problem.a_row);
+  }
+
+  void read_group(std::int64_t group) {
+    const Problem& p = call_.problem;
+    Group g;
+    g.row = (group - task_.begin) * group_rows_;
+    g.rows = std::min(group_rows_, end_ - begin_ - g.row);
+    g.a = packed_;
+    g.k = lists_;
+    if (a_map_) {
+      g.terms = live_columns(*a_map_, item_.a_number * a_map_->row_groups() + group, 1, lists_);
+    } else {
+      g.terms = p.k;
+      for (std::int64_t i = 0; i < p.k; ++i) lists_[i] = static_cast<std::int32_t>(i);
+    }
+    const int tile = call_.kernels.rows();
+    for (std::int64_t r = 0; r < g.rows; r += tile) {
+      const int count = static_cast<int>(std::min<std::int64_t>(tile, g.rows - r));
+      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.terms, p.a_k * 4, a_map_ ? lists_ : nullptr);
+      packed_ += g.terms * count;
+    }
+    lists_ += g.terms + 8;
+    groups_.push_back(g);
+  }
+
+  // The terms of the group that the panel has too.
+  std::int64_t intersect(const Group& g, const std::uint8_t* live) {
+    const auto row_bytes = static_cast<std::int32_t>(call_.b.panels.width() * 4);
+    std::int64_t count = 0;
+    for (std::int64_t t = 0; t < g.terms; ++t) {
+      position_[count] = static_cast<std::int32_t>(t);
+      k_offset_[count] = g.k[t] * row_bytes;
+      count += live[g.k[t]];
+    }
+    return count;
+  }
+
+  void multiply(const Group& g, std::int64_t panel, const std::uint8_t* live) {
+    const int tile = call_.kernels.rows();
+    const std::int64_t whole = g.rows / tile * tile, c_offset = panel * call_.b.panels.width() * 4;
+    Strip s;
+    s.terms = intersect(g, live);
+    s.k_offset = k_offset_;
+    s.a_offset = a_offset_;
+    auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles) {
+      s.rows = static_cast<int>(rows), s.tiles = tiles;
+      s.a = g.a + row * g.terms, s.a_step = g.terms * rows * 4, s.c_rows = c_rows_ + g.row + row;
+      for (std::int64_t t = 0; t < s.terms; ++t) a_offset_[t] = position_[t] * static_cast<std::int32_t>(4 * rows);
+      runner_.run(s, panel, 1, c_offset);
+    };
+    if (whole > 0) run(0, tile, whole / tile);
+    if (whole < g.rows) run(whole, g.rows - whole, 1);
+  }
+
+  const Call& call_;
+  const Task& task_;
+  const detect::LiveMap* a_map_;
+  std::int64_t group_rows_;
+  const Item& item_;
+  std::int64_t begin_, end_;
+  PanelTerms terms_;
+  StripRunner runner_;
+  Buffer buffer_;
+  float* packed_ = nullptr;
+  std::int32_t* lists_ = nullptr;
+  std::int32_t *position_ = nullptr, *k_offset_ = nullptr, *a_offset_ = nullptr;
+  void** a_rows_ = nullptr;
+  void** c_rows_ = nullptr;
+  std::vector<Group> groups_;
+};
+
+}  // namespace
+
+void run_both(const Call& call, const Rule& rule) {
+  const std::int64_t tile = call.kernels.rows();
+  const auto run = [&](const detect::LiveMap* a_map, std::int64_t group_rows, double density) {
+    const std::int64_t rows = row_block(call, density, group_rows, 16 * tile, 256 * tile);
+    const std::vector<Task> tasks = make_tasks(call, (call.problem.m + group_rows - 1) / group_rows, std::max<std::int64_t>(1, rows / group_rows));
+    call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                           [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], a_map, group_rows)(); });
+  };
+  if (rule.kind == RuleKind::b_k) return run(nullptr, 16 * tile, 1.0);
+  const CoveredMap map(*call.live.a, rule.g_rows, 1);
+  run(&*map, map->g_rows, map->fraction());
+}
+
+}  // namespace pit::contract

@@ -1,0 +1,98 @@
+// Sampled results: per panel of B only the rows that somebody wants there (C.m). The rows of a tile differ from panel to panel, so A is read in
+// place, through a pointer per row.
+#include <algorithm>
+#include <vector>
+
+#include "contract/blocking.h"
+#include "contract/terms.h"
+
+namespace pit::contract {
+namespace {
+
+class OutputBlock {
+ public:
+  OutputBlock(const Call& call, const Task& task, std::int64_t term_block)
+      : call_(call), task_(task), map_(*call.live.c), item_(call.problem.items[static_cast<std::size_t>(task.item)]), kb_(term_block),
+        runner_(call, Family::in_place, item_.b_number) {}
+
+  void operator()() {
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
+      find_rows(p);
+      const std::int64_t tile = call_.kernels.rows(), rows = static_cast<std::int64_t>(a_rows_.size()), whole = rows / tile * tile;
+      for (std::int64_t k0 = 0; k0 == 0 || k0 < call_.problem.k; k0 += kb_) {
+        if (whole > 0) run(p, k0, 0, tile, whole / tile);
+        if (whole < rows) run(p, k0, whole, rows - whole, 1);
+      }
+    }
+  }
+
+ private:
+  void find_rows(std::int64_t panel) {
+    const Problem& p = call_.problem;
+    const std::int64_t width = call_.b.panels.width(), first = panel * width, end = std::min(first + width, p.n);
+    const std::int64_t from = first / map_.g_columns, to = (end - 1) / map_.g_columns;
+    a_rows_.clear();
+    c_rows_.clear();
+    for (std::int64_t r = task_.begin; r < task_.end; ++r) {
+      const std::int64_t row = item_.c_number * map_.row_groups() + r / map_.g_rows;
+      bool any = false;
+      for (std::int64_t c = from; c <= to && !any; ++c) any = map_.test(row, c);
+      if (!any) continue;
+      a_rows_.push_back(const_cast<float*>(item_.a + r * p.a_row));
+      c_rows_.push_back(item_.c + p.c_rows[static_cast<std::size_t>(r)]);
+    }
+  }
+
+  void run(std::int64_t panel, std::int64_t k0, std::int64_t row, std::int64_t rows, std::int64_t tiles) {
+    Strip s;
+    s.rows = static_cast<int>(rows), s.tiles = tiles;
+    s.terms = std::min(kb_, call_.problem.k - k0);
+    s.b_shift = k0;
+    s.a_rows = a_rows_.data() + row, s.a_step = k0 * 4, s.c_rows = c_rows_.data() + row;
+    s.first = k0 == 0, s.last = k0 + kb_ >= call_.problem.k;
+    runner_.run(s, panel, 1, panel * call_.b.panels.width() * 4);
+  }
+
+  const Call& call_;
+  const Task& task_;
+  const detect::LiveMap& map_;
+  const Item& item_;
+  std::int64_t kb_;
+  StripRunner runner_;
+  std::vector<void*> a_rows_, c_rows_;
+};
+
+}  // namespace
+
+void run_output(const Call& call, const Rule&) {
+  const std::int64_t kb = term_block(call), tile = call.kernels.rows();
+  const std::int64_t rows = row_block(call, call.live.c->fraction(), tile, 64 * tile, 512 * tile);
+  const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows);
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { OutputBlock(call, tasks[static_cast<std::size_t>(t)], kb)(); });
+}
+
+void mask_output(const Call& call) {
+  const Problem& p = call.problem;
+  const detect::LiveMap& map = *call.live.c;
+  const auto identity = static_cast<float>(call.kernels.algebra().identity());
+  const std::int64_t groups = map.row_groups();
+  call.pool.parallel_for(static_cast<std::int64_t>(p.items.size()) * groups, [&](std::int64_t t, int) {
+    const Item& item = p.items[static_cast<std::size_t>(t / groups)];
+    const std::int64_t g = t % groups, row = item.c_number * groups + g;
+    for (std::int64_t c = 0; c < map.column_groups();) {
+      if (map.test(row, c)) {
+        ++c;
+        continue;
+      }
+      std::int64_t end = c;
+      while (end < map.column_groups() && !map.test(row, end)) ++end;
+      const std::int64_t first = c * map.g_columns, last = std::min(end * map.g_columns, p.n);
+      for (std::int64_t r = g * map.g_rows; r < std::min((g + 1) * map.g_rows, p.m); ++r)
+        fill(item.c + p.c_rows[static_cast<std::size_t>(r)] + first, last - first, identity);
+      c = end;
+    }
+  });
+}
+
+}  // namespace pit::contract

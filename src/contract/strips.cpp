@@ -1,0 +1,85 @@
+#include "contract/strips.h"
+
+#include <emmintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "support/check.h"
+
+namespace pit::contract {
+
+static_assert(sizeof(lower::TileInts) == 8 * sizeof(std::int64_t), "passed as an array");
+
+StripRunner::StripRunner(const Call& call, Family family, std::int64_t b_number)
+    : kernels_(call.kernels), tiles_(call.kernels.tiles(family)), panels_(call.b.panels), k_(call.b.k), family_(family), b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
+
+void StripRunner::run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const {
+  const int wide = kernels_.wide(s.rows);
+  const std::int64_t panel_bytes = panels_.width() * 4;
+  for (int i = 0; i < count;) {
+    int together = 1;
+    while (2 * together <= wide && i + 2 * together <= count && panels_.vectors_of(panel + i + 2 * together - 1) == panels_.vectors) together *= 2;
+    std::int64_t columns = 0;
+    for (int q = 0; q < together; ++q) columns += panels_.columns_of(panel + i + q);
+    // A last panel that is all vectors but not all columns is narrower than the tile: its stores are masked.
+    call(s, panel + i, together, columns, c_offset + i * panel_bytes);
+    i += together;
+  }
+}
+
+void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const {
+  const int vectors = panels_.vectors_of(panel);
+  const float* b = b_ + panels_.offset(panel, k_) + s.b_shift * vectors * panels_.lanes;
+  void* ptrs[7];
+  int n = 0;
+  ptrs[n++] = family_ == Family::in_place ? const_cast<void*>(static_cast<const void*>(s.a_rows)) : const_cast<float*>(s.a);
+  ptrs[n++] = const_cast<float*>(b);
+  if (s.k_offset) ptrs[n++] = const_cast<std::int32_t*>(s.k_offset);
+  if (s.a_offset) ptrs[n++] = const_cast<std::int32_t*>(s.a_offset);
+  if (s.starts) ptrs[n++] = const_cast<std::int32_t*>(s.starts);
+  ptrs[n++] = const_cast<void*>(static_cast<const void*>(s.c_rows));
+  const lower::TileInts ints{s.terms, columns, s.first, s.last, s.tiles, s.a_step, panels_.width() * k_ * 4, c_offset};
+  tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
+}
+
+std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block) {
+  const std::int64_t items = static_cast<std::int64_t>(call.problem.items.size());
+  const std::int64_t panels = call.b.panels.count();
+  std::vector<Task> tasks;
+  if (rows == 0 || panels == 0) return tasks;
+  const std::int64_t blocks = (rows + block - 1) / block, threads = call.pool.size();
+  std::int64_t pieces = 1;
+  if (items * blocks % threads != 0 && items * blocks < 4 * threads) pieces = std::min(panels, threads);
+  for (std::int64_t i = 0; i < items; ++i)
+    for (std::int64_t b = 0; b < blocks; ++b)
+      for (std::int64_t q = 0; q < pieces; ++q) {
+        // Pieces of an even number of panels, which tiles of few rows take two at a time.
+        auto cut = [&](std::int64_t x) { return x == pieces ? panels : panels * x / pieces / 2 * 2; };
+        if (cut(q) < cut(q + 1)) tasks.push_back({i, b * rows / blocks, (b + 1) * rows / blocks, cut(q), cut(q + 1)});
+      }
+  return tasks;
+}
+
+void point_to_rows(const Problem& p, float* c, std::int64_t begin, std::int64_t end, void** rows) {
+  for (std::int64_t i = begin; i < end; ++i) *rows++ = c + p.c_rows[static_cast<std::size_t>(i)];
+}
+
+void fill(float* p, std::int64_t count, float value) { std::fill_n(p, count, value); }
+
+void copy_row(float* to, const float* from, std::int64_t count, bool streaming) {
+  if (!streaming) {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+    return;
+  }
+  for (; count > 0 && (reinterpret_cast<std::uintptr_t>(to) & 15) != 0; --count) *to++ = *from++;
+  for (; count >= 4; count -= 4, to += 4, from += 4) _mm_stream_ps(to, _mm_loadu_ps(from));
+  for (; count > 0; --count) *to++ = *from++;
+}
+
+bool streams_c(const Call& call) {
+  const Problem& p = call.problem;
+  return p.m * p.n * 4 * static_cast<std::int64_t>(p.items.size()) > static_cast<std::int64_t>(call.caches.l3);
+}
+
+}  // namespace pit::contract

@@ -1,0 +1,89 @@
+// Strips: what one call of a tile works on, and the loop over panels of B that all rules share.
+#pragma once
+
+#include <vector>
+
+#include "contract/buffers.h"
+#include "contract/engine.h"
+#include "contract/kernels.h"
+#include "contract/packed.h"
+
+namespace pit::contract {
+
+/// Everything a rule needs of a call.
+struct Call {
+  const Kernels& kernels;
+  const Problem& problem;
+  const Live& live;
+  PackedB& b;
+  const ThreadPool& pool;
+  BufferPool& buffers;
+  CacheSizes caches;
+  bool poison = false;
+};
+
+/// A piece of work for one worker: rows begin..end (or groups of rows) of an item, panels first..last.
+struct Task {
+  std::int64_t item = 0, begin = 0, end = 0, first_panel = 0, last_panel = 0;
+};
+
+/// Splits items x rows x panels into tasks of about `block` rows; panels are split only where there are too few tasks for the workers.
+std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block);
+
+/// `tiles` tiles of `rows` rows one below the other, over the same terms.
+struct Strip {
+  int rows = 0;
+  std::int64_t tiles = 0;
+  const float* a = nullptr;               ///< packed; in_place: unused
+  std::int64_t a_step = 0;                ///< bytes from a tile's A to the next one's (in_place: to the first term)
+  void* const* a_rows = nullptr;          ///< in_place: row pointers
+  std::int64_t terms = 0;
+  std::int64_t b_shift = 0;               ///< floats of one panel column ahead of the terms, in units of k
+  const std::int32_t* k_offset = nullptr; ///< indexed, both, ragged: bytes into the panel
+  const std::int32_t* a_offset = nullptr; ///< both
+  const std::int32_t* starts = nullptr;   ///< ragged
+  void* const* c_rows = nullptr;          ///< rows * tiles pointers
+  bool first = true, last = true;
+};
+
+/// Runs strips over one or more panels side by side.
+class StripRunner {
+ public:
+  StripRunner(const Call& call, Family family, std::int64_t b_number);
+
+  /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few rows cover several
+  /// whole panels at once.
+  void run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const;
+
+ private:
+  void call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const;
+
+  const Kernels& kernels_;
+  const TileTable& tiles_;
+  const Panels& panels_;
+  std::int64_t k_;
+  Family family_;
+  const float* b_;
+};
+
+/// Row pointers of `rows` rows of C, `c` the item's.
+void point_to_rows(const Problem& p, float* c, std::int64_t begin, std::int64_t end, void** rows);
+/// Fills `count` floats.
+void fill(float* p, std::int64_t count, float value);
+/// Copies `count` floats past the caches where `streaming`.
+void copy_row(float* to, const float* from, std::int64_t count, bool streaming);
+/// Whether C is so large that what is written of it leaves the caches before anybody reads it.
+bool streams_c(const Call& call);
+
+// The rules. Each computes all items.
+void run_dense(const Call& call);
+void run_terms(const Call& call, const Rule& rule);     ///< k
+void run_rows(const Call& call, const Rule& rule);      ///< m
+void run_elements(const Call& call, const Rule& rule);  ///< element
+void run_both(const Call& call, const Rule& rule);      ///< b_k, both
+void run_output(const Call& call, const Rule& rule);    ///< c_m
+void run_stream(const Call& call, const Rule& rule);    ///< stream
+/// Whatever the rule computed: elements of C outside of live.c become the identity.
+void mask_output(const Call& call);
+
+}  // namespace pit::contract

@@ -1,0 +1,98 @@
+#include "lower/stream.h"
+
+#include <fmt/format.h>
+
+#include "support/check.h"
+
+namespace pit::lower {
+
+using codegen::Builder;
+using codegen::Op;
+using codegen::Scalar;
+using codegen::Type;
+using codegen::Value;
+
+namespace {
+
+class StreamEmitter {
+ public:
+  explicit StreamEmitter(const StreamSpec& s)
+      : spec_(s), lanes_(s.target.lanes(4)),
+        b_(fmt::format("stream_{}{}_f32x{}_{}", s.rows, s.algebra.is_sum_of_products() ? "" : "_" + s.algebra.name(), s.target.lanes(4), s.target.name)) {}
+
+  codegen::Kernel run() {
+    a_ = b_.ptr_arg("a", true);
+    panel_ = b_.ptr_arg("b", true);
+    b_row_ = b_.ptr_arg("b_row", true);
+    c_rows_ = b_.ptr_arg("c_rows");
+    terms_ = b_.int_arg("terms");
+    columns_ = b_.int_arg("columns");
+    b_step_ = b_.int_arg("b_step");
+    Value first = b_.int_arg("first");
+    Value c_offset = b_.int_arg("c_offset");
+    for (int i = 0; i < spec_.rows; ++i) {
+      Value row = Builder::load({Scalar::ptr, 1}, c_rows_, Builder::i(8 * i));
+      c_.push_back(b_.let("c", Builder::offset(row, c_offset)));
+    }
+    whole_ = b_.let("whole", Builder::binary(Op::bit_and, columns_, Builder::i(-lanes_)));
+    b_.branch(Builder::binary(Op::ne, first, Builder::i(0)), [&] { clear(); });
+    Value together = b_.let("together", Builder::binary(Op::bit_and, terms_, Builder::i(-stream_terms)));
+    b_.loop("t", Builder::i(0), together, Builder::i(stream_terms), [&](const Value& t) { add_terms(t, stream_terms); });
+    b_.loop("t", together, terms_, Builder::i(1), [&](const Value& t) { add_terms(t, 1); });
+    return b_.finish();
+  }
+
+ private:
+  /// body(byte offset, mask or null) for vectors along the columns.
+  template <class F> void over_columns(F&& body) {
+    b_.loop("j", Builder::i(0), whole_, Builder::i(lanes_), [&](const Value& j) { body(b_.let("at", Builder::binary(Op::mul, j, Builder::i(4))), nullptr); });
+    b_.branch(Builder::binary(Op::lt, whole_, columns_), [&] {
+      Value mask = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, columns_, whole_), lanes_));
+      body(b_.let("at", Builder::binary(Op::mul, whole_, Builder::i(4))), mask);
+    });
+  }
+
+  void clear() {
+    over_columns([&](const Value& at, const Value& mask) {
+      for (const Value& c : c_) b_.store(c, at, Builder::f(spec_.algebra.identity(), {Scalar::f32, lanes_}), mask);
+    });
+  }
+
+  void add_terms(const Value& t, int count) {
+    std::vector<Value> rows, factors;
+    for (int u = 0; u < count; ++u) {
+      Value term = Builder::binary(Op::add, t, Builder::i(u));
+      Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, term, Builder::i(4))), Scalar::i64);
+      rows.push_back(b_.let("row", Builder::offset(panel_, Builder::binary(Op::mul, row, b_step_))));
+      for (int i = 0; i < spec_.rows; ++i) {
+        Value at = Builder::binary(Op::add, Builder::binary(Op::mul, term, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
+        factors.push_back(b_.let("x", Builder::splat(Builder::load({Scalar::f32, 1}, a_, at), lanes_)));
+      }
+    }
+    over_columns([&](const Value& at, const Value& mask) {
+      std::vector<Value> y;
+      for (const Value& row : rows) y.push_back(b_.let("y", Builder::load({Scalar::f32, lanes_}, row, at, mask)));
+      for (int i = 0; i < spec_.rows; ++i) {
+        Value acc = Builder::load({Scalar::f32, lanes_}, c_[i], at, mask);
+        for (int u = 0; u < count; ++u) acc = b_.let("acc", accumulated(spec_.algebra, factors[u * spec_.rows + i], y[u], acc));
+        b_.store(c_[i], at, acc, mask);
+      }
+    });
+  }
+
+  const StreamSpec& spec_;
+  int lanes_;
+  Builder b_;
+  Value a_, panel_, b_row_, c_rows_, terms_, columns_, b_step_, whole_;
+  std::vector<Value> c_;
+};
+
+}  // namespace
+
+codegen::Kernel lower_stream(const StreamSpec& spec) {
+  PIT_CHECK(spec.rows >= 1 && spec.rows <= max_stream_rows, "a streaming product of {} rows", spec.rows);
+  PIT_CHECK(spec.algebra.splits_k(), "a streaming product over the algebra {}", spec.algebra.name());
+  return StreamEmitter(spec).run();
+}
+
+}  // namespace pit::lower
