@@ -1,0 +1,124 @@
+#include "contract/engine.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "contract/cost.h"
+#include "contract/rules.h"
+#include "contract/strips.h"
+#include "support/check.h"
+#include "support/memory.h"
+
+namespace pit::contract {
+namespace {
+
+class GeneratedEngine final : public Engine {
+ public:
+  GeneratedEngine(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir)
+      : kernels_(algebra, target, cache_dir), caches_(cache_sizes()), costs_(kernels_, caches_, cache_dir) {}
+
+  const lower::Algebra& algebra() const override { return kernels_.algebra(); }
+
+  std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, std::int64_t n, std::int64_t k_stride, std::int64_t n_stride,
+                                std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const override {
+    auto packed = std::make_shared<PackedB>();
+    shape(*packed, k, n);
+    packed->live = std::move(live);
+    const std::int64_t floats = packed->panels.floats(k) + pack_slack;
+    for (std::size_t i = 0; i < b.size(); ++i) {
+      packed->data.push_back(aligned_floats(floats));
+      advise_huge_pages(packed->data.back().get(), static_cast<std::size_t>(floats) * sizeof(float));
+    }
+    fill_panels(*packed, b, k_stride, n_stride, pool);
+    return packed;
+  }
+
+  std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed, int threads) const override {
+    std::vector<Costed> result;
+    for (const Rule& rule : applicable_rules(kernels_, p, live, packed != nullptr))
+      result.push_back({rule, costs_.predict(p, live, packed != nullptr, rule, threads)});
+    std::stable_sort(result.begin(), result.end(), [](const Costed& x, const Costed& y) { return x.seconds < y.seconds; });
+    return result;
+  }
+
+  bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const override {
+    return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
+  }
+
+  void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const override {
+    if (p.m == 0 || p.n == 0 || p.items.empty()) return;
+    if (packed) return run_rule({kernels_, p, live, *packed, pool, buffers_, caches_, poison}, rule);
+    // B comes with the call: packed into memory of the pool, once per matrix; or read as it lies.
+    PackedB here;
+    shape(here, p.k, p.n);
+    std::vector<const float*> matrices;
+    for (const Item& item : p.items) {
+      const auto number = static_cast<std::size_t>(item.b_number);
+      if (matrices.size() <= number) matrices.resize(number + 1, nullptr);
+      matrices[number] = item.b;
+    }
+    Buffer buffer;
+    if (rule.kind != RuleKind::stream) {
+      const std::int64_t floats = here.panels.floats(p.k) + pack_slack;
+      buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
+      for (std::size_t i = 0; i < matrices.size(); ++i) here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
+      fill_panels(here, matrices, p.b_k, p.b_n, pool);
+    }
+    run_rule({kernels_, p, live, here, pool, buffers_, caches_, poison}, rule);
+  }
+
+ private:
+  void shape(PackedB& b, std::int64_t k, std::int64_t n) const {
+    b.k = k;
+    b.n = n;
+    const int lanes = kernels_.lanes();
+    const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes - 1) / lanes, 1, kernels_.vectors()));
+    b.panels = {n, lanes, vectors, true};
+  }
+
+  void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride, const ThreadPool& pool) const {
+    const std::int64_t count = b.panels.count(), width = b.panels.width();
+    // Long panels are filled in pieces, so that one wide matrix keeps all workers busy.
+    pool.parallel_for(static_cast<std::int64_t>(from.size()) * count, [&](std::int64_t t, int) {
+      const auto i = static_cast<std::size_t>(t / count);
+      const std::int64_t p = t % count;
+      if (!from[i]) return;
+      const MatrixB matrix{reinterpret_cast<const char*>(from[i]), k_stride * 4, n_stride * 4};
+      pack_panel(kernels_.packs(), static_cast<int>(width), b.data[i].get() + b.panels.offset(p, b.k), matrix, p * width, b.panels.columns_of(p), nullptr,
+                 nullptr, b.k, nullptr);
+    });
+  }
+
+  void run_rule(const Call& call, const Rule& rule) const {
+    if (call.problem.k == 0) return fill_identity(call);
+    switch (rule.kind) {
+      case RuleKind::dense: run_dense(call); break;
+      case RuleKind::k: run_terms(call, rule); break;
+      case RuleKind::m: run_rows(call, rule); break;
+      case RuleKind::element: run_elements(call, rule); break;
+      case RuleKind::b_k: case RuleKind::both: run_both(call, rule); break;
+      case RuleKind::c_m: run_output(call, rule); break;
+      case RuleKind::stream: run_stream(call, rule); break;
+    }
+    if (call.live.c) mask_output(call);
+  }
+
+  void fill_identity(const Call& call) const {
+    for (const Item& item : call.problem.items)
+      for (std::int64_t row : call.problem.c_rows) fill(item.c + row, call.problem.n, static_cast<float>(algebra().identity()));
+  }
+
+  Kernels kernels_;
+  CacheSizes caches_;
+  CostModel costs_;
+  mutable BufferPool buffers_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Engine> Engine::create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir) {
+  if (const auto why = lower::refuse_algebra(algebra)) throw UnsupportedError(*why);
+  return std::make_shared<GeneratedEngine>(algebra, target, cache_dir);
+}
+
+}  // namespace pit::contract

@@ -1,0 +1,73 @@
+// Which rules apply to a call, and their names.
+#include <fmt/format.h>
+
+#include "contract/rules.h"
+
+namespace pit::contract {
+
+std::string Rule::name() const {
+  static constexpr const char* names[] = {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"};
+  std::string text = names[static_cast<std::size_t>(kind)];
+  if (g_rows > 0) text += fmt::format(" {}x{}", g_rows, g_columns);
+  if (tile_rows > 0) text += fmt::format(" @ {}x{}", tile_rows, tile_columns);
+  return text;
+}
+
+namespace {
+
+class Applicable {
+ public:
+  Applicable(const Kernels& kernels, const Problem& p, const Live& live, bool packed) : k_(kernels), p_(p), live_(live), packed_(packed) {}
+
+  std::vector<Rule> find() {
+    add(RuleKind::dense, 0, 0, k_.rows(), 1);
+    const std::int64_t panel_bytes = k_.width() * 4;
+    const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
+    if (live_.a && offsets_fit) rules_of_a();
+    if (live_.b && offsets_fit) rules_of_b();
+    if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
+    if (p_.m <= max_stream_m && k_.algebra().splits_k() && (packed_ || p_.b_n == 1))
+      add(RuleKind::stream, live_.a ? p_.m : 0, live_.a ? 1 : 0, static_cast<int>(std::min<std::int64_t>(p_.m, lower::max_stream_rows)), 0);
+    return std::move(rules_);
+  }
+
+ private:
+  void rules_of_a() {
+    const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
+    // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better. Groups beyond a few
+    // tiles cost nothing more.
+    for (std::int64_t rows = g_rows; rows <= std::max<std::int64_t>(g_rows, 2 * k_.rows()); rows *= 2) {
+      add(RuleKind::k, rows, g_columns, tile_rows(rows), k_.wide(tile_rows(rows)));
+      if (rows >= p_.m) break;
+    }
+    if (g_columns >= least_terms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
+    if (g_rows <= 2 && g_columns == 1 && k_.algebra().splits_k()) add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
+  }
+
+  void rules_of_b() {
+    add(RuleKind::b_k, live_.b->g_rows, live_.b->g_columns, k_.rows(), 1);
+    if (live_.a) add(RuleKind::both, live_.a->g_rows, live_.a->g_columns, tile_rows(live_.a->g_rows), 1);
+  }
+
+  int tile_rows(std::int64_t group) const { return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())})); }
+
+  void add(RuleKind kind, std::int64_t g_rows, std::int64_t g_columns, int rows, int panels) {
+    rules_.push_back({kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * k_.width()});
+  }
+
+  static constexpr std::int64_t least_terms = 16;  // below, a tile loads and stores C more than it multiplies
+
+  const Kernels& k_;
+  const Problem& p_;
+  const Live& live_;
+  bool packed_;
+  std::vector<Rule> rules_;
+};
+
+}  // namespace
+
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed) {
+  return Applicable(kernels, p, live, packed).find();
+}
+
+}  // namespace pit::contract

@@ -1,0 +1,17 @@
+// Which rules apply to a call.
+#pragma once
+
+#include <vector>
+
+#include "contract/engine.h"
+#include "contract/kernels.h"
+
+namespace pit::contract {
+
+/// Products of at most so many rows may be streamed.
+inline constexpr std::int64_t max_stream_m = 16;
+
+/// Dense first. `packed`: B was packed before the call (else it is packed in it).
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed);
+
+}  // namespace pit::contract
