@@ -120,8 +120,7 @@ class MatmulBench {
     fresh_b();
     limits_ = measure_limits(args_.threads);
     fresh_patterns();
-    rule_ = resolve_rule();
-    run_sparse(rule_, nullptr);  // warm-up: caches, page faults, frequency
+    run_sparse(args_.rule, nullptr);  // warm-up: caches, page faults, frequency
     run_dense();
     for (int i = 0; i < args_.repeat; ++i) iterate(i);
     return result();
@@ -170,22 +169,12 @@ class MatmulBench {
     return LiveSet::from_mask(mask, args_.m, args_.n, g_c_);
   }
 
-  /// A rule by its whole name, or by how it begins: "k" is the cheapest rule along k.
-  std::string resolve_rule() {
-    if (args_.rule.empty() || args_.rule == "dense") return args_.rule;
-    CallReport report;
-    run_sparse({}, &report);
-    for (const Candidate& c : report.candidates)
-      if (c.rule == args_.rule || c.rule.substr(0, c.rule.find(' ')) == args_.rule) return c.rule;
-    return args_.rule;  // the call says what applies
-  }
-
   void iterate(int i) {
     fresh_patterns();
     CallReport report;
     // Who comes first finds other data in the caches: the contestants take turns.
     if (i % 2 == 1) dense_ms_.push_back(run_dense());
-    sparse_ms_.push_back(run_sparse(rule_, &report));
+    sparse_ms_.push_back(run_sparse(args_.rule, &report));
     if (i % 2 == 0) dense_ms_.push_back(run_dense());
     const double identity = algebra_.absent;
     difference_ = std::max(difference_, largest_difference(sparse_, dense_, args_.c.zeros > 0 ? &pattern_c_ : nullptr, identity));
@@ -276,7 +265,6 @@ class MatmulBench {
   Tensor a_values_, b_values_, a_, b_, sparse_, dense_;
   Pattern pattern_a_, pattern_b_, pattern_c_;
   std::unique_ptr<PreparedOperand> dense_b_, sparse_b_;
-  std::string rule_;
   MachineLimits limits_;
   std::vector<double> sparse_ms_, dense_ms_, detect_share_, live_, compute_ms_;
   std::map<std::string, std::vector<double>> predicted_, measured_;

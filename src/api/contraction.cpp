@@ -51,6 +51,8 @@ void bind(const Contraction::Impl& c, const TensorView& view, const std::vector<
   }
 }
 
+std::string first_word(const std::string& rule) { return rule.substr(0, rule.find(' ')); }
+
 /// First and last byte of a view that has elements.
 std::pair<const char*, const char*> span_of(const TensorView& view) {
   const std::vector<std::int64_t> strides = contract::strides_of(view);
@@ -161,7 +163,7 @@ class Call {
   MapPtr detected(const Zeros& zeros, const Matrices& m, bool is_first, const char* name, detect::LiveMap& memory) const {
     const bool t = c_.found.swapped;
     const Granularity g = api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c_.expression, name);
-    if (options_.rule == "dense") return nullptr;
+    if (first_word(options_.rule) == "dense") return nullptr;
     const std::int64_t g_rows = t ? g.columns : g.rows, g_columns = t ? g.rows : g.columns;
     const detect::Values values = m.values();
     const auto absent = static_cast<float>(c_.algebra.absent());
@@ -211,7 +213,7 @@ class Call {
     std::vector<std::string> names;
     for (const contract::Costed& c : candidates) {
       names.push_back(c.rule.name());
-      if (names.back() == options_.rule) return c.rule;
+      if (options_.rule == names.back() || options_.rule == first_word(names.back())) return c.rule;
     }
     refuse("", fmt::format("the rule '{}' does not apply to this call; these do: '{}'", options_.rule, fmt::join(names, "', '")));
   }
