@@ -8,7 +8,7 @@ namespace pit::contract {
 std::int64_t term_block(const Call& call) {
   if (!call.kernels.algebra().splits_k()) return std::max<std::int64_t>(1, call.problem.k);
   // Three quarters of L1: the rest is for A, C and the index.
-  if(getenv("KB"))return atoll(getenv("KB"));const auto bytes = static_cast<std::int64_t>(call.caches.l1d) * 3 / 4;
+  const auto bytes = static_cast<std::int64_t>(call.caches.l1d) * 3 / 4;
   return std::max<std::int64_t>(64, bytes / (call.kernels.width() * 4));
 }
 

@@ -88,8 +88,8 @@ class DenseBlock {
 
 void run_dense(const Call& call) {
   const std::int64_t tile = call.kernels.rows(), kb = term_block(call);
-  const auto whole_a = getenv("W") ? atoll(getenv("W")) : static_cast<std::int64_t>(call.caches.l3) / 16;
-  const std::int64_t block = row_block(call, 0.0, tile, 16 * tile, getenv("MB")?atoll(getenv("MB")):96 * tile);
+  const auto whole_a = static_cast<std::int64_t>(call.caches.l3) / 16;
+  const std::int64_t block = row_block(call, 0.0, tile, 16 * tile, 96 * tile);
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, block);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
                          [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)], kb)(whole_a); });

@@ -24,7 +24,11 @@ class RowsBlock {
       const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
       const std::int64_t first = p * call_.b.panels.width(), columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
       fill(scratch_, rows_ * width, static_cast<float>(call_.kernels.algebra().identity()));
-      for (const Strip& s : strips_) runner_.run(s, p, count, 0);
+      for (std::size_t i = 0; i < strips_.size(); ++i) {
+        if (i + 1 < strips_.size() && strips_[i + 1].b_shift != strips_[i].b_shift)
+          runner_.prefetch(p, count, strips_[i + 1].b_shift, strips_[i + 1].b_shift + strips_[i + 1].terms, 0, 1);
+        runner_.run(strips_[i], p, count, 0);
+      }
       for (std::int64_t i = 0; i < rows_; ++i)
         copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(task_.begin * map_.g_rows + i)] + first, scratch_ + i * width, columns,
                  streaming_);

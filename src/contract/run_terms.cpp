@@ -9,37 +9,41 @@
 namespace pit::contract {
 namespace {
 
+struct Blocks {
+  std::int64_t rows = 0;       ///< of A
+  std::int64_t range = 0;      ///< of k: the rows of a panel that stay in L2
+  std::int64_t ranges = 1;
+  std::int64_t terms = 0;      ///< of a strip: what stays in L1
+  std::int64_t together = 1;   ///< panels
+  bool compact = false;        ///< results are added up, or put together to whole lines, in a compact C
+  bool by_group = false;       ///< the compact C is that of one group, in L1
+  bool streaming = false;      ///< C is written past the caches
+  bool sparse_panels = false;  ///< all groups together read few rows of a panel
+};
+
 class TermsBlock {
  public:
-  TermsBlock(const Call& call, const Task& task, const detect::LiveMap& map, std::int64_t term_block, bool compact)
-      : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), kb_(term_block), compact_(compact),
+  TermsBlock(const Call& call, const Task& task, const detect::LiveMap& map, const Blocks& blocks)
+      : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), blocks_(blocks),
         begin_(task.begin * map.g_rows), end_(std::min(task.end * map.g_rows, call.problem.m)), panel_bytes_(call.b.panels.width() * 4),
         runner_(call, Family::indexed, item_.b_number) {}
 
+  // Panel by panel, in each one range of k after the other, in each all groups: a range of a panel stays in L2 while the groups walk it, and the
+  // next one is on its way.
   void operator()() {
-    const int wide = call_.kernels.wide(static_cast<int>(std::min<std::int64_t>(map_.g_rows, call_.kernels.rows())));
-    together_ = compact_ ? std::max(2, wide) : wide;
-    // Few terms per group: all panels of a group one after the other, so that its piece of C stays in L1. Many: all groups against one
-    // panel, so that the panel stays in L2.
-    const std::int64_t groups = task_.end - task_.begin;
     allocate();
-    std::int64_t terms = 0;
-    for (std::int64_t g = 0; g < groups; ++g) terms += read_group(g);
-    const bool by_group = compact_ && terms * 16 < groups * map_.columns;
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
-      if (!compact_) {
-        for (const Group& g : groups_) multiply(g, p, count, p * panel_bytes_);
-      } else if (by_group) {
-        for (const Group& g : groups_) {
-          multiply(g, p, count, 0);
-          flush(g, p, count);
+    const std::int64_t groups = task_.end - task_.begin;
+    for (std::int64_t g = 0; g < groups; ++g) read_group(g);
+    const std::int64_t together = blocks_.together;
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together) {
+      const int count = static_cast<int>(std::min(together, task_.last_panel - p));
+      for (std::int64_t r = 0; r < blocks_.ranges; ++r)
+        for (std::int64_t g = 0; g < groups; ++g) {
+          multiply(groups_[static_cast<std::size_t>(g)], r, p, count);
+          if (blocks_.by_group) flush(groups_[static_cast<std::size_t>(g)], p, count);
         }
-      } else {
-        for (int q = 0; q < count; q += wide)
-          for (const Group& g : groups_) multiply(g, p + q, std::min(wide, count - q), q * panel_bytes_);
-        for (const Group& g : groups_) flush(g, p, count);
-      }
+      if (!blocks_.compact || blocks_.by_group) continue;
+      for (const Group& g : groups_) flush(g, p, count);
     }
   }
 
@@ -49,7 +53,21 @@ class TermsBlock {
     std::int64_t terms;
     const float* a;
     const std::int32_t* k_offset;
+    const std::int32_t* range;      ///< first term of each range, and the end
   };
+
+  /// What is read next, while a group is multiplied: its share of the next range, in as many pieces as its strips.
+  void prefetch_next(std::int64_t panel, int count, std::int64_t range, const Group& g, std::int64_t piece, std::int64_t pieces) const {
+    const std::int64_t next_panel = range + 1 < blocks_.ranges ? panel : panel + count, next = (range + 1) % blocks_.ranges;
+    if (next_panel >= task_.last_panel) return;
+    if (blocks_.sparse_panels) {
+      const std::int64_t begin = g.range[next], terms = g.range[next + 1] - begin, from = terms * piece / pieces;
+      return runner_.prefetch(next_panel, count, g.k_offset + begin + from, terms * (piece + 1) / pieces - from);
+    }
+    const std::int64_t k0 = next * blocks_.range, k1 = std::min(k0 + blocks_.range, call_.problem.k);
+    const auto number = static_cast<std::int64_t>(&g - groups_.data()), all = static_cast<std::int64_t>(groups_.size()) * pieces;
+    runner_.prefetch(next_panel, count, k0, k1, number * pieces + piece, all);
+  }
 
   void allocate() {
     std::int64_t floats = pack_slack, terms = 0;
@@ -58,19 +76,21 @@ class TermsBlock {
       floats += (bound * rows + 15) / 16 * 16;
       terms += bound + 16;
     }
-    const std::int64_t rows = end_ - begin_, scratch = compact_ ? rows * together_ * call_.b.panels.width() : 0;
+    const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin, width = blocks_.together * call_.b.panels.width();
+    const std::int64_t scratch = !blocks_.compact ? 0 : blocks_.by_group ? map_.g_rows * width : rows * width;
+    terms += groups * (blocks_.ranges + 1);
     buffer_ = call_.buffers.take(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows) +
                                  Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
     offsets_ = buffer_.take<std::int32_t>(terms);
     a_rows_ = buffer_.take<void*>(rows);
     c_rows_ = buffer_.take<void*>(rows);
-    scratch_ = buffer_.take<float>(scratch);
-    groups_.reserve(static_cast<std::size_t>(task_.end - task_.begin));
-    if (!compact_) {
+    auto* compact = buffer_.take<float>(scratch);
+    groups_.reserve(static_cast<std::size_t>(groups));
+    if (!blocks_.compact) {
       point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
     } else {
-      for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = scratch_ + i * together_ * call_.b.panels.width();
+      for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + (blocks_.by_group ? i % map_.g_rows : i) * width;
     }
     for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + (begin_ + i) * call_.problem.a_row);
   }
@@ -78,7 +98,7 @@ class TermsBlock {
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
 
   // SRead of one group.
-  std::int64_t read_group(std::int64_t i) {
+  void read_group(std::int64_t i) {
     const Problem& p = call_.problem;
     Group g;
     g.row = i * map_.g_rows;
@@ -93,30 +113,42 @@ class TermsBlock {
       packed_ += g.terms * count;
     }
     packed_ = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(packed_) + 63) / 64 * 64);
+    std::int32_t* range = offsets_ + g.terms;
+    g.range = range;
+    for (std::int64_t r = 0; r < blocks_.ranges; ++r)
+      *range++ = static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.terms, r * blocks_.range) - offsets_);
+    *range++ = static_cast<std::int32_t>(g.terms);
     for (std::int64_t t = 0; t < g.terms; ++t) offsets_[t] *= static_cast<std::int32_t>(panel_bytes_);
-    std::fill_n(offsets_ + g.terms, 8, 0);
-    offsets_ += g.terms + 8;
+    offsets_ = range;
     groups_.push_back(g);
-    return g.terms;
   }
 
-  void multiply(const Group& g, std::int64_t panel, int count, std::int64_t c_offset) {
+  void multiply(const Group& g, std::int64_t range, std::int64_t panel, int count) {
     const int tile = call_.kernels.rows();
-    const std::int64_t whole = g.rows / tile * tile;
+    const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
+    const std::int64_t c_offset = blocks_.compact ? 0 : panel * panel_bytes_;
+    if (begin == end && range > 0) return;
     // The terms of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep.
-    const std::int64_t kb = g.rows > 2 * tile ? kb_ : std::max<std::int64_t>(1, g.terms);
-    for (std::int64_t t = 0; t == 0 || t < g.terms; t += kb) {
+    const std::int64_t block = g.rows > 2 * tile ? blocks_.terms : std::max<std::int64_t>(1, end - begin);
+    // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
+    constexpr std::int64_t tiles_at_once = 2;
+    const std::int64_t calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
+    const std::int64_t pieces = calls * std::max<std::int64_t>(1, (end - begin + block - 1) / block);
+    std::int64_t piece = 0;
+    for (std::int64_t t = begin; t == begin || t < end; t += block) {
       Strip s;
-      s.terms = std::min(kb, g.terms - t);
+      s.terms = std::min(block, end - t);
       s.k_offset = g.k_offset + t;
-      s.first = t == 0;
-      s.last = t + kb >= g.terms;
-      if (whole > 0) {
-        s.rows = tile, s.tiles = whole / tile;
-        s.a = g.a + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row;
+      s.first = range == 0 && t == begin;
+      s.last = true;
+      for (std::int64_t row = 0; row < whole; row += tiles_at_once * tile) {
+        prefetch_next(panel, count, range, g, piece++, pieces);
+        s.rows = tile, s.tiles = std::min(tiles_at_once, (whole - row) / tile);
+        s.a = g.a + row * g.terms + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row + row;
         runner_.run(s, panel, count, c_offset);
       }
       if (whole < g.rows) {
+        if (whole == 0) prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = static_cast<int>(g.rows - whole), s.tiles = 1;
         s.a = g.a + whole * g.terms + t * s.rows, s.c_rows = c_rows_ + g.row + whole;
         runner_.run(s, panel, count, c_offset);
@@ -124,20 +156,18 @@ class TermsBlock {
     }
   }
 
-  // SWrite past the caches.
+  // SWrite of what was added up in the compact C.
   void flush(const Group& g, std::int64_t panel, int count) {
     const std::int64_t first = panel * call_.b.panels.width(), columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
     for (std::int64_t i = g.row; i < g.row + g.rows; ++i)
-      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first, static_cast<float*>(c_rows_[i]), columns, true);
+      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first, static_cast<float*>(c_rows_[i]), columns, blocks_.streaming);
   }
 
   const Call& call_;
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  std::int64_t kb_;
-  bool compact_;
-  int together_ = 1;
+  const Blocks& blocks_;
   std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block
   StripRunner runner_;
   Buffer buffer_;
@@ -145,20 +175,42 @@ class TermsBlock {
   std::int32_t* offsets_ = nullptr;
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;
-  float* scratch_ = nullptr;
   std::vector<Group> groups_;
 };
+
+
+Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
+  constexpr double least_terms = 96;  // of a tile in a range: what loading and storing its C is small against
+  const Problem& p = call.problem;
+  const std::int64_t tile = call.kernels.rows(), width = call.b.panels.width();
+  const double density = std::max(map.fraction(), 1e-6);
+  Blocks b;
+  // Rows that are picked share no lines, so each takes whole ones.
+  b.terms = term_block(call) * 3 / 4;
+  const int wide = call.kernels.wide(static_cast<int>(std::min(map.g_rows, tile)));
+  b.streaming = streams_c(call);
+  // A third of L2 is the range at hand, a third the next one.
+  const std::int64_t in_l2 = static_cast<std::int64_t>(call.caches.l2) / 3 / (width * 4 * wide);
+  b.range = p.k;
+  if (call.kernels.algebra().splits_k()) b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_terms / density)));
+  b.ranges = (p.k + b.range - 1) / b.range;
+  b.range = (p.k + b.ranges - 1) / b.ranges;
+  b.by_group = b.streaming && b.ranges == 1;
+  b.compact = b.streaming || b.ranges > 1;
+  b.together = b.by_group ? std::max(2, wide) : wide;
+  b.rows = row_block(call, map.fraction(), map.g_rows, 16 * tile, 1024 * tile);
+  b.sparse_panels = density * static_cast<double>((b.rows + map.g_rows - 1) / map.g_rows) < 1;
+  return b;
+}
 
 }  // namespace
 
 void run_terms(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const std::int64_t tile = call.kernels.rows(), kb = term_block(call);
-  const bool compact = streams_c(call);
-  const std::int64_t rows = row_block(call, map->fraction(), map->g_rows, 16 * tile, 1024 * tile);
-  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
+  const Blocks blocks = plan_blocks(call, *map);
+  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, blocks.rows / map->g_rows));
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { TermsBlock(call, tasks[static_cast<std::size_t>(t)], *map, kb, compact)(); });
+                         [&](std::int64_t t, int) { TermsBlock(call, tasks[static_cast<std::size_t>(t)], *map, blocks)(); });
 }
 
 }  // namespace pit::contract

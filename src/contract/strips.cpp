@@ -43,6 +43,26 @@ void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int6
   tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
 }
 
+void StripRunner::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece, std::int64_t pieces) const {
+  constexpr std::int64_t line = 64;
+  const std::int64_t row = panels_.width() * 4, begin = k0 * row, lines = ((k1 - k0) * row + line - 1) / line;
+  for (int q = 0; q < count && panel + q < panels_.count(); ++q) {
+    const char* from = reinterpret_cast<const char*>(b_ + panels_.offset(panel + q, k_)) + begin;
+    for (std::int64_t i = lines * piece / pieces; i < lines * (piece + 1) / pieces; ++i) __builtin_prefetch(from + i * line, 0, 2);
+  }
+}
+
+void StripRunner::prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t terms) const {
+  constexpr std::int64_t line = 64;
+  const std::int64_t row = panels_.width() * 4;
+  for (int q = 0; q < count && panel + q < panels_.count(); ++q) {
+    const char* from = reinterpret_cast<const char*>(b_ + panels_.offset(panel + q, k_));
+    for (std::int64_t t = 0; t < terms; ++t) {
+      for (std::int64_t at = 0; at < row; at += line) __builtin_prefetch(from + k_offset[t] + at, 0, 2);
+    }
+  }
+}
+
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block) {
   const std::int64_t items = static_cast<std::int64_t>(call.problem.items.size());
   const std::int64_t panels = call.b.panels.count();

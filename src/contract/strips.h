@@ -54,6 +54,11 @@ class StripRunner {
   /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few rows cover several
   /// whole panels at once.
   void run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const;
+  /// Asks for the part `piece` of `pieces` of rows k0..k1 of `count` panels: B from L3 or memory arrives in L2 while something else is
+  /// multiplied. Hardware follows rows that are read one after the other by itself, but not rows that are picked by an index.
+  void prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece, std::int64_t pieces) const;
+  /// The same for the rows of an index alone.
+  void prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t terms) const;
 
  private:
   void call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const;

@@ -93,6 +93,22 @@ void join_many(const std::uint64_t* in, std::int64_t columns, std::int64_t g, st
   to.finish();
 }
 
+template <int Shift>
+void exchange(__m256i& upper, __m256i& lower, std::uint64_t low_halves) {
+  const __m256i mask = _mm256_set1_epi64x(static_cast<long long>(low_halves));
+  const __m256i t = _mm256_and_si256(_mm256_xor_si256(_mm256_srli_epi64(upper, Shift), lower), mask);
+  upper = _mm256_xor_si256(upper, _mm256_slli_epi64(t, Shift));
+  lower = _mm256_xor_si256(lower, t);
+}
+
+// Words Shift apart are in vectors Shift / 4 apart.
+template <int Shift>
+void exchange_vectors(__m256i* v, std::uint64_t low_halves) {
+  for (int i = 0; i < 16; ++i) {
+    if ((i & Shift / 4) == 0) exchange<Shift>(v[i], v[i + Shift / 4], low_halves);
+  }
+}
+
 }  // namespace
 
 // Factors of 64 and of 2 first: they are cheap, and shorten the row for what is left.
@@ -120,22 +136,27 @@ void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g, st
   else if (g > 1) join_few(at, columns, g, out);
 }
 
-// Three rounds of exchanging halves of ever smaller squares would take 64-bit shifts only; here bytes are gathered with
-// shuffles first, so that one movemask collects a column of 32 rows.
+// Squares of 32, 16, ..., 1 bits: the upper right one changes places with the lower left one. Four words a vector, so the two last
+// rounds, whose partners share a vector, take them apart into two first.
 void transpose_block(const std::uint64_t* in, std::int64_t stride, std::int64_t rows, std::uint64_t* out) {
   alignas(32) std::uint64_t block[64];
   for (std::int64_t i = 0; i < rows; ++i) block[i] = in[i * stride];
   for (std::int64_t i = rows; i < 64; ++i) block[i] = 0;
-  // Squares of 32, 16, ..., 1: the upper right one changes places with the lower left one.
-  std::uint64_t mask = 0x00000000ffffffff;
-  for (int j = 32; j != 0; j >>= 1, mask ^= mask << j) {
-    for (int k = 0; k < 64; k = ((k | j) + 1) & ~j) {
-      const std::uint64_t t = (block[k] >> j ^ block[k | j]) & mask;
-      block[k] ^= t << j;
-      block[k | j] ^= t;
-    }
+  __m256i v[16];
+  for (int i = 0; i < 16; ++i) v[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 4 * i));
+  exchange_vectors<32>(v, 0x00000000ffffffff);
+  exchange_vectors<16>(v, 0x0000ffff0000ffff);
+  exchange_vectors<8>(v, 0x00ff00ff00ff00ff);
+  exchange_vectors<4>(v, 0x0f0f0f0f0f0f0f0f);
+  for (int i = 0; i < 16; i += 2) {
+    __m256i even = _mm256_permute2x128_si256(v[i], v[i + 1], 0x20), odd = _mm256_permute2x128_si256(v[i], v[i + 1], 0x31);
+    exchange<2>(even, odd, 0x3333333333333333);
+    v[i] = _mm256_permute2x128_si256(even, odd, 0x20), v[i + 1] = _mm256_permute2x128_si256(even, odd, 0x31);
+    even = _mm256_unpacklo_epi64(v[i], v[i + 1]), odd = _mm256_unpackhi_epi64(v[i], v[i + 1]);
+    exchange<1>(even, odd, 0x5555555555555555);
+    v[i] = _mm256_unpacklo_epi64(even, odd), v[i + 1] = _mm256_unpackhi_epi64(even, odd);
   }
-  for (int i = 0; i < 64; ++i) out[i] = block[i];
+  for (int i = 0; i < 16; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 4 * i), v[i]);
 }
 
 }  // namespace pit::detect

@@ -116,8 +116,8 @@ sparsity::MaskArray reduced(const sparsity::MaskArray& m, const std::vector<char
       at[a] = 0;
     }
   }
-  r.none = std::memchr(r.bits.data(), 1, r.bits.size()) == nullptr;
-  r.all = std::memchr(r.bits.data(), 0, r.bits.size()) == nullptr;
+  r.none = r.bits.empty() || std::memchr(r.bits.data(), 1, r.bits.size()) == nullptr;
+  r.all = r.bits.empty() || std::memchr(r.bits.data(), 0, r.bits.size()) == nullptr;
   return r;
 }
 

@@ -1,8 +1,10 @@
 // From maps to lists of positions.
 #include <algorithm>
-#include <cstring>
+#include <bit>
+#include <utility>
 
 #include "detect/live_map.h"
+#include "detect/scan_isa.h"
 #include "detect/scan_rooms.h"
 #include "support/check.h"
 
@@ -12,16 +14,33 @@ namespace {
 
 constexpr std::int64_t padding = 16;        // IndexSet's readable entries behind the end
 constexpr std::int64_t block_words = 4096;  // of a map per task
+std::int64_t count_bits(const std::uint64_t* row, std::int64_t words) {
+  std::int64_t n = 0;
+  for (std::int64_t w = 0; w < words; ++w) n += std::popcount(row[w]);
+  return n;
+}
 
-// A row whose list ends where another thread's begins: `expand` writes behind the end, so it writes into a buffer.
+// `expand` writes behind the end, and another thread's list may begin there: pieces of the row through a buffer.
 void expand_exactly(const ScanKernels& kernels, const std::uint64_t* row, std::int64_t words, std::int32_t* out) {
   constexpr std::int64_t piece = 16;
   std::int32_t buffer[64 * piece + expand_slack];
   for (std::int64_t w = 0; w < words; w += piece) {
-    const std::int64_t n =
-        kernels.expand(row + w, std::min(piece, words - w), static_cast<std::int32_t>(64 * w), 1, buffer);
-    std::memcpy(out, buffer, static_cast<std::size_t>(n) * sizeof *out);
-    out += n;
+    const std::int64_t n = std::min(piece, words - w), live = count_bits(row + w, n);
+    kernels.expand(row + w, n, live, static_cast<std::int32_t>(64 * w), 1, buffer);
+    out = std::copy_n(buffer, live, out);
+  }
+}
+
+// The lists of rows first .. last of micro-tiles. Plain stores: streaming ones, past the caches, were measured to be slower even where
+// the lists are as large as the caches, because they wait for memory where plain ones let expansion go on.
+void expand_rows(const ScanKernels& kernels, const LiveMap& m, std::int64_t first, std::int64_t last, IndexSet& s) {
+  const auto offset = [&](std::int64_t row) { return s.offset[static_cast<std::size_t>(row)]; };
+  for (std::int64_t row = first; row < last; ++row) {
+    const std::int64_t live = offset(row + 1) - offset(row);
+    std::int32_t* out = s.index.data() + offset(row);
+    // Later rows of this task overwrite what one writes behind its end.
+    if (offset(row + 1) + expand_slack <= offset(last)) kernels.expand(m.row(row), m.words(), live, 0, 1, out);
+    else if (live != 0) expand_exactly(kernels, m.row(row), m.words(), out);
   }
 }
 
@@ -40,25 +59,18 @@ IndexSet lists(const LiveMap& m, const ThreadPool& pool, IndexSet reuse, ScanIsa
   std::fill_n(s.index.end() - padding, padding, 0);
 
   const ScanKernels& kernels = scan_kernels(isa);
-  const std::int64_t words = m.words(),
-                     block = std::max<std::int64_t>(block_words / std::max<std::int64_t>(words, 1), 1);
+  const std::int64_t block = std::max<std::int64_t>(block_words / std::max<std::int64_t>(m.words(), 1), 1);
   pool.parallel_for((s.outer + block - 1) / block, [&](std::int64_t task, int) {
-    const std::int64_t first = task * block, last = std::min(first + block, s.outer);
-    const std::int64_t end = s.offset[static_cast<std::size_t>(last)];
-    for (std::int64_t o = first; o < last; ++o) {
-      if (m.counts[static_cast<std::size_t>(o)] == 0) continue;
-      std::int32_t* out = s.index.data() + s.offset[static_cast<std::size_t>(o)];
-      // Later rows of this task overwrite what one writes behind its end.
-      if (s.offset[static_cast<std::size_t>(o) + 1] + expand_slack <= end) kernels.expand(m.row(o), words, 0, 1, out);
-      else expand_exactly(kernels, m.row(o), words, out);
-    }
+    expand_rows(kernels, m, task * block, std::min((task + 1) * block, s.outer), s);
   });
   return s;
 }
 
 std::int64_t expand(const std::uint64_t* row, std::int64_t words, std::int32_t base, std::int32_t scale,
                     std::int32_t* out, ScanIsa isa) {
-  return scan_kernels(isa).expand(row, words, base, scale, out);
+  const std::int64_t live = count_bits(row, words);
+  scan_kernels(isa).expand(row, words, live, base, scale, out);
+  return live;
 }
 
 }  // namespace pit::detect

@@ -131,17 +131,25 @@ LiveMap transposed(const LiveMap& m, const ThreadPool& pool, LiveMap reuse, Scan
   PIT_CHECK(m.row_groups() <= INT32_MAX, "a live map of {} columns of micro-tiles", m.row_groups());
   LiveMap t = shaped(m.batch, m.columns, m.rows, m.g_columns, m.g_rows, std::move(reuse));
   const ScanKernels& kernels = scan_kernels(isa);
-  const std::int64_t from = m.row_groups(), to = t.row_groups(), words = t.words();
-  // A task: 64 columns, which become 64 rows.
-  pool.parallel_for(m.batch * m.words(), [&](std::int64_t task, int) {
-    const std::int64_t b = task / m.words(), column = task % m.words(), first = b * to + 64 * column;
-    const std::int64_t columns = std::min<std::int64_t>(64, to - 64 * column);
-    std::uint64_t block[64];
-    for (std::int64_t w = 0; w < words; ++w) {
-      kernels.transpose(m.row(b * from + 64 * w) + column, m.words(), std::min<std::int64_t>(64, from - 64 * w), block);
-      for (std::int64_t i = 0; i < columns; ++i) t.bits[static_cast<std::size_t>((first + i) * words + w)] = block[i];
+  const std::int64_t from = m.row_groups(), to = t.row_groups(), in_words = m.words(), out_words = t.words();
+  // A task: 8 x 8 blocks of 64 x 64 bits, which fill whole lines on both sides.
+  const std::int64_t across = (in_words + 7) / 8, down = (out_words + 7) / 8;
+  pool.parallel_for(m.batch * across * down, [&](std::int64_t task, int) {
+    const std::int64_t b = task / (across * down), left = task / down % across * 8, top = task % down * 8;
+    for (std::int64_t c = left; c < std::min(left + 8, in_words); ++c) {
+      const std::int64_t columns = std::min<std::int64_t>(64, to - 64 * c);
+      for (std::int64_t r = top; r < std::min(top + 8, out_words); ++r) {
+        std::uint64_t block[64];
+        kernels.transpose(m.row(b * from + 64 * r) + c, in_words, std::min<std::int64_t>(64, from - 64 * r), block);
+        std::uint64_t* out = t.bits.data() + (b * to + 64 * c) * out_words + r;
+        for (std::int64_t i = 0; i < columns; ++i) out[i * out_words] = block[i];
+      }
     }
-    for (std::int64_t i = 0; i < columns; ++i) count_row(t, first + i);
+  });
+  constexpr std::int64_t rows_per_task = 1024;
+  const std::int64_t rows = m.batch * to;
+  pool.parallel_for((rows + rows_per_task - 1) / rows_per_task, [&](std::int64_t task, int) {
+    for (std::int64_t r = task * rows_per_task; r < std::min((task + 1) * rows_per_task, rows); ++r) count_row(t, r);
   });
   sum_counts(t);
   return t;

@@ -1,11 +1,13 @@
 // The scan: from values to live maps, blocks of rows of micro-tiles over threads.
 //
-// Within a row of micro-tiles elements are read row by row (a few rows at a time, each a sequential stream that the
-// hardware prefetcher follows) and the rows' comparisons are united in a row of bits, one per column, which stays in
-// L1. Walking a micro-tile at a time instead would touch as many pages as it has rows for every 64 bytes of each.
+// Elements are read row by row, four rows at a time that lie apart: as many sequential streams as the hardware
+// prefetchers need to saturate memory. The comparisons of all rows of a micro-tile are united in a row of bits, one per
+// column, which stays in L1. Walking a micro-tile at a time instead would touch as many pages as it has rows for every 64
+// bytes of each.
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 #include "detect/live_map.h"
 #include "detect/scan_isa.h"
@@ -61,6 +63,12 @@ Matrices matrices_of(const Values& v, std::int64_t g_rows, std::int64_t g_column
   return m;
 }
 
+std::int32_t count_bits(const std::uint64_t* row, std::int64_t words) {
+  std::int32_t n = 0;
+  for (std::int64_t w = 0; w < words; ++w) n += std::popcount(row[w]);
+  return n;
+}
+
 class Scanner {
  public:
   Scanner(const Matrices& m, const ScanKernels& kernels) : m_(m), kernels_(kernels) {}
@@ -71,21 +79,74 @@ class Scanner {
   void columns(std::int64_t batch, std::int64_t first_row, std::int64_t rows, std::uint64_t* out) const {
     const std::int64_t at = (*m_.offsets)[static_cast<std::size_t>(batch)] + first_row * m_.row_stride;
     if (m_.column_stride != 1) strided(at, rows, out);
-    else if (m_.f32) kernels_.rows_f32(f32() + at, m_.row_stride, rows, m_.columns, m_.absent, out);
-    else kernels_.rows_b8(b8() + at, m_.row_stride, rows, m_.columns, m_.absent != 0, out);
+    else if (m_.f32) kernels_.united_f32(f32() + at, m_.row_stride, rows, m_.columns, m_.absent, out);
+    else kernels_.united_b8(b8() + at, m_.row_stride, rows, m_.columns, m_.absent != 0, out);
   }
 
   /// One row of micro-tiles; `scratch`: column_words().
-  void row(std::int64_t batch, std::int64_t group, std::uint64_t* scratch, std::uint64_t* out) const {
-    const std::int64_t first = group * m_.g_rows;
+  void row(std::int64_t batch_row, std::uint64_t* scratch, std::uint64_t* out) const {
+    const Place p = place(batch_row);
     std::uint64_t* bits = m_.g_columns == 1 ? out : scratch;
-    columns(batch, first, std::min(m_.g_rows, m_.rows - first), bits);
+    columns(p.batch, p.first, p.height, bits);
     if (m_.g_columns != 1) kernels_.group_columns(bits, m_.columns, m_.g_columns, out);
+  }
+
+  /// Rows first .. last of micro-tiles of the map.
+  void block(std::int64_t first, std::int64_t last, LiveMap& map) const {
+    const bool grouped = m_.g_columns != 1, apart = m_.column_stride == 1 && m_.g_rows < scan_streams;
+    Buffer<std::uint64_t> scratch(grouped ? static_cast<std::size_t>(scan_streams * column_words()) : 0);
+    const std::int64_t words = map.words(), part = (last - first + scan_streams - 1) / scan_streams;
+    for (std::int64_t r = first; apart && r < first + part; ++r) {
+      std::int64_t rows[scan_streams];
+      std::uint64_t* bits[scan_streams];
+      int n = 0;
+      for (; n < scan_streams && r + n * part < last; ++n) {
+        rows[n] = r + n * part;
+        bits[n] = grouped ? scratch.data() + n * column_words() : map.bits.data() + rows[n] * words;
+      }
+      rows_apart(rows, n, bits);
+      for (int i = 0; grouped && i < n; ++i) {
+        kernels_.group_columns(bits[i], m_.columns, m_.g_columns, map.bits.data() + rows[i] * words);
+      }
+    }
+    for (std::int64_t r = first; !apart && r < last; ++r) row(r, scratch.data(), map.bits.data() + r * words);
+    for (std::int64_t r = first; r < last; ++r) map.counts[static_cast<std::size_t>(r)] = count_bits(map.row(r), words);
   }
 
  private:
   const float* f32() const { return reinterpret_cast<const float*>(m_.data); }
   const std::uint8_t* b8() const { return reinterpret_cast<const std::uint8_t*>(m_.data); }
+
+  struct Place {
+    std::int64_t batch, first, height;  // rows of values
+  };
+  Place place(std::int64_t batch_row) const {
+    const std::int64_t groups = m_.rows / m_.g_rows + (m_.rows % m_.g_rows != 0);
+    const std::int64_t first = batch_row % groups * m_.g_rows;
+    return {batch_row / groups, first, std::min(m_.g_rows, m_.rows - first)};
+  }
+
+  // Low micro-tiles: a row of each of several rows of micro-tiles at a time, because the rows of one are too few streams.
+  void rows_apart(const std::int64_t* batch_rows, int n, std::uint64_t* const* bits) const {
+    Place places[scan_streams];
+    for (int i = 0; i < n; ++i) places[i] = place(batch_rows[i]);
+    for (std::int64_t j = 0; j < m_.g_rows; ++j) {
+      const float* values[scan_streams];
+      const std::uint8_t* bytes[scan_streams];
+      std::uint64_t* out[scan_streams];
+      int count = 0;
+      for (int i = 0; i < n; ++i) {
+        if (j >= places[i].height) continue;
+        const std::int64_t at =
+            (*m_.offsets)[static_cast<std::size_t>(places[i].batch)] + (places[i].first + j) * m_.row_stride;
+        values[count] = f32() + (m_.f32 ? at : 0);
+        bytes[count] = b8() + (m_.f32 ? 0 : at);
+        out[count++] = bits[i];
+      }
+      if (m_.f32) kernels_.apart_f32(values, count, m_.columns, m_.absent, j == 0, out);
+      else kernels_.apart_b8(bytes, count, m_.columns, m_.absent != 0, j == 0, out);
+    }
+  }
 
   // Neither rows nor columns are consecutive: pieces of rows are gathered first.
   void strided(std::int64_t at, std::int64_t rows, std::uint64_t* out) const {
@@ -99,10 +160,10 @@ class Scanner {
         const std::int64_t n = std::min(piece, m_.columns - c), from = at + r * m_.row_stride + c * m_.column_stride;
         if (m_.f32) {
           for (std::int64_t i = 0; i < n; ++i) values[i] = f32()[from + i * m_.column_stride];
-          kernels_.rows_f32(values, 0, 1, n, m_.absent, bits);
+          kernels_.united_f32(values, 0, 1, n, m_.absent, bits);
         } else {
           for (std::int64_t i = 0; i < n; ++i) bytes[i] = b8()[from + i * m_.column_stride];
-          kernels_.rows_b8(bytes, 0, 1, n, m_.absent != 0, bits);
+          kernels_.united_b8(bytes, 0, 1, n, m_.absent != 0, bits);
         }
         for (std::int64_t w = 0; w < (n + 63) / 64; ++w) out[c / 64 + w] |= bits[w];
       }
@@ -112,12 +173,6 @@ class Scanner {
   const Matrices& m_;
   const ScanKernels& kernels_;
 };
-
-std::int32_t count_bits(const std::uint64_t* row, std::int64_t words) {
-  std::int32_t n = 0;
-  for (std::int64_t w = 0; w < words; ++w) n += std::popcount(row[w]);
-  return n;
-}
 
 /// Fewer rows of micro-tiles than threads (high micro-tiles): each is cut into `parts` of its rows, whose columns are
 /// united afterwards.
@@ -165,12 +220,7 @@ LiveMap scan_rows(const Matrices& m, const ScanKernels& kernels, const ThreadPoo
   } else {
     const std::int64_t block = std::clamp<std::int64_t>(block_bytes / row_bytes, 1, rows);
     pool.parallel_for((rows + block - 1) / block, [&](std::int64_t task, int) {
-      Buffer<std::uint64_t> scratch(m.g_columns == 1 ? 0 : static_cast<std::size_t>(scanner.column_words()));
-      for (std::int64_t row = task * block; row < std::min((task + 1) * block, rows); ++row) {
-        std::uint64_t* out = map.bits.data() + row * words;
-        scanner.row(row / groups, row % groups, scratch.data(), out);
-        map.counts[static_cast<std::size_t>(row)] = count_bits(out, words);
-      }
+      scanner.block(task * block, std::min((task + 1) * block, rows), map);
     });
   }
   map.live = std::accumulate(map.counts.begin(), map.counts.end(), std::int64_t{0});
@@ -220,7 +270,7 @@ double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g
   std::int64_t live = 0;
   for (std::int64_t i = 0; i < strata; ++i) {
     const std::int64_t row = sample_at(i, strata, rows);
-    scanner.row(row / groups, row % groups, scratch.data(), out.data());
+    scanner.row(row, scratch.data(), out.data());
     live += count_bits(out.data(), shape.words());
   }
   return static_cast<double>(live) / static_cast<double>(strata * shape.column_groups());

@@ -2,82 +2,113 @@
 #include <immintrin.h>
 
 #include "detect/scan_isa.h"
+#include "detect/scan_passes.h"
 
 namespace pit::detect {
 
 namespace {
 
-constexpr std::uint64_t low_bits(std::int64_t n) { return n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1; }
+struct F32 {
+  using Element = float;
+  __m512 absent;
 
-// The rows of one pass; `First` sets the row of bits, later passes add to it.
-template <int Rows, bool First>
-void pass_f32(const float* data, std::int64_t stride, std::int64_t columns, __m512 absent, std::uint64_t* out) {
-  for (std::int64_t c = 0; c < columns; c += 64) {
-    const std::uint64_t valid = low_bits(columns - c);
-    std::uint64_t word = 0;
+  // Unordered counts as different, and -0 equals +0.
+  template <int Rows>
+  std::uint64_t word(const float* const* rows, std::int64_t c) const {
+    std::uint64_t bits = 0;
     for (int i = 0; i < 64; i += 16) {
-      const auto lanes = static_cast<__mmask16>(valid >> i);
       __mmask16 any = 0;
       for (int r = 0; r < Rows; ++r) {
-        const __m512 x = _mm512_maskz_loadu_ps(lanes, data + r * stride + c + i);
-        any = _kor_mask16(any, _mm512_mask_cmp_ps_mask(lanes, x, absent, _CMP_NEQ_UQ));
+        any |= _mm512_cmp_ps_mask(_mm512_loadu_ps(rows[r] + c + i), absent, _CMP_NEQ_UQ);
       }
-      word |= static_cast<std::uint64_t>(any) << i;
+      bits |= static_cast<std::uint64_t>(any) << i;
     }
-    out[c / 64] = (First ? 0 : out[c / 64]) | word;
+    return bits;
   }
-}
 
-template <int Rows>
-void add_f32(const float* data, std::int64_t stride, std::int64_t columns, __m512 absent, bool first,
-             std::uint64_t* out) {
-  if (first) pass_f32<Rows, true>(data, stride, columns, absent, out);
-  else pass_f32<Rows, false>(data, stride, columns, absent, out);
-}
-
-void rows_f32(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, float value,
-              std::uint64_t* out) {
-  const __m512 absent = _mm512_set1_ps(value);
-  std::int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) add_f32<4>(data + r * stride, stride, columns, absent, r == 0, out);
-  for (; r + 2 <= rows; r += 2) add_f32<2>(data + r * stride, stride, columns, absent, r == 0, out);
-  for (; r < rows; ++r) add_f32<1>(data + r * stride, stride, columns, absent, r == 0, out);
-}
-
-void rows_b8(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
-             std::uint64_t* out) {
-  const std::uint64_t flip = absent ? ~std::uint64_t{0} : 0;  // of "is not zero"
-  for (std::int64_t c = 0; c < columns; c += 64) {
-    const std::uint64_t valid = low_bits(columns - c);
-    std::uint64_t word = 0;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const __m512i x = _mm512_maskz_loadu_epi8(valid, data + r * stride + c);
-      word |= _mm512_test_epi8_mask(x, x) ^ flip;
+  template <int Rows>
+  std::uint64_t rest(const float* const* rows, std::int64_t c, std::int64_t n) const {
+    std::uint64_t bits = 0;
+    for (int i = 0; i < n; i += 16) {
+      const auto lanes = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1 << (n - i)) - 1);
+      for (int r = 0; r < Rows; ++r) {
+        const __m512 x = _mm512_maskz_loadu_ps(lanes, rows[r] + c + i);
+        bits |= static_cast<std::uint64_t>(_mm512_mask_cmp_ps_mask(lanes, x, absent, _CMP_NEQ_UQ)) << i;
+      }
     }
-    out[c / 64] = word & valid;
+    return bits;
   }
+};
+
+struct B8 {
+  using Element = std::uint8_t;
+  std::uint64_t flip;  // of "is not zero"
+
+  template <int Rows>
+  std::uint64_t word(const std::uint8_t* const* rows, std::int64_t c) const {
+    std::uint64_t bits = 0;
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i x = _mm512_loadu_si512(rows[r] + c);
+      bits |= _mm512_test_epi8_mask(x, x) ^ flip;
+    }
+    return bits;
+  }
+
+  template <int Rows>
+  std::uint64_t rest(const std::uint8_t* const* rows, std::int64_t c, std::int64_t n) const {
+    const std::uint64_t valid = (std::uint64_t{1} << n) - 1;
+    std::uint64_t bits = 0;
+    for (int r = 0; r < Rows; ++r) {
+      const __m512i x = _mm512_maskz_loadu_epi8(valid, rows[r] + c);
+      bits |= _mm512_test_epi8_mask(x, x) ^ flip;
+    }
+    return bits & valid;
+  }
+};
+
+F32 f32(float absent) { return {_mm512_set1_ps(absent)}; }
+B8 b8(bool absent) { return {absent ? ~std::uint64_t{0} : 0}; }
+
+void united_f32(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, float absent,
+                std::uint64_t* out) {
+  scan_united(f32(absent), data, stride, rows, columns, out);
+}
+void united_b8(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
+               std::uint64_t* out) {
+  scan_united(b8(absent), data, stride, rows, columns, out);
+}
+void apart_f32(const float* const* rows, int n, std::int64_t columns, float absent, bool first,
+               std::uint64_t* const* out) {
+  scan_apart(f32(absent), rows, n, columns, first, out);
+}
+void apart_b8(const std::uint8_t* const* rows, int n, std::int64_t columns, bool absent, bool first,
+              std::uint64_t* const* out) {
+  scan_apart(b8(absent), rows, n, columns, first, out);
 }
 
-std::int64_t expand(const std::uint64_t* row, std::int64_t words, std::int32_t base, std::int32_t scale,
-                    std::int32_t* out) {
+void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
+            std::int32_t* out) {
+  if (live == 0) return;
+  const auto factor = static_cast<std::uint32_t>(scale);
   const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i step = _mm512_set1_epi32(static_cast<std::int32_t>(16 * static_cast<std::uint32_t>(scale)));
-  __m512i entries = _mm512_add_epi32(_mm512_mullo_epi32(iota, _mm512_set1_epi32(scale)), _mm512_set1_epi32(base));
-  std::int32_t* const begin = out;
+  const __m512i step = _mm512_set1_epi32(static_cast<std::int32_t>(16 * factor));
+  const __m512i scaled = _mm512_mullo_epi32(iota, _mm512_set1_epi32(scale));
   for (std::int64_t w = 0; w < words; ++w) {
+    if (row[w] == 0) continue;
+    const std::uint32_t first = static_cast<std::uint32_t>(base) + 64 * static_cast<std::uint32_t>(w) * factor;
+    __m512i entries = _mm512_add_epi32(scaled, _mm512_set1_epi32(static_cast<std::int32_t>(first)));
     for (int i = 0; i < 64; i += 16) {
-      const auto live = static_cast<__mmask16>(row[w] >> i);
+      const auto live_lanes = static_cast<__mmask16>(row[w] >> i);
       // Compressed in a register: compressing stores are microcoded on Zen 4.
-      _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(live, entries));
-      out += _mm_popcnt_u32(live);
+      _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(live_lanes, entries));
+      out += _mm_popcnt_u32(live_lanes);
       entries = _mm512_add_epi32(entries, step);
     }
   }
-  return out - begin;
 }
 
 }  // namespace
 
-const ScanKernels scan_avx512 = {rows_f32, rows_b8, group_columns, transpose_block, expand};
+const ScanKernels scan_avx512 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_block, expand};
 
 }  // namespace pit::detect

@@ -76,6 +76,7 @@ struct Group {
   std::string why;                      ///< reference: why there is no kernel; for explain
   std::vector<NodeId> nodes;            ///< in topological order
   std::vector<ValueId> reads, writes;   ///< values from outside; values that others (or the model's outputs) need
+  std::map<ValueId, std::vector<expr::Expr>> index_of;  ///< of `writes`, over the group's axes
   std::vector<ValueId> read_across;     ///< of `writes`: somebody reads across their rows, also where these are not computed
   bool control = false;                 ///< runs before the masks are known, densely
 

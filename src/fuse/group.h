@@ -13,7 +13,7 @@ bool choose_roles(Group& group);
 bool resolve_operands(graph::Graph& g, Group& group, const std::vector<Layout>& layouts, const Merger& merger);
 
 /// Live masks over the group's axes.
-void attach_masks(graph::Graph& g, sparsity::Analysis& analysis, Group& group, const Merger& merger);
+void attach_masks(graph::Graph& g, sparsity::Analysis& analysis, Group& group);
 
 /// The lowering's view of a row group.
 lower::RowSpec row_spec(const Group& group, const CpuTarget& target);

@@ -16,8 +16,7 @@ bool contains(const std::vector<int>& v, int x) { return std::find(v.begin(), v.
 
 class LiveSets {
  public:
-  LiveSets(graph::Graph& g, sparsity::Analysis& a, Group& group, const Merger& merger)
-      : g_(g), masks_(a.masks), analysis_(a), group_(group), merger_(merger) {
+  LiveSets(graph::Graph& g, sparsity::Analysis& a, Group& group) : g_(g), masks_(a.masks), analysis_(a), group_(group) {
     frame_.program = group.program;
     frame_.extents = group.extents;
     frame_.params = group.params;
@@ -82,7 +81,7 @@ class LiveSets {
   MaskId over_axes(MaskId m, ValueId v) {
     const auto written = std::find(group_.tensor_value.begin(), group_.tensor_value.end(), v);
     const auto map = sparsity::index_map({&g_, &frame_, group_.tensor_value, nullptr},
-                                         static_cast<expr::TensorId>(written - group_.tensor_value.begin()), merger_.index_of(v), false,
+                                         static_cast<expr::TensorId>(written - group_.tensor_value.begin()), group_.index_of.at(v), false,
                                          g_.values[v].dims);
     return sparsity::read_through(masks_, map, m, true);
   }
@@ -91,14 +90,13 @@ class LiveSets {
   MaskProgram& masks_;
   sparsity::Analysis& analysis_;
   Group& group_;
-  const Merger& merger_;
   graph::Node frame_;  ///< the group as one node, for the index maps
 };
 
 }  // namespace
 
-void attach_masks(graph::Graph& g, sparsity::Analysis& analysis, Group& group, const Merger& merger) {
-  LiveSets(g, analysis, group, merger).attach();
+void attach_masks(graph::Graph& g, sparsity::Analysis& analysis, Group& group) {
+  LiveSets(g, analysis, group).attach();
 }
 
 }  // namespace pit::fuse

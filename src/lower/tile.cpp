@@ -140,6 +140,7 @@ class TileEmitter {
     b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)), [&] {
       b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); });
     });
+    prefetch_c();
     walk_k([&](const Value& x, const Value& y, Value& acc) { b_.assign(acc, accumulated(spec_.algebra, x, y, acc)); });
     if (spec_.algebra.combiner == expr::Combiner::logsumexp) sum_exponentials();
     bool heavy = epilogue_ && epilogue_->cost() >= kHeavy;
@@ -176,6 +177,18 @@ class TileEmitter {
   }
 
   Value row_pointer(int i) { return b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::i(8 * i)), c_offset_)); }
+
+  // C comes while the terms are walked: a store that misses would hold up all that follow it.
+  void prefetch_c() {
+    constexpr int line = 64;
+    for (int i = 0; i < spec_.rows; ++i) {
+      Value row = row_pointer(i);
+      const int bytes = 4 * vectors_ * lanes_;
+      for (int at = 0; at < bytes; at += line) b_.prefetch(row, Builder::i(at));
+      b_.prefetch(row, Builder::i(bytes - 4));
+    }
+  }
+
   std::vector<Value> masks(bool masked) {
     std::vector<Value> m(vectors_);
     if (masked)

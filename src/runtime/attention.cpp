@@ -44,7 +44,7 @@ void AttentionRunner::operator()() {
   run_.pool_.parallel_for(output_.batch, [&](std::int64_t b, int worker) { run_task(b, worker); });
 }
 
-// Which panels of live keys each tile of live query rows needs. Positions whose masks are the same share the answer.
+// Which panels of live keys each tile of live query rows needs. Positions whose masks and lists are the same share the answer.
 void AttentionRunner::find_panels() {
   if (!terms_ || terms_->all) { terms_ = nullptr; return; }
   const std::size_t batch_axes = output_.batch_extents.size();
@@ -52,7 +52,10 @@ void AttentionRunner::find_panels() {
     if (!terms_->cuts[i].empty()) { terms_ = nullptr; return; }
   const bool rows_differ = terms_->shape[batch_axes] > 1;
   if (!rows_differ || terms_->shape[batch_axes] != output_.m || terms_->shape[batch_axes + 1] != output_.k) { terms_ = nullptr; return; }
-  std::map<std::int64_t, std::int64_t> known;
+  const auto same = [](const LiveList& l, std::int64_t a, std::int64_t b) {
+    return std::equal(l.data(a), l.data(a) + l.count(a), l.data(b), l.data(b) + l.count(b));
+  };
+  std::map<std::int64_t, std::vector<std::int64_t>> known;  // positions with an answer of their own, by their place in the mask
   panel_offset_.resize(output_.batch);
   const std::int64_t width = key_panels_.width();
   for (std::int64_t b = 0; b < output_.batch; ++b) {
@@ -63,9 +66,12 @@ void AttentionRunner::find_panels() {
       if (terms_->shape[i] > 1) stored += at * span;
       span *= terms_->shape[i];
     }
-    auto [it, fresh] = known.try_emplace(stored, static_cast<std::int64_t>(panel_live_.size()));
-    panel_offset_[b] = it->second;
-    if (!fresh) continue;
+    std::vector<std::int64_t>& others = known[stored];
+    const auto other = std::find_if(others.begin(), others.end(),
+                                    [&](std::int64_t o) { return same(rows_, o, b) && same(keys_, o, b); });
+    panel_offset_[b] = other != others.end() ? panel_offset_[*other] : static_cast<std::int64_t>(panel_live_.size());
+    if (other != others.end()) continue;
+    others.push_back(b);
     const std::int64_t tiles = (rows_.count(b) + attention_rows - 1) / attention_rows;
     const std::int64_t panels = (keys_.count(b) + width - 1) / width;
     panel_live_.resize(panel_live_.size() + static_cast<std::size_t>(tiles * panels), 0);
@@ -73,7 +79,7 @@ void AttentionRunner::find_panels() {
     const std::int32_t* keys = keys_.data(b);
     for (std::int64_t r = 0; r < rows_.count(b); ++r) {
       const std::uint8_t* row = mask + rows_.data(b)[r] * output_.k;
-      std::uint8_t* out = panel_live_.data() + it->second + r / attention_rows * panels;
+      std::uint8_t* out = panel_live_.data() + panel_offset_[b] + r / attention_rows * panels;
       for (std::int64_t k = 0; k < keys_.count(b); ++k) out[k / width] |= row[keys[k]];
     }
   }

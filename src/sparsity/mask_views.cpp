@@ -168,7 +168,7 @@ void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
 
 MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> cuts) {
   MaskView v;
-  const bool has_one = std::memchr(bits.data(), 1, bits.size()) != nullptr;
+  const bool has_one = !bits.empty() && std::memchr(bits.data(), 1, bits.size()) != nullptr;
   if (!has_one || std::memchr(bits.data(), 0, bits.size()) == nullptr) return constant_view(has_one, std::move(extents));
   v.strides = contiguous_strides(shape);
   v.shape = std::move(shape);

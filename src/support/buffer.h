@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <cstdint>
 #include <new>
 #include <utility>
 #include <vector>
@@ -10,6 +10,18 @@
 #include "support/memory.h"
 
 namespace pit {
+
+/// Fresh memory that begins at a huge page; `bytes` is a multiple of one. To be given back with munmap. Throws std::bad_alloc.
+inline void* map_huge_pages(std::size_t bytes) {
+  constexpr std::size_t huge = std::size_t{2} << 20;
+  void* p = mmap(nullptr, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+  char* const begin = static_cast<char*>(p);
+  const std::size_t before = (huge - reinterpret_cast<std::uintptr_t>(begin) % huge) % huge;
+  if (before != 0) munmap(begin, before);
+  munmap(begin + before + bytes, huge - before);
+  return begin + before;
+}
 
 /// std::allocator, but elements without an initial value stay uninitialised, and large blocks ask for huge pages.
 template <class T>
@@ -21,16 +33,23 @@ struct UninitialisedAllocator {
   template <class U>
   UninitialisedAllocator(const UninitialisedAllocator<U>&) noexcept {}
 
-  // A cache line for small blocks (streaming stores and vectors want it), a huge page for those that fill one.
-  static std::align_val_t alignment(std::size_t n) { return std::align_val_t{n >= huge / sizeof(T) ? huge : 64}; }
+  // A cache line for small blocks (vectors want it), a huge page for those that fill one. Large ones are mapped: the heap would give their
+  // pages back and take them again, in small ones.
+  static std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= huge ? huge : 64}; }
+  static std::size_t mapped_bytes(std::size_t n) { return (n * sizeof(T) + huge - 1) / huge * huge; }
 
   T* allocate(std::size_t n) {
     if (n > static_cast<std::size_t>(-1) / 2 / sizeof(T)) throw std::bad_array_new_length();
-    void* p = ::operator new(n * sizeof(T), alignment(n));
-    if (n >= huge / sizeof(T)) advise_huge_pages(p, n * sizeof(T));
+    const std::size_t bytes = n * sizeof(T);
+    void* p = bytes >= 4 * huge ? map_huge_pages(mapped_bytes(n)) : ::operator new(bytes, alignment(bytes));
+    if (bytes >= huge) advise_huge_pages(p, bytes);
     return static_cast<T*>(p);
   }
-  void deallocate(T* p, std::size_t n) noexcept { ::operator delete(p, alignment(n)); }
+  void deallocate(T* p, std::size_t n) noexcept {
+    const std::size_t bytes = n * sizeof(T);
+    if (bytes >= 4 * huge) munmap(p, mapped_bytes(n));
+    else ::operator delete(p, alignment(bytes));
+  }
 
   template <class U>
   void construct(U* p) noexcept {

@@ -39,7 +39,7 @@ class Oracle:
             return [np.asarray(y) for y in self._reference.run(None, feeds)]
 
 
-def difference(got, want, tolerance=2e-4, exact=False, each=False, slack=None):
+def difference(got, want, tolerance=2e-4, exact=False, each=False, slack=None, floor=1e-7):
     """None, or where and by how much they differ. `slack`: per element, what may be added to the tolerance."""
     if got.dtype != want.dtype or got.shape != want.shape:
         return f"is {got.dtype}{list(got.shape)}, not {want.dtype}{list(want.shape)}"
@@ -55,7 +55,7 @@ def difference(got, want, tolerance=2e-4, exact=False, each=False, slack=None):
             largest = np.abs(want[finite]).max() if finite.any() else 0.0
             if want.dtype == np.float16:
                 tolerance = max(tolerance, 2e-3)
-            allowed = tolerance * np.abs(want) + 1e-6 if each else tolerance * largest + 1e-7
+            allowed = tolerance * np.abs(want) + 1e-6 if each else tolerance * largest + floor
             if slack is not None:
                 allowed = allowed + slack
             near = np.abs(got.astype(np.float64) - want.astype(np.float64)) <= allowed

@@ -1,0 +1,213 @@
+"""Small graphs as data: built by the generators, compared with ONNX Runtime, taken apart when they fail."""
+
+import copy
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+import pit
+
+from .oracle import difference, session
+from .spec import evaluated
+
+OPSET = 23
+FLOOR = 2e-6  #: what is left of sums of numbers round 1 that cancel
+
+
+@dataclass
+class Node:
+    op: str
+    inputs: list
+    outputs: list
+    attrs: dict = field(default_factory=dict)
+
+
+@dataclass
+class Net:
+    """`types`: name -> (dtype, extents: numbers or formulas over the names in the bindings). `feeds`: per binding the inputs' values."""
+
+    nodes: list = field(default_factory=list)
+    types: dict = field(default_factory=dict)
+    inputs: list = field(default_factory=list)
+    constants: dict = field(default_factory=dict)
+    outputs: list = field(default_factory=list)
+    bindings: list = field(default_factory=list)
+    feeds: list = field(default_factory=list)
+
+    def proto(self, outputs=None):
+        def info(name):
+            dtype, dims = self.types[name]
+            symbols = [d if isinstance(d, int) else d if d.isidentifier() else None for d in dims]
+            return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), symbols)
+
+        nodes = [helper.make_node(n.op, n.inputs, n.outputs, name=n.outputs[0], **n.attrs) for n in self.nodes]
+        constants = [numpy_helper.from_array(np.asarray(v), k) for k, v in self.constants.items()]
+        outs = [onnx.ValueInfoProto(name=o) for o in (outputs or self.outputs)]
+        graph = helper.make_graph(nodes, "net", [info(i) for i in self.inputs], outs, constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+
+    def shape(self, name, binding):
+        return [evaluated(d, binding) for d in self.types[name][1]]
+
+    def pruned(self):
+        """Without what no output needs."""
+        needed, nodes = set(self.outputs), []
+        for n in reversed(self.nodes):
+            if needed & set(n.outputs):
+                nodes.insert(0, n)
+                needed |= set(n.inputs)
+        self.nodes = nodes
+        self.inputs = [i for i in self.inputs if i in needed]
+        self.constants = {k: v for k, v in self.constants.items() if k in needed}
+        self.feeds = [{k: v for k, v in f.items() if k in self.inputs} for f in self.feeds]
+        return self
+
+    def __str__(self):
+        def constant(v):
+            v = np.asarray(v)
+            return f"{v.dtype}{list(v.shape)}" + (f" {v.tolist()}" if v.size <= 8 else "")
+
+        lines = [f"  input    {i}: {self.types[i][0]}{list(self.types[i][1])}" for i in self.inputs]
+        lines += [f"  constant {k}: {constant(v)}" for k, v in self.constants.items()]
+        lines += [f"  {', '.join(n.outputs)} = {n.op}({', '.join(n.inputs)}{'; ' if n.attrs else ''}"
+                  + ", ".join(f"{k}={v!r}" for k, v in n.attrs.items()) + ")" for n in self.nodes]  # fmt: skip
+        return "\n".join(lines + [f"  outputs  {', '.join(self.outputs)}", f"  at       {self.bindings}"])
+
+
+#: What each net is compiled with.
+CONFIGS = [dict(sparsity="auto", threads=2, poison=True), dict(sparsity="off", threads=1, poison=True),
+           dict(sparsity="auto", threads=1, cpu="haswell")]  # fmt: skip
+
+
+class Failure(Exception):
+    pass
+
+
+def check(net, tolerance=2e-4, lenient=False, configs=CONFIGS):
+    """Raises Failure where PIT and ONNX Runtime disagree. `lenient`: where ONNX Runtime says NaN, PIT may have skipped it."""
+    proto = net.proto()
+    reference = session(proto)
+    wants = [reference.run(None, f) for f in net.feeds]
+    for config in configs:
+        try:
+            model = pit.compile(proto, **config)
+        except pit.PitError as e:
+            raise Failure(f"{config}: {type(e).__name__}: {e}") from None
+        for binding, feeds, want in zip(net.bindings, net.feeds, wants):
+            try:
+                got = model(feeds)
+            except pit.PitError as e:
+                raise Failure(f"{config} at {binding}: {type(e).__name__}: {e}") from None
+            slack = None
+            for k, (name, w) in enumerate(zip(net.outputs, want)):
+                g = got[name]
+                if lenient and w.dtype.kind == "f" and g.shape == w.shape:
+                    g = np.where(np.isnan(w), w, g)
+                wrong = difference(g, w, tolerance, floor=FLOOR)
+                if not wrong:
+                    continue
+                slack = slack or sensitivity(reference, feeds, want)
+                wrong = difference(g, w, tolerance, slack=slack[k], floor=FLOOR) if w.dtype.kind == "f" else wrong
+                if wrong and not (w.dtype.kind != "f" and slack[k].any()):
+                    raise Failure(f"{config} at {binding}: {name} {wrong}")
+
+
+def sensitivity(session, feeds, want):
+    """How far results move when the inputs move by rounding errors: what ill-conditioned graphs do is nobody's fault."""
+    rng = np.random.default_rng(1)
+    moved = [np.zeros(w.shape, np.float64) for w in want]
+    for _ in range(4):
+        near = {k: (v * (1 + rng.uniform(-3e-7, 3e-7, v.shape))).astype(v.dtype) if v.dtype.kind == "f" else v for k, v in feeds.items()}
+        with np.errstate(all="ignore"):
+            for m, a, b in zip(moved, session.run(None, near), want):
+                delta = np.abs(a.astype(np.float64) - b.astype(np.float64))
+                np.maximum(m, np.nan_to_num(delta, nan=0, posinf=0), out=m)
+    return [30 * m + 30 * (m.max() if m.size else 0) * (m > 0) for m in moved]
+
+
+def fails(net, **options):
+    try:
+        check(net, **options)
+    except Failure as e:
+        return str(e)
+    except Exception:
+        return None  # not a valid graph any more
+    return None
+
+
+def kind(message):
+    """What must stay as it is while a graph shrinks, so that one failure does not turn into another one."""
+    text = message.split("PIT ")[0]
+    return "Error" in text, "not np.float32(nan)" in text, "not np.float32(inf)" in text or "not np.float32(-inf)" in text
+
+
+def shrink(net, seconds=60, **options):
+    """The smallest graph found that still fails, and how."""
+    message, until = fails(net, **options), time.monotonic() + seconds
+
+    def accept(candidate):
+        nonlocal net, message
+        if time.monotonic() > until:
+            return False
+        try:
+            candidate = candidate.pruned()
+        except Exception:
+            return False
+        why = fails(candidate, **options)
+        if why is None or kind(why) != kind(message):
+            return False
+        net, message = candidate, why
+        return True
+
+    for k in range(len(net.bindings)):
+        one = copy.copy(net)
+        one.bindings, one.feeds = [net.bindings[k]], [net.feeds[k]]
+        if len(net.bindings) > 1 and accept(one):
+            break
+    for output in list(net.outputs):
+        one = copy.copy(net)
+        one.outputs = [output]
+        if len(net.outputs) > 1 and accept(one):
+            break
+    changed = True
+    while changed and time.monotonic() < until:
+        changed = False
+        for n in reversed(list(net.nodes)):
+            if n not in net.nodes:
+                continue
+            if any(accept(c) for c in simpler(net, n)):
+                changed = True
+    return net, message
+
+
+def simpler(net, node):
+    """Graphs without `node`: its outputs replaced by an operand, or by inputs with their values, or the graph ends in it."""
+    for operand in node.inputs:
+        if operand and net.types.get(operand) == net.types[node.outputs[0]] and len(node.outputs) == 1:
+            c = copy.deepcopy(net)
+            c.nodes.remove(node)
+            for other in c.nodes:
+                other.inputs = [operand if i == node.outputs[0] else i for i in other.inputs]
+            c.outputs = list(dict.fromkeys(operand if o == node.outputs[0] else o for o in c.outputs))
+            if not set(c.outputs) & (set(c.inputs) | set(c.constants)):
+                yield c
+    if set(node.outputs) & set(net.outputs) and len(node.inputs) >= 1:
+        for operand in node.inputs:  # end before it
+            if operand in net.types and operand not in net.inputs and operand not in net.constants:
+                c = copy.deepcopy(net)
+                c.outputs = [operand]
+                yield c
+        return
+    c = copy.deepcopy(net)
+    c.nodes.remove(node)
+    try:
+        values = [dict(zip(node.outputs, session(net.proto(node.outputs)).run(None, f))) for f in net.feeds]
+    except Exception:
+        return
+    c.inputs += node.outputs
+    for f, v in zip(c.feeds, values):
+        f.update(v)
+    yield c
