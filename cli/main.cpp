@@ -1,4 +1,4 @@
-// The command line: pit explain | run | profile | ops.
+// The command line: pit explain | run | profile | ops | bench | tune | limits.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bench.h"
 #include "inputs.h"
 #include "npy.h"
 
@@ -27,6 +28,8 @@ constexpr const char* kFooter = R"(Examples:
   pit profile minilm.onnx --lengths 128,90,17 --trace trace.json
   pit explain tokens.onnx --output last_hidden_state=attention_mask
   pit ops --json
+  pit bench matmul --m 4096 --n 4096 --k 4096 --granularity 32x1 --zeros 0.9 --json
+  pit tune                                         measure this machine once, for better choices
 
 Exit codes: 0 done; 2 wrong usage; 3 the model file is broken; 4 the model uses something PIT does not support;
 5 an input or option does not fit the model; 70 a bug in PIT.)";
@@ -40,11 +43,6 @@ struct Arguments {
   int threads = 0, repeat = 5;
   bool json = false;
 };
-
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  if (text.empty() || text.back() != '\n') std::fputc('\n', stdout);
-}
 
 CompileOptions options_of(const Arguments& arguments) {
   CompileOptions options;
@@ -151,11 +149,13 @@ int fail(ExitCode code, const char* kind, const Error& error) {
   return code;
 }
 
-int dispatch(CLI::App& app, const Arguments& arguments) {
+int dispatch(CLI::App& app, const Arguments& arguments, const std::vector<Command>& commands) {
   if (app.got_subcommand("explain")) explain(arguments);
   if (app.got_subcommand("run")) run(arguments);
   if (app.got_subcommand("profile")) profile(arguments);
   if (app.got_subcommand("ops")) print(op_table(arguments.json));
+  for (const Command& command : commands)
+    if (app.got_subcommand(command.name)) command.run();
   if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
     fmt::print(stderr, "pit: the output could not be written\n");
     return kInternal;
@@ -191,6 +191,7 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("PIT compiles an ordinary ONNX model and computes only what padding and masks leave to compute.", "pit");
   add_commands(app, arguments);
+  const std::vector<Command> commands = {add_bench(app), add_tune(app), add_limits(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -200,7 +201,7 @@ int main(int argc, char** argv) {
     if (level == LogLevel::warning) fmt::print(stderr, "pit: warning: {}\n", message);
   });
   try {
-    return dispatch(app, arguments);
+    return dispatch(app, arguments, commands);
   } catch (const UsageError& e) {
     fmt::print(stderr, "pit: {}\n", e.what());
     return kUsage;
@@ -218,6 +219,12 @@ int main(int argc, char** argv) {
 }
 
 }  // namespace
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (text.empty() || text.back() != '\n') std::fputc('\n', stdout);
+}
+
 }  // namespace pit::cli
 
 int main(int argc, char** argv) { return pit::cli::main(argc, argv); }

@@ -6,7 +6,9 @@
 // An expression is an einsum of two operands ("bmk,bkn->bmn") or a tensor expression ("C[m,n] max= A[m,k] + B[k,n]").
 // Its axes are classified: *batch* (both operands and the result), *m* (the first operand and the result), *n* (the second
 // and the result), *k* (both operands, reduced). Several axes of one class act as one, in the order in which the result
-// (k: the first operand) has them; the operands' own order is free, so any of them may be transposed.
+// (k: the first operand) has them; the operands' own order is free, so any of them may be transposed. Where the result's last axis is the
+// first operand's ("mk,kn->nm"), the operands are exchanged inside, and the names of rules are those of the exchanged product. Axes of the
+// second operand (of the first, if exchanged) that are not next to the result's last one choose matrices, as batch axes do.
 //
 // The "matrix" of an operand, of which live sets and granularities speak, is: rows m, columns k for the first operand;
 // rows k, columns n for the second; rows m, columns n for the result; one such matrix per position of the batch axes.
@@ -33,14 +35,15 @@
 
 namespace pit {
 
-/// Extents of a micro-tile in elements, both at least 1.
+/// Extents of a micro-tile in elements, both at least 1. Larger ones than the matrix mean the matrix.
 struct Granularity {
   std::int64_t rows = 1, columns = 1;
   bool operator==(const Granularity&) const = default;
 };
 
 /// Which micro-tiles of a batch of matrices are live. Immutable; copies share everything; may be used by any number of
-/// contractions at once.
+/// contractions at once. Matrices below each other are one tall matrix, where no micro-tile crosses a border: a set of `batch` matrices fits an
+/// operand of one matrix with `batch * rows` rows, and the other way round.
 class PIT_API LiveSet {
  public:
   /// One pass over `values` (f32, [batch..., rows, columns], any strides): a micro-tile is live if any element differs from
@@ -107,11 +110,13 @@ struct Candidate {
 
 /// What a call did.
 struct CallReport {
-  /// "dense"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, both) operand or the result (C.m) along which micro-tiles of that
+  /// "dense @ 4x24"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, both) operand or the result (C.m) along which micro-tiles of that
   /// shape were gathered, and the dense tile (rows x columns) into which.
   std::string rule;
   std::vector<Candidate> candidates;  ///< all that were costed, cheapest first
-  double live_fraction = 1;           ///< share of all multiply-adds in live micro-tiles of the operands and the result
+  /// Share of all multiply-adds in live micro-tiles of the operands and the result. Exact, but where all three are sparse: then the result's
+  /// share is taken as independent of the operands'.
+  double live_fraction = 1;
   double detect_seconds = 0;          ///< finding live micro-tiles (on the calling thread's clock)
   double choose_seconds = 0;          ///< costing the candidates
   double compute_seconds = 0;         ///< packing (SRead), tiles, stores (SWrite)
@@ -122,7 +127,9 @@ struct CallReport {
 struct CallOptions {
   Zeros a, b;               ///< absent parts of the operands
   Zeros c;                  ///< known: only these micro-tiles of the result are wanted, the others come back as the combiner's identity
-  std::string rule;         ///< empty: the cheapest; else a rule of `candidates` (InputError if it does not apply), for measuring
+  /// Empty: the cheapest; else a rule of `candidates`, or its first word for the cheapest rule of that kind, for measuring. InputError if it does
+  /// not apply. By "dense" no zeros are looked for.
+  std::string rule;
   CallReport* report = nullptr;
 };
 
@@ -153,7 +160,8 @@ class PIT_API Contraction {
   /// Rules found for it: per axis permutable or why not, and the operand that may be sparse along it. A table or JSON.
   std::string explain(bool json = false) const;
 
-  /// Packs the second operand. `zeros`: none or detect. Views are read during the call only.
+  /// Packs the second operand. `zeros`: none or detect. Views are read during the call only. Where the operands are exchanged (see above) a
+  /// contiguous copy and the live set are held, and packing is part of each call.
   PreparedOperand prepare(const TensorView& b, const Zeros& zeros = {}) const;
 
   /// The result, row-major, f32 (b8 for or-and). Operands: f32 (b8 for or-and), any strides. Throws InputError when shapes do not fit.

@@ -103,14 +103,29 @@ TensorView view_of(const std::string& name, nb::handle value, const nb::ndarray<
 
 }  // namespace
 
+Array::Array(const std::string& name, nb::handle value) : owner_(import_array(name, value)) {
+  view_ = view_of(name, value, owner_);
+}
+
+Array Array::writable(const std::string& name, nb::handle value) {
+  nb::ndarray<> array;
+  if (!nb::try_cast(value, array, false)) {
+    refuse(name, describe(value) + " cannot be written to; pass a writable NumPy array, or an object with __dlpack__ in CPU memory");
+  }
+  Array out;
+  out.owner_ = nb::ndarray<nb::ro>(array);
+  if (!aligned(out.owner_)) refuse(name, "its memory is not aligned to its element size");
+  out.view_ = view_of(name, value, out.owner_);
+  return out;
+}
+
 Arguments::Arguments(const nb::dict& inputs) {
   owners_.reserve(inputs.size());
   for (const auto& [key, value] : inputs) {
     if (!nb::isinstance<nb::str>(key)) throw InputError("names of inputs are strings, not " + type_of(key));
     std::string name = nb::cast<std::string>(key);
-    owners_.push_back(import_array(name, value));
-    TensorView view = view_of(name, value, owners_.back());
-    views_.emplace(std::move(name), std::move(view));
+    owners_.emplace_back(name, value);
+    views_.emplace(std::move(name), owners_.back().view());
   }
 }
 

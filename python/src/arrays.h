@@ -14,18 +14,33 @@
 
 namespace pit::python {
 
-/// Named inputs of one call, with the Python objects that own their memory. Create and destroy with the GIL held.
+/// One array of a call, with the Python object that owns its memory. Create and destroy with the GIL held.
+class Array {
+ public:
+  /// Throws InputError naming the tensor for anything that is not a CPU array of a known type.
+  Array(const std::string& name, nanobind::handle value);
+  /// To be written to in place: also throws where it is read-only or cannot be described by a TensorView.
+  static Array writable(const std::string& name, nanobind::handle value);
+
+  const TensorView& view() const { return view_; }
+
+ private:
+  Array() = default;
+  TensorView view_;
+  nanobind::ndarray<nanobind::ro> owner_;
+};
+
+/// Named inputs of one call. Create and destroy with the GIL held.
 class Arguments {
  public:
-  /// Views every value of `inputs`. Throws InputError naming the tensor for anything that is not a CPU array of a known
-  /// type.
+  /// Views every value of `inputs`, as Array does.
   explicit Arguments(const nanobind::dict& inputs);
 
   const std::map<std::string, TensorView>& views() const { return views_; }
 
  private:
   std::map<std::string, TensorView> views_;
-  std::vector<nanobind::ndarray<nanobind::ro>> owners_;
+  std::vector<Array> owners_;
 };
 
 /// A NumPy array that shares the tensor's storage and keeps it alive.

@@ -1,5 +1,5 @@
-// The extension module pit._pit: Model, op_table, version and the error and log bridges. Options are checked and
-// defaults are written down in python/pit/__init__.py; this file only crosses the border.
+// The extension module pit._pit: Model, op_table, version and the error and log bridges; contractions are in contraction.cpp.
+// Options are checked and defaults are written down in python/pit; this file only crosses the border.
 #include <exception>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "arrays.h"
+#include "contraction.h"
 
 #include "pit/pit.h"
 
@@ -182,5 +183,6 @@ NB_MODULE(_pit, m) {
         "cache_dir"_a);
   m.def("op_table", &pit::op_table, "json"_a);
   m.def("version", &pit::version);
+  bind_contractions(m);
   m.def("set_log_sink", &set_log_sink, "sink"_a.none());
 }

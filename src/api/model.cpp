@@ -2,29 +2,23 @@
 #include "pit/model.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <list>
 #include <mutex>
 
+#include "api/door.h"
 #include "api/impl.h"
 #include "frontend/onnx/onnx.h"
 #include "graph/reference.h"
 #include "pit/version.h"
 #include "support/check.h"
-#include "support/files.h"
-#include "support/log.h"
 
 namespace pit {
 namespace {
 
 using graph::ValueId;
 
-bool environment_flag(const char* name) {
-  const char* v = std::getenv(name);
-  return v && *v && std::strcmp(v, "0") != 0;
-}
+constexpr const char* no_memory = "there is not enough memory to compile this model";
 
 // The requested outputs become the graph's, in the order of the request or of the model.
 std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::vector<OutputSpec>& wanted) {
@@ -118,12 +112,9 @@ std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueI
 std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options) {
   if (options.precision != "f32")
     throw InputError(fmt::format("precision '{}' is not supported; use \"f32\"", options.precision));
-  constexpr int most_threads = 1024;
-  if (options.threads < 0 || options.threads > most_threads)
-    throw InputError(fmt::format("threads = {}: give 1 to {}, or 0 for the default", options.threads, most_threads));
+  const int threads = api::thread_count(options.threads);
   auto impl = std::make_shared<Model::Impl>();
-  const int threads = options.threads > 0 ? options.threads : default_threads();
-  impl->poison = options.poison || environment_flag("PIT_POISON");
+  impl->poison = options.poison || api::environment_flag("PIT_POISON");
   impl->pool = std::make_unique<ThreadPool>(threads);
 
   runtime::ProgramOptions o;
@@ -146,9 +137,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   impl->outputs = describe(g, g.outputs, g.output_names);
   o.outputs = demands;
   o.target = cpu_target(options.cpu);
-  std::string reason;
-  o.cache_dir = usable_cache_dir(options.cache_dir, &reason);
-  if (o.cache_dir.empty() && !reason.empty()) warn("compiled code is not cached: {}", reason);
+  o.cache_dir = api::cache_directory(options.cache_dir);
   o.sparse = impl->sparse = options.sparsity == Sparsity::automatic;
   o.threads = threads;
   impl->program = runtime::build_program(std::move(g), o);
@@ -281,33 +270,13 @@ std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile
   return out;
 }
 
-namespace {
-
-// Nothing but pit::Error leaves the library, whatever a library below it throws.
-template <class F>
-auto typed(F&& f) {
-  try {
-    return f();
-  } catch (const Error&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw ModelError("there is not enough memory to compile this model");
-  } catch (const std::exception& e) {
-    throw InternalError(fmt::format("internal error: {}", e.what()));
-  }
-}
-
-}  // namespace
-
 // The caller's rounding must not decide what constants become.
 Model Model::load(const std::string& path, const CompileOptions& options) {
-  const FloatEnvironment environment;
-  return typed([&] { return Model(build(frontend::read_onnx_file(path), options)); });
+  return api::typed<ModelError>(no_memory, [&] { return Model(build(frontend::read_onnx_file(path), options)); });
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
-  const FloatEnvironment environment;
-  return typed([&] { return Model(build(frontend::read_onnx_bytes(data, size), options)); });
+  return api::typed<ModelError>(no_memory, [&] { return Model(build(frontend::read_onnx_bytes(data, size), options)); });
 }
 
 const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }

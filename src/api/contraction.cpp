@@ -1,0 +1,370 @@
+// Contraction: compiling, and one call from views to the engine.
+#include "pit/contraction.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "api/contraction_impl.h"
+#include "api/door.h"
+#include "support/check.h"
+
+namespace pit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using contract::Extents;
+using contract::Matrices;
+using MapPtr = std::shared_ptr<const detect::LiveMap>;
+
+constexpr const char* no_memory = "there is not enough memory for this contraction";
+
+double seconds_since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+std::string axis_name(const Contraction::Impl& c, int axis) { return c.program.axes[static_cast<std::size_t>(axis)]; }
+
+std::string axes_text(const Contraction::Impl& c, const std::vector<int>& dims) {
+  std::string text;
+  for (const int axis : dims) text += (text.empty() ? "" : ", ") + axis_name(c, axis);
+  return "[" + text + "]";
+}
+
+/// Checks an operand by itself, and against the extents that others have given (-1: none yet).
+void bind(const Contraction::Impl& c, const TensorView& view, const std::vector<int>& dims, const char* name, Extents& extents) {
+  auto refuse = [&](const std::string& what) { throw InputError(fmt::format("'{}' {}", name, what), c.expression, name); };
+  if (view.dtype != c.dtype) refuse(fmt::format("is {}; give {}", name_of(view.dtype), name_of(c.dtype)));
+  if (view.shape.size() != dims.size()) refuse(fmt::format("has the shape {}; give {}", to_string(view.shape), axes_text(c, dims)));
+  if (!view.strides.empty() && view.strides.size() != view.shape.size())
+    refuse(fmt::format("has {} extents, but {} strides", view.shape.size(), view.strides.size()));
+  if (!view.data && element_count(view.shape) > 0) refuse("has no data");
+  for (std::size_t d = 0; d < dims.size(); ++d) {
+    std::int64_t& extent = extents[static_cast<std::size_t>(dims[d])];
+    if (view.shape[d] < 0) refuse(fmt::format("has the shape {}", to_string(view.shape)));
+    if (extent >= 0 && extent != view.shape[d])
+      refuse(fmt::format("has the shape {} for {}: axis {} is {} elsewhere", to_string(view.shape), axes_text(c, dims), axis_name(c, dims[d]), extent));
+    extent = view.shape[d];
+  }
+}
+
+std::string first_word(const std::string& rule) { return rule.substr(0, rule.find(' ')); }
+
+/// First and last byte of a view that has elements.
+std::pair<const char*, const char*> span_of(const TensorView& view) {
+  const std::vector<std::int64_t> strides = contract::strides_of(view);
+  std::int64_t low = 0, high = 0;
+  for (std::size_t d = 0; d < strides.size(); ++d) (strides[d] < 0 ? low : high) += strides[d] * (view.shape[d] - 1);
+  const char* data = static_cast<const char*>(view.data);
+  const auto size = static_cast<std::int64_t>(size_of(view.dtype));
+  return {data + low * size, data + (high + 1) * size};
+}
+
+bool may_overlap(const TensorView& x, const TensorView& y) {
+  if (element_count(x.shape) == 0 || element_count(y.shape) == 0) return false;
+  const auto [x0, x1] = span_of(x);
+  const auto [y0, y1] = span_of(y);
+  return std::less<>()(x0, y1) && std::less<>()(y0, x1);
+}
+
+Shape shape_over(const std::vector<int>& dims, const Extents& extents) {
+  Shape shape;
+  for (const int axis : dims) shape.push_back(extents[static_cast<std::size_t>(axis)]);
+  return shape;
+}
+
+/// One call, in the engine's order of operands. Names in errors are the caller's.
+class Call {
+ public:
+  Call(const Contraction::Impl& c, const TensorView& a, const TensorView* b, const PreparedOperand::Impl* prepared, const CallOptions& options)
+      : c_(c), options_(options), view_a_(a), view_b_(b), prepared_(prepared), extents_(static_cast<std::size_t>(c.form.axis_count), -1) {
+    bind(c, a, c.dims_of_a(), "a", extents_);
+    if (b) {
+      bind(c, *b, c.dims_of_b(), "b", extents_);
+    } else {
+      if (prepared->expression != c.expression || !(prepared->target == c.target))
+        throw InputError(fmt::format("'b' was prepared for {}{}", prepared->expression,
+                                     prepared->target == c.target ? "" : " on another target CPU"), c.expression, "b");
+      static char somewhere;
+      bind(c, {&somewhere, c.dtype, prepared->shape, {}}, c.dims_of_b(), "b", extents_);
+    }
+  }
+
+  Shape result_shape() const { return shape_over(c_.form.c, extents_); }
+
+  void run(const TensorView& out) {
+    const Clock::time_point begin = Clock::now();
+    check_result(out);
+    const contract::Form& form = c_.form;
+    first_ = c_.found.swapped ? second_operand() : operand(view_a_, true);
+    second_ = c_.found.swapped ? operand(view_a_, false) : second_operand();
+    const bool stage = may_overlap(out, view_a_) || (view_b_ && may_overlap(out, *view_b_));
+    const contract::Result result = contract::result_of(out, form, extents_, stage);
+    problem_ = contract::make_problem(form, extents_, first_, second_, result);
+    const double prepared = seconds_since(begin);
+
+    const Clock::time_point detecting = Clock::now();
+    find_live(result);
+    const double detect_seconds = seconds_since(detecting);
+
+    const Clock::time_point choosing = Clock::now();
+    const contract::Live live{first_live_.get(), second_live_.get(), result_live_.get()};
+    contract::PackedB* packed = prepared_ ? prepared_->packed.get() : nullptr;
+    const std::vector<contract::Costed> candidates = c_.engine->candidates(problem_, live, packed, c_.pool->size());
+    const contract::Rule rule = choose(candidates);
+    const double choose_seconds = seconds_since(choosing);
+
+    const Clock::time_point computing = Clock::now();
+    if (c_.poison) poison(result);
+    c_.engine->run(problem_, live, packed, rule, *c_.pool, c_.poison);
+    contract::unstage(result, out, form, extents_, *c_.pool);
+    const double compute_seconds = prepared + seconds_since(computing);
+    const double total_seconds = seconds_since(begin);
+    if (options_.report) *options_.report = report(candidates, rule, live, detect_seconds, choose_seconds, compute_seconds, total_seconds);
+    c_.give_map(std::move(scanned_a_));
+    c_.give_map(std::move(scanned_b_));
+  }
+
+ private:
+  [[noreturn]] void refuse(const char* tensor, const std::string& what) const { throw InputError(what, c_.expression, tensor); }
+
+  void check_result(const TensorView& out) {
+    const Shape shape = result_shape();
+    if (out.dtype != c_.dtype) refuse("c", fmt::format("'c' is {}; give {}", name_of(out.dtype), name_of(c_.dtype)));
+    if (out.shape != shape) refuse("c", fmt::format("'c' has the shape {}; the result has {}", to_string(out.shape), to_string(shape)));
+    if (!out.strides.empty() && out.strides.size() != shape.size())
+      refuse("c", fmt::format("'c' has {} extents, but {} strides", shape.size(), out.strides.size()));
+    if (!out.data && element_count(shape) > 0) refuse("c", "'c' has no data");
+    for (std::size_t d = 0; d < out.strides.size(); ++d)
+      if (out.strides[d] == 0 && shape[d] > 1) refuse("c", fmt::format("'c' has one element for all positions of axis {}", axis_name(c_, c_.form.c[d])));
+  }
+
+  Matrices operand(const TensorView& view, bool is_first) const {
+    const contract::Form& f = c_.form;
+    return is_first ? contract::matrices_of(view, f.a, f.a_batch, f.m, f.k, extents_, *c_.pool)
+                    : contract::matrices_of(view, f.b, f.b_batch, f.k, f.n, extents_, *c_.pool);
+  }
+
+  Matrices second_operand() const { return prepared_ ? prepared_->matrices : operand(*view_b_, c_.found.swapped); }
+
+  // -- live sets ----------------------------------------------------------------------------------------------------------
+
+  /// From the caller's matrices to the engine's: exchanged operands are transposed.
+  MapPtr known(const Zeros& zeros, const Matrices& m, const char* name) const {
+    const bool t = c_.found.swapped;
+    return api::fit_live_set(zeros.live, static_cast<std::int64_t>(m.offsets.size()), t ? m.columns : m.rows, t ? m.rows : m.columns, t, *c_.pool,
+                             c_.expression, name);
+  }
+
+  /// Null where a sample says that looking does not pay.
+  MapPtr detected(const Zeros& zeros, const Matrices& m, bool is_first, const char* name, detect::LiveMap& memory) const {
+    const bool t = c_.found.swapped;
+    const Granularity g = api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c_.expression, name);
+    if (first_word(options_.rule) == "dense") return nullptr;
+    const std::int64_t g_rows = t ? g.columns : g.rows, g_columns = t ? g.rows : g.columns;
+    const detect::Values values = m.values();
+    const auto absent = static_cast<float>(c_.algebra.absent());
+    if (is_first && options_.rule.empty() && !worth_a_look(values, g_rows, g_columns, absent)) return nullptr;
+    memory = detect::scan(values, g_rows, g_columns, absent, *c_.pool, c_.take_map(), detect::scan_isa(c_.target));
+    return {MapPtr(), &memory};
+  }
+
+  bool worth_a_look(const detect::Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent) const {
+    // A sample is a few per cent of the scan that it may save; of small operands it would be a large part.
+    constexpr std::int64_t small = 1 << 16;
+    const std::int64_t groups = static_cast<std::int64_t>(values.batch_offsets.size()) * (values.rows / g_rows);
+    const std::int64_t samples = std::clamp<std::int64_t>(groups / 32, 2, 16);
+    if (values.rows * values.columns * static_cast<std::int64_t>(values.batch_offsets.size()) < small || groups < 8 * samples) return true;
+    const double fraction = detect::sample_fraction(values, g_rows, g_columns, absent, samples, detect::scan_isa(c_.target));
+    return c_.engine->worth_detecting(problem_, g_rows, g_columns, fraction, prepared_ != nullptr, c_.pool->size());
+  }
+
+  void find_live(const contract::Result& result) {
+    const bool t = c_.found.swapped;
+    MapPtr& live_a = t ? second_live_ : first_live_;
+    MapPtr& live_b = t ? first_live_ : second_live_;
+    const Matrices& a = t ? second_ : first_;
+    const Matrices& b = t ? first_ : second_;
+    if (options_.a.kind == Zeros::known) live_a = known(options_.a, a, "a");
+    if (options_.a.kind == Zeros::detected) live_a = detected(options_.a, a, !t, "a", scanned_a_);
+    if (prepared_) {
+      if (options_.b.kind != Zeros::none) refuse("b", "the zeros of a prepared operand are found when it is prepared");
+      live_b = prepared_->live;
+    }
+    if (options_.b.kind == Zeros::known) live_b = known(options_.b, b, "b");
+    if (options_.b.kind == Zeros::detected) live_b = detected(options_.b, b, t, "b", scanned_b_);
+    if (options_.c.kind == Zeros::detected) refuse("c", "what is wanted of the result cannot be detected: give a live set");
+    if (options_.c.kind == Zeros::known) {
+      Matrices c;
+      c.offsets = result.items;
+      c.rows = first_.rows, c.columns = second_.columns;
+      result_live_ = known(options_.c, c, "c");
+    }
+  }
+
+  // -- choosing and reporting ---------------------------------------------------------------------------------------------
+
+  contract::Rule choose(const std::vector<contract::Costed>& candidates) const {
+    PIT_CHECK(!candidates.empty(), "no rule applies to {}", c_.expression);
+    if (options_.rule.empty()) return candidates.front().rule;
+    std::vector<std::string> names;
+    for (const contract::Costed& c : candidates) {
+      names.push_back(c.rule.name());
+      if (options_.rule == names.back() || options_.rule == first_word(names.back())) return c.rule;
+    }
+    refuse("", fmt::format("the rule '{}' does not apply to this call; these do: '{}'", options_.rule, fmt::join(names, "', '")));
+  }
+
+  CallReport report(const std::vector<contract::Costed>& candidates, const contract::Rule& rule, const contract::Live& live, double detect_seconds,
+                    double choose_seconds, double compute_seconds, double total_seconds) const {
+    CallReport r;
+    r.rule = rule.name();
+    for (const contract::Costed& c : candidates) r.candidates.push_back({c.rule.name(), c.seconds});
+    r.live_fraction = contract::live_share(problem_, live);
+    r.detect_seconds = detect_seconds;
+    r.choose_seconds = choose_seconds;
+    r.compute_seconds = compute_seconds;
+    r.total_seconds = total_seconds;
+    return r;
+  }
+
+  void poison(const contract::Result& result) const {
+    for (const std::int64_t item : result.items)
+      for (const std::int64_t row : result.rows)
+        std::fill_n(result.data + item + row, problem_.n, std::numeric_limits<float>::quiet_NaN());
+  }
+
+  const Contraction::Impl& c_;
+  const CallOptions& options_;
+  const TensorView& view_a_;
+  const TensorView* view_b_;
+  const PreparedOperand::Impl* prepared_;
+  Extents extents_;
+  Matrices first_, second_;
+  contract::Problem problem_;
+  MapPtr first_live_, second_live_, result_live_;
+  detect::LiveMap scanned_a_, scanned_b_;
+};
+
+std::shared_ptr<const Contraction::Impl> build(const std::string& text, const ContractionOptions& options) {
+  auto c = std::make_shared<Contraction::Impl>();
+  c->program = api::contraction_program(text);
+  c->expression = expr::print(c->program);
+  const expr::Statement& s = c->program.statements[0];
+  std::string why;
+  const auto found = rules::contraction_in(c->program, s, &why);
+  auto refuse = [&](const std::string& reason) { throw InputError(fmt::format("\"{}\" is no contraction: {}", text, reason), text); };
+  if (!found) refuse(why);
+  c->found = *found;
+  if (found->a->id == found->b->id) refuse("both factors are the same tensor; give the second one a name of its own");
+  for (const auto* indices : {&found->a->args, &found->b->args, &s.out_index})
+    if (!std::all_of(indices->begin(), indices->end(), [](const expr::Expr& i) { return expr::bare_axis(i).has_value(); }))
+      refuse("an index is a number; pass a slice of the operand instead");
+  c->form = contract::Form(c->program, s, *found);
+  c->algebra = {found->combiner, found->product};
+  if (const auto reason = lower::refuse_algebra(c->algebra)) throw UnsupportedError(fmt::format("{}: {}", c->expression, *reason), c->expression);
+  c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : DType::f32;
+  c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
+  c->poison = options.poison || api::environment_flag("PIT_POISON");
+  c->target = cpu_target(options.cpu);
+  c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir));
+  return c;
+}
+
+}  // namespace
+
+detect::LiveMap Contraction::Impl::take_map() const {
+  const std::lock_guard lock(mutex_);
+  if (maps_.empty()) return {};
+  detect::LiveMap map = std::move(maps_.back());
+  maps_.pop_back();
+  return map;
+}
+
+void Contraction::Impl::give_map(detect::LiveMap map) const {
+  constexpr std::size_t kept = 4;
+  const std::lock_guard lock(mutex_);
+  if (!map.bits.empty() && maps_.size() < kept) maps_.push_back(std::move(map));
+}
+
+// -- the public classes -----------------------------------------------------------------------------------------------------
+
+Contraction Contraction::compile(const std::string& expression, const ContractionOptions& options) {
+  return api::typed<InputError>(no_memory, [&] { return Contraction(build(expression, options)); });
+}
+
+const std::string& Contraction::expression() const { return impl_->expression; }
+std::string Contraction::explain(bool json) const { return api::explain_contraction(*impl_, json); }
+
+PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) const {
+  return api::typed<InputError>(no_memory, [&] {
+    const Impl& c = *impl_;
+    const contract::Form& f = c.form;
+    const bool t = c.found.swapped;
+    Extents extents(static_cast<std::size_t>(f.axis_count), -1);
+    bind(c, b, c.dims_of_b(), "b", extents);
+    if (zeros.kind == Zeros::known) throw InputError("zeros of an operand that is prepared are none or detected", c.expression, "b");
+    auto p = std::make_shared<PreparedOperand::Impl>();
+    p->expression = c.expression;
+    p->target = c.target;
+    p->shape = b.shape;
+    p->matrices = t ? contract::matrices_of(b, f.a, f.a_batch, f.m, f.k, extents, *c.pool, true)
+                    : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, *c.pool);
+    Matrices& m = p->matrices;
+    if (zeros.kind == Zeros::detected) {
+      const Granularity g = api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c.expression, "b");
+      p->live = std::make_shared<const detect::LiveMap>(detect::scan(m.values(), t ? g.columns : g.rows, t ? g.rows : g.columns,
+                                                                     static_cast<float>(c.algebra.absent()), *c.pool, {}, detect::scan_isa(c.target)));
+    }
+    if (!t) {
+      std::vector<const float*> matrices;
+      for (const std::int64_t offset : m.offsets) matrices.push_back(m.data + offset);
+      p->packed = c.engine->pack(matrices, m.rows, m.columns, m.row_stride, m.column_stride, p->live, *c.pool);
+      m.data = nullptr;
+      m.copy.reset();
+    }
+    return PreparedOperand(std::move(p));
+  });
+}
+
+void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b, const CallOptions& options) const {
+  api::typed<InputError>(no_memory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
+}
+
+void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
+  api::typed<InputError>(no_memory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
+}
+
+Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOptions& options) const {
+  return api::typed<InputError>(no_memory, [&] {
+    Call call(*impl_, a, &b, nullptr, options);
+    Tensor out(impl_->dtype, call.result_shape());
+    call.run(out.view());
+    return out;
+  });
+}
+
+Tensor Contraction::run(const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
+  return api::typed<InputError>(no_memory, [&] {
+    Call call(*impl_, a, nullptr, &b.impl(), options);
+    Tensor out(impl_->dtype, call.result_shape());
+    call.run(out.view());
+    return out;
+  });
+}
+
+const Shape& PreparedOperand::shape() const { return impl_->shape; }
+
+std::size_t PreparedOperand::bytes() const {
+  const contract::Matrices& m = impl_->matrices;
+  const std::int64_t floats = static_cast<std::int64_t>(m.offsets.size()) * m.rows * m.columns;
+  const std::int64_t values = impl_->packed ? contract::bytes_of(*impl_->packed) : floats * static_cast<std::int64_t>(sizeof(float));
+  return static_cast<std::size_t>(values) + (impl_->live ? impl_->live->bits.size() * sizeof(std::uint64_t) : 0);
+}
+
+double PreparedOperand::live_fraction() const { return impl_->live ? impl_->live->fraction() : 1; }
+
+}  // namespace pit

@@ -1,0 +1,359 @@
+// Contractions through the public interface, against plain loops: random shapes, strides, transpositions, batches, granularities,
+// densities and algebras. Every candidate rule must give the bits of the dense one. A failure prints the seed of its case.
+#include "pit/contraction.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+
+#include "support/cpu.h"
+
+namespace pit {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct Algebra {
+  const char* combiner;
+  const char* product;
+  float absent;
+};
+
+const std::map<std::string, Algebra> kAlgebras = {
+    {"sum", {"+=", "*", 0}},          {"max-plus", {"max=", "+", -kInf}},  {"min-plus", {"min=", "+", kInf}},
+    {"logsumexp", {"logsumexp=", "+", -kInf}}, {"or-and", {"or=", "&&", 0}},
+};
+
+/// The CPUs that this machine can stand for: every instruction set is tried.
+std::vector<std::string> cpus() {
+  std::vector<std::string> names = {"haswell"};
+  if (cpu_target().vector_bytes == 64) names.emplace_back();
+  return names;
+}
+
+const Contraction& compiled(const std::string& expression, const std::string& cpu, int threads, bool poison) {
+  static std::map<std::string, Contraction> cache;
+  const std::string key = expression + "|" + cpu + "|" + std::to_string(threads) + (poison ? "p" : "");
+  auto it = cache.find(key);
+  if (it == cache.end()) it = cache.emplace(key, Contraction::compile(expression, {threads, cpu, {}, poison})).first;
+  return it->second;
+}
+
+/// A strided f32 or b8 tensor in a buffer of its own, with gaps of NaN (or true) between its elements.
+class Operand {
+ public:
+  Operand(std::mt19937& random, DType dtype, Shape shape, bool odd) : dtype_(dtype), shape_(std::move(shape)), strides_(shape_.size()) {
+    std::vector<std::size_t> order(shape_.size());
+    for (std::size_t d = 0; d < order.size(); ++d) order[d] = d;
+    if (odd) std::shuffle(order.begin(), order.end(), random);
+    std::int64_t step = odd && random() % 3 == 0 ? 2 : 1;
+    for (std::size_t i = order.size(); i-- > 0;) {
+      strides_[order[i]] = step;
+      step *= std::max<std::int64_t>(1, shape_[order[i]]);
+      if (odd && random() % 3 == 0) step += static_cast<std::int64_t>(random() % 5);
+    }
+    if (odd)
+      for (std::size_t d = 0; d < shape_.size(); ++d)
+        if (shape_[d] > 0 && random() % 6 == 0) {
+          base_ += strides_[d] * (shape_[d] - 1);
+          strides_[d] = -strides_[d];
+        }
+    floats_.assign(static_cast<std::size_t>(step + 1), kNan);
+    bytes_.assign(static_cast<std::size_t>(step + 1), 1);
+    for (std::int64_t i = 0; i < element_count(shape_); ++i) set(i, dtype == DType::b8 ? static_cast<float>(random() % 2) : value(random));
+  }
+
+  static float value(std::mt19937& random) { return std::uniform_real_distribution<float>(-2, 2)(random); }
+
+  /// Elements are numbered as if contiguous.
+  float get(std::int64_t i) const { return dtype_ == DType::b8 ? static_cast<float>(bytes_[at(i)]) : floats_[at(i)]; }
+  void set(std::int64_t i, float v) {
+    if (dtype_ == DType::b8) bytes_[at(i)] = v != 0;
+    else floats_[at(i)] = v;
+  }
+  const Shape& shape() const { return shape_; }
+  TensorView view() {
+    if (dtype_ == DType::b8) return {bytes_.data() + base_, dtype_, shape_, strides_};
+    return {floats_.data() + base_, dtype_, shape_, strides_};
+  }
+
+ private:
+  std::size_t at(std::int64_t i) const {
+    std::int64_t offset = base_;
+    for (std::size_t d = shape_.size(); d-- > 0; i /= shape_[d]) offset += i % shape_[d] * strides_[d];
+    return static_cast<std::size_t>(offset);
+  }
+  DType dtype_;
+  Shape shape_;
+  std::vector<std::int64_t> strides_;
+  std::int64_t base_ = 0;
+  std::vector<float> floats_;
+  std::vector<std::uint8_t> bytes_;
+};
+
+/// Which elements of a batch of matrices are live, and the micro-tiles that they lie in.
+struct Map {
+  std::int64_t batch, rows, columns;
+  Granularity g;
+  std::vector<std::uint8_t> tiles;
+  std::int64_t row_groups() const { return (rows + g.rows - 1) / g.rows; }
+  std::int64_t column_groups() const { return (columns + g.columns - 1) / g.columns; }
+  bool at(std::int64_t b, std::int64_t r, std::int64_t c) const {
+    return tiles[static_cast<std::size_t>((b * row_groups() + r / g.rows) * column_groups() + c / g.columns)] != 0;
+  }
+  LiveSet live_set() {
+    return LiveSet::from_mask({tiles.data(), DType::u8, {batch, row_groups(), column_groups()}, {}}, rows, columns, g);
+  }
+};
+
+Map random_map(std::mt19937& random, std::int64_t batch, std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t extents[] = {1, 1, 2, 3, 4, 8, 16, 32, 100};
+  const double densities[] = {0, 0.03, 0.2, 0.5, 0.9, 1};
+  Map m{batch, rows, columns, {extents[random() % 9], extents[random() % 9]}, {}};
+  // As the interface shortens them, so that a map restates to one tall matrix alike.
+  m.g = {std::min(m.g.rows, std::max<std::int64_t>(rows, 1)), std::min(m.g.columns, std::max<std::int64_t>(columns, 1))};
+  std::bernoulli_distribution live(densities[random() % 6]);
+  for (std::int64_t i = 0; i < batch * m.row_groups() * m.column_groups(); ++i) m.tiles.push_back(live(random));
+  return m;
+}
+
+/// One expression with the extents of a case, and its operands' matrices by the axes b, m, n, k.
+struct Form {
+  const char* einsum;       ///< letters b, m, n, k; each at most once per operand
+  bool batch_a, batch_b;    ///< whether b is an axis of the operand
+};
+
+constexpr Form kForms[] = {
+    {"mk,kn->mn", false, false}, {"km,nk->mn", false, false}, {"mk,kn->nm", false, false}, {"bmk,bkn->bmn", true, true},
+    {"mbk,bnk->bmn", true, true}, {"bmk,bkn->mbn", true, true}, {"mk,bkn->bmn", false, true}, {"bmk,bkn->bnm", true, true},
+    {"bmk,bkn->mnb", true, true},
+};
+
+std::string with_commas(const std::string& letters) {
+  std::string text;
+  for (const char c : letters) text += (text.empty() ? "" : ",") + std::string(1, c);
+  return text;
+}
+
+std::string expression_of(const std::string& einsum, const Algebra& algebra) {
+  const std::size_t comma = einsum.find(','), arrow = einsum.find("->");
+  return "C[" + with_commas(einsum.substr(arrow + 2)) + "] " + algebra.combiner + " A[" + with_commas(einsum.substr(0, comma)) + "] " +
+         algebra.product + " B[" + with_commas(einsum.substr(comma + 1, arrow - comma - 1)) + "]";
+}
+
+class Case {
+ public:
+  Case(std::uint32_t seed, const Form& form, const std::string& algebra) : seed_(seed), random_(seed), form_(form), name_(algebra), algebra_(kAlgebras.at(algebra)) {
+    constexpr std::int64_t extents[] = {0, 1, 2, 3, 5, 8, 17, 24, 33, 48, 65, 100};
+    auto extent = [&] { return random_() % 16 == 0 ? 0 : extents[1 + random_() % 11]; };
+    e_ = {{'b', form.batch_a || form.batch_b ? 1 + static_cast<std::int64_t>(random_() % 3) : 1}, {'m', extent()}, {'n', extent()}, {'k', extent()}};
+    const std::string text = form.einsum;
+    const std::size_t comma = text.find(','), arrow = text.find("->");
+    a_axes_ = text.substr(0, comma), b_axes_ = text.substr(comma + 1, arrow - comma - 1), c_axes_ = text.substr(arrow + 2);
+    dtype_ = algebra == "or-and" ? DType::b8 : DType::f32;
+    a_ = std::make_unique<Operand>(random_, dtype_, shape(a_axes_), random_() % 2 == 0);
+    b_ = std::make_unique<Operand>(random_, dtype_, shape(b_axes_), random_() % 2 == 0);
+    map_a_ = random_map(random_, form.batch_a ? e_['b'] : 1, e_['m'], e_['k']);
+    map_b_ = random_map(random_, form.batch_b ? e_['b'] : 1, e_['k'], e_['n']);
+    map_c_ = random_map(random_, c_axes_.find('b') == std::string::npos ? 1 : e_['b'], e_['m'], e_['n']);
+    sides_ = static_cast<int>(random_() % 8);
+    clear(*a_, a_axes_, 'm', 'k', sides_ & 1 ? &map_a_ : nullptr);
+    clear(*b_, b_axes_, 'k', 'n', sides_ & 2 ? &map_b_ : nullptr);
+  }
+
+  /// Calls of all kinds against plain loops and against each other.
+  void check(const Contraction& contraction) {
+    SCOPED_TRACE("seed " + std::to_string(seed_) + ": " + contraction.expression() + " b=" + std::to_string(e_['b']) + " m=" + std::to_string(e_['m']) +
+                 " n=" + std::to_string(e_['n']) + " k=" + std::to_string(e_['k']) + ", sparse sides " + std::to_string(sides_));
+    CallReport report;
+    CallOptions options;
+    options.report = &report;
+    const Tensor full = contraction.run(a_->view(), b_->view(), options);
+    ASSERT_EQ(full.shape(), shape(c_axes_));
+    compare_with_loops(full, nullptr);
+    EXPECT_EQ(report.live_fraction, 1);
+
+    options.a = sides_ & 1 ? Zeros::detect(map_a_.g) : Zeros::dense();
+    options.b = sides_ & 2 ? Zeros::detect(map_b_.g) : Zeros::dense();
+    options.c = sides_ & 4 ? Zeros::in(map_c_.live_set()) : Zeros::dense();
+    const Map* wanted = sides_ & 4 ? &map_c_ : nullptr;
+    same(contraction.run(a_->view(), b_->view(), options), full, wanted, "detected, " + report.rule);
+    EXPECT_GE(report.live_fraction, 0);
+    EXPECT_LE(report.live_fraction, 1 + 1e-9);
+
+    if (sides_ & 1) options.a = Zeros::in(map_a_.live_set());
+    if (sides_ & 2) options.b = Zeros::in(map_b_.live_set());
+    const CallReport known = [&] {
+      same(contraction.run(a_->view(), b_->view(), options), full, wanted, "known, " + report.rule);
+      return report;
+    }();
+    for (const Candidate& c : known.candidates) {
+      options.rule = c.rule;
+      same(contraction.run(a_->view(), b_->view(), options), full, wanted, "rule " + c.rule);
+      EXPECT_EQ(report.rule, c.rule);
+      ++rules_seen()[c.rule.substr(0, c.rule.find(' '))];
+    }
+    prepared(contraction, full, wanted);
+    undefined_outside(contraction, full, wanted);
+  }
+
+  static std::map<std::string, int>& rules_seen() {
+    static std::map<std::string, int> seen;
+    return seen;
+  }
+
+ private:
+  Shape shape(const std::string& axes) {
+    Shape s;
+    for (const char c : axes) s.push_back(e_[c]);
+    return s;
+  }
+
+  /// The position of axis `axis` in element i of a tensor with these axes.
+  std::int64_t position(const std::string& axes, std::int64_t i, char axis) {
+    for (std::size_t d = axes.size(); d-- > 0; i /= e_[axes[d]])
+      if (axes[d] == axis) return i % e_[axes[d]];
+    return 0;
+  }
+
+  void clear(Operand& x, const std::string& axes, char row, char column, const Map* map, std::optional<float> value = {}) {
+    if (!map) return;
+    for (std::int64_t i = 0; i < element_count(x.shape()); ++i)
+      if (!map->at(map->batch == 1 ? 0 : position(axes, i, 'b'), position(axes, i, row), position(axes, i, column))) x.set(i, value.value_or(algebra_.absent));
+  }
+
+  std::int64_t element(const std::string& axes, const std::map<char, std::int64_t>& at) {
+    std::int64_t i = 0;
+    for (const char c : axes) i = i * e_[c] + at.at(c);
+    return i;
+  }
+
+  static float read(const Tensor& t, std::int64_t i) {
+    return t.dtype() == DType::b8 ? static_cast<float>(t.as<std::uint8_t>()[i]) : t.as<float>()[i];
+  }
+
+  double by_loops(const std::map<char, std::int64_t>& at) {
+    float chain = 0;
+    double best = name_ == "min-plus" ? kInf : name_ == "or-and" ? 0 : -kInf, sum = 0;
+    std::map<char, std::int64_t> p = at;
+    for (int pass = 0; pass < 2; ++pass)
+      for (p['k'] = 0; p['k'] < e_['k']; ++p['k']) {
+        const float x = a_->get(element(a_axes_, p)), y = b_->get(element(b_axes_, p));
+        if (pass == 0) chain = std::fma(x, y, chain);
+        if (name_ == "min-plus") best = std::min<double>(best, x + y);
+        else if (name_ == "or-and") best = std::max<double>(best, x != 0 && y != 0);
+        else if (pass == 0) best = std::max<double>(best, x + y);
+        else if (std::isfinite(best)) sum += std::exp(x + y - best);
+      }
+    if (name_ == "sum") return chain;
+    return name_ == "logsumexp" && std::isfinite(best) ? best + std::log(sum) : best;
+  }
+
+  template <class F>
+  void for_each_result(F&& f) {
+    std::map<char, std::int64_t> at;
+    for (at['b'] = 0; at['b'] < e_['b']; ++at['b'])
+      for (at['m'] = 0; at['m'] < e_['m']; ++at['m'])
+        for (at['n'] = 0; at['n'] < e_['n']; ++at['n']) f(at, element(c_axes_, at));
+  }
+
+  void compare_with_loops(const Tensor& got, const Map*) {
+    int shown = 0;
+    for_each_result([&](const std::map<char, std::int64_t>& at, std::int64_t i) {
+      const double want = by_loops(at), x = read(got, i);
+      const bool good = name_ == "logsumexp" ? x == want || std::abs(x - want) <= 2e-5 * (1 + std::abs(want)) : x == want;
+      if (!good && shown++ < 3) ADD_FAILURE() << "m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << want;
+    });
+  }
+
+  /// Bit for bit (zeros of either sign alike); elements that nobody wants are the identity.
+  void same(const Tensor& got, const Tensor& full, const Map* wanted, const std::string& what) {
+    ASSERT_EQ(got.shape(), full.shape());
+    const float identity = name_ == "or-and" ? 0 : algebra_.absent;
+    int shown = 0;
+    for_each_result([&](const std::map<char, std::int64_t>& at, std::int64_t i) {
+      const bool live = !wanted || wanted->at(wanted->batch == 1 ? 0 : at.at('b'), at.at('m'), at.at('n'));
+      const float x = read(got, i), y = live ? read(full, i) : identity;
+      // A regrouped sum of exponentials is equal within rounding only.
+      const bool good = x == y || (name_ == "logsumexp" && std::abs(x - y) <= 2e-5F * (1 + std::abs(y)));
+      if (!good && shown++ < 3) ADD_FAILURE() << what << ": m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << y;
+    });
+  }
+
+  void prepared(const Contraction& contraction, const Tensor& full, const Map* wanted) {
+    const PreparedOperand b = contraction.prepare(b_->view(), sides_ & 2 ? Zeros::detect(map_b_.g) : Zeros::dense());
+    EXPECT_EQ(b.shape(), b_->shape());
+    CallReport report;
+    CallOptions options;
+    options.report = &report;
+    if (sides_ & 1) options.a = Zeros::in(map_a_.live_set());
+    if (sides_ & 4) options.c = Zeros::in(map_c_.live_set());
+    same(contraction.run(a_->view(), b, options), full, wanted, "prepared, " + report.rule);
+    const std::vector<Candidate> candidates = report.candidates;
+    for (const Candidate& c : candidates) {
+      options.rule = c.rule;
+      same(contraction.run(a_->view(), b, options), full, wanted, "prepared, rule " + c.rule);
+    }
+  }
+
+  /// Elements outside of a known live set are not read.
+  void undefined_outside(const Contraction& contraction, const Tensor& full, const Map* wanted) {
+    if (dtype_ == DType::b8) return;
+    clear(*a_, a_axes_, 'm', 'k', sides_ & 1 ? &map_a_ : nullptr, kNan);
+    clear(*b_, b_axes_, 'k', 'n', sides_ & 2 ? &map_b_ : nullptr, kNan);
+    CallReport report;
+    CallOptions options;
+    options.report = &report;
+    if (sides_ & 1) options.a = Zeros::in(map_a_.live_set());
+    if (sides_ & 2) options.b = Zeros::in(map_b_.live_set());
+    if (sides_ & 4) options.c = Zeros::in(map_c_.live_set());
+    same(contraction.run(a_->view(), b_->view(), options), full, wanted, "undefined outside");
+    const std::vector<Candidate> candidates = report.candidates;
+    for (const Candidate& c : candidates) {
+      options.rule = c.rule;
+      same(contraction.run(a_->view(), b_->view(), options), full, wanted, "undefined outside, rule " + c.rule);
+    }
+  }
+
+  std::uint32_t seed_;
+  std::mt19937 random_;
+  const Form& form_;
+  std::string name_;
+  Algebra algebra_;
+  DType dtype_ = DType::f32;
+  std::map<char, std::int64_t> e_;
+  std::string a_axes_, b_axes_, c_axes_;
+  std::unique_ptr<Operand> a_, b_;
+  Map map_a_, map_b_, map_c_;
+  int sides_ = 0;
+};
+
+void run_cases(const std::string& algebra, std::uint32_t first, int count, bool poison) {
+  std::mt19937 choose(first);
+  for (int i = 0; i < count && !::testing::Test::HasFailure(); ++i) {
+    const Form& form = kForms[choose() % std::size(kForms)];
+    const std::string expression = expression_of(form.einsum, kAlgebras.at(algebra));
+    for (const std::string& cpu : cpus())
+      Case(first + static_cast<std::uint32_t>(i), form, algebra).check(compiled(expression, cpu, 1 + i % 2, poison));
+  }
+}
+
+TEST(Contraction, SumsOfProducts) {
+  run_cases("sum", 1000, 250, false);
+  for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"}) EXPECT_GT(Case::rules_seen()[rule], 0) << rule << " never ran";
+}
+TEST(Contraction, Poisoned) { run_cases("sum", 5000, 80, true); }
+TEST(Contraction, MaxPlus) { run_cases("max-plus", 2000, 60, false); }
+TEST(Contraction, MinPlus) { run_cases("min-plus", 3000, 40, true); }
+TEST(Contraction, LogSumExp) { run_cases("logsumexp", 4000, 50, false); }
+TEST(Contraction, OrAnd) { run_cases("or-and", 6000, 50, true); }
+
+}  // namespace
+}  // namespace pit
