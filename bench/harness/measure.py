@@ -17,6 +17,7 @@ from .operands import Masks, Source
 HOPELESS = 20.0        # times own dense: one repetition is enough
 DENSE_MARGIN = 1.10    # dense peers this close to the best of them stay in the race where zeros are the subject
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
+DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
 WARM_BELOW = 0.05      # seconds: calls shorter than this follow an untimed one
 
 
@@ -25,7 +26,7 @@ class Settings:
     seconds: float = 20.0            # for the rounds of a case, after the first call of everybody
     min_rounds: int = 3
     max_rounds: int = 12
-    slowest: float = 5.0             # a call that is expected to take longer is not made
+    slowest: float = 3.0             # a call that is expected to take longer is not made
     candidates: int = 4              # of PIT's other ways, timed to judge its choice
     dense_peers: str = "screened"    # or "all"
 
@@ -38,7 +39,7 @@ class Entry:
     sort: str
     default: bool = False
     candidate: bool = False
-    samples: list = field(default_factory=list)    # [round, ms]
+    samples: list = field(default_factory=list)    # [round, ms, disturbed]
     cpu: list = field(default_factory=list)        # CPU time / (elapsed x threads)
     reports: list = field(default_factory=list)
     first: float = 0.0
@@ -50,15 +51,16 @@ class Entry:
     racing: bool = True
 
     def seconds(self) -> float:
-        return float(np.median([ms for _, ms in self.samples])) * 1e-3 if self.samples else self.first
+        return float(np.median(undisturbed(self.samples))) * 1e-3 if self.samples else self.first
 
     def record(self) -> dict:
         result = {"sort": self.sort, "default": self.default, "candidate": self.candidate, "samples": self.samples,
                   "prepare_ms": round(self.prepare * 1e3, 3), "max_abs_diff": self.diff}
         if self.samples:
-            ms = np.array([ms for _, ms in self.samples])
+            ms = undisturbed(self.samples)
             quartiles = np.percentile(ms, [0, 25, 50, 75])
             result |= dict(zip(("min_ms", "q1_ms", "ms", "q3_ms"), (round(float(q), 5) for q in quartiles)))
+            result["disturbed"] = sum(sample[2] for sample in self.samples)
             result["cpu_share"] = round(float(np.median(self.cpu)), 3)
         for key in ("error", "note", "exact"):
             if getattr(self, key) is not None:
@@ -71,6 +73,12 @@ class Entry:
                     result["report"][key] = float(np.median(values))
             result["rules"] = sorted({r["rule"] for r in self.reports if "rule" in r})
         return result
+
+
+def undisturbed(samples: list) -> np.ndarray:
+    """The times that count, ms: those during which nobody took the CPU away, where there are three of them; else all."""
+    quiet = [sample[1] for sample in samples if not sample[2]]
+    return np.array(quiet if len(quiet) >= 3 else [sample[1] for sample in samples])
 
 
 class History:
@@ -193,7 +201,8 @@ class Measurement:
                 self.verify(entry, slot, sample["report"])
                 entry.first = entry.first or sample["ns"] * 1e-9
                 if keep:
-                    entry.samples.append([round_number, round(sample["ns"] * 1e-6, 5)])
+                    disturbed = sample["lost_ns"] > DISTURBED * sample["ns"]
+                    entry.samples.append([round_number, round(sample["ns"] * 1e-6, 5), int(disturbed)])
                     entry.cpu.append(sample["cpu_ns"] / max(sample["ns"], 1) / self.case.threads)
                     entry.reports.append(sample["report"])
             self.last_candidates = reply["candidates"]
@@ -243,20 +252,22 @@ class Measurement:
                         self.turn(extra, -1, [0], warm=False, keep=False)
         own = self.entries.get("pit-dense")
         base = own.first if own and own.racing else min((e.first for e in self.entries.values() if e.racing), default=0.0)
-        screened = [e for e in self.entries.values() if e.racing and e.sort == "dense"]
+        screened = [e for e in self.entries.values() if e.racing and e.sort == "dense" and base > 0.1]
         sparse_case = self.case.zeros > 0 or self.case.b_zeros > 0 or self.case.c_zeros > 0
         fastest = min((e.first for e in screened), default=0.0)
         for entry in self.entries.values():
             if not entry.racing:
                 continue
-            if entry.first > HOPELESS * base and entry.sort != "own" and self.case.kind == "matmul":
+            if entry.first > self.settings.slowest and entry.sort != "own":
+                self.retire(entry, "slow: one repetition")
+            elif entry.first > HOPELESS * base and entry.sort != "own" and self.case.kind == "matmul":
                 self.retire(entry, f"more than {HOPELESS:g} times own dense: one repetition")
             elif entry in screened and sparse_case and self.settings.dense_peers == "screened" and entry.first > 1.5 * fastest:
                 self.retire(entry, "a dense kernel that is slower than another on this shape: one repetition")
 
     @staticmethod
     def retire(entry: Entry, why: str) -> None:
-        entry.samples, entry.cpu = [[-1, round(entry.first * 1e3, 5)]], [1.0]
+        entry.samples, entry.cpu = [[-1, round(entry.first * 1e3, 5), 0]], [1.0]
         entry.note, entry.racing = why, False
 
     def rounds(self) -> int:

@@ -9,7 +9,9 @@ def paired_ratio(slow: dict, fast: dict) -> float | None:
     """Median over the rounds of (median of `slow` in the round / median of `fast` in it): what happens to the machine in a round happens to both."""
     def by_round(entry):
         rounds: dict[int, list[float]] = {}
-        for number, ms in entry.get("samples", []):
+        samples = entry.get("samples", [])
+        quiet = [sample for sample in samples if not sample[2]]
+        for number, ms, _ in quiet if len(quiet) >= 3 else samples:
             rounds.setdefault(number, []).append(ms)
         return {number: float(np.median(values)) for number, values in rounds.items()}
     one, two = by_round(slow), by_round(fast)

@@ -7,7 +7,7 @@ that all contestants find them in the same state, in ordinary (NumPy's) memory. 
     case    {case, slots, folder}                         -> per contestant why it refuses
     prepare {contestant}                                  -> seconds
     fetch   {slots, b}                                    copies fresh operands
-    run     {contestant, slots, warm}                     -> per slot: ns, CPU ns, involuntary switches, report; results lie in out<slot>
+    run     {contestant, slots, warm}                     -> per slot: ns, CPU ns, ns lost to others, report; results lie in out<slot>
     limits  {}                                            -> PIT's own measurement
 """
 
@@ -17,7 +17,6 @@ import gc
 import importlib
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -33,6 +32,18 @@ from peers.base import Absent  # noqa: E402
 
 def shared(folder: Path, name: str, shape, dtype=np.float32) -> np.ndarray:
     return np.memmap(folder / name, dtype=dtype, mode="r+", shape=tuple(shape))
+
+
+def waited() -> int:
+    """Nanoseconds that this process's threads have waited for a CPU that somebody else had."""
+    total = 0
+    for task in os.scandir("/proc/self/task"):
+        try:
+            with open(f"{task.path}/schedstat") as file:
+                total += int(file.read().split()[1])
+        except OSError:  # a kernel without it, or a thread that has just ended
+            pass
+    return total
 
 
 def settle(threads: int) -> None:
@@ -107,17 +118,17 @@ class Worker:
         samples = []
         for slot in slots:
             operands = self.operands(slot)
-            switches, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, time.process_time_ns()
+            lost, cpu = waited(), time.process_time_ns()
             start = time.perf_counter_ns()
             result = c.run(*operands)
             elapsed = time.perf_counter_ns() - start
             cpu = time.process_time_ns() - cpu
-            switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
+            lost = waited() - lost
             report = c.report()
             if "mask" in report:  # bytes, for the driver to compare
                 (self.folder / f"mask{slot}").write_bytes(report.pop("mask"))
                 report["has_mask"] = True
-            samples.append({"ns": elapsed, "cpu_ns": cpu, "switches": switches, "report": report})
+            samples.append({"ns": elapsed, "cpu_ns": cpu, "lost_ns": lost, "report": report})
             if self.case.kind == "matmul":
                 np.copyto(shared(self.folder, f"out{slot}", (self.case.m, self.case.n)), operands[3] if result is None else result)
             del result

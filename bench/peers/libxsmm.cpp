@@ -39,6 +39,14 @@ struct Sampled {
   std::int64_t m, n, k, height, width, depth;
   std::vector<float> panels;
   libxsmm_smmfunction_reducebatch_addr kernel = nullptr;
+
+  void pack_b(const float* b) {
+    panels.resize(std::size_t(k * n));
+#pragma omp parallel for schedule(static)
+    for (std::int64_t j = 0; j < n / width; ++j)
+      for (std::int64_t r = 0; r < k; ++r)
+        for (std::int64_t x = 0; x < width; ++x) panels[std::size_t((j * k + r) * width + x)] = b[r * n + j * width + x];
+  }
 };
 
 libxsmm_smmfunction_reducebatch_addr dispatch(std::int64_t columns, std::int64_t rows, std::int64_t depth, std::int64_t ld_b,
@@ -178,17 +186,14 @@ void* sampled_new(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t h
     delete s;
     return nullptr;
   }
-  s->panels.resize(std::size_t(k * n));
-  if (b)
-    for (std::int64_t j = 0; j < n / width; ++j)
-      for (std::int64_t r = 0; r < k; ++r)
-        for (std::int64_t x = 0; x < width; ++x) s->panels[std::size_t((j * k + r) * width + x)] = b[r * n + j * width + x];
+  if (b) s->pack_b(b);
   return s;
 }
 
-/// `live`: [m / height, n / width], non-zero where wanted; the rest of C is not touched.
-void sampled_multiply(void* self, const float* a, const std::uint8_t* live, float* c) {
+/// `live`: [m / height, n / width], non-zero where wanted; the rest of C is not touched. `b`: null if packed by sampled_new.
+void sampled_multiply(void* self, const float* a, const float* b, const std::uint8_t* live, float* c) {
   auto* s = static_cast<Sampled*>(self);
+  if (b) s->pack_b(b);
   const std::int64_t across = s->n / s->width;
 #pragma omp parallel
   {

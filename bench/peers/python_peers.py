@@ -79,6 +79,29 @@ class LogSumExpProduct(LogSumExp):
             out += column
 
 
+class PrunedMaxPlus(MaxPlus):
+    """What a careful user writes: take the states that somebody is in, and the successors that are wanted, then the same expression."""
+    name, sort, base = "numpy-maxplus-take", "sparse", MaxPlus
+
+    def refuse(self, case):
+        return self.base.refuse(self, case) or (None if case.zeros > 0 or case.c_zeros > 0 else "nothing to leave out")
+
+    def prepare(self, case, b):
+        self.granularity = case.c_granularity
+
+    def run(self, a, b, c_live, out, a_live):
+        live = np.flatnonzero(np.isfinite(a).any(0))
+        wanted = np.flatnonzero(c_live.any(0).repeat(self.granularity[1])[: b.shape[1]])
+        part = np.empty((a.shape[0], wanted.size), np.float32)
+        self.base.run(self, np.ascontiguousarray(a[:, live]), np.ascontiguousarray(b[np.ix_(live, wanted)]), c_live, part, a_live)
+        out[...] = -np.inf
+        out[:, wanted] = part
+
+
+class PrunedLogSumExp(PrunedMaxPlus):
+    name, base = "numpy-logsumexp-take", LogSumExp
+
+
 class Copy(Contestant):
     """A copy of A: what reading it and writing as much would take."""
     name = "memcpy"
@@ -200,7 +223,8 @@ class OnnxRuntime(Contestant):
 
 def load(process: str, threads: int) -> list[Contestant]:
     if process == "numpy":
-        return [Dense(), LiveRows(), MaxPlus(), LogSumExp(), LogSumExpProduct(), Copy(), NonZero()]
+        return [Dense(), LiveRows(), MaxPlus(), LogSumExp(), LogSumExpProduct(), PrunedMaxPlus(), PrunedLogSumExp(),
+                Copy(), NonZero()]
     if process == "onnxruntime":
         return [OnnxRuntime(threads)]
     try:

@@ -17,7 +17,6 @@ def processes(threads: int) -> list[Process]:
 
 class Spmdm(Contestant):
     name, sort = "libxsmm-spmdm", "sparse"
-    kind = "matmul"
 
     def __init__(self, lib, threads: int) -> None:
         self.lib, self.threads, self.handle = lib, threads, None
@@ -81,12 +80,12 @@ class Sampled(Contestant):
     def __init__(self, lib) -> None:
         self.lib, self.handle = lib, None
         lib.sampled_new.restype, lib.sampled_new.argtypes = P, [I64, I64, I64, I64, I64, P]
-        lib.sampled_multiply.argtypes, lib.sampled_free.argtypes = [P, P, P, P], [P]
+        lib.sampled_multiply.argtypes, lib.sampled_free.argtypes = [P, P, P, P, P], [P]
 
     def refuse(self, case):
         height, width = case.c_granularity
-        if case.c_zeros == 0 or case.b == "dynamic" or case.zeros > 0:
-            return "for a sampled result of dense operands with static B"
+        if case.c_zeros == 0 or case.zeros > 0:
+            return "for a sampled result of dense operands"
         if case.m % height or case.n % width or case.k % 64 or height * width < 32:
             return "extents do not fit the blocks"
         return super().refuse(case)
@@ -94,13 +93,14 @@ class Sampled(Contestant):
     def prepare(self, case, b):
         if self.handle:
             self.lib.sampled_free(self.handle)
-        self.handle = self.lib.sampled_new(case.m, case.n, case.k, *case.c_granularity, b.ctypes.data)
+        self.dynamic = case.b == "dynamic"
+        self.handle = self.lib.sampled_new(case.m, case.n, case.k, *case.c_granularity, None if self.dynamic else b.ctypes.data)
         if not self.handle:
             raise RuntimeError("libxsmm has no kernel for these blocks")
 
     def run(self, a, b, c_live, out, a_live):
         live = np.ascontiguousarray(c_live, np.uint8)
-        self.lib.sampled_multiply(self.handle, a.ctypes.data, live.ctypes.data, out.ctypes.data)
+        self.lib.sampled_multiply(self.handle, a.ctypes.data, b.ctypes.data if self.dynamic else None, live.ctypes.data, out.ctypes.data)
 
 
 def load(process: str, threads: int) -> list[Contestant]:
