@@ -94,8 +94,9 @@ class History:
             if "ms" not in entry or "error" in entry:
                 continue
             seconds = entry["ms"] * 1e-3
-            self.rates[name, case.granularity, case.threads] = seconds / terms
-            self.rates.setdefault((name, None, case.threads), seconds / terms)
+            for granularity in (case.granularity, None):  # the best rate seen: small cases and disturbed ones would mislead
+                key = name, granularity, case.threads
+                self.rates[key] = min(self.rates.get(key, 1.0), seconds / terms)
             if entry["sort"] == "dense" and case.kind == "matmul":
                 self.dense.setdefault(case.shape_key(), {})[name] = seconds
 
