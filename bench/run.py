@@ -144,7 +144,7 @@ def main() -> int:
     if shims["machine"]:
         say(f"bench: the machine's own measurement {shims['machine']}")
         return 1
-    mark = fingerprint()
+    about, mark = machines.describe(), fingerprint()
     done = [r for r in read_results(options.results) if r.get("fingerprint") == mark and not r.get("header")]
     finished = set() if options.again or single else {r["case"] for r in done}
     history = History()
@@ -183,7 +183,7 @@ def main() -> int:
                     bar.start(f"starting peers ({threads} thread{'s' if threads > 1 else ''})")
                     clients, absent = start_all(threads, cpus, logs, only if only != [] else ["-"])
                     rates = measured_rates(machine, clients, cpus)
-                    header = {"header": True, "fingerprint": mark, "threads": threads, "machine": machines.describe(),
+                    header = {"header": True, "fingerprint": mark, "threads": threads, "machine": about,
                               "versions": machines.versions(PACKAGES), "absent": absent, "rates": rates.__dict__,
                               "settings": {client.name: client.environment for client in clients}, "full": options.full}
                     with options.results.open("a") as file:

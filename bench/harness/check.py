@@ -16,8 +16,9 @@ class Wrong(RuntimeError):
 
 
 def tolerance(case: Case) -> float:
-    """Sums of k products of standard normal numbers in f32, in any order; a lost term is hundreds of times larger."""
-    return 1e-5 if case.algebra == "maxplus" else 1e-4 if case.algebra == "logsumexp" else 4e-6 * max(case.k, 64) ** 0.5
+    """Sums of k products of standard normal numbers in f32, in any order: one chain of k additions errs by about 2e-7 k at worst (k terms, partial
+    sums of about sqrt(k), the largest of many elements). A lost term is about 1."""
+    return 1e-5 if case.algebra == "maxplus" else 1e-4 if case.algebra == "logsumexp" else 1e-6 * max(case.k, 100)
 
 
 def exact_rows(case: Case, a: np.ndarray, b: np.ndarray) -> np.ndarray:

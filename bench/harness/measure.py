@@ -179,12 +179,18 @@ class Measurement:
                 expected = self.history.expect(name, case, live if about["sort"] != "dense" else 1.0)
                 if not expected and about["weak"] and case.m * case.n * case.k * live > 2e9 * self.settings.slowest:
                     expected = 2 * self.settings.slowest
-                if expected > self.settings.slowest and about["sort"] != "own":
+                rival = about["sort"] == "dense" and expected <= DENSE_MARGIN * self.fastest_dense()  # these are always asked
+                if expected > self.settings.slowest and about["sort"] != "own" and not rival:
                     self.skipped[name] = f"would take about {expected:.0f} s a call; FULL=1 runs it"
                     continue
                 self.entries[name] = Entry(name, client, about["sort"], about["default"])
         # Own dense first: everything is compared with it.
         self.entries = dict(sorted(self.entries.items(), key=lambda item: (item[0] != "pit-dense", item[1].sort != "own")))
+
+    def fastest_dense(self) -> float:
+        """Seconds that the best dense peer is expected to take; infinite while nothing is known."""
+        names = [name for client in self.clients for name, about in client.contestants.items() if about["sort"] == "dense"]
+        return min((seconds for name in names if (seconds := self.history.expect(name, self.case, 1.0))), default=float("inf"))
 
     def prepare(self, entry: Entry) -> None:
         try:
@@ -259,7 +265,7 @@ class Measurement:
         for entry in self.entries.values():
             if not entry.racing:
                 continue
-            if entry.first > self.settings.slowest and entry.sort != "own":
+            if entry.first > max(self.settings.slowest, 2 * base) and entry.sort != "own":
                 self.retire(entry, "slow: one repetition")
             elif entry.first > HOPELESS * base and entry.sort != "own" and self.case.kind == "matmul":
                 self.retire(entry, f"more than {HOPELESS:g} times own dense: one repetition")
