@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import namedtuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ class LiveSet:
         self._mask, self.rows, self.columns, self.granularity = np.asarray(mask, bool), rows, columns, granularity
 
     @classmethod
-    def from_mask(cls, mask, rows, columns, granularity):
+    def from_mask(cls, mask, granularity=(1, 1), rows=None, columns=None):
         return cls(mask, rows, columns, granularity)
 
     @property
@@ -64,12 +65,12 @@ class Contraction:
             y[~c_live.elements()] = self.missing
         if not report:
             return y
-        candidates = [{"rule": "k 32x1 @ 6x16", "seconds": 1e-3}, {"rule": "dense", "seconds": 2e-3}]
+        candidates = [("k 32x1 @ 6x16", 1e-3), ("dense @ 6x16", 2e-3)]
         return y, {"rule": rule or "k 32x1 @ 6x16", "candidates": candidates, "live_fraction": live.fraction if live is not None else 1.0,
                    "detect_seconds": found - start, "choose_seconds": 0.0, "compute_seconds": time.perf_counter() - found,
                    "total_seconds": time.perf_counter() - start}
 
 
 def measure_limits(threads=1):
-    return {"cpu": "fake", "target": "fake", "threads": threads, "fma_gflops": 10.0, "read_gbytes": 5.0, "write_gbytes": 5.0,
-            "copy_gbytes": 5.0, "l2_read_gbytes": 20.0, "l3_read_gbytes": 10.0}
+    names = "cpu target threads fma_gflops read_gbytes write_gbytes copy_gbytes l2_read_gbytes l3_read_gbytes"
+    return namedtuple("MachineLimits", names)("fake", "fake", threads, 10.0, 5.0, 5.0, 5.0, 20.0, 10.0)

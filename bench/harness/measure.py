@@ -247,7 +247,7 @@ class Measurement:
             if entry.name == "pit" and entry.racing:
                 predicted = {c["rule"]: c["seconds"] for c in self.last_report.get("candidates", [])}
                 chosen = self.last_report.get("rule")
-                others = [rule for rule in self.last_candidates if rule not in (chosen, "dense")]
+                others = [rule for rule in self.last_candidates if rule != chosen and not rule.startswith("dense")]
                 for rule in others[: self.settings.candidates]:
                     extra = Entry(f"pit:{rule}", entry.client, "own", candidate=True)
                     self.entries[extra.name] = extra

@@ -65,10 +65,10 @@ def prediction_error(record: dict) -> list[float]:
     detect = entry.get("report", {}).get("detect_seconds", 0.0)
     for candidate in entry.get("report", {}).get("candidates", []):
         rule = candidate["rule"]
-        name = "pit" if [rule] == entry.get("rules") else "pit-dense" if rule == "dense" else f"pit:{rule}"
+        name = "pit" if [rule] == entry.get("rules") else "pit-dense" if rule.startswith("dense") else f"pit:{rule}"
         other = record["contestants"].get(name, {})
         if "ms" in other and candidate["seconds"] > 0:
-            measured = other["ms"] * 1e-3 - (0.0 if rule == "dense" else detect)
+            measured = other["ms"] * 1e-3 - (0.0 if name == "pit-dense" else detect)
             if measured > 0:
                 found.append(candidate["seconds"] / measured)
     return found

@@ -22,6 +22,7 @@ class Pit(Contestant):
 
     def __init__(self, pit, name: str, threads: int, use_a: bool = True, use_b: bool = True, rule: str | None = None) -> None:
         self.pit, self.name, self.threads, self.use_a, self.use_b, self.rule = pit, name, threads, use_a, use_b, rule
+        self.use_c = use_a or use_b
         self.last: dict = {}
 
     def refuse(self, case):
@@ -49,20 +50,20 @@ class Pit(Contestant):
         case, options, live_set = self.case, self.options, self.pit.LiveSet
         if case.zeros > 0 and self.use_a:
             known = case.index == "known"
-            zeros = live_set.from_mask(a_live, case.m, case.k, case.granularity) if known else "detect"
+            zeros = live_set.from_mask(a_live, rows=case.m, columns=case.k, granularity=case.granularity) if known else "detect"
             options = options | {"zeros": zeros, "granularity": case.granularity}
         else:
             options = options | {"zeros": None}
-        if case.c_zeros > 0:
-            options["c_live"] = live_set.from_mask(c_live, case.m, case.n, case.c_granularity)
+        if case.c_zeros > 0 and self.use_c:
+            options["c_live"] = live_set.from_mask(c_live, rows=case.m, columns=case.n, granularity=case.c_granularity)
         _, self.last = self.contraction(a, self.weights if self.static else b, out=out, report=True, **options)
 
     def report(self):
-        return self.last
+        return self.last | {"candidates": [{"rule": rule, "seconds": seconds} for rule, seconds in self.last.get("candidates", [])]}
 
     def candidates(self):
         """Rules that were costed, cheapest first."""
-        return [candidate["rule"] for candidate in self.last.get("candidates", [])]
+        return [rule for rule, _ in self.last.get("candidates", [])]
 
 
 class Detect(Contestant):
@@ -95,7 +96,7 @@ def load(process: str, threads: int) -> list[Contestant]:
         if not hasattr(pit, "Contraction"):
             raise Absent("this build has no pit.Contraction")
     Pit.module = pit
-    return [Pit(pit, "pit", threads), Pit(pit, "pit-dense", threads, rule="dense"), Pit(pit, "pit-a", threads, use_b=False),
+    return [Pit(pit, "pit", threads), Pit(pit, "pit-dense", threads, use_a=False, use_b=False, rule="dense"), Pit(pit, "pit-a", threads, use_b=False),
             Pit(pit, "pit-b", threads, use_a=False), Detect(pit, threads)]
 
 
@@ -106,4 +107,4 @@ def forced(contestants: dict, rule: str) -> Contestant:
 
 
 def limits(threads: int) -> dict:
-    return dict(Pit.module.measure_limits(threads=threads))
+    return Pit.module.measure_limits(threads=threads)._asdict()
