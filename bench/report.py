@@ -46,7 +46,8 @@ def load(path: Path, mark: str | None = None) -> dict:
     for header in headers:  # a limit is what has been reached: the best of the run
         best = rates.setdefault(str(header["threads"]), dict(header["rates"]))
         for key, value in header["rates"].items():
-            best[key] = max(best[key], value)
+            if key != "between":
+                best[key] = max(best[key], value)
     absent = {name: why for header in headers for name, why in header["absent"].items()}
     settings = {name: env for header in headers for name, env in header["settings"].items()}
     return {"machine": headers[-1]["machine"], "versions": headers[-1]["versions"], "absent": absent, "settings": settings,

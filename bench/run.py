@@ -181,7 +181,7 @@ def main() -> int:
                     cpus = allowed[-threads:]
                     os.sched_setaffinity(0, set(allowed) - set(cpus) or set(allowed))  # the driver keeps out of their way
                     bar.start(f"starting peers ({threads} thread{'s' if threads > 1 else ''})")
-                    clients, absent = start_all(threads, cpus, logs, only if only != [] else ["-"])
+                    clients, absent = start_all(threads, cpus, logs, only)
                     rates = measured_rates(machine, clients, cpus)
                     header = {"header": True, "fingerprint": mark, "threads": threads, "machine": about,
                               "versions": machines.versions(PACKAGES), "absent": absent, "rates": rates.__dict__,
@@ -189,8 +189,8 @@ def main() -> int:
                     with options.results.open("a") as file:
                         file.write(json.dumps(header) + "\n")
                     if not options.json:
-                        bar.console.print(f"{threads} thread(s): " + ", ".join(f"{k} {v:.0f}" for k, v in rates.__dict__.items() if "bytes" not in k or "gbytes" in k),
-                                          markup=False, highlight=False)
+                        shown = ", ".join(f"{k} {v:.0f}" for k, v in rates.__dict__.items() if k.endswith(("gflops", "gbytes")))
+                        bar.console.print(f"{threads} thread(s): {shown}", markup=False, highlight=False)
                         for name, why in absent.items():
                             bar.console.print(f"absent: {name}: {why}", markup=False, highlight=False)
                 bar.start(case.line()[:70])

@@ -93,7 +93,7 @@ def start_all(threads: int, cpus: list[int], log: Path, only=None) -> tuple[list
     clients, absent = [], {}
     for module in MODULES:
         for process in importlib.import_module(f"peers.{module}").processes(threads):
-            if only and module != "pit_peer" and not any(word in process.name or word in module for word in only):
+            if only is not None and module != "pit_peer" and not any(word in process.name or word in module for word in only):
                 continue
             try:
                 client = Client(module, process, threads, cpus, log)

@@ -8,8 +8,8 @@ and where the live micro-tiles have to be found in the values, which nobody can 
 
 * FLOPs: two per multiply-add whose element of A, of B and of C all lie in live micro-tiles.
 * Bytes that must move: live micro-tiles of A, rows of B that some live element of A meets (of them the live micro-tiles), wanted elements of C.
-* Bandwidth: that of the cache in which the operands fit together (half of its size counts), else that of memory; C is written with
-  streaming stores there.
+* Bandwidth: what reading data of the operands' total size, again and again, was measured to reach, so that what lies in a cache is not
+  charged as memory. What does not fit into a quarter of L3 is written with streaming stores.
 * A case never has a limit above that of its dense computation, which is always possible: max over all FLOPs and bytes, no scan.
 * max-plus: an addition and a maximum count as one multiply-add. logsumexp: an exponential costs at least 8 operations on top; the limit is
   then a lower bound of the time that nobody is known to reach.
@@ -17,7 +17,7 @@ and where the live micro-tiles have to be found in the values, which nobody can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,15 +38,21 @@ class Rates:
     l3_read_gbytes: float
     l2_bytes: int = 512 << 10
     l3_bytes: int = 32 << 20
+    between: list = field(default_factory=list)  # [bytes, GB/s] of reads of data larger than l3_read_gbytes stands for
+
+    def curve(self) -> list:
+        """[bytes, GB/s], ascending: reading that much, again and again. A quarter of L3 is what l3_read_gbytes was measured with."""
+        inner = [[self.l2_bytes / 2, self.l2_read_gbytes], [self.l3_bytes / 4, self.l3_read_gbytes]]
+        return inner + [[size, max(rate, self.read_gbytes)] for size, rate in self.between] + [[8 * self.l3_bytes, self.read_gbytes]]
 
     def reads(self, working_set: float) -> float:
-        """Bytes per second at which operands of this total size come."""
-        if working_set <= self.l2_bytes / 2:
-            return self.l2_read_gbytes * 1e9
-        return (self.l3_read_gbytes if working_set <= self.l3_bytes / 2 else self.read_gbytes) * 1e9
+        """Bytes per second at which operands of this total size come, interpolated between measured sizes."""
+        sizes, rates = zip(*self.curve())
+        return float(np.interp(np.log(working_set), np.log(sizes), rates)) * 1e9
 
     def writes(self, working_set: float) -> float:
-        return self.reads(working_set) if working_set <= self.l3_bytes / 2 else self.write_gbytes * 1e9
+        """To a cache as fast as it is read, to memory with streaming stores."""
+        return self.reads(working_set) if working_set <= self.l3_bytes / 4 else self.write_gbytes * 1e9
 
 
 def live_terms(case: Case, masks: Masks) -> float:

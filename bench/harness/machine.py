@@ -81,8 +81,9 @@ class Machine:
                      write_gbytes=self.lib.machine_write_gbytes(count, ids, 3 * seconds, large),
                      copy_gbytes=self.lib.machine_copy_gbytes(count, ids, 3 * seconds, large),
                      l2_read_gbytes=self.lib.machine_read_gbytes(count, ids, seconds, l2 // 2),
-                     l3_read_gbytes=self.lib.machine_read_gbytes(count, ids, seconds, max(2 * l2, l3 // 4 // count)),
-                     l2_bytes=l2 * count, l3_bytes=l3)
+                     l3_read_gbytes=self.lib.machine_read_gbytes(count, ids, seconds, max(l2, l3 // 4 // count)),
+                     l2_bytes=l2 * count, l3_bytes=l3,
+                     between=[[size, self.lib.machine_read_gbytes(count, ids, seconds, size // count)] for size in (l3 // 2, l3, 2 * l3)])
 
     def speed(self, cpus: list[int]) -> float:
         """The FMA rate now, as a share of the best that this run has seen: below 1, somebody else is using the cores."""

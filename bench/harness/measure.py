@@ -18,6 +18,7 @@ HOPELESS = 20.0        # times own dense: one repetition is enough
 DENSE_MARGIN = 1.10    # dense peers this close to the best of them stay in the race where zeros are the subject
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
 DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
+LARGE = 4e9            # multiply-adds: from here on, dense peers cost too much time to be all asked again in each case about zeros
 WARM_BELOW = 0.05      # seconds: calls shorter than this follow an untimed one
 
 
@@ -163,6 +164,7 @@ class Measurement:
         dense = self.history.dense.get(case.shape_key(), {})
         fastest = min(dense.values(), default=0.0)
         sparse_case = case.zeros > 0 or case.b_zeros > 0 or case.c_zeros > 0
+        large = case.m * case.n * case.k >= LARGE
         for client in self.clients:
             try:
                 refused = client.ask("case", case=line, slots=self.slots, folder=str(self.shared.folder))["refused"]
@@ -172,7 +174,7 @@ class Measurement:
             for name, about in client.contestants.items():
                 if refused[name]:
                     continue
-                if about["sort"] == "dense" and sparse_case and self.settings.dense_peers == "screened" and len(dense) > 1:
+                if about["sort"] == "dense" and sparse_case and self.settings.dense_peers == "screened" and len(dense) > 1 and large:
                     if dense.get(name, 1e9) > DENSE_MARGIN * fastest:
                         self.skipped[name] = "a dense kernel that is slower than another on this shape"
                         continue

@@ -73,7 +73,8 @@ def test_patterns(generator):
 
 
 def rates():
-    return load("limits").Rates(fma_gflops=100, read_gbytes=10, write_gbytes=10, copy_gbytes=10, l2_read_gbytes=100, l3_read_gbytes=50)
+    return load("limits").Rates(fma_gflops=100, read_gbytes=10, write_gbytes=10, copy_gbytes=10, l2_read_gbytes=100, l3_read_gbytes=50,
+                                between=[[32 << 20, 10]])
 
 
 def all_masks(c, a=None, b=None, cc=None):
