@@ -3,7 +3,7 @@ BUILD := build/release
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test test-sanitizers build clean setup-demo setup-test
+.PHONY: help demo test test-sanitizers bench build clean setup-demo setup-test setup-bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -11,6 +11,7 @@ help:
 	@echo "make demo             set up, build and run the main job: MiniLM on real text, against ONNX Runtime"
 	@echo "make test             set up, build and run every test (ctest and pytest)"
 	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan"
+	@echo "make bench            set up, build and measure against every peer, about 20 minutes; make bench FULL=1: everything (hours; resumes)"
 	@echo "make build            set up and build into $(BUILD)"
 	@echo "make clean            remove build/ (the virtual environment .venv stays)"
 
@@ -31,6 +32,10 @@ test-sanitizers: setup-test
 	  echo "[$$preset] C++ tests" && ctest --preset $$preset --parallel $(JOBS) || exit 1; \
 	done
 
+bench: setup-bench build
+	@echo "[bench] running bench/run.py; results: build/bench/results.jsonl, docs/performance.md"
+	.venv-bench/bin/python bench/run.py $(if $(FULL),--full)
+
 build: setup-test
 	@echo "[build] $(BUILD)"
 	@cmake --preset release >/dev/null
@@ -38,6 +43,9 @@ build: setup-test
 
 setup-test:
 	@scripts/setup.sh test
+
+setup-bench:
+	@scripts/setup.sh bench
 
 setup-demo:
 	@scripts/setup.sh demo

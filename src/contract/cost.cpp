@@ -1,14 +1,186 @@
 #include "contract/cost.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
 namespace pit::contract {
+namespace {
 
-CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std::string&) : kernels_(kernels), caches_(caches) {}
+constexpr int families[] = {0, 1, 2, 3, 4};
 
-double CostModel::predict(const Problem& p, const Live& live, bool, const Rule& rule, int) const {
-  const double flops = 2.0 * static_cast<double>(p.m * p.n * p.k);
-  return flops / 8e10 * (rule.kind == RuleKind::dense ? 1 : live.a ? live.a->fraction() : 1);
+/// The share of live columns in unions of `factor` rows of micro-tiles: a sample of unions, spread over the map.
+double share_of_unions(const detect::LiveMap& m, std::int64_t factor) {
+  if (factor <= 1 || m.row_groups() == 0 || m.column_groups() == 0) return m.fraction();
+  constexpr std::int64_t samples = 48;
+  const std::int64_t rows = m.batch * m.row_groups(), unions = (rows + factor - 1) / factor, step = std::max<std::int64_t>(1, unions / samples);
+  std::int64_t live = 0, seen = 0;
+  for (std::int64_t u = 0; u < unions; u += step, ++seen) {
+    const std::int64_t begin = u * factor, end = std::min(begin + factor, rows);
+    for (std::int64_t w = 0; w < m.words(); ++w) {
+      std::uint64_t any = 0;
+      for (std::int64_t r = begin; r < end; ++r) any |= m.row(r)[w];
+      live += std::popcount(any);
+    }
+  }
+  return static_cast<double>(live) / static_cast<double>(seen * m.column_groups());
 }
 
-bool CostModel::worth_detecting(const Problem&, std::int64_t, std::int64_t, double, bool, int) const { return true; }
+/// The share of rows that a panel of `width` columns needs, where micro-tiles are `g` columns wide: panels that lie across a border need both.
+double share_in_panel(double fraction, std::int64_t g, std::int64_t width) {
+  const double touched = 1 + static_cast<double>(width - 1) / static_cast<double>(g);
+  return 1 - std::pow(1 - fraction, touched);
+}
+
+}  // namespace
+
+CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std::string& cache_dir)
+    : kernels_(kernels), caches_(caches), costs_(tuning::TileCosts::load(cache_dir, kernels.target())) {
+  for (int rows = 1; rows <= kernels.rows(); ++rows)
+    for (int panels = 1; panels <= kernels.wide(rows); panels *= 2)
+      for (int family : families) {
+        tuning::TileKey key;
+        key.rows = rows, key.vectors = kernels.vectors(), key.panels = panels;
+        const auto f = static_cast<Family>(family);
+        key.indexed_k = f == Family::indexed || f == Family::both || f == Family::ragged;
+        key.indexed_a = f == Family::both;
+        key.ragged = f == Family::ragged;
+        key.a = f == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
+        key.arithmetic = tuning::arithmetic_of(kernels.algebra());
+        tiles_[{rows, panels, family}] = costs_.tile(key);
+      }
+  pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false}).element;
+  pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true}).element;
+  pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false}).element_memory;
+}
+
+tuning::TileCost CostModel::tile(int rows, int panels, Family family) const {
+  rows = std::clamp(rows, 1, kernels_.rows());
+  return tiles_.at({rows, std::min(panels, kernels_.wide(rows)), static_cast<int>(family)});
+}
+
+/// The terms of the sum; all in ns of one thread, but for traffic.
+struct CostModel::Call {
+  double m, n, k, items, panels, width;
+  double packing = 0, compute = 0;
+  double traffic = 0;   ///< bytes of B from beyond L2
+};
+
+double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, int threads) const {
+  const double width = kernels_.width(), mr = kernels_.rows();
+  Call c{static_cast<double>(p.m), static_cast<double>(p.n), static_cast<double>(p.k), static_cast<double>(p.items.size()),
+         std::ceil(static_cast<double>(p.n) / width), width};
+  const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2), l3 = static_cast<double>(caches_.l3);
+  const bool splits = kernels_.algebra().splits_k();
+  const double block_terms = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
+  auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
+  // One panel (or several side by side): `tiles` tiles that share `terms` terms in L1, `groups` times.
+  auto strips = [&](double groups, double tiles, double terms, double pieces, const tuning::TileCost& t) {
+    return groups * (terms * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) + tiles * pieces * (t.tile + t.reload) + pieces * t.call);
+  };
+  double rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 96 * mr);
+  switch (rule.kind) {
+    case RuleKind::dense: {
+      const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
+      const int panels = c.m < mr ? kernels_.wide(static_cast<int>(c.m)) : 1;
+      const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
+      c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, std::ceil(c.k / block_terms), t);
+      c.packing = c.m * c.k * pack_a_;
+      break;
+    }
+    case RuleKind::k: case RuleKind::both: case RuleKind::b_k: {
+      const double g = rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
+      const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_terms = c.k * s.a, terms = a_terms * s.b;
+      const bool index_a = rule.kind != RuleKind::k;
+      const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.wide(rows);
+      const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
+      rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
+      const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 96, c.k * 4 * width * 3 / l2)) ;
+      c.compute = strips(groups * std::ceil(c.panels / panels), tiles, terms, pieces, t);
+      if (index_a) c.compute += groups * c.panels * a_terms * 0.8;  // finding common terms
+      c.packing = c.m * a_terms * pack_a_index_;
+      break;
+    }
+    case RuleKind::m: {
+      const double blocks = std::ceil(c.k / static_cast<double>(rule.g_columns)), density = std::max(s.a, 1e-3);
+      const double fits = l2 * 3 / 4 / (2 * width * 4);
+      rows_per_block = std::min(fits, std::max(64 * mr, 24 * mr / density));
+      const double row_blocks = std::ceil(c.m / rows_per_block);
+      const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::plain);
+      const double tiles = c.m * s.a * blocks / mr + row_blocks * blocks * 0.5, terms = static_cast<double>(rule.g_columns);
+      c.compute = c.panels * (tiles * (terms * t.at(tuning::Level::l1) + t.tile + t.reload) +
+                              row_blocks * blocks * (2 * t.call + terms * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
+      c.packing = c.m * c.k * s.a * pack_a_;
+      break;
+    }
+    case RuleKind::element: {
+      const int panels = std::min(2, kernels_.wide(rule.tile_rows));
+      const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
+      const double range = std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (panels * width * 4)), groups = c.m / static_cast<double>(rule.g_rows);
+      constexpr double mispredicted = 5;  // ns: every stretch ends where the last one did not
+      c.compute = std::ceil(c.panels / panels) * groups *
+                  (c.k * s.a * t.at(tuning::Level::l1) + std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
+      c.packing = c.m * c.k * s.a * 2;
+      break;
+    }
+    case RuleKind::c_m: {
+      const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::in_place);
+      c.compute = strips(c.panels, tiles_of(c.m * s.c, mr), c.k, std::ceil(c.k / block_terms), t);
+      break;
+    }
+    case RuleKind::stream: {
+      const double peak = costs_.limits(1).fma_gflops;
+      c.compute = 2 * c.m * c.k * s.a * c.n / (0.4 * peak);
+      c.packing = c.m * c.k * s.a * 2;
+      break;
+    }
+  }
+  // B passes once per block of rows, from wherever it fits; one thread's loads are hidden behind its arithmetic but for a part.
+  const bool stream = rule.kind == RuleKind::stream;
+  const double passes = stream ? s.a * std::ceil(c.m / lower::max_stream_rows) : std::ceil(c.m / rows_per_block);
+  const double reached = rule.kind == RuleKind::k || rule.kind == RuleKind::both ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
+  c.traffic = b_bytes * passes * reached;
+  const MachineLimits limits = costs_.limits(threads);
+  const double rate = b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 2 ? limits.l3_read_gbytes : limits.read_gbytes;
+  const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
+  constexpr double not_hidden = 0.3;
+  double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
+  const double c_bytes = c.m * c.n * 4 * c.items;
+  ns += c_bytes / std::max(0.1, c_bytes > l3 ? limits.write_gbytes : limits.l3_read_gbytes);
+  if (!packed && !stream) ns += c.items * c.k * c.panels * width * pack_b_ / threads;
+  return ns * 1e-9;
+}
+
+Shares CostModel::shares_of(const Problem& p, const Live& live, const Rule& rule) const {
+  Shares s;
+  if (live.a) {
+    if (rule.kind == RuleKind::k || rule.kind == RuleKind::both) s.a = share_of_unions(*live.a, rule.g_rows / live.a->g_rows);
+    else if (rule.kind == RuleKind::stream) s.a = share_of_unions(*live.a, (p.m + live.a->g_rows - 1) / live.a->g_rows);
+    else if (rule.kind == RuleKind::m || rule.kind == RuleKind::element) s.a = live.a->fraction();
+  }
+  if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both)) s.b = share_in_panel(live.b->fraction(), live.b->g_columns, kernels_.width());
+  if (live.c && rule.kind == RuleKind::c_m) s.c = share_in_panel(live.c->fraction(), live.c->g_columns, kernels_.width());
+  return s;
+}
+
+double CostModel::predict(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
+  if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return 0;
+  return seconds(p, shares_of(p, live, rule), packed, rule, threads);
+}
+
+bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const {
+  if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return false;
+  // A sample is only a sample, and a rule that was not thought of may do better: give up where even much fewer would not pay.
+  const double hoped = 0.9 * fraction;
+  const double dense = seconds(p, {}, packed, {RuleKind::dense, 0, 0, 0, 0}, threads);
+  for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {
+    if (kind == RuleKind::m && g_columns < 16) continue;
+    if (kind == RuleKind::element && (g_rows > 2 || g_columns > 1)) continue;
+    if (kind == RuleKind::stream && p.m > 16) continue;
+    const Rule rule{kind, g_rows, g_columns, static_cast<int>(std::min<std::int64_t>(g_rows, kernels_.rows())), 0};
+    if (seconds(p, {.a = hoped}, packed, rule, threads) < dense) return true;
+  }
+  return false;
+}
 
 }  // namespace pit::contract

@@ -1,11 +1,22 @@
 // What a rule is expected to cost: tiles needed to cover the live micro-tiles, times what a tile costs on this machine (tile database), plus
-// packing, plus traffic. Counts come from the live maps, so a prediction takes microseconds.
+// packing (SRead), plus what must move between the caches and memory. Shares of live micro-tiles come from the counts of the live maps, those of
+// unions from a sample of rows, so a prediction takes microseconds.
 #pragma once
+
+#include <map>
 
 #include "contract/engine.h"
 #include "contract/kernels.h"
+#include "tune/tile_costs.h"
 
 namespace pit::contract {
+
+/// Shares of live elements as a rule covers them.
+struct Shares {
+  double a = 1;  ///< of A in the rule's groups of rows (k, both), micro-tiles (m, element), or any row (stream)
+  double b = 1;  ///< of B in a panel
+  double c = 1;  ///< of C in a panel
+};
 
 class CostModel {
  public:
@@ -16,8 +27,16 @@ class CostModel {
   bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const;
 
  private:
+  struct Call;
+  double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, int threads) const;
+  Shares shares_of(const Problem& p, const Live& live, const Rule& rule) const;
+  tuning::TileCost tile(int rows, int panels, Family family) const;
+
   const Kernels& kernels_;
   CacheSizes caches_;
+  tuning::TileCosts costs_;
+  std::map<std::array<int, 3>, tuning::TileCost> tiles_;  ///< rows, panels, family: looked up once
+  double pack_a_ = 0, pack_a_index_ = 0, pack_b_ = 0;     ///< ns per element, from memory
 };
 
 }  // namespace pit::contract

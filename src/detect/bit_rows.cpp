@@ -109,6 +109,26 @@ void exchange_vectors(__m256i* v, std::uint64_t low_halves) {
   }
 }
 
+// A block of 64 x 64 bits. Squares of 32, 16, ..., 1 bits: the upper right one changes places with the lower left one.
+// The two last rounds, whose partners share a vector, take them apart into two first.
+void transpose_words(__m256i* v, std::uint64_t* out) {
+  exchange_vectors<32>(v, 0x00000000ffffffff);
+  exchange_vectors<16>(v, 0x0000ffff0000ffff);
+  exchange_vectors<8>(v, 0x00ff00ff00ff00ff);
+  exchange_vectors<4>(v, 0x0f0f0f0f0f0f0f0f);
+  for (int i = 0; i < 16; i += 2) {
+    __m256i even = _mm256_permute2x128_si256(v[i], v[i + 1], 0x20),
+            odd = _mm256_permute2x128_si256(v[i], v[i + 1], 0x31);
+    exchange<2>(even, odd, 0x3333333333333333);
+    const __m256i first = _mm256_permute2x128_si256(even, odd, 0x20),
+                  second = _mm256_permute2x128_si256(even, odd, 0x31);
+    even = _mm256_unpacklo_epi64(first, second), odd = _mm256_unpackhi_epi64(first, second);
+    exchange<1>(even, odd, 0x5555555555555555);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 4 * i), _mm256_unpacklo_epi64(even, odd));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 4 * i + 4), _mm256_unpackhi_epi64(even, odd));
+  }
+}
+
 }  // namespace
 
 // Factors of 64 and of 2 first: they are cheap, and shorten the row for what is left.
@@ -136,27 +156,24 @@ void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g, st
   else if (g > 1) join_few(at, columns, g, out);
 }
 
-// Squares of 32, 16, ..., 1 bits: the upper right one changes places with the lower left one. Four words a vector, so the two last
-// rounds, whose partners share a vector, take them apart into two first.
-void transpose_block(const std::uint64_t* in, std::int64_t stride, std::int64_t rows, std::uint64_t* out) {
-  alignas(32) std::uint64_t block[64];
-  for (std::int64_t i = 0; i < rows; ++i) block[i] = in[i * stride];
-  for (std::int64_t i = rows; i < 64; ++i) block[i] = 0;
-  __m256i v[16];
-  for (int i = 0; i < 16; ++i) v[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(block + 4 * i));
-  exchange_vectors<32>(v, 0x00000000ffffffff);
-  exchange_vectors<16>(v, 0x0000ffff0000ffff);
-  exchange_vectors<8>(v, 0x00ff00ff00ff00ff);
-  exchange_vectors<4>(v, 0x0f0f0f0f0f0f0f0f);
-  for (int i = 0; i < 16; i += 2) {
-    __m256i even = _mm256_permute2x128_si256(v[i], v[i + 1], 0x20), odd = _mm256_permute2x128_si256(v[i], v[i + 1], 0x31);
-    exchange<2>(even, odd, 0x3333333333333333);
-    v[i] = _mm256_permute2x128_si256(even, odd, 0x20), v[i + 1] = _mm256_permute2x128_si256(even, odd, 0x31);
-    even = _mm256_unpacklo_epi64(v[i], v[i + 1]), odd = _mm256_unpackhi_epi64(v[i], v[i + 1]);
-    exchange<1>(even, odd, 0x5555555555555555);
-    v[i] = _mm256_unpacklo_epi64(even, odd), v[i + 1] = _mm256_unpackhi_epi64(even, odd);
+// Four words of each row at a time, so that a vector holds a word of four rows.
+void transpose_blocks(const std::uint64_t* in, std::int64_t stride, std::uint64_t* out) {
+  for (int half = 0; half < 2; ++half) {
+    __m256i v[4][16];
+    for (int i = 0; i < 16; ++i) {
+      const auto row = [&](int r) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + (4 * i + r) * stride + 4 * half));
+      };
+      const __m256i a = row(0), b = row(1), c = row(2), d = row(3);
+      const __m256i ab_even = _mm256_unpacklo_epi64(a, b), ab_odd = _mm256_unpackhi_epi64(a, b);
+      const __m256i cd_even = _mm256_unpacklo_epi64(c, d), cd_odd = _mm256_unpackhi_epi64(c, d);
+      v[0][i] = _mm256_permute2x128_si256(ab_even, cd_even, 0x20);
+      v[1][i] = _mm256_permute2x128_si256(ab_odd, cd_odd, 0x20);
+      v[2][i] = _mm256_permute2x128_si256(ab_even, cd_even, 0x31);
+      v[3][i] = _mm256_permute2x128_si256(ab_odd, cd_odd, 0x31);
+    }
+    for (int k = 0; k < 4; ++k) transpose_words(v[k], out + 64 * (4 * half + k));
   }
-  for (int i = 0; i < 16; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 4 * i), v[i]);
 }
 
 }  // namespace pit::detect

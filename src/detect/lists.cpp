@@ -31,8 +31,9 @@ void expand_exactly(const ScanKernels& kernels, const std::uint64_t* row, std::i
   }
 }
 
-// The lists of rows first .. last of micro-tiles. Plain stores: streaming ones, past the caches, were measured to be slower even where
-// the lists are as large as the caches, because they wait for memory where plain ones let expansion go on.
+// The lists of rows first .. last of micro-tiles. Plain stores: streaming ones, past the caches, were measured to be
+// slower even where the lists are as large as the caches, because they wait for memory where plain ones let expansion
+// go on.
 void expand_rows(const ScanKernels& kernels, const LiveMap& m, std::int64_t first, std::int64_t last, IndexSet& s) {
   const auto offset = [&](std::int64_t row) { return s.offset[static_cast<std::size_t>(row)]; };
   for (std::int64_t row = first; row < last; ++row) {

@@ -14,7 +14,9 @@ namespace {
 
 void count_row(LiveMap& m, std::int64_t row) {
   std::int32_t n = 0;
-  for (std::int64_t w = 0; w < m.words(); ++w) n += std::popcount(m.row(row)[w]);
+  const std::int64_t words = m.words();
+  const std::uint64_t* bits = m.row(row);
+  for (std::int64_t w = 0; w < words; ++w) n += std::popcount(bits[w]);
   m.counts[static_cast<std::size_t>(row)] = n;
 }
 
@@ -48,6 +50,39 @@ void set_row(LiveMap& m, std::int64_t batch_row) {
   count = 1;
   m.bits[static_cast<std::size_t>(batch_row)] = 1;
   ++m.live;
+}
+
+/// Up to 8 x 8 blocks of 64 x 64 bits of a map: where they begin (rows of the whole batch; words), and how many there
+/// are.
+struct Corner {
+  std::int64_t row, word, rows, words;
+};
+
+// Whole lines are read and written: in a map whose rows are a power of two apart, words of a column are in few sets of
+// a cache.
+void transpose_square(const ScanKernels& kernels, const LiveMap& from, const Corner& in, LiveMap& to,
+                      const Corner& out) {
+  const std::int64_t from_words = from.words(), to_words = to.words();
+  const std::uint64_t* row = from.row(in.row) + in.word;
+  std::uint64_t blocks[8][8][64];
+  for (std::int64_t w = 0; w < out.words; ++w, row += 64 * from_words) {
+    const std::int64_t rows = std::min<std::int64_t>(64, in.rows - 64 * w);
+    if (rows == 64 && in.words == 8) {
+      kernels.transpose(row, from_words, blocks[w][0]);
+    } else {
+      std::uint64_t padded[64][8] = {};
+      for (std::int64_t r = 0; r < rows; ++r) std::copy_n(row + r * from_words, in.words, padded[r]);
+      kernels.transpose(padded[0], 8, blocks[w][0]);
+    }
+  }
+  std::uint64_t* line = to.bits.data() + out.row * to_words + out.word;
+  for (std::int64_t r = 0; r < out.rows; ++r, line += to_words) {
+    const std::uint64_t* first = &blocks[0][r / 64][r % 64];
+    if (out.words == 8)
+      for (std::int64_t w = 0; w < 8; ++w) line[w] = first[512 * w];
+    else
+      for (std::int64_t w = 0; w < out.words; ++w) line[w] = first[512 * w];
+  }
 }
 
 }  // namespace
@@ -132,19 +167,14 @@ LiveMap transposed(const LiveMap& m, const ThreadPool& pool, LiveMap reuse, Scan
   LiveMap t = shaped(m.batch, m.columns, m.rows, m.g_columns, m.g_rows, std::move(reuse));
   const ScanKernels& kernels = scan_kernels(isa);
   const std::int64_t from = m.row_groups(), to = t.row_groups(), in_words = m.words(), out_words = t.words();
-  // A task: 8 x 8 blocks of 64 x 64 bits, which fill whole lines on both sides.
   const std::int64_t across = (in_words + 7) / 8, down = (out_words + 7) / 8;
   pool.parallel_for(m.batch * across * down, [&](std::int64_t task, int) {
-    const std::int64_t b = task / (across * down), left = task / down % across * 8, top = task % down * 8;
-    for (std::int64_t c = left; c < std::min(left + 8, in_words); ++c) {
-      const std::int64_t columns = std::min<std::int64_t>(64, to - 64 * c);
-      for (std::int64_t r = top; r < std::min(top + 8, out_words); ++r) {
-        std::uint64_t block[64];
-        kernels.transpose(m.row(b * from + 64 * r) + c, in_words, std::min<std::int64_t>(64, from - 64 * r), block);
-        std::uint64_t* out = t.bits.data() + (b * to + 64 * c) * out_words + r;
-        for (std::int64_t i = 0; i < columns; ++i) out[i * out_words] = block[i];
-      }
-    }
+    const std::int64_t b = task / (across * down), column = task / down % across * 8, row = task % down * 8;
+    const Corner in{b * from + 64 * row, column, std::min<std::int64_t>(512, from - 64 * row),
+                    std::min<std::int64_t>(8, in_words - column)};
+    const Corner out{b * to + 64 * column, row, std::min<std::int64_t>(512, to - 64 * column),
+                     std::min<std::int64_t>(8, out_words - row)};
+    transpose_square(kernels, m, in, t, out);
   });
   constexpr std::int64_t rows_per_task = 1024;
   const std::int64_t rows = m.batch * to;

@@ -2,8 +2,8 @@
 //
 // Elements are read row by row, four rows at a time that lie apart: as many sequential streams as the hardware
 // prefetchers need to saturate memory. The comparisons of all rows of a micro-tile are united in a row of bits, one per
-// column, which stays in L1. Walking a micro-tile at a time instead would touch as many pages as it has rows for every 64
-// bytes of each.
+// column, which stays in L1. Walking a micro-tile at a time instead would touch as many pages as it has rows for every
+// 64 bytes of each.
 #include <algorithm>
 #include <bit>
 #include <numeric>
@@ -126,7 +126,8 @@ class Scanner {
     return {batch_row / groups, first, std::min(m_.g_rows, m_.rows - first)};
   }
 
-  // Low micro-tiles: a row of each of several rows of micro-tiles at a time, because the rows of one are too few streams.
+  // Low micro-tiles: a row of each of several rows of micro-tiles at a time, because the rows of one are too few
+  // streams.
   void rows_apart(const std::int64_t* batch_rows, int n, std::uint64_t* const* bits) const {
     Place places[scan_streams];
     for (int i = 0; i < n; ++i) places[i] = place(batch_rows[i]);

@@ -30,9 +30,7 @@ struct F32 {
 
   template <int Rows>
   std::uint64_t word(const float* const* rows, std::int64_t c) const {
-    const auto mask = [&](int i) {
-      return differs<Rows>([&](int r) { return _mm256_loadu_ps(rows[r] + c + 8 * i); });
-    };
+    const auto mask = [&](int i) { return differs<Rows>([&](int r) { return _mm256_loadu_ps(rows[r] + c + 8 * i); }); };
     const std::uint64_t low = bits32(mask(0), mask(1), mask(2), mask(3));
     return low | bits32(mask(4), mask(5), mask(6), mask(7)) << 32;
   }
@@ -41,8 +39,8 @@ struct F32 {
   std::uint64_t rest(const float* const* rows, std::int64_t c, std::int64_t n) const {
     std::uint64_t bits = 0;
     for (int i = 0; i < n; i += 8) {
-      const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n) - i),
-                                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+      const __m256i lanes =
+          _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n) - i), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
       const __m256i any = differs<Rows>([&](int r) { return _mm256_maskload_ps(rows[r] + c + i, lanes); });
       const int live = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(any, lanes)));
       bits |= static_cast<std::uint64_t>(live) << i;
@@ -113,8 +111,12 @@ constexpr Positions positions;
 // position -> entry. The scale is 1 but for lists of addresses, and a multiplication per entry shows.
 struct Shifted {
   std::uint32_t base;
-  std::int32_t operator()(std::uint64_t at) const { return static_cast<std::int32_t>(base + static_cast<std::uint32_t>(at)); }
-  __m256i operator()(std::uint64_t at, __m256i more) const { return _mm256_add_epi32(_mm256_set1_epi32((*this)(at)), more); }
+  std::int32_t operator()(std::uint64_t at) const {
+    return static_cast<std::int32_t>(base + static_cast<std::uint32_t>(at));
+  }
+  __m256i operator()(std::uint64_t at, __m256i more) const {
+    return _mm256_add_epi32(_mm256_set1_epi32((*this)(at)), more);
+  }
 };
 struct Scaled {
   std::uint32_t base, scale;
@@ -175,6 +177,6 @@ void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std
 
 }  // namespace
 
-const ScanKernels scan_avx2 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_block, expand};
+const ScanKernels scan_avx2 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_blocks, expand};
 
 }  // namespace pit::detect

@@ -109,6 +109,6 @@ void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std
 
 }  // namespace
 
-const ScanKernels scan_avx512 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_block, expand};
+const ScanKernels scan_avx512 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_blocks, expand};
 
 }  // namespace pit::detect

@@ -1,7 +1,7 @@
 // The inner loops of live maps, one room per instruction set: scan_avx2.cpp, scan_avx512.cpp.
 //
-// The rooms are compiled for more than this library's baseline. An inline function that one of them leaves to the linker
-// could replace everybody's copy and fail on a smaller machine, so they include intrinsics, this header and
+// The rooms are compiled for more than this library's baseline. An inline function that one of them leaves to the
+// linker could replace everybody's copy and fail on a smaller machine, so they include intrinsics, this header and
 // scan_passes.h (templates over types of the room's own) and nothing else.
 #pragma once
 
@@ -24,15 +24,16 @@ struct ScanKernels {
                      std::uint64_t* out);
   void (*united_b8)(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
                     std::uint64_t* out);
-  /// out[i][c]: whether rows[i][c] differs from `absent`, for n <= scan_streams rows; added to what is there unless `first`.
+  /// out[i][c]: whether rows[i][c] differs from `absent`, for n <= scan_streams rows; added to what is there unless
+  /// `first`.
   void (*apart_f32)(const float* const* rows, int n, std::int64_t columns, float absent, bool first,
                     std::uint64_t* const* out);
   void (*apart_b8)(const std::uint8_t* const* rows, int n, std::int64_t columns, bool absent, bool first,
                    std::uint64_t* const* out);
   /// out[g]: whether any of g_columns neighbours is set; g_columns >= 1. `bits` is scratch, and may be `out`.
   void (*group_columns)(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);
-  /// A block of 64 x 64 bits: bit i of out[j] is bit j of in[i * stride]; rows from `rows` on (at most 64) are 0.
-  void (*transpose)(const std::uint64_t* in, std::int64_t stride, std::int64_t rows, std::uint64_t* out);
+  /// 64 rows of 8 words, 8 blocks of 64 x 64 bits: bit i of out[64 * w + j] is bit j of in[i * stride + w].
+  void (*transpose)(const std::uint64_t* in, std::int64_t stride, std::uint64_t* out);
   /// base + position * scale of every set bit, ascending; there are `live` of them. Writes up to expand_slack entries
   /// more.
   void (*expand)(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
@@ -43,6 +44,6 @@ extern const ScanKernels scan_avx2, scan_avx512;
 
 // Operations on rows of bits that no wider vector makes faster; AVX2 and BMI2, used by both rooms.
 void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);
-void transpose_block(const std::uint64_t* in, std::int64_t stride, std::int64_t rows, std::uint64_t* out);
+void transpose_blocks(const std::uint64_t* in, std::int64_t stride, std::uint64_t* out);
 
 }  // namespace pit::detect

@@ -1,9 +1,10 @@
-// The loops around a room's comparisons. A room gives a type `V` of its own per element type (in an unnamed namespace, so that
-// what is instantiated here stays in the room):
+// The loops around a room's comparisons. A room gives a type `V` of its own per element type (in an unnamed namespace,
+// so that what is instantiated here stays in the room):
 //
 //     using Element = float;
 //     template <int Rows> std::uint64_t word(const float* const* rows, std::int64_t c) const;    // columns c .. c + 64
-//     template <int Rows> std::uint64_t rest(const float* const* rows, std::int64_t c, std::int64_t n) const;   // n < 64
+//     template <int Rows> std::uint64_t rest(const float* const* rows, std::int64_t c, std::int64_t n) const;   // n <
+//     64
 //
 // whose bits say in which columns one of `Rows` rows differs from absent.
 #pragma once
@@ -30,8 +31,8 @@ void scan_pass(const V& v, const typename V::Element* data, std::int64_t stride,
   else scan_pass<Rows, false>(v, data, stride, columns, out);
 }
 
-// Four streams a pass, a quarter of the rows apart: neighbours would be one stream where rows are short. What is left is
-// never a row alone.
+// Four streams a pass, a quarter of the rows apart: neighbours would be one stream where rows are short. What is left
+// is never a row alone.
 template <class V>
 void scan_united(const V& v, const typename V::Element* data, std::int64_t stride, std::int64_t rows,
                  std::int64_t columns, std::uint64_t* out) {

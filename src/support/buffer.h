@@ -11,7 +11,8 @@
 
 namespace pit {
 
-/// Fresh memory that begins at a huge page; `bytes` is a multiple of one. To be given back with munmap. Throws std::bad_alloc.
+/// Fresh memory that begins at a huge page; `bytes` is a multiple of one. To be given back with munmap. Throws
+/// std::bad_alloc.
 inline void* map_huge_pages(std::size_t bytes) {
   constexpr std::size_t huge = std::size_t{2} << 20;
   void* p = mmap(nullptr, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -33,8 +34,8 @@ struct UninitialisedAllocator {
   template <class U>
   UninitialisedAllocator(const UninitialisedAllocator<U>&) noexcept {}
 
-  // A cache line for small blocks (vectors want it), a huge page for those that fill one. Large ones are mapped: the heap would give their
-  // pages back and take them again, in small ones.
+  // A cache line for small blocks (vectors want it), a huge page for those that fill one. Large ones are mapped: the
+  // heap would give their pages back and take them again, in small ones.
   static std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= huge ? huge : 64}; }
   static std::size_t mapped_bytes(std::size_t n) { return (n * sizeof(T) + huge - 1) / huge * huge; }
 

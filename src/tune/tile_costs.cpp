@@ -154,26 +154,27 @@ struct Shape {
   int rows, vectors, panels;
 };
 
-/// Register tiles of every height, then wide ones for few rows; 12 accumulators of 16 registers, 24 of 32.
-std::vector<Shape> shapes(const CpuTarget& target) {
-  const bool many = target.vector_bytes == 64;
+constexpr int kVectors = 3;  // of a panel, everywhere
+
+/// 12 accumulators of 16 registers, 24 of 32.
+int most_rows(const CpuTarget& target) { return target.vector_bytes == 64 ? 8 : 4; }
+
+/// Register tiles of every height, then the wide ones that the engine uses for few rows (contract/kernels.h): powers of
+/// two of panels.
+std::vector<Shape> shapes(int most) {
   std::vector<Shape> all;
-  for (int rows = many ? 8 : 4; rows >= 1; --rows) all.push_back({rows, 3, 1});
-  if (many) all.insert(all.end(), {{4, 3, 2}, {2, 3, 4}});
-  for (Shape wide : {Shape{2, 3, 2}, Shape{1, 3, 2}, Shape{1, 3, 4}}) all.push_back(wide);
+  for (int rows = most; rows >= 1; --rows)
+    for (int panels = 1; panels <= std::clamp(most / rows, 1, 4); panels *= 2) all.push_back({rows, kVectors, panels});
   return all;
 }
 
-/// How rules drive a tile (contract/engine.h).
+/// How rules drive a tile: the families of contract/kernels.h.
 std::vector<TileKey> ways() {
-  std::vector<TileKey> all(7);
-  all[1].indexed_k = true;                     // k, stream
-  all[2].indexed_k = all[2].ragged = true;     // m, element
-  all[3].indexed_a = true;                     // B.k
-  all[4].indexed_k = all[4].indexed_a = true;  // both
-  all[5].a = lower::TileA::rows;               // C.m
-  all[6].a = lower::TileA::rows;               // few rows in place, some terms
-  all[6].indexed_k = all[6].indexed_a = true;
+  std::vector<TileKey> all(5);
+  all[1].indexed_k = true;                     // k
+  all[2].indexed_k = all[2].indexed_a = true;  // both, B.k
+  all[3].indexed_k = all[3].ragged = true;     // m, element
+  all[4].a = lower::TileA::rows;               // C.m
   return all;
 }
 
@@ -181,29 +182,27 @@ std::vector<TileKey> ways() {
 
 std::vector<TileKey> tiles_to_measure(const CpuTarget& target) {
   std::vector<TileKey> keys;
-  auto add = [&](TileKey way, Shape shape, Arithmetic arithmetic) {
-    way.rows = shape.rows;
-    way.vectors = shape.vectors;
-    way.panels = shape.panels;
-    way.arithmetic = arithmetic;
-    keys.push_back(way);
+  auto add = [&](const std::vector<Shape>& all, Arithmetic arithmetic) {
+    for (TileKey key : ways()) {
+      key.arithmetic = arithmetic;
+      for (const Shape& shape : all) {
+        key.rows = shape.rows;
+        key.vectors = shape.vectors;
+        key.panels = shape.panels;
+        keys.push_back(key);
+      }
+    }
   };
-  const std::vector<Shape> all = shapes(target);
-  const lower::TileShape model = lower::tile_shape(target);  // of the contractions in models
-  for (const TileKey& way : ways()) {
-    for (const Shape& shape : all) add(way, shape, Arithmetic::sum_of_products);
-    if (way.indexed_a || way.ragged || model.vectors == 3) continue;
-    add(way, {model.rows, model.vectors, 1}, Arithmetic::sum_of_products);
-  }
-  // Arithmetic is the bottleneck of these: shapes matter less.
-  for (Arithmetic arithmetic : {Arithmetic::tropical, Arithmetic::logsumexp})
-    for (const TileKey& way : ways())
-      for (const Shape& shape : {all.front(), Shape{2, 3, 1}, Shape{1, 3, 2}}) add(way, shape, arithmetic);
+  const int rows = most_rows(target);
+  add(shapes(rows), Arithmetic::sum_of_products);
+  // Arithmetic is the bottleneck of these: shapes matter less. An exponential needs half of the registers.
+  add({{rows, kVectors, 1}, {rows / 2, kVectors, 1}, {1, kVectors, 2}}, Arithmetic::tropical);
+  add({{rows / 2, kVectors, 1}, {1, kVectors, 2}}, Arithmetic::logsumexp);
   return keys;
 }
 
 std::vector<PackKey> packs_to_measure(const CpuTarget& target) {
-  const int rows = shapes(target).front().rows, panel = 3 * target.lanes(4);
+  const int rows = most_rows(target), panel = kVectors * target.lanes(4);
   std::vector<PackKey> keys;
   for (bool indexed : {false, true}) {
     for (int width = rows; width >= 1; width /= 2) keys.push_back({PackKind::transpose, width, indexed});

@@ -1,24 +1,25 @@
-// How fast values become live maps and lists. Prints GB/s (bytes read + bytes written, / time) of scan, and of scan + lists, and what share
-// that is of the bandwidth at which the same threads merely read the same memory; memcpy (read + written) beside it. The
-// last column is the share of what reading and writing that much takes, writing at the speed that memcpy has beyond its reads.
+// How fast values become live maps and lists. Prints GB/s (bytes read + bytes written, / time) of scan, and of scan +
+// lists, and what share that is of the bandwidth at which the same threads merely read the same memory; memcpy (read +
+// written) beside it. The last column is the share of what reading and writing that much takes, writing at the speed
+// that memcpy has beyond its reads.
 //
 //     detect_bench [only=32x1] [rounds=15] [rows=4096] [columns=4096] [threads=2] [pages=small] [clock=wall]
 //
-// Contestants take turns within each round, each on another matrix than the one before, so that data come from memory and a busy
-// neighbour disturbs all of them. Speeds are medians over rounds, shares medians of the rounds' own ratios. Time is CPU time, divided by
-// the number of threads: the machine may be shared (on an idle one clock=wall says the same).
-#include <fmt/format.h>
-#include <immintrin.h>
-#include <sys/mman.h>
-
+// Contestants take turns within each round, each on another matrix than the one before, so that data come from memory
+// and a busy neighbour disturbs all of them. Speeds are medians over rounds, shares medians of the rounds' own ratios.
+// Time is CPU time, divided by the number of threads: the machine may be shared (on an idle one clock=wall says the
+// same).
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <fmt/format.h>
+#include <immintrin.h>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
+#include <sys/mman.h>
 
 #include "detect/live_map.h"
 
@@ -76,16 +77,19 @@ void read(const Region& r, const ThreadPool& pool) {
 void copy(const Region& from, const Region& to, const ThreadPool& pool) {
   pool.parallel_for(static_cast<std::int64_t>((from.bytes + kBlock - 1) / kBlock), [&](std::int64_t task, int) {
     const std::size_t at = static_cast<std::size_t>(task) * kBlock;
-    std::memcpy(reinterpret_cast<char*>(to.data) + at, reinterpret_cast<char*>(from.data) + at, std::min(kBlock, from.bytes - at));
+    std::memcpy(reinterpret_cast<char*>(to.data) + at, reinterpret_cast<char*>(from.data) + at,
+                std::min(kBlock, from.bytes - at));
   });
 }
 
-void fill(Region& r, std::int64_t rows, std::int64_t columns, std::int64_t g_rows, std::int64_t g_columns, double zeros, std::mt19937_64& random) {
+void fill(Region& r, std::int64_t rows, std::int64_t columns, std::int64_t g_rows, std::int64_t g_columns, double zeros,
+          std::mt19937_64& random) {
   const std::int64_t width = (columns + g_columns - 1) / g_columns;
   const auto threshold = static_cast<std::uint32_t>(zeros * 4294967295.0);
   std::vector<char> live(static_cast<std::size_t>(width));
   for (std::int64_t i = 0; i < rows; ++i) {
-    if (i % g_rows == 0) for (auto& l : live) l = static_cast<std::uint32_t>(random()) >= threshold;
+    if (i % g_rows == 0)
+      for (auto& l : live) l = static_cast<std::uint32_t>(random()) >= threshold;
     float* row = r.data + i * columns;
     for (std::int64_t j = 0; j < columns; ++j) row[j] = live[static_cast<std::size_t>(j / g_columns)] ? 1.5f : 0.0f;
   }
@@ -96,15 +100,16 @@ double bytes_of(const T& v) {
   return static_cast<double>(v.size() * sizeof(v[0]));
 }
 
-
 class Bench {
  public:
   Bench(std::int64_t rows, std::int64_t columns, int rounds, bool huge, bool wall)
       : rows_(rows), columns_(columns), rounds_(rounds), wall_(wall) {
-    for (int i = 0; i < 7; ++i) regions_.push_back(std::make_unique<Region>(static_cast<std::size_t>(rows * columns) * 4, huge));
+    for (int i = 0; i < 7; ++i)
+      regions_.push_back(std::make_unique<Region>(static_cast<std::size_t>(rows * columns) * 4, huge));
   }
 
-  void run(std::int64_t g_rows, std::int64_t g_columns, double zeros, bool transposed, const std::vector<std::unique_ptr<ThreadPool>>& pools) {
+  void run(std::int64_t g_rows, std::int64_t g_columns, double zeros, bool transposed,
+           const std::vector<std::unique_ptr<ThreadPool>>& pools) {
     std::mt19937_64 random(1);
     for (auto& r : regions_) {
       if (transposed) fill(*r, columns_, rows_, g_columns, g_rows, zeros, random);
@@ -152,7 +157,8 @@ class Bench {
     const auto speed = [&](int what, double bytes) { return bytes / median(seconds[what]) / 1e9; };
     const auto share = [&](int what, double bytes) {
       std::vector<double> shares;
-      for (std::size_t i = 0; i < seconds[what].size(); ++i) shares.push_back(bytes / seconds[what][i] * seconds[reading][i] / in);
+      for (std::size_t i = 0; i < seconds[what].size(); ++i)
+        shares.push_back(bytes / seconds[what][i] * seconds[reading][i] / in);
       return fmt::format("{:6.1f} {:4.2f}", speed(what, bytes), median(shares));
     };
     // What is written costs what it adds to a copy beyond the read.
@@ -164,8 +170,9 @@ class Bench {
       }
       return fmt::format("{:4.2f}", median(shares));
     };
-    fmt::print("{:>9} {:>3.0f} %  {:>2} | {:6.1f} {:6.1f} | {} {} | {} {} {}\n", fmt::format("{}x{}{}", g_rows, g_columns, transposed ? "T" : ""),
-               100 * zeros, pool.size(), speed(reading, in), speed(copying, 2 * in), share(scanning, in + bits), share(rescanning, in + bits),
+    fmt::print("{:>9} {:>3.0f} %  {:>2} | {:6.1f} {:6.1f} | {} {} | {} {} {}\n",
+               fmt::format("{}x{}{}", g_rows, g_columns, transposed ? "T" : ""), 100 * zeros, pool.size(),
+               speed(reading, in), speed(copying, 2 * in), share(scanning, in + bits), share(rescanning, in + bits),
                share(listing, in + bits + index), share(relisting, in + bits + index), mixed(relisting, bits + index));
     std::fflush(stdout);
   }
@@ -180,23 +187,31 @@ class Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::map<std::string, std::string> options{{"only", ""}, {"rounds", "15"}, {"rows", "4096"}, {"columns", "4096"}, {"threads", "2"}, {"pages", "huge"}, {"clock", "cpu"}};
+  std::map<std::string, std::string> options{{"only", ""},     {"rounds", "15"},  {"rows", "4096"}, {"columns", "4096"},
+                                             {"threads", "2"}, {"pages", "huge"}, {"clock", "cpu"}};
   for (int i = 1; i < argc; ++i) {
     const std::string text = argv[i];
     const auto at = options.find(text.substr(0, text.find('=')));
-    if (at == options.end() || text.find('=') == std::string::npos) return fmt::print(stderr, "what is '{}'?\n", text), 2;
+    if (at == options.end() || text.find('=') == std::string::npos)
+      return fmt::print(stderr, "what is '{}'?\n", text), 2;
     at->second = text.substr(text.find('=') + 1);
   }
   const std::int64_t rows = std::stoll(options["rows"]), columns = std::stoll(options["columns"]);
   Bench bench(rows, columns, std::stoi(options["rounds"]), options["pages"] != "small", options["clock"] == "wall");
   std::vector<std::unique_ptr<ThreadPool>> pools;
-  for (int threads = 1; threads <= std::stoi(options["threads"]); threads *= 2) pools.push_back(std::make_unique<ThreadPool>(threads));
-  fmt::print("{} x {} f32, {} pages, GB/s and share of the read bandwidth; \"kept\": into the memory of an earlier map and list\n", rows, columns, options["pages"]);
-  fmt::print("{:>9} {:>5}  {:>2} | {:>6} {:>6} | {:>11} {:>11} | {:>11} {:>11} {:>4}\n", "", "zeros", "t", "read", "memcpy", "scan", "kept", "scan+lists", "kept", "mix");
+  for (int threads = 1; threads <= std::stoi(options["threads"]); threads *= 2)
+    pools.push_back(std::make_unique<ThreadPool>(threads));
+  fmt::print(
+      "{} x {} f32, {} pages, GB/s and share of the read bandwidth; \"kept\": into the memory of an earlier map and "
+      "list\n",
+      rows, columns, options["pages"]);
+  fmt::print("{:>9} {:>5}  {:>2} | {:>6} {:>6} | {:>11} {:>11} | {:>11} {:>11} {:>4}\n", "", "zeros", "t", "read",
+             "memcpy", "scan", "kept", "scan+lists", "kept", "mix");
   struct {
     std::int64_t rows, columns;
     bool transposed;
-  } cases[] = {{1, 1, false}, {2, 1, false}, {8, 1, false}, {32, 1, false}, {1, 64, false}, {32, 64, false}, {1, 8, false}, {1, 3, false}, {1, 1, true}, {32, 1, true}, {1, 64, true}};
+  } cases[] = {{1, 1, false}, {2, 1, false}, {8, 1, false}, {32, 1, false}, {1, 64, false}, {32, 64, false},
+               {1, 8, false}, {1, 3, false}, {1, 1, true},  {32, 1, true},  {1, 64, true}};
   for (const auto& c : cases) {
     const std::string name = fmt::format("{}x{}{}", c.rows, c.columns, c.transposed ? "T" : "");
     if (!options["only"].empty() && options["only"] != name) continue;
