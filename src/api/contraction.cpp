@@ -119,6 +119,7 @@ class Call {
 
     const Clock::time_point computing = Clock::now();
     if (c_.poison) poison(result);
+    mask_operands(rule, result);
     c_.engine->run(problem_, live, packed, rule, *c_.pool, c_.poison);
     contract::unstage(result, out, form, extents_, *c_.pool);
     const double compute_seconds = prepared + seconds_since(computing);
@@ -216,6 +217,20 @@ class Call {
       if (options_.rule == names.back() || options_.rule == first_word(names.back())) return c.rule;
     }
     refuse("", fmt::format("the rule '{}' does not apply to this call; these do: '{}'", options_.rule, fmt::join(names, "', '")));
+  }
+
+  /// What is known to be absent is not read, but a rule may walk more than the live set: whole tiles, unions of micro-tiles, everything. (What
+  /// was detected is absent in memory, too, and needs no care.)
+  void mask_operands(const contract::Rule& rule, const contract::Result& result) {
+    using contract::RuleKind;
+    const bool t = c_.found.swapped;
+    const bool first_known = (t ? options_.b : options_.a).kind == Zeros::known, second_known = (t ? options_.a : options_.b).kind == Zeros::known;
+    const bool walks_terms = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element || rule.kind == RuleKind::both;
+    const auto absent = static_cast<float>(c_.algebra.absent());
+    const bool first = first_known && !(walks_terms && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
+    if (first) first_ = contract::masked(first_, *first_live_, absent, *c_.pool);
+    if (second_known) second_ = contract::masked(second_, *second_live_, absent, *c_.pool);  // packing walks all of it
+    if (first || second_known) problem_ = contract::make_problem(c_.form, extents_, first_, second_, result);
   }
 
   CallReport report(const std::vector<contract::Costed>& candidates, const contract::Rule& rule, const contract::Live& live, double detect_seconds,

@@ -185,6 +185,27 @@ Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const
   return out;
 }
 
+Matrices masked(const Matrices& m, const detect::LiveMap& live, float absent, const ThreadPool& pool) {
+  const auto count = static_cast<std::int64_t>(m.offsets.size());
+  const std::shared_ptr<float> copy = aligned_floats(std::max<std::int64_t>(1, count * m.rows * m.columns));
+  pool.parallel_for(count * m.rows, [&](std::int64_t t, int) {
+    const std::int64_t number = t / m.rows, row = t % m.rows;
+    const float* from = m.data + m.offsets[static_cast<std::size_t>(number)] + row * m.row_stride;
+    float* to = copy.get() + t * m.columns;
+    for (std::int64_t g = 0; g < live.column_groups(); ++g) {
+      const std::int64_t begin = g * live.g_columns, end = std::min(m.columns, begin + live.g_columns);
+      const bool is_live = live.test(number * live.row_groups() + row / live.g_rows, g);
+      for (std::int64_t c = begin; c < end; ++c) to[c] = is_live ? from[c * m.column_stride] : absent;
+    }
+  });
+  Matrices out;
+  out.data = copy.get();
+  out.copy = copy;
+  out.rows = m.rows, out.columns = m.columns, out.row_stride = m.columns;
+  for (std::int64_t i = 0; i < count; ++i) out.offsets.push_back(i * m.rows * m.columns);
+  return out;
+}
+
 Result result_of(const TensorView& view, const Form& form, const Extents& extents, bool stage) {
   Result out;
   const std::vector<std::int64_t> strides = strides_of(view);

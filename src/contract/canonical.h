@@ -52,6 +52,9 @@ struct Matrices {
 Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const std::vector<int>& batch, const std::vector<int>& rows,
                      const std::vector<int>& columns, const Extents& extents, const ThreadPool& pool, bool always_copy = false);
 
+/// A contiguous copy that has `absent` where the map has nothing live; what is there is not read. For rules that walk more than the live set.
+Matrices masked(const Matrices& m, const detect::LiveMap& live, float absent, const ThreadPool& pool);
+
 /// The result, f32, with columns that are consecutive; `staged` stands for the view where its own are not, or where it is boolean.
 struct Result {
   float* data = nullptr;

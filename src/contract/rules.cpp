@@ -21,6 +21,7 @@ class Applicable {
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
+    if (p_.m == 0 || p_.n == 0 || p_.k == 0) return std::move(rules_);  // nothing to gather
     const std::int64_t panel_bytes = k_.width() * 4;
     const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
     if (live_.a && offsets_fit) rules_of_a();

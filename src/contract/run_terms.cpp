@@ -186,7 +186,7 @@ Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
   const double density = std::max(map.fraction(), 1e-6);
   Blocks b;
   // Rows that are picked share no lines, so each takes whole ones.
-  b.terms = term_block(call) * 3 / 4;
+  b.terms = call.kernels.algebra().splits_k() ? term_block(call) * 3 / 4 : term_block(call);
   const int wide = call.kernels.wide(static_cast<int>(std::min(map.g_rows, tile)));
   b.streaming = streams_c(call);
   // A third of L2 is the range at hand, a third the next one.

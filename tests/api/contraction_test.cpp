@@ -305,7 +305,6 @@ class Case {
 
   /// Elements outside of a known live set are not read.
   void undefined_outside(const Contraction& contraction, const Tensor& full, const Map* wanted) {
-    if (dtype_ == DType::b8) return;
     clear(*a_, a_axes_, 'm', 'k', sides_ & 1 ? &map_a_ : nullptr, kNan);
     clear(*b_, b_axes_, 'k', 'n', sides_ & 2 ? &map_b_ : nullptr, kNan);
     CallReport report;
