@@ -115,7 +115,7 @@ void run_dense(const Call& call) {
   b.terms = term_block(call);
   b.rows = std::max(tile, l2 * 3 / 8 / (b.terms * 4) / (8 * tile) * (8 * tile));
   b.panels = std::max<std::int64_t>(1, l3 / 32 / (b.terms * call.b.panels.width() * 4));
-  b.whole_a = l2 / 2;
+  b.whole_a = l2 * 3 / 4;
   const std::int64_t block = row_block(call, 0.0, tile, std::min<std::int64_t>(b.rows, 16 * tile), 4 * b.rows);
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, block);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)], b)(); });
