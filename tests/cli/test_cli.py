@@ -163,3 +163,41 @@ class TestExitCodes:
             pytest.skip("no /dev/full")
         with open("/dev/full", "w") as full:
             assert subprocess.run([program, "ops"], stdout=full, stderr=subprocess.DEVNULL, timeout=60).returncode != OK
+
+
+class TestBench:
+    def test_matmul(self, pit):
+        case = ["--m", 96, "--n", 80, "--k", 128, "--granularity", "32x1", "--zeros", 0.9, "--threads", 1, "--repeat", 3]
+        found = json.loads(pit("bench", "matmul", *case, "--json").stdout)
+        for key in ("sparse_ms", "dense_ms", "limit_ms", "detect_share", "live_fraction", "rule", "max_abs_diff", "speedup", "candidates", "limit",
+                    "threads", "cpu"):  # fmt: skip
+            assert key in found, key
+        assert found["max_abs_diff"] == 0 and found["live_fraction"] in (pytest.approx(0.1, abs=0.01), 1)
+        assert all(c["predicted_ms"] > 0 for c in found["candidates"])
+        text = pit("bench", "matmul", *case).stdout
+        assert "limit" in text and "candidates" in text
+
+    @pytest.mark.parametrize("arguments", [
+        ["--b-granularity", "1x64", "--b-zeros", 0.75, "--zeros", 0.9], ["--dynamic-b", "--b-zeros", 0.5], ["--c-granularity", "8x24", "--c-zeros", 0.8],
+        ["--algebra", "max-plus", "--zeros", 0.9], ["--algebra", "or-and", "--zeros", 0.9], ["--rule", "k", "--zeros", 0.5, "--candidates"],
+        ["--threads", 2, "--granularity", "1x64", "--zeros", 1],
+    ])  # fmt: skip
+    def test_cases(self, pit, arguments):
+        found = json.loads(pit("bench", "matmul", "--m", 64, "--n", 96, "--k", 128, "--repeat", 2, "--json", *arguments).stdout)
+        assert found["max_abs_diff"] == 0
+        if "--rule" in arguments:
+            assert found["rule"].startswith("k ") and all(c["measured_ms"] > 0 for c in found["candidates"])
+
+    def test_detect(self, pit):
+        found = json.loads(pit("bench", "detect", "--rows", 300, "--columns", 500, "--granularity", "32x1", "--zeros", 0.7, "--repeat", 2, "--json").stdout)
+        assert found["correct"] and found["gbytes"] > 0
+        assert "GB/s" in pit("bench", "detect", "--rows", 300, "--columns", 500, "--repeat", 1).stdout
+
+    def test_limits_and_usage(self, pit):
+        assert json.loads(pit("limits", "--json").stdout)["fma_gflops"] > 1
+        for command in (["bench"], ["bench", "matmul"], ["bench", "detect"], ["tune"], ["limits"]):
+            assert "Example" in pit(*command, "--help").stdout
+        for wrong in (["bench"], ["bench", "matmul", "--zeros", 2], ["bench", "matmul", "--granularity", "32"], ["bench", "matmul", "--granularity", "0x1"],
+                      ["bench", "matmul", "--m", 0], ["bench", "matmul", "--algebra", "plus"]):  # fmt: skip
+            assert pit(*wrong, code=USAGE).stderr
+        assert "quick" in pit("bench", "matmul", "--m", 8, "--n", 8, "--k", 8, "--rule", "quick", code=INPUT_ERROR).stderr
