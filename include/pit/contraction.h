@@ -110,7 +110,7 @@ struct Candidate {
 
 /// What a call did.
 struct CallReport {
-  /// "dense @ 4x24"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, both) operand or the result (C.m) along which micro-tiles of that
+  /// "dense @ 4x24"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, both) operand or the result (C.m, C.n) along which micro-tiles of that
   /// shape were gathered, and the dense tile (rows x columns) into which.
   std::string rule;
   std::vector<Candidate> candidates;  ///< all that were costed, cheapest first

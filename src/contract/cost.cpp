@@ -132,6 +132,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       c.compute = strips(c.panels, tiles_of(c.m * s.c, mr), c.k, std::ceil(c.k / block_terms), t);
       break;
     }
+    case RuleKind::c_n: break;  // predict_columns
     case RuleKind::stream: {
       const double peak = costs_.limits(1).fma_gflops;
       c.compute = 2 * c.m * c.k * s.a * c.n / (0.4 * peak);
@@ -170,7 +171,21 @@ Shares CostModel::shares_of(const Problem& p, const Live& live, const Rule& rule
 
 double CostModel::predict(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
   if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return 0;
+  if (rule.kind == RuleKind::c_n) return predict_columns(p, live, packed, rule, threads);
   return seconds(p, shares_of(p, live, rule), packed, rule, threads);
+}
+
+// A narrower product, and the gathering of its B and the scattering of its C, element by element.
+double CostModel::predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
+  constexpr double element = 1.5;  // ns
+  Problem narrow = p;
+  narrow.n = std::max<std::int64_t>(1, static_cast<std::int64_t>(live.c->fraction() * static_cast<double>(p.n)));
+  const Rule inner{live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows, rule.tile_columns};
+  const double terms = live.a ? share_of_unions(*live.a, live.a->row_groups()) * static_cast<double>(p.k) : static_cast<double>(p.k);
+  const double moved = static_cast<double>(narrow.n) * (terms + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
+  double ns = element * moved / threads;
+  if (!packed) ns += pack_b_ * static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.items.size()) / threads;
+  return ns * 1e-9 + seconds(narrow, shares_of(narrow, {live.a, nullptr, nullptr}, inner), true, inner, threads);
 }
 
 bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const {

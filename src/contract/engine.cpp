@@ -98,9 +98,10 @@ class GeneratedEngine final : public Engine {
       case RuleKind::element: run_elements(call, rule); break;
       case RuleKind::b_k: case RuleKind::both: run_both(call, rule); break;
       case RuleKind::c_m: run_output(call, rule); break;
+      case RuleKind::c_n: run_columns(call, rule); break;
       case RuleKind::stream: run_stream(call, rule); break;
     }
-    if (call.live.c) mask_output(call);
+    if (call.live.c && rule.kind != RuleKind::c_n) mask_output(call);
   }
 
   void fill_identity(const Call& call) const {

@@ -12,6 +12,7 @@
 //     B.k       B, any x g_columns    panel of B        terms k of the panel              MR x NR, A through an index
 //     both      A and B               group and panel   terms that are live in both       MR x NR, both through an index
 //     C.m       C                     panel of B        rows wanted in the panel          MR x NR, A read in place
+//     C.n       C, all rows high      -                  columns that are wanted           those of k or dense, B gathered
 //     stream    A, m small            all rows          live rows of a row-contiguous B   no panels: bandwidth
 //
 // Blocks: contract/blocking.h. Costs: src/tune. Whatever the rule, an element of C is one chain over ascending k.
@@ -54,7 +55,7 @@ struct Live {
   const detect::LiveMap* c = nullptr;
 };
 
-enum class RuleKind : std::uint8_t { dense, k, m, element, b_k, both, c_m, stream };
+enum class RuleKind : std::uint8_t { dense, k, m, element, b_k, both, c_m, c_n, stream };
 
 struct Rule {
   RuleKind kind = RuleKind::dense;

@@ -6,7 +6,7 @@
 namespace pit::contract {
 
 std::string Rule::name() const {
-  static constexpr const char* names[] = {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"};
+  static constexpr const char* names[] = {"dense", "k", "m", "element", "B.k", "both", "C.m", "C.n", "stream"};
   std::string text = names[static_cast<std::size_t>(kind)];
   if (g_rows > 0) text += fmt::format(" {}x{}", g_rows, g_columns);
   if (tile_rows > 0) text += fmt::format(" @ {}x{}", tile_rows, tile_columns);
@@ -26,6 +26,8 @@ class Applicable {
     const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
     if (live_.a && offsets_fit) rules_of_a();
     if (live_.b && offsets_fit) rules_of_b();
+    if (live_.c && live_.c->g_rows >= p_.m && offsets_fit)
+      add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
     if (p_.m <= max_stream_m && k_.algebra().splits_k() && (packed_ || p_.b_n == 1))
       add(RuleKind::stream, live_.a ? p_.m : 0, live_.a ? 1 : 0, static_cast<int>(std::min<std::int64_t>(p_.m, lower::max_stream_rows)), 0);

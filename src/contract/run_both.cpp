@@ -44,7 +44,7 @@ class BothBlock {
       terms += bound(g) + 16;
     }
     const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
-    buffer_ = call_.buffers.take(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 3 * Buffer::rounded<std::int32_t>(k) +
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 3 * Buffer::rounded<std::int32_t>(k) +
                                  2 * Buffer::rounded<void*>(rows));
     packed_ = buffer_.take<float>(floats);
     lists_ = buffer_.take<std::int32_t>(terms);

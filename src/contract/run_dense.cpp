@@ -26,7 +26,7 @@ class DenseBlock {
     const std::int64_t k = call_.problem.k;
     const bool whole = rows_ * k * 4 <= blocks_.whole_a || !call_.kernels.algebra().splits_k();
     const std::int64_t packed_k = whole ? k : kb_;
-    buffer_ = call_.buffers.take(Buffer::rounded<float>(rows_ * packed_k + pack_slack) + 2 * Buffer::rounded<void*>(rows_));
+    buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * packed_k + pack_slack) + 2 * Buffer::rounded<void*>(rows_));
     packed_ = buffer_.take<float>(rows_ * packed_k + pack_slack);
     a_rows_ = buffer_.take<void*>(rows_);
     c_rows_ = buffer_.take<void*>(rows_);

@@ -36,7 +36,7 @@ class ElementsBlock {
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += live_columns_bound(map_, number(g));
     const std::int64_t ranges = (call_.problem.k + range_ - 1) / range_, groups = task_.end - task_.begin;
     const std::int64_t scratch = rows * together_ * call_.b.panels.width();
-    buffer_ = call_.buffers.take(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
+    buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
                                  Buffer::rounded<std::int32_t>(ranges * (groups + 2)) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(rows));
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);

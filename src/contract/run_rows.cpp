@@ -41,7 +41,7 @@ class RowsBlock {
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += map_.counts[static_cast<std::size_t>(number(g))];
     live *= map_.g_rows;
     const std::int64_t floats = live * map_.g_columns + pack_slack, scratch = rows_ * together_ * call_.b.panels.width();
-    buffer_ = call_.buffers.take(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(live + 1));
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(live + 1));
     packed_ = buffer_.take<float>(floats);
     scratch_ = buffer_.take<float>(scratch);
     c_rows_ = buffer_.take<void*>(live + 1);

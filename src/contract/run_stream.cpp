@@ -9,21 +9,6 @@ namespace {
 
 constexpr std::int64_t piece_bytes = 16 << 10;  ///< columns of B (and of C) at a time: C stays in L1, B's pieces are some pages long
 
-/// The terms that any row of the item's A needs.
-std::vector<std::int32_t> needed_terms(const Call& call, const Item& item) {
-  const Problem& p = call.problem;
-  std::vector<std::int32_t> terms(static_cast<std::size_t>(p.k) + 16);
-  std::int64_t count = p.k;
-  if (!call.live.a) {
-    for (std::int64_t k = 0; k < p.k; ++k) terms[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(k);
-  } else {
-    const CoveredMap map(*call.live.a, std::max(call.live.a->g_rows, p.m + call.live.a->g_rows - 1), 1);
-    count = live_columns(*map, item.a_number * map->row_groups(), 1, terms.data());
-  }
-  terms.resize(static_cast<std::size_t>(count));
-  return terms;
-}
-
 }  // namespace
 
 void run_stream(const Call& call, const Rule&) {
@@ -40,7 +25,7 @@ void run_stream(const Call& call, const Rule&) {
     const std::int64_t b_step = in_place ? p.b_k : p.n;
     for (std::int64_t r0 = 0; r0 < p.m; r0 += lower::max_stream_rows) {
       const int rows = static_cast<int>(std::min<std::int64_t>(lower::max_stream_rows, p.m - r0));
-      Buffer buffer = call.buffers.take(Buffer::rounded<float>(count * rows + pack_slack));
+      Buffer buffer = call.scratch(Buffer::rounded<float>(count * rows + pack_slack));
       auto* packed = buffer.take<float>(count * rows + pack_slack);
       void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
       for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item.a + (r0 + i) * p.a_row);

@@ -79,7 +79,7 @@ class TermsBlock {
     const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin, width = blocks_.together * call_.b.panels.width();
     const std::int64_t scratch = !blocks_.compact ? 0 : blocks_.by_group ? map_.g_rows * width : rows * width;
     terms += groups * (blocks_.ranges + 1);
-    buffer_ = call_.buffers.take(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows) +
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows) +
                                  Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
     offsets_ = buffer_.take<std::int32_t>(terms);

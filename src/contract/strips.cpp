@@ -11,6 +11,12 @@ namespace pit::contract {
 
 static_assert(sizeof(lower::TileInts) == 8 * sizeof(std::int64_t), "passed as an array");
 
+Buffer Call::scratch(std::int64_t bytes) const {
+  Buffer buffer = buffers.take(bytes);
+  if (poison) std::memset(buffer.data(), 0xff, static_cast<std::size_t>(buffer.bytes()));
+  return buffer;
+}
+
 StripRunner::StripRunner(const Call& call, Family family, std::int64_t b_number)
     : kernels_(call.kernels), tiles_(call.kernels.tiles(family)), panels_(call.b.panels), k_(call.b.k), family_(family), b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
 

@@ -20,6 +20,9 @@ struct Call {
   BufferPool& buffers;
   CacheSizes caches;
   bool poison = false;
+
+  /// Memory of the buffers; NaN with `poison`.
+  Buffer scratch(std::int64_t bytes) const;
 };
 
 /// A piece of work for one worker: rows begin..end (or groups of rows) of an item, panels first..last.
@@ -73,6 +76,8 @@ class StripRunner {
 
 /// Row pointers of `rows` rows of C, `c` the item's.
 void point_to_rows(const Problem& p, float* c, std::int64_t begin, std::int64_t end, void** rows);
+/// The terms that any row of the item's A has.
+std::vector<std::int32_t> needed_terms(const Call& call, const Item& item);
 /// Fills `count` floats.
 void fill(float* p, std::int64_t count, float value);
 /// Copies `count` floats past the caches where `streaming`.
@@ -88,6 +93,7 @@ void run_elements(const Call& call, const Rule& rule);  ///< element
 void run_both(const Call& call, const Rule& rule);      ///< b_k, both
 void run_output(const Call& call, const Rule& rule);    ///< c_m
 void run_stream(const Call& call, const Rule& rule);    ///< stream
+void run_columns(const Call& call, const Rule& rule);   ///< c_n
 /// Whatever the rule computed: elements of C outside of live.c become the identity.
 void mask_output(const Call& call);
 

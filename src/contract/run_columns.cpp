@@ -1,0 +1,87 @@
+// Pruned results (C.n): where columns of C are wanted or not at full height, the product is a narrower one. The wanted columns of B are gathered (of
+// the terms that A has at all), the narrower product is computed by the k or the dense rule, and its columns are scattered.
+#include <algorithm>
+#include <vector>
+
+#include "contract/terms.h"
+
+namespace pit::contract {
+namespace {
+
+/// B's columns `columns`, terms `terms`, in panels of their own. Other terms are left as they are: nobody walks them.
+void gather_columns(const Call& call, std::int64_t number, const std::vector<std::int32_t>& columns, const std::vector<std::int32_t>& terms, PackedB& to) {
+  const PackedB& b = call.b;
+  const std::int64_t width = b.panels.width(), to_width = to.panels.width();
+  const float* from = b.data[static_cast<std::size_t>(number)].get();
+  call.pool.parallel_for(to.panels.count(), [&](std::int64_t p, int) {
+    float* out = to.data[0].get() + to.panels.offset(p, b.k);
+    const std::int64_t count = to.panels.columns_of(p);
+    std::vector<const float*> source(static_cast<std::size_t>(count));
+    for (std::int64_t j = 0; j < count; ++j) {
+      const std::int64_t column = columns[static_cast<std::size_t>(p * to_width + j)];
+      source[static_cast<std::size_t>(j)] = from + b.panels.offset(column / width, b.k) + column % width;
+    }
+    for (const std::int32_t t : terms) {
+      float* row = out + t * to_width;
+      for (std::int64_t j = 0; j < count; ++j) row[j] = source[static_cast<std::size_t>(j)][t * width];
+      std::fill(row + count, row + to_width, 0.0f);
+    }
+  });
+}
+
+}  // namespace
+
+std::vector<std::int32_t> needed_terms(const Call& call, const Item& item) {
+  const Problem& p = call.problem;
+  std::vector<std::int32_t> terms(static_cast<std::size_t>(p.k) + 16);
+  std::int64_t count = p.k;
+  if (!call.live.a) {
+    for (std::int64_t k = 0; k < p.k; ++k) terms[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(k);
+  } else {
+    const detect::LiveMap& a = *call.live.a;
+    const CoveredMap map(a, a.row_groups() * a.g_rows, 1);
+    count = live_columns(*map, item.a_number * map->row_groups(), 1, terms.data());
+  }
+  terms.resize(static_cast<std::size_t>(count));
+  return terms;
+}
+
+void run_columns(const Call& call, const Rule& rule) {
+  const Problem& p = call.problem;
+  const detect::LiveMap& map = *call.live.c;
+  for (const Item& item : p.items) {
+    std::vector<std::int32_t> columns(static_cast<std::size_t>(p.n) + 16);
+    columns.resize(static_cast<std::size_t>(live_columns(map, item.c_number * map.row_groups(), 1, columns.data())));
+    const auto n = static_cast<std::int64_t>(columns.size());
+    PackedB narrow;
+    narrow.k = p.k;
+    narrow.n = n;
+    const int lanes = call.kernels.lanes();
+    narrow.panels = {n, lanes, static_cast<int>(std::clamp<std::int64_t>((n + lanes - 1) / lanes, 1, call.kernels.vectors())), true};
+    const std::int64_t floats = narrow.panels.floats(p.k) + pack_slack;
+    Buffer buffer = call.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(p.m * n));
+    narrow.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
+    auto* c = buffer.take<float>(p.m * n);
+    gather_columns(call, item.b_number, columns, needed_terms(call, item), narrow);
+    Problem part = p;
+    part.n = n;
+    part.items = {{item.a, nullptr, c, item.a_number, 0, 0}};
+    for (std::int64_t i = 0; i < p.m; ++i) part.c_rows[static_cast<std::size_t>(i)] = i * n;
+    const Live live{call.live.a, nullptr, nullptr};
+    const Call inner{call.kernels, part, live, narrow, call.pool, call.buffers, call.caches, call.poison};
+    if (n == 0) {
+      // Nothing to multiply.
+    } else if (live.a) {
+      run_terms(inner, {RuleKind::k, live.a->g_rows, live.a->g_columns, rule.tile_rows, rule.tile_columns});
+    } else {
+      run_dense(inner);
+    }
+    call.pool.parallel_for(p.m, [&](std::int64_t i, int) {
+      float* row = item.c + p.c_rows[static_cast<std::size_t>(i)];
+      fill(row, p.n, static_cast<float>(call.kernels.algebra().identity()));
+      for (std::int64_t j = 0; j < n; ++j) row[columns[static_cast<std::size_t>(j)]] = c[i * n + j];
+    });
+  }
+}
+
+}  // namespace pit::contract
