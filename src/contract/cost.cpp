@@ -1,5 +1,7 @@
 #include "contract/cost.h"
 
+#include "contract/blocking.h"
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -116,10 +118,12 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     case RuleKind::element: {
       const int panels = std::min(2, kernels_.wide(rule.tile_rows));
       const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-      const double range = std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (panels * width * 4)), groups = c.m / static_cast<double>(rule.g_rows);
+      const auto range = static_cast<double>(element_range(caches_, kernels_.width(), panels, s.a));
+      const double groups = c.m / static_cast<double>(rule.g_rows);
+      const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
       constexpr double mispredicted = 5;  // ns: every stretch ends where the last one did not
       c.compute = std::ceil(c.panels / panels) * groups *
-                  (c.k * s.a * t.at(tuning::Level::l1) + std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
+                  (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) + std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
       c.packing = c.m * c.k * s.a * 2;
       break;
     }
@@ -135,18 +139,19 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       break;
     }
   }
-  // B passes once per block of rows, from wherever it fits; one thread's loads are hidden behind its arithmetic but for a part.
+  // B passes once per block of rows, from wherever it fits (L3 is shared with whoever else runs on the machine); one thread's loads are hidden behind its arithmetic but for a part.
   const bool stream = rule.kind == RuleKind::stream;
   const double passes = stream ? s.a * std::ceil(c.m / lower::max_stream_rows) : std::ceil(c.m / rows_per_block);
   const double reached = rule.kind == RuleKind::k || rule.kind == RuleKind::both ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
   c.traffic = b_bytes * passes * reached;
   const MachineLimits limits = costs_.limits(threads);
-  const double rate = b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 2 ? limits.l3_read_gbytes : limits.read_gbytes;
+  const double rate = b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes;
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
   constexpr double not_hidden = 0.3;
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
   const double c_bytes = c.m * c.n * 4 * c.items;
-  ns += c_bytes / std::max(0.1, c_bytes > l3 ? limits.write_gbytes : limits.l3_read_gbytes);
+  // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what stays in L2.
+  ns += c_bytes / std::max(0.1, c_bytes > l2 / 2 ? limits.write_gbytes : limits.l2_read_gbytes);
   if (!packed && !stream) ns += c.items * c.k * c.panels * width * pack_b_ / threads;
   return ns * 1e-9;
 }

@@ -1,5 +1,6 @@
 #include "contract/packed.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "support/memory.h"
@@ -27,6 +28,36 @@ const float* PackedB::rows(std::int64_t number) {
       std::memcpy(made.get() + i * n + p * panels.width(), from + i * width, static_cast<std::size_t>(columns) * sizeof(float));
   }
   return made.get();
+}
+
+void PackedB::make_terms(const detect::LiveMap& map) {
+  const detect::LiveMap columns = detect::transposed(map);  // a row of it: the terms of one column of micro-tiles
+  const std::int64_t words = (k + 63) / 64, numbers = static_cast<std::int64_t>(data.size());
+  terms_.assign(static_cast<std::size_t>(numbers * panels.count() * words), 0);
+  std::vector<std::uint64_t> any(static_cast<std::size_t>(columns.words()));
+  for (std::int64_t i = 0; i < numbers; ++i)
+    for (std::int64_t p = 0; p < panels.count(); ++p) {
+      const std::int64_t first = p * panels.width() / map.g_columns, last = (std::min((p + 1) * panels.width(), n) - 1) / map.g_columns;
+      std::fill(any.begin(), any.end(), 0);
+      for (std::int64_t c = first; c <= last; ++c) {
+        const std::uint64_t* bits = columns.row(i * columns.row_groups() + c);
+        for (std::size_t w = 0; w < any.size(); ++w) any[w] |= bits[w];
+      }
+      std::uint64_t* out = terms_.data() + (i * panels.count() + p) * words;
+      if (map.g_rows == 1) {
+        std::copy(any.begin(), any.end(), out);
+        continue;
+      }
+      for (std::int64_t t = 0; t < k; ++t) {
+        const std::int64_t g = t / map.g_rows;
+        out[t / 64] |= (any[static_cast<std::size_t>(g / 64)] >> (g % 64) & 1) << (t % 64);
+      }
+    }
+}
+
+const std::uint64_t* PackedB::terms(const detect::LiveMap& map, std::int64_t number, std::int64_t panel) {
+  std::call_once(terms_once_, [&] { make_terms(map); });
+  return terms_.data() + (number * panels.count() + panel) * ((k + 63) / 64);
 }
 
 std::int64_t bytes_of(const PackedB& b) { return b.bytes(); }

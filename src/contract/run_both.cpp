@@ -10,45 +10,18 @@
 namespace pit::contract {
 namespace {
 
-/// The terms that are live in a panel of B, a byte each: any of the panel's columns has them.
-class PanelTerms {
- public:
-  PanelTerms(const Call& call, const detect::LiveMap& map, std::int64_t number) : call_(call), map_(map), number_(number), live_(static_cast<std::size_t>(map.rows)) {}
-
-  const std::uint8_t* of(std::int64_t panel) {
-    const std::int64_t first = panel * call_.b.panels.width(), end = std::min(first + call_.b.panels.width(), map_.columns);
-    const std::int64_t from = first / map_.g_columns, to = (end - 1) / map_.g_columns;
-    if (from == from_ && to == to_) return live_.data();
-    from_ = from, to_ = to;
-    for (std::int64_t g = 0; g < map_.row_groups(); ++g) {
-      const std::int64_t row = number_ * map_.row_groups() + g;
-      bool any = false;
-      for (std::int64_t c = from; c <= to; ++c) any = any || map_.test(row, c);
-      const std::int64_t k0 = g * map_.g_rows, k1 = std::min(k0 + map_.g_rows, map_.rows);
-      std::fill(live_.begin() + k0, live_.begin() + k1, static_cast<std::uint8_t>(any));
-    }
-    return live_.data();
-  }
-
- private:
-  const Call& call_;
-  const detect::LiveMap& map_;
-  std::int64_t number_, from_ = -1, to_ = -1;
-  std::vector<std::uint8_t> live_;
-};
-
 class BothBlock {
  public:
   BothBlock(const Call& call, const Task& task, const detect::LiveMap* a_map, std::int64_t group_rows)
       : call_(call), task_(task), a_map_(a_map), group_rows_(group_rows), item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        begin_(task.begin * group_rows), end_(std::min(task.end * group_rows, call.problem.m)), terms_(call, *call.live.b, item_.b_number),
+        begin_(task.begin * group_rows), end_(std::min(task.end * group_rows, call.problem.m)),
         runner_(call, Family::both, item_.b_number) {}
 
   void operator()() {
     allocate();
     for (std::int64_t g = task_.begin; g < task_.end; ++g) read_group(g);
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
-      const std::uint8_t* live = terms_.of(p);
+      const std::uint64_t* live = call_.b.terms(*call_.live.b, item_.b_number, p);
       for (const Group& g : groups_) multiply(g, p, live);
     }
   }
@@ -106,18 +79,18 @@ class BothBlock {
   }
 
   // The terms of the group that the panel has too.
-  std::int64_t intersect(const Group& g, const std::uint8_t* live) {
+  std::int64_t intersect(const Group& g, const std::uint64_t* live) {
     const auto row_bytes = static_cast<std::int32_t>(call_.b.panels.width() * 4);
     std::int64_t count = 0;
     for (std::int64_t t = 0; t < g.terms; ++t) {
       position_[count] = static_cast<std::int32_t>(t);
       k_offset_[count] = g.k[t] * row_bytes;
-      count += live[g.k[t]];
+      count += static_cast<std::int64_t>(live[g.k[t] >> 6] >> (g.k[t] & 63) & 1);
     }
     return count;
   }
 
-  void multiply(const Group& g, std::int64_t panel, const std::uint8_t* live) {
+  void multiply(const Group& g, std::int64_t panel, const std::uint64_t* live) {
     const int tile = call_.kernels.rows();
     const std::int64_t whole = g.rows / tile * tile, c_offset = panel * call_.b.panels.width() * 4;
     Strip s;
@@ -140,7 +113,6 @@ class BothBlock {
   std::int64_t group_rows_;
   const Item& item_;
   std::int64_t begin_, end_;
-  PanelTerms terms_;
   StripRunner runner_;
   Buffer buffer_;
   float* packed_ = nullptr;

@@ -113,9 +113,7 @@ class ElementsBlock {
 void run_elements(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
   const int together = std::min(2, call.kernels.wide(static_cast<int>(map->g_rows)));
-  // A multiple of 64: ranges begin at whole words of the map.
-  const std::int64_t in_l1 = static_cast<std::int64_t>(call.caches.l1d) * 3 / 4 / (together * call.b.panels.width() * 4);
-  const std::int64_t range = std::max<std::int64_t>(64, in_l1 / 64 * 64);
+  const std::int64_t range = element_range(call.caches, call.b.panels.width(), together, map->fraction());
   const std::int64_t fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (together * call.b.panels.width() * 4);
   const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, std::min<std::int64_t>(fits, 256), fits);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));

@@ -7,7 +7,7 @@
 namespace pit::contract {
 namespace {
 
-constexpr std::int64_t piece_bytes = 8 << 10;  ///< columns of B (and of C) at a time: C stays in L1, B's pieces are two pages long
+constexpr std::int64_t piece_bytes = 16 << 10;  ///< columns of B (and of C) at a time: C stays in L1, B's pieces are some pages long
 
 /// The terms that any row of the item's A needs.
 std::vector<std::int32_t> needed_terms(const Call& call, const Item& item) {
@@ -28,7 +28,10 @@ std::vector<std::int32_t> needed_terms(const Call& call, const Item& item) {
 
 void run_stream(const Call& call, const Rule&) {
   const Problem& p = call.problem;
-  const std::int64_t piece = piece_bytes / 4, pieces = (p.n + piece - 1) / piece;
+  // As many pieces for each worker, of whole cache lines.
+  const std::int64_t at_least = (p.n + piece_bytes / 4 - 1) / (piece_bytes / 4), workers = call.pool.size();
+  const std::int64_t wanted = (at_least + workers - 1) / workers * workers;
+  const std::int64_t piece = ((p.n + wanted - 1) / wanted + 15) / 16 * 16, pieces = (p.n + piece - 1) / piece;
   for (const Item& item : p.items) {
     const std::vector<std::int32_t> terms = needed_terms(call, item);
     const auto count = static_cast<std::int64_t>(terms.size());
