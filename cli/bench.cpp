@@ -1,5 +1,5 @@
-// Our own sparse against our own dense, in one process: a fresh pattern per iteration, the two in turns, detection inside the timer, and
-// the limit of the machine measured in the same run. Outputs are compared in every iteration.
+// Our own sparse against our own dense, in one process: a fresh pattern per iteration, the two in turns, detection
+// inside the timer, and the limit of the machine measured in the same run. Outputs are compared in every iteration.
 #include "bench.h"
 
 #include <CLI/CLI.hpp>
@@ -81,12 +81,14 @@ double last_level_cache() {
   return file >> kib && kib > 0 ? kib * 1024 : 8 << 20;
 }
 
-/// Largest difference, over the wanted elements; infinities and NaN are equal to themselves. What is not wanted must be the identity.
+/// Largest difference, over the wanted elements; infinities and NaN are equal to themselves. What is not wanted must be
+/// the identity.
 double largest_difference(const Tensor& x, const Tensor& y, const Pattern* wanted, double identity) {
   double largest = 0;
   const std::int64_t columns = x.shape()[1];
   auto value = [](const Tensor& t, std::int64_t i) {
-    return t.dtype() == DType::b8 ? static_cast<double>(t.as<std::uint8_t>()[i]) : static_cast<double>(t.as<float>()[i]);
+    return t.dtype() == DType::b8 ? static_cast<double>(t.as<std::uint8_t>()[i])
+                                  : static_cast<double>(t.as<float>()[i]);
   };
   for (std::int64_t i = 0; i < x.size(); ++i) {
     const double got = value(x, i), want = wanted && !wanted->at(i / columns, i % columns) ? identity : value(y, i);
@@ -97,13 +99,15 @@ double largest_difference(const Tensor& x, const Tensor& y, const Pattern* wante
   return largest;
 }
 
-// -- matmul -----------------------------------------------------------------------------------------------------------------
+// -- matmul
+// -----------------------------------------------------------------------------------------------------------------
 
 class MatmulBench {
  public:
   explicit MatmulBench(const Arguments& args)
       : args_(args),
-        algebra_(*std::find_if(std::begin(kAlgebras), std::end(kAlgebras), [&](const AlgebraName& a) { return a.name == args.algebra; })),
+        algebra_(*std::find_if(std::begin(kAlgebras), std::end(kAlgebras),
+                               [&](const AlgebraName& a) { return a.name == args.algebra; })),
         random_(args.seed),
         g_a_(parse_granularity(args.a.granularity, "--granularity")),
         g_b_(parse_granularity(args.b.granularity, "--b-granularity")),
@@ -132,7 +136,8 @@ class MatmulBench {
     write_pattern(pattern_b_, b_values_, algebra_.absent, b_);
     if (args_.dynamic_b) return;
     dense_b_ = std::make_unique<PreparedOperand>(contraction_.prepare(b_.view()));
-    sparse_b_ = std::make_unique<PreparedOperand>(args_.b.zeros > 0 ? contraction_.prepare(b_.view(), Zeros::detect(g_b_)) : *dense_b_);
+    sparse_b_ = std::make_unique<PreparedOperand>(
+        args_.b.zeros > 0 ? contraction_.prepare(b_.view(), Zeros::detect(g_b_)) : *dense_b_);
   }
 
   void fresh_patterns() {
@@ -165,7 +170,10 @@ class MatmulBench {
   }
 
   LiveSet wanted() const {
-    const TensorView mask{const_cast<std::uint8_t*>(pattern_c_.live.data()), DType::u8, {pattern_c_.row_groups(), pattern_c_.column_groups()}, {}};
+    const TensorView mask{const_cast<std::uint8_t*>(pattern_c_.live.data()),
+                          DType::u8,
+                          {pattern_c_.row_groups(), pattern_c_.column_groups()},
+                          {}};
     return LiveSet::from_mask(mask, args_.m, args_.n, g_c_);
   }
 
@@ -177,7 +185,8 @@ class MatmulBench {
     sparse_ms_.push_back(run_sparse(args_.rule, &report));
     if (i % 2 == 0) dense_ms_.push_back(run_dense());
     const double identity = algebra_.absent;
-    difference_ = std::max(difference_, largest_difference(sparse_, dense_, args_.c.zeros > 0 ? &pattern_c_ : nullptr, identity));
+    difference_ =
+        std::max(difference_, largest_difference(sparse_, dense_, args_.c.zeros > 0 ? &pattern_c_ : nullptr, identity));
     detect_share_.push_back(report.detect_seconds / report.total_seconds);
     live_.push_back(report.live_fraction);
     ++rules_[report.rule];
@@ -189,7 +198,8 @@ class MatmulBench {
     count_bytes();
   }
 
-  /// What must move: live elements of A, rows of B that some live element of A meets, all of C. A scan reads everything.
+  /// What must move: live elements of A, rows of B that some live element of A meets, all of C. A scan reads
+  /// everything.
   void count_bytes() {
     const auto size = static_cast<double>(algebra_.dtype == DType::b8 ? 1 : 4);
     const auto m = static_cast<double>(args_.m), n = static_cast<double>(args_.n), k = static_cast<double>(args_.k);
@@ -200,14 +210,22 @@ class MatmulBench {
   }
 
   Json limit(double live) const {
-    const double terms = static_cast<double>(args_.m) * static_cast<double>(args_.n) * static_cast<double>(args_.k) * live;
-    const double all = 4 * (static_cast<double>(args_.m * args_.k) + static_cast<double>(args_.k * args_.n) + static_cast<double>(args_.m * args_.n));
+    const double terms =
+        static_cast<double>(args_.m) * static_cast<double>(args_.n) * static_cast<double>(args_.k) * live;
+    const double all = 4 * (static_cast<double>(args_.m * args_.k) + static_cast<double>(args_.k * args_.n) +
+                            static_cast<double>(args_.m * args_.n));
     const bool cached = all < last_level_cache() / 2;
-    const double read = cached ? limits_.l3_read_gbytes : limits_.read_gbytes, write = cached ? limits_.l3_read_gbytes : limits_.write_gbytes;
+    const double read = cached ? limits_.l3_read_gbytes : limits_.read_gbytes,
+                 write = cached ? limits_.l3_read_gbytes : limits_.write_gbytes;
     const double compute_ms = 2 * terms * algebra_.operations / (limits_.fma_gflops * 1e6);
     const double move_ms = (move_bytes_ / read + write_bytes_ / write) / 1e6, scan_ms = scan_bytes_ / read / 1e6;
-    return {{"total_ms", std::max(compute_ms, move_ms) + scan_ms}, {"compute_ms", compute_ms}, {"move_ms", move_ms}, {"scan_ms", scan_ms},
-            {"bandwidth_of", cached ? "cache" : "memory"}, {"fma_gflops", limits_.fma_gflops}, {"read_gbytes", limits_.read_gbytes},
+    return {{"total_ms", std::max(compute_ms, move_ms) + scan_ms},
+            {"compute_ms", compute_ms},
+            {"move_ms", move_ms},
+            {"scan_ms", scan_ms},
+            {"bandwidth_of", cached ? "cache" : "memory"},
+            {"fma_gflops", limits_.fma_gflops},
+            {"read_gbytes", limits_.read_gbytes},
             {"write_gbytes", limits_.write_gbytes}};
   }
 
@@ -215,7 +233,8 @@ class MatmulBench {
     const Quartiles sparse = quartiles_of(sparse_ms_), dense = quartiles_of(dense_ms_);
     const double live = median_of(live_);
     const Json bound = limit(live);
-    const auto most = std::max_element(rules_.begin(), rules_.end(), [](const auto& x, const auto& y) { return x.second < y.second; });
+    const auto most = std::max_element(rules_.begin(), rules_.end(),
+                                       [](const auto& x, const auto& y) { return x.second < y.second; });
     Json j;
     j["sparse_ms"] = sparse.middle;
     j["dense_ms"] = dense.middle;
@@ -236,7 +255,8 @@ class MatmulBench {
     std::sort(order.begin(), order.end());
     for (const auto& [ms, rule] : order) {
       Json c = {{"rule", rule}, {"predicted_ms", ms}};
-      if (const auto found = measured_.find(rule); found != measured_.end()) c["measured_ms"] = median_of(found->second);
+      if (const auto found = measured_.find(rule); found != measured_.end())
+        c["measured_ms"] = median_of(found->second);
       j["candidates"].push_back(std::move(c));
     }
     j["limit"] = bound;
@@ -273,16 +293,19 @@ class MatmulBench {
 };
 
 std::string matmul_text(const Json& j) {
-  std::string text = fmt::format("{} {} x {} x {}, zeros {} at {}, {} thread{}, {}\n\n", j["algebra"].get<std::string>(), j["m"].get<std::int64_t>(),
-                                 j["n"].get<std::int64_t>(), j["k"].get<std::int64_t>(), j["zeros"].get<double>(), j["granularity"].get<std::string>(),
-                                 j["threads"].get<int>(), j["threads"].get<int>() == 1 ? "" : "s", j["cpu"].get<std::string>());
+  std::string text =
+      fmt::format("{} {} x {} x {}, zeros {} at {}, {} thread{}, {}\n\n", j["algebra"].get<std::string>(),
+                  j["m"].get<std::int64_t>(), j["n"].get<std::int64_t>(), j["k"].get<std::int64_t>(),
+                  j["zeros"].get<double>(), j["granularity"].get<std::string>(), j["threads"].get<int>(),
+                  j["threads"].get<int>() == 1 ? "" : "s", j["cpu"].get<std::string>());
   auto row = [&](const char* label, const std::string& value) { text += fmt::format("  {:<18}{}\n", label, value); };
   auto ms = [&](const Json& v) { return fmt::format("{:10.3f} ms", v.get<double>()); };
   row("sparse", ms(j["sparse_ms"]) + "   by rule " + j["rule"].get<std::string>());
   row("own dense", ms(j["dense_ms"]) + fmt::format("   {:.2f} times as long", j["speedup"].get<double>()));
-  row("limit", ms(j["limit_ms"]) + fmt::format("   compute {:.3f}, moving {:.3f}, scan {:.3f}; reached {:.0f} %", j["limit"]["compute_ms"].get<double>(),
-                                              j["limit"]["move_ms"].get<double>(), j["limit"]["scan_ms"].get<double>(),
-                                              100 * j["share_of_limit"].get<double>()));
+  row("limit",
+      ms(j["limit_ms"]) + fmt::format("   compute {:.3f}, moving {:.3f}, scan {:.3f}; reached {:.0f} %",
+                                      j["limit"]["compute_ms"].get<double>(), j["limit"]["move_ms"].get<double>(),
+                                      j["limit"]["scan_ms"].get<double>(), 100 * j["share_of_limit"].get<double>()));
   row("detection", fmt::format("{:10.1f} %    of the sparse time", 100 * j["detect_share"].get<double>()));
   row("live", fmt::format("{:10.2f} %    of all multiply-adds", 100 * j["live_fraction"].get<double>()));
   row("difference", fmt::format("{:>10}      largest, to own dense", j["max_abs_diff"].dump()));
@@ -293,7 +316,8 @@ std::string matmul_text(const Json& j) {
   return text;
 }
 
-// -- detection --------------------------------------------------------------------------------------------------------------
+// -- detection
+// --------------------------------------------------------------------------------------------------------------
 
 Json detect_bench(const Arguments& args) {
   const Granularity g = parse_granularity(args.a.granularity, "--granularity");
@@ -308,7 +332,8 @@ Json detect_bench(const Arguments& args) {
     const Pattern pattern = random_pattern(args.rows, args.columns, g, args.a.zeros, random);
     write_pattern(pattern, values, 0, x);
     std::unique_ptr<LiveSet> found;
-    const double detect = milliseconds([&] { found = std::make_unique<LiveSet>(LiveSet::detect(x.view(), g, 0, args.threads)); });
+    const double detect =
+        milliseconds([&] { found = std::make_unique<LiveSet>(LiveSet::detect(x.view(), g, 0, args.threads)); });
     const double index = milliseconds([&] { found->index(); });
     const double copying = milliseconds([&] { std::memcpy(copy.data(), x.data(), x.bytes()); });
     const Tensor mask = found->mask();
@@ -318,22 +343,42 @@ Json detect_bench(const Arguments& args) {
     detect_ms.push_back(detect), index_ms.push_back(index), copy_ms.push_back(copying);
   }
   const double ms = median_of(detect_ms), read = static_cast<double>(x.bytes());
-  const double written = static_cast<double>((args.rows + g.rows - 1) / g.rows) * std::ceil(static_cast<double>((args.columns + g.columns - 1) / g.columns) / 64) * 8;
+  const double written = static_cast<double>((args.rows + g.rows - 1) / g.rows) *
+                         std::ceil(static_cast<double>((args.columns + g.columns - 1) / g.columns) / 64) * 8;
   const double limit_ms = (read / limits.read_gbytes + written / limits.write_gbytes) / 1e6;
-  return {{"detect_ms", ms}, {"index_ms", median_of(index_ms)}, {"memcpy_ms", median_of(copy_ms)}, {"limit_ms", limit_ms}, {"gbytes", read / ms / 1e6},
-          {"memcpy_gbytes", 2 * read / median_of(copy_ms) / 1e6}, {"read_gbytes", limits.read_gbytes}, {"share_of_limit", limit_ms / ms},
-          {"live_fraction", live}, {"correct", correct}, {"rows", args.rows}, {"columns", args.columns}, {"granularity", args.a.granularity},
-          {"zeros", args.a.zeros}, {"threads", args.threads}, {"repeat", args.repeat}, {"seed", args.seed}, {"cpu", limits.cpu}, {"target", limits.target}};
+  return {{"detect_ms", ms},
+          {"index_ms", median_of(index_ms)},
+          {"memcpy_ms", median_of(copy_ms)},
+          {"limit_ms", limit_ms},
+          {"gbytes", read / ms / 1e6},
+          {"memcpy_gbytes", 2 * read / median_of(copy_ms) / 1e6},
+          {"read_gbytes", limits.read_gbytes},
+          {"share_of_limit", limit_ms / ms},
+          {"live_fraction", live},
+          {"correct", correct},
+          {"rows", args.rows},
+          {"columns", args.columns},
+          {"granularity", args.a.granularity},
+          {"zeros", args.a.zeros},
+          {"threads", args.threads},
+          {"repeat", args.repeat},
+          {"seed", args.seed},
+          {"cpu", limits.cpu},
+          {"target", limits.target}};
 }
 
 std::string detect_text(const Json& j) {
-  return fmt::format("live micro-tiles of {} in {} x {} f32, {} zeros, {} thread(s), {}\n\n"
-                     "  detection   {:9.3f} ms   {:6.1f} GB/s, {:.0f} % of the limit\n  index lists {:9.3f} ms\n  memcpy      {:9.3f} ms   {:6.1f} GB/s read and written\n"
-                     "  limit       {:9.3f} ms   {:6.1f} GB/s\n  {}\n",
-                     j["granularity"].get<std::string>(), j["rows"].get<std::int64_t>(), j["columns"].get<std::int64_t>(), j["zeros"].get<double>(),
-                     j["threads"].get<int>(), j["cpu"].get<std::string>(), j["detect_ms"].get<double>(), j["gbytes"].get<double>(),
-                     100 * j["share_of_limit"].get<double>(), j["index_ms"].get<double>(), j["memcpy_ms"].get<double>(), j["memcpy_gbytes"].get<double>(),
-                     j["limit_ms"].get<double>(), j["read_gbytes"].get<double>(), j["correct"].get<bool>() ? "found exactly the pattern" : "WRONG: not the pattern");
+  return fmt::format(
+      "live micro-tiles of {} in {} x {} f32, {} zeros, {} thread(s), {}\n\n"
+      "  detection   {:9.3f} ms   {:6.1f} GB/s, {:.0f} % of the limit\n  index lists {:9.3f} ms\n  memcpy      {:9.3f} "
+      "ms   {:6.1f} GB/s read and written\n"
+      "  limit       {:9.3f} ms   {:6.1f} GB/s\n  {}\n",
+      j["granularity"].get<std::string>(), j["rows"].get<std::int64_t>(), j["columns"].get<std::int64_t>(),
+      j["zeros"].get<double>(), j["threads"].get<int>(), j["cpu"].get<std::string>(), j["detect_ms"].get<double>(),
+      j["gbytes"].get<double>(), 100 * j["share_of_limit"].get<double>(), j["index_ms"].get<double>(),
+      j["memcpy_ms"].get<double>(), j["memcpy_gbytes"].get<double>(), j["limit_ms"].get<double>(),
+      j["read_gbytes"].get<double>(),
+      j["correct"].get<bool>() ? "found exactly the pattern" : "WRONG: not the pattern");
 }
 
 constexpr const char* kFooter = R"(Examples:
@@ -343,10 +388,13 @@ constexpr const char* kFooter = R"(Examples:
   pit bench detect --rows 4096 --columns 4096 --granularity 32x1 --zeros 0.9)";
 
 void add_case_options(CLI::App& command, Arguments& args) {
-  command.add_option("--granularity", args.a.granularity, "Micro-tile of A, rows x columns (default: 1x1)")->type_name("RxC");
-  command.add_option("--zeros", args.a.zeros, "Share of A's micro-tiles that are absent (default: 0)")->check(CLI::Range(0.0, 1.0));
+  command.add_option("--granularity", args.a.granularity, "Micro-tile of A, rows x columns (default: 1x1)")
+      ->type_name("RxC");
+  command.add_option("--zeros", args.a.zeros, "Share of A's micro-tiles that are absent (default: 0)")
+      ->check(CLI::Range(0.0, 1.0));
   command.add_option("--threads", args.threads, "Threads (default: 1)")->check(CLI::PositiveNumber);
-  command.add_option("--repeat", args.repeat, "Iterations to take medians of (default: 10)")->check(CLI::PositiveNumber);
+  command.add_option("--repeat", args.repeat, "Iterations to take medians of (default: 10)")
+      ->check(CLI::PositiveNumber);
   command.add_option("--seed", args.seed, "Of the patterns (default: 1)");
   command.add_flag("--json", args.json, "One JSON object instead of a table");
   command.footer(kFooter);
@@ -356,7 +404,8 @@ void add_case_options(CLI::App& command, Arguments& args) {
 
 Command add_bench(CLI::App& app) {
   auto args = std::make_shared<Arguments>();
-  auto* bench = app.add_subcommand("bench", "Measure sparse products, or detection, against own dense and the machine's limit");
+  auto* bench =
+      app.add_subcommand("bench", "Measure sparse products, or detection, against own dense and the machine's limit");
   bench->require_subcommand(1);
   bench->footer(kFooter);
   auto* matmul = bench->add_subcommand("matmul", "C[m,n] of A[m,k] and B[k,n]: sparse, dense and the limit in one run");
@@ -364,13 +413,16 @@ Command add_bench(CLI::App& app) {
     matmul->add_option(name, *extent, "Extent (default: 1024)")->check(CLI::PositiveNumber);
   add_case_options(*matmul, *args);
   matmul->add_option("--b-granularity", args->b.granularity, "Micro-tile of B")->type_name("RxC");
-  matmul->add_option("--b-zeros", args->b.zeros, "Share of B's micro-tiles that are absent")->check(CLI::Range(0.0, 1.0));
+  matmul->add_option("--b-zeros", args->b.zeros, "Share of B's micro-tiles that are absent")
+      ->check(CLI::Range(0.0, 1.0));
   matmul->add_option("--c-granularity", args->c.granularity, "Micro-tile of C")->type_name("RxC");
-  matmul->add_option("--c-zeros", args->c.zeros, "Share of C's micro-tiles that nobody wants")->check(CLI::Range(0.0, 1.0));
+  matmul->add_option("--c-zeros", args->c.zeros, "Share of C's micro-tiles that nobody wants")
+      ->check(CLI::Range(0.0, 1.0));
   matmul->add_option("--algebra", args->algebra, "sum, max-plus, min-plus, logsumexp or or-and (default: sum)")
       ->check(CLI::IsMember({"sum", "max-plus", "min-plus", "logsumexp", "or-and"}));
   matmul->add_option("--rule", args->rule, "Compute by this rule: its name, or the first word of it; \"dense\"");
-  matmul->add_flag("--dynamic-b,!--static-b", args->dynamic_b, "B arrives with every call (default: static, prepared once)");
+  matmul->add_flag("--dynamic-b,!--static-b", args->dynamic_b,
+                   "B arrives with every call (default: static, prepared once)");
   matmul->add_flag("--candidates", args->candidates, "Also measure every candidate");
   auto* detect = bench->add_subcommand("detect", "Finding live micro-tiles in values");
   detect->add_option("--rows", args->rows, "Extent (default: 4096)")->check(CLI::PositiveNumber);

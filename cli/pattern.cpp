@@ -27,7 +27,8 @@ double Pattern::share() const {
   for (std::int64_t r = 0; r < row_groups(); ++r)
     for (std::int64_t c = 0; c < column_groups(); ++c)
       if (live[static_cast<std::size_t>(r * column_groups() + c)] != 0)
-        elements += std::min(granularity.rows, rows - r * granularity.rows) * std::min(granularity.columns, columns - c * granularity.columns);
+        elements += std::min(granularity.rows, rows - r * granularity.rows) *
+                    std::min(granularity.columns, columns - c * granularity.columns);
   return rows * columns == 0 ? 1 : static_cast<double>(elements) / static_cast<double>(rows * columns);
 }
 
@@ -45,7 +46,8 @@ std::int64_t Pattern::live_columns() const {
   std::int64_t n = 0;
   for (std::int64_t c = 0; c < column_groups(); ++c) {
     bool any = false;
-    for (std::int64_t r = 0; r < row_groups() && !any; ++r) any = live[static_cast<std::size_t>(r * column_groups() + c)] != 0;
+    for (std::int64_t r = 0; r < row_groups() && !any; ++r)
+      any = live[static_cast<std::size_t>(r * column_groups() + c)] != 0;
     if (any) n += std::min(granularity.columns, columns - c * granularity.columns);
   }
   return n;
@@ -70,7 +72,8 @@ Tensor random_tensor(DType dtype, const Shape& shape, Random& random) {
   if (dtype == DType::b8) {
     for (std::int64_t i = 0; i < t.size(); ++i) t.as<std::uint8_t>()[i] = random() >> 63;
   } else {
-    for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = static_cast<float>(static_cast<std::int64_t>(random() >> 39)) / 16777216.0F - 1.0F;
+    for (std::int64_t i = 0; i < t.size(); ++i)
+      t.as<float>()[i] = static_cast<float>(static_cast<std::int64_t>(random() >> 39)) / 16777216.0F - 1.0F;
   }
   return t;
 }

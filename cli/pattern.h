@@ -27,7 +27,7 @@ struct Pattern {
   }
   /// Elements in live micro-tiles, as a share of all.
   double share() const;
-  std::int64_t live_rows() const;     ///< with any live micro-tile, in elements
+  std::int64_t live_rows() const;  ///< with any live micro-tile, in elements
   std::int64_t live_columns() const;
 };
 

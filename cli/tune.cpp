@@ -33,8 +33,10 @@ struct Arguments {
 
 Command add_tune(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand("tune", "Measure this machine's dense tiles, for the choice of rules by later calls (under 30 s)");
-  command->add_option("--cache-dir", arguments->cache_dir, "Where to keep them (default: where compiled code is kept)")->type_name("DIR");
+  auto* command = app.add_subcommand(
+      "tune", "Measure this machine's dense tiles, for the choice of rules by later calls (under 30 s)");
+  command->add_option("--cache-dir", arguments->cache_dir, "Where to keep them (default: where compiled code is kept)")
+      ->type_name("DIR");
   command->footer("Example:\n  pit tune\n  PIT_CPU=haswell pit tune        for another instruction set");
   return {"tune", [arguments] {
             TuneOptions options;
@@ -53,16 +55,25 @@ Command add_limits(CLI::App& app) {
   return {"limits", [arguments] {
             const MachineLimits l = measure_limits(arguments->threads);
             if (arguments->json) {
-              const nlohmann::ordered_json j = {{"cpu", l.cpu}, {"target", l.target}, {"threads", l.threads}, {"fma_gflops", l.fma_gflops},
-                                                {"read_gbytes", l.read_gbytes}, {"write_gbytes", l.write_gbytes}, {"copy_gbytes", l.copy_gbytes},
-                                                {"l2_read_gbytes", l.l2_read_gbytes}, {"l3_read_gbytes", l.l3_read_gbytes}};
+              const nlohmann::ordered_json j = {{"cpu", l.cpu},
+                                                {"target", l.target},
+                                                {"threads", l.threads},
+                                                {"fma_gflops", l.fma_gflops},
+                                                {"read_gbytes", l.read_gbytes},
+                                                {"write_gbytes", l.write_gbytes},
+                                                {"copy_gbytes", l.copy_gbytes},
+                                                {"l2_read_gbytes", l.l2_read_gbytes},
+                                                {"l3_read_gbytes", l.l3_read_gbytes}};
               print(j.dump(2));
               return;
             }
-            print(fmt::format("{}, {}, {} thread{}\n  multiply-adds   {:8.1f} GFLOP/s\n  memory, read    {:8.1f} GB/s\n  memory, write   {:8.1f} GB/s\n"
-                              "  memory, copy    {:8.1f} GB/s read and written\n  L2, read        {:8.1f} GB/s\n  L3, read        {:8.1f} GB/s",
-                              l.cpu, l.target, l.threads, l.threads == 1 ? "" : "s", l.fma_gflops, l.read_gbytes, l.write_gbytes, l.copy_gbytes,
-                              l.l2_read_gbytes, l.l3_read_gbytes));
+            print(
+                fmt::format("{}, {}, {} thread{}\n  multiply-adds   {:8.1f} GFLOP/s\n  memory, read    {:8.1f} GB/s\n  "
+                            "memory, write   {:8.1f} GB/s\n"
+                            "  memory, copy    {:8.1f} GB/s read and written\n  L2, read        {:8.1f} GB/s\n  L3, "
+                            "read        {:8.1f} GB/s",
+                            l.cpu, l.target, l.threads, l.threads == 1 ? "" : "s", l.fma_gflops, l.read_gbytes,
+                            l.write_gbytes, l.copy_gbytes, l.l2_read_gbytes, l.l3_read_gbytes));
           }};
 }
 

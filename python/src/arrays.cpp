@@ -110,7 +110,8 @@ Array::Array(const std::string& name, nb::handle value) : owner_(import_array(na
 Array Array::writable(const std::string& name, nb::handle value) {
   nb::ndarray<> array;
   if (!nb::try_cast(value, array, false)) {
-    refuse(name, describe(value) + " cannot be written to; pass a writable NumPy array, or an object with __dlpack__ in CPU memory");
+    refuse(name, describe(value) +
+                     " cannot be written to; pass a writable NumPy array, or an object with __dlpack__ in CPU memory");
   }
   Array out;
   out.owner_ = nb::ndarray<nb::ro>(array);

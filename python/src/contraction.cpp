@@ -28,7 +28,8 @@ Zeros zeros_of(const std::string& name, nb::handle value) {
   if (value.is_none()) return Zeros::dense();
   if (nb::isinstance<LiveSet>(value)) return Zeros::in(nb::cast<const LiveSet&>(value));
   Extents g;
-  if (!nb::try_cast(value, g)) throw InputError("the zeros of '" + name + "' are None, \"detect\" or a pit.LiveSet", {}, name);
+  if (!nb::try_cast(value, g))
+    throw InputError("the zeros of '" + name + "' are None, \"detect\" or a pit.LiveSet", {}, name);
   return Zeros::detect(granularity_of(g));
 }
 
@@ -46,7 +47,8 @@ nb::dict to_dict(const CallReport& report) {
   return out;
 }
 
-Contraction compile(const std::string& expression, int threads, const std::string& cpu, const std::string& cache_dir, bool poison) {
+Contraction compile(const std::string& expression, int threads, const std::string& cpu, const std::string& cache_dir,
+                    bool poison) {
   const ContractionOptions options{threads, cpu, cache_dir, poison};
   nb::gil_scoped_release release;
   return Contraction::compile(expression, options);
@@ -60,10 +62,11 @@ PreparedOperand prepare(const Contraction& contraction, nb::handle b, nb::handle
 }
 
 /// (result, report or None). `out` is None or an array to write to, which is then the result.
-nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::handle a_zeros, nb::handle b_zeros, nb::handle c_live,
-              nb::handle out, const std::string& rule, bool want_report) {
+nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::handle a_zeros, nb::handle b_zeros,
+              nb::handle c_live, nb::handle out, const std::string& rule, bool want_report) {
   CallReport report;
-  CallOptions options{zeros_of("a", a_zeros), zeros_of("b", b_zeros), zeros_of("c", c_live), rule, want_report ? &report : nullptr};
+  CallOptions options{zeros_of("a", a_zeros), zeros_of("b", b_zeros), zeros_of("c", c_live), rule,
+                      want_report ? &report : nullptr};
   const Array first("a", a);
   const PreparedOperand* prepared = nb::isinstance<PreparedOperand>(b) ? &nb::cast<const PreparedOperand&>(b) : nullptr;
   std::optional<Array> second, target;
@@ -76,10 +79,12 @@ nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::ha
       if (prepared) contraction.run_into(target->view(), first.view(), *prepared, options);
       else contraction.run_into(target->view(), first.view(), second->view(), options);
     } else {
-      result = prepared ? contraction.run(first.view(), *prepared, options) : contraction.run(first.view(), second->view(), options);
+      result = prepared ? contraction.run(first.view(), *prepared, options)
+                        : contraction.run(first.view(), second->view(), options);
     }
   }
-  return nb::make_tuple(target ? nb::borrow(out) : to_numpy(result), want_report ? nb::object(to_dict(report)) : nb::none());
+  return nb::make_tuple(target ? nb::borrow(out) : to_numpy(result),
+                        want_report ? nb::object(to_dict(report)) : nb::none());
 }
 
 LiveSet detect(nb::handle values, const Extents& granularity, double absent, int threads) {
@@ -91,26 +96,30 @@ LiveSet detect(nb::handle values, const Extents& granularity, double absent, int
 void bind_live_set(nb::module_& m) {
   nb::class_<LiveSet>(m, "LiveSet")
       .def_static("detect", &detect, "values"_a, "granularity"_a, "absent"_a, "threads"_a)
-      .def_static("from_mask",
-                  [](nb::handle mask, std::int64_t rows, std::int64_t columns, const Extents& g) {
-                    return LiveSet::from_mask(Array("mask", mask).view(), rows, columns, granularity_of(g));
-                  },
-                  "mask"_a, "rows"_a, "columns"_a, "granularity"_a)
-      .def_static("from_lengths",
-                  [](nb::handle lengths, std::int64_t rows, std::int64_t columns) {
-                    return LiveSet::from_lengths(Array("lengths", lengths).view(), rows, columns);
-                  },
-                  "lengths"_a, "rows"_a, "columns"_a)
-      .def_static("from_rows",
-                  [](nb::handle indices, std::int64_t rows, std::int64_t columns) {
-                    return LiveSet::from_rows(Array("indices", indices).view(), rows, columns);
-                  },
-                  "indices"_a, "rows"_a, "columns"_a)
-      .def_static("from_experts",
-                  [](nb::handle experts, std::int64_t expert_count, std::int64_t columns) {
-                    return LiveSet::from_experts(Array("experts", experts).view(), expert_count, columns);
-                  },
-                  "experts"_a, "expert_count"_a, "columns"_a)
+      .def_static(
+          "from_mask",
+          [](nb::handle mask, std::int64_t rows, std::int64_t columns, const Extents& g) {
+            return LiveSet::from_mask(Array("mask", mask).view(), rows, columns, granularity_of(g));
+          },
+          "mask"_a, "rows"_a, "columns"_a, "granularity"_a)
+      .def_static(
+          "from_lengths",
+          [](nb::handle lengths, std::int64_t rows, std::int64_t columns) {
+            return LiveSet::from_lengths(Array("lengths", lengths).view(), rows, columns);
+          },
+          "lengths"_a, "rows"_a, "columns"_a)
+      .def_static(
+          "from_rows",
+          [](nb::handle indices, std::int64_t rows, std::int64_t columns) {
+            return LiveSet::from_rows(Array("indices", indices).view(), rows, columns);
+          },
+          "indices"_a, "rows"_a, "columns"_a)
+      .def_static(
+          "from_experts",
+          [](nb::handle experts, std::int64_t expert_count, std::int64_t columns) {
+            return LiveSet::from_experts(Array("experts", experts).view(), expert_count, columns);
+          },
+          "experts"_a, "expert_count"_a, "columns"_a)
       .def("shape", [](const LiveSet& s) { return nb::make_tuple(s.batch(), s.rows(), s.columns()); })
       .def("granularity", [](const LiveSet& s) { return Extents(s.granularity().rows, s.granularity().columns); })
       .def("count", &LiveSet::count)
@@ -176,7 +185,8 @@ void bind_contractions(nb::module_& m) {
       .def("expression", &Contraction::expression)
       .def("explain", &Contraction::explain, "json"_a)
       .def("prepare", &prepare, "b"_a, "zeros"_a.none())
-      .def("run", &run, "a"_a, "b"_a, "a_zeros"_a.none(), "b_zeros"_a.none(), "c_live"_a.none(), "out"_a.none(), "rule"_a, "report"_a);
+      .def("run", &run, "a"_a, "b"_a, "a_zeros"_a.none(), "b_zeros"_a.none(), "c_live"_a.none(), "out"_a.none(),
+           "rule"_a, "report"_a);
   m.def("contraction", &compile, "expression"_a, "threads"_a, "cpu"_a, "cache_dir"_a, "poison"_a);
   m.def("measure_limits", &limits, "threads"_a, "cpu"_a);
   m.def("tune", &run_tune, "cpu"_a, "cache_dir"_a, "progress"_a.none());

@@ -1,5 +1,5 @@
-// The extension module pit._pit: Model, op_table, version and the error and log bridges; contractions are in contraction.cpp.
-// Options are checked and defaults are written down in python/pit; this file only crosses the border.
+// The extension module pit._pit: Model, op_table, version and the error and log bridges; contractions are in
+// contraction.cpp. Options are checked and defaults are written down in python/pit; this file only crosses the border.
 #include <exception>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>

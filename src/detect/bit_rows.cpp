@@ -9,8 +9,7 @@ namespace {
 
 constexpr std::uint64_t low_bits(std::int64_t n) { return n >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1; }
 
-// Shifts instead of pext, which takes hundreds of cycles on Zen 1 and 2: pairs are by far the most frequent case,
-// because every even size is taken apart into them.
+// Shifts instead of pext, which takes hundreds of cycles on Zen 1 and 2, and which vectors do not have.
 std::uint64_t halve(std::uint64_t x) {
   x = (x | x >> 1) & 0x5555555555555555;
   x = (x | x >> 1) & 0x3333333333333333;
@@ -20,9 +19,47 @@ std::uint64_t halve(std::uint64_t x) {
   return (x | x >> 16) & 0x00000000ffffffff;
 }
 
+template <int Shift>
+__m256i fold(__m256i x, long long mask) {
+  return _mm256_and_si256(_mm256_or_si256(x, _mm256_srli_epi64(x, Shift)), _mm256_set1_epi64x(mask));
+}
+
+__m128i halve(__m256i x) {
+  x = fold<1>(x, 0x5555555555555555);
+  x = fold<1>(x, 0x3333333333333333);
+  x = fold<2>(x, 0x0f0f0f0f0f0f0f0f);
+  x = fold<4>(x, 0x00ff00ff00ff00ff);
+  x = fold<8>(x, 0x0000ffff0000ffff);
+  x = _mm256_or_si256(x, _mm256_srli_epi64(x, 16));  // the low half of each word
+  return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+}
+
 void join_pairs(const std::uint64_t* in, std::int64_t words, std::uint64_t* out) {
-  for (std::int64_t i = 0; i < words / 2; ++i) out[i] = halve(in[2 * i]) | halve(in[2 * i + 1]) << 32;
-  if (words % 2 != 0) out[words / 2] = halve(in[words - 1]);
+  std::int64_t i = 0;
+  for (; i + 4 <= words; i += 4) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i / 2), halve(x));
+  }
+  for (; i + 2 <= words; i += 2) out[i / 2] = halve(in[i]) | halve(in[i + 1]) << 32;
+  if (i < words) out[i / 2] = halve(in[i]);
+}
+
+// A byte is a group of 8.
+void join_bytes(const std::uint64_t* in, std::int64_t words, std::uint64_t* out) {
+  const auto live = [](__m256i x) -> std::uint64_t {
+    return static_cast<std::uint32_t>(~_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_setzero_si256())));
+  };
+  std::int64_t i = 0;
+  for (; i + 8 <= words; i += 8) {
+    const auto* at = reinterpret_cast<const __m256i*>(in + i);
+    const std::uint64_t low = live(_mm256_loadu_si256(at));
+    out[i / 8] = low | live(_mm256_loadu_si256(at + 1)) << 32;
+  }
+  if (i == words) return;
+  alignas(32) std::uint64_t rest[8] = {};
+  for (std::int64_t j = i; j < words; ++j) rest[j - i] = in[j];
+  const auto* at = reinterpret_cast<const __m256i*>(rest);
+  out[i / 8] = live(_mm256_load_si256(at)) | live(_mm256_load_si256(at + 1)) << 32;
 }
 
 // A word is a group of 64.
@@ -131,7 +168,7 @@ void transpose_words(__m256i* v, std::uint64_t* out) {
 
 }  // namespace
 
-// Factors of 64 and of 2 first: they are cheap, and shorten the row for what is left.
+// Factors of 64, 8 and 2 first: they are cheap, and shorten the row for what is left.
 void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g, std::uint64_t* out) {
   if (columns == 0) return;
   if (g > columns) g = columns;  // one group: no sums of positions and sizes that overflow
@@ -147,6 +184,10 @@ void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g, st
   while (g % 64 == 0) {
     join_words(at, (columns + 63) / 64, target(64));
     shorten(64);
+  }
+  while (g % 8 == 0) {
+    join_bytes(at, (columns + 63) / 64, target(8));
+    shorten(8);
   }
   while (g % 2 == 0) {
     join_pairs(at, (columns + 63) / 64, target(2));

@@ -1,11 +1,13 @@
 // Contractions through the public interface, against plain loops: random shapes, strides, transpositions, batches, granularities,
-// densities and algebras. Every candidate rule must give the bits of the dense one. A failure prints the seed of its case.
+// densities and algebras. Every candidate rule must give the bits of the dense one. A failure prints the seed of its case; PIT_TEST_SEED=n
+// tries that one alone (with --gtest_filter), PIT_TEST_CASES=n n times as many.
 #include "pit/contraction.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cmath>
-#include <cstring>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <memory>
@@ -150,10 +152,13 @@ std::string expression_of(const std::string& einsum, const Algebra& algebra) {
 
 class Case {
  public:
-  Case(std::uint32_t seed, const Form& form, const std::string& algebra) : seed_(seed), random_(seed), form_(form), name_(algebra), algebra_(kAlgebras.at(algebra)) {
-    constexpr std::int64_t extents[] = {0, 1, 2, 3, 5, 8, 17, 24, 33, 48, 65, 100};
-    auto extent = [&] { return random_() % 16 == 0 ? 0 : extents[1 + random_() % 11]; };
-    e_ = {{'b', form.batch_a || form.batch_b ? 1 + static_cast<std::int64_t>(random_() % 3) : 1}, {'m', extent()}, {'n', extent()}, {'k', extent()}};
+  /// `large`: several blocks and panels of everything; compared with the dense rule, and in places with plain loops.
+  Case(std::uint32_t seed, const Form& form, const std::string& algebra, bool large)
+      : seed_(seed), random_(seed), name_(algebra), algebra_(kAlgebras.at(algebra)), large_(large) {
+    constexpr std::int64_t small_extents[] = {1, 2, 3, 5, 8, 17, 24, 33, 48, 65, 100}, large_extents[] = {1, 16, 130, 257, 600, 1100};
+    auto extent = [&] { return large ? large_extents[random_() % 6] : random_() % 16 == 0 ? 0 : small_extents[random_() % 11]; };
+    const std::int64_t batch = form.batch_a || form.batch_b ? 1 + static_cast<std::int64_t>(random_() % 3) : 1;
+    e_ = {{'b', batch}, {'m', extent()}, {'n', extent()}, {'k', extent()}};
     const std::string text = form.einsum;
     const std::size_t comma = text.find(','), arrow = text.find("->");
     a_axes_ = text.substr(0, comma), b_axes_ = text.substr(comma + 1, arrow - comma - 1), c_axes_ = text.substr(arrow + 2);
@@ -177,7 +182,7 @@ class Case {
     options.report = &report;
     const Tensor full = contraction.run(a_->view(), b_->view(), options);
     ASSERT_EQ(full.shape(), shape(c_axes_));
-    compare_with_loops(full, nullptr);
+    compare_with_loops(full);
     EXPECT_EQ(report.live_fraction, 1);
 
     options.a = sides_ & 1 ? Zeros::detect(map_a_.g) : Zeros::dense();
@@ -194,6 +199,7 @@ class Case {
       same(contraction.run(a_->view(), b_->view(), options), full, wanted, "known, " + report.rule);
       return report;
     }();
+    check_share(known.live_fraction);
     for (const Candidate& c : known.candidates) {
       options.rule = c.rule;
       same(contraction.run(a_->view(), b_->view(), options), full, wanted, "rule " + c.rule);
@@ -264,9 +270,11 @@ class Case {
         for (at['n'] = 0; at['n'] < e_['n']; ++at['n']) f(at, element(c_axes_, at));
   }
 
-  void compare_with_loops(const Tensor& got, const Map*) {
+  void compare_with_loops(const Tensor& got) {
     int shown = 0;
+    const std::int64_t every = large_ ? std::max<std::int64_t>(1, got.size() / 100) : 1;
     for_each_result([&](const std::map<char, std::int64_t>& at, std::int64_t i) {
+      if (i % every != 0) return;
       const double want = by_loops(at), x = read(got, i);
       const bool good = name_ == "logsumexp" ? x == want || std::abs(x - want) <= 2e-5 * (1 + std::abs(want)) : x == want;
       if (!good && shown++ < 3) ADD_FAILURE() << "m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << want;
@@ -285,6 +293,21 @@ class Case {
       const bool good = x == y || (name_ == "logsumexp" && std::abs(x - y) <= 2e-5F * (1 + std::abs(y)));
       if (!good && shown++ < 3) ADD_FAILURE() << what << ": m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << y;
     });
+  }
+
+  /// The share of live multiply-adds, counted one by one; with three sparse sides it is an estimate.
+  void check_share(double found) {
+    const std::int64_t all = e_['b'] * e_['m'] * e_['n'] * e_['k'];
+    if (sides_ == 7 || all == 0 || all > 50000) return;
+    std::int64_t live = 0;
+    auto in = [&](int side, const Map& map, std::int64_t b, std::int64_t r, std::int64_t c) {
+      return (sides_ & side) == 0 || map.at(map.batch == 1 ? 0 : b, r, c);
+    };
+    for (std::int64_t b = 0; b < e_['b']; ++b)
+      for (std::int64_t m = 0; m < e_['m']; ++m)
+        for (std::int64_t n = 0; n < e_['n']; ++n)
+          for (std::int64_t k = 0; k < e_['k']; ++k) live += in(1, map_a_, b, m, k) && in(2, map_b_, b, k, n) && in(4, map_c_, b, m, n);
+    EXPECT_NEAR(found, static_cast<double>(live) / static_cast<double>(all), 1e-9);
   }
 
   void prepared(const Contraction& contraction, const Tensor& full, const Map* wanted) {
@@ -323,10 +346,10 @@ class Case {
 
   std::uint32_t seed_;
   std::mt19937 random_;
-  const Form& form_;
   std::string name_;
   Algebra algebra_;
   DType dtype_ = DType::f32;
+  bool large_ = false;
   std::map<char, std::int64_t> e_;
   std::string a_axes_, b_axes_, c_axes_;
   std::unique_ptr<Operand> a_, b_;
@@ -334,13 +357,14 @@ class Case {
   int sides_ = 0;
 };
 
-void run_cases(const std::string& algebra, std::uint32_t first, int count, bool poison) {
-  std::mt19937 choose(first);
-  for (int i = 0; i < count && !::testing::Test::HasFailure(); ++i) {
-    const Form& form = kForms[choose() % std::size(kForms)];
+void run_cases(const std::string& algebra, std::uint32_t first, int count, bool poison, bool large = false) {
+  if (const char* times = std::getenv("PIT_TEST_CASES")) count *= std::max(1, std::atoi(times));
+  const char* only = std::getenv("PIT_TEST_SEED");
+  if (only) first = static_cast<std::uint32_t>(std::atoi(only)), count = 1;
+  for (std::uint32_t seed = first; seed < first + static_cast<std::uint32_t>(count) && !::testing::Test::HasFailure(); ++seed) {
+    const Form& form = kForms[std::mt19937(seed)() % std::size(kForms)];
     const std::string expression = expression_of(form.einsum, kAlgebras.at(algebra));
-    for (const std::string& cpu : cpus())
-      Case(first + static_cast<std::uint32_t>(i), form, algebra).check(compiled(expression, cpu, 1 + i % 2, poison));
+    for (const std::string& cpu : cpus()) Case(seed, form, algebra, large).check(compiled(expression, cpu, 1 + static_cast<int>(seed % 2), poison));
   }
 }
 
@@ -348,11 +372,58 @@ TEST(Contraction, SumsOfProducts) {
   run_cases("sum", 1000, 250, false);
   for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"}) EXPECT_GT(Case::rules_seen()[rule], 0) << rule << " never ran";
 }
+TEST(Contraction, SeveralBlocks) { run_cases("sum", 7000, 6, true, true); }
+TEST(Contraction, SeveralBlocksOfMaxPlus) { run_cases("max-plus", 7100, 3, false, true); }
 TEST(Contraction, Poisoned) { run_cases("sum", 5000, 80, true); }
 TEST(Contraction, MaxPlus) { run_cases("max-plus", 2000, 60, false); }
 TEST(Contraction, MinPlus) { run_cases("min-plus", 3000, 40, true); }
 TEST(Contraction, LogSumExp) { run_cases("logsumexp", 4000, 50, false); }
 TEST(Contraction, OrAnd) { run_cases("or-and", 6000, 50, true); }
+
+/// Address space without memory behind it, until it is touched.
+class Reserved {
+ public:
+  explicit Reserved(std::size_t bytes) : bytes_(bytes), data_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
+  ~Reserved() {
+    if (data_ != MAP_FAILED) munmap(data_, bytes_);
+  }
+  Reserved(const Reserved&) = delete;
+  Reserved& operator=(const Reserved&) = delete;
+  float* data() const { return data_ == MAP_FAILED ? nullptr : static_cast<float*>(data_); }
+
+ private:
+  std::size_t bytes_;
+  void* data_;
+};
+
+// Operands and results with more elements between their corners than 32 bits count.
+TEST(Contraction, OffsetsBeyond32Bits) {
+  constexpr std::int64_t far = std::int64_t{1} << 30, rows = 5, columns = 40;
+  const Reserved memory(static_cast<std::size_t>(rows) * far * sizeof(float)), result(static_cast<std::size_t>(rows) * far * sizeof(float));
+  if (!memory.data() || !result.data()) GTEST_SKIP() << "no address space";
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; ++c) memory.data()[r * far + c] = static_cast<float>((r * columns + c) % 7) - 2;
+  const TensorView tall{memory.data(), DType::f32, {rows, columns}, {far, 1}}, wide{memory.data(), DType::f32, {columns, rows}, {1, far}};
+  const Contraction& c = compiled("C[m,n] += A[m,k] * B[k,n]", {}, 1, false);
+  for (const Zeros& zeros : {Zeros::dense(), Zeros::detect({1, 1}), Zeros::detect({4, 2})}) {
+    const TensorView out{result.data(), DType::f32, {rows, rows}, {far, 1}};
+    CallOptions options{zeros, zeros, {}, {}, nullptr};
+    c.run_into(out, tall, wide, options);
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < rows; ++j) {
+        float want = 0;
+        for (std::int64_t k = 0; k < columns; ++k) want += memory.data()[i * far + k] * memory.data()[j * far + k];
+        EXPECT_EQ(result.data()[i * far + j], want);
+      }
+    const Tensor other = c.run(wide, tall, options);
+    for (std::int64_t i = 0; i < columns; ++i) {
+      float want = 0;
+      for (std::int64_t k = 0; k < rows; ++k) want += memory.data()[k * far + i] * memory.data()[k * far + 3];
+      EXPECT_EQ(other.as<float>()[i * columns + 3], want);
+    }
+  }
+  EXPECT_EQ(LiveSet::detect(tall, {1, 1}).mask().size(), rows * columns);
+}
 
 }  // namespace
 }  // namespace pit
