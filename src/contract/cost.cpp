@@ -99,6 +99,9 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
       const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 96, c.k * 4 * width * 3 / l2)) ;
       c.compute = strips(groups * std::ceil(c.panels / panels), tiles, terms, pieces, t);
+      // Groups of one tile share no terms in L1, pick rarer rows than those that were priced, and pay for each call alone.
+      constexpr double alone = 1.5, per_call = 100;
+      if (tiles <= 1 && !index_a) c.compute = alone * c.compute + per_call * groups * std::ceil(c.panels / panels);
       if (index_a) c.compute += groups * c.panels * a_terms * 0.8;  // finding common terms
       c.packing = c.m * a_terms * pack_a_index_;
       break;
@@ -121,7 +124,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const auto range = static_cast<double>(element_range(caches_, kernels_.width(), panels, s.a));
       const double groups = c.m / static_cast<double>(rule.g_rows);
       const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
-      constexpr double mispredicted = 5;  // ns: every stretch ends where the last one did not
+      // ns: every stretch ends where nobody foresees it, and then waits for its C and its own chain alone (measured with a fresh pattern per call)
+      constexpr double mispredicted = 34;
       c.compute = std::ceil(c.panels / panels) * groups *
                   (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) + std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
       c.packing = c.m * c.k * s.a * 2;
@@ -135,33 +139,36 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     case RuleKind::c_n: break;  // predict_columns
     case RuleKind::stream: {
       const double peak = costs_.limits(1).fma_gflops;
-      c.compute = 2 * c.m * c.k * s.a * c.n / (0.4 * peak);
+      c.compute = 2 * c.m * c.k * s.a * c.n / (0.4 * peak) + 60 * std::ceil(c.m / std::max(1, rule.tile_rows));
       c.packing = c.m * c.k * s.a * 2;
       break;
     }
   }
   // B passes once per block of rows, from wherever it fits (L3 is shared with whoever else runs on the machine); one thread's loads are hidden behind its arithmetic but for a part.
   const bool stream = rule.kind == RuleKind::stream;
-  const double passes = stream ? s.a * std::ceil(c.m / lower::max_stream_rows) : std::ceil(c.m / rows_per_block);
+  const double passes = stream ? s.a * std::ceil(c.m / std::max(1, rule.tile_rows)) : std::ceil(c.m / rows_per_block);
   const double reached = rule.kind == RuleKind::k || rule.kind == RuleKind::both ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
   c.traffic = b_bytes * passes * reached;
   const MachineLimits limits = costs_.limits(threads);
-  const double rate = b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes;
+  // Groups that stream one after the other find B in L3, a piece of its columns at a time.
+  const bool again = stream && c.m > rule.tile_rows;
+  const double rate = again ? limits.l3_read_gbytes * 0.6 : b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes;
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
   constexpr double not_hidden = 0.3;
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
   const double c_bytes = c.m * c.n * 4 * c.items;
   // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what stays in L2.
-  ns += c_bytes / std::max(0.1, c_bytes > l2 / 2 ? limits.write_gbytes : limits.l2_read_gbytes);
+  const double fetched = c_bytes > l3 ? 1 : 3;  // in lines that others share or that are cold, against streams past the caches
+  ns += c_bytes / std::max(0.1, c_bytes > l2 / 2 ? limits.write_gbytes / fetched : limits.l2_read_gbytes);
   if (!packed && !stream) ns += c.items * c.k * c.panels * width * pack_b_ / threads;
   return ns * 1e-9;
 }
 
-Shares CostModel::shares_of(const Problem& p, const Live& live, const Rule& rule) const {
+Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
   Shares s;
   if (live.a) {
     if (rule.kind == RuleKind::k || rule.kind == RuleKind::both) s.a = share_of_unions(*live.a, rule.g_rows / live.a->g_rows);
-    else if (rule.kind == RuleKind::stream) s.a = share_of_unions(*live.a, (p.m + live.a->g_rows - 1) / live.a->g_rows);
+    else if (rule.kind == RuleKind::stream) s.a = share_of_unions(*live.a, (rule.g_rows + live.a->g_rows - 1) / live.a->g_rows);
     else if (rule.kind == RuleKind::m || rule.kind == RuleKind::element) s.a = live.a->fraction();
   }
   if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both)) s.b = share_in_panel(live.b->fraction(), live.b->g_columns, kernels_.width());
@@ -172,7 +179,7 @@ Shares CostModel::shares_of(const Problem& p, const Live& live, const Rule& rule
 double CostModel::predict(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
   if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return 0;
   if (rule.kind == RuleKind::c_n) return predict_columns(p, live, packed, rule, threads);
-  return seconds(p, shares_of(p, live, rule), packed, rule, threads);
+  return seconds(p, shares_of(live, rule), packed, rule, threads);
 }
 
 // A narrower product, and the gathering of its B and the scattering of its C, element by element.
@@ -185,7 +192,7 @@ double CostModel::predict_columns(const Problem& p, const Live& live, bool packe
   const double moved = static_cast<double>(narrow.n) * (terms + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
   double ns = element * moved / threads;
   if (!packed) ns += pack_b_ * static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.items.size()) / threads;
-  return ns * 1e-9 + seconds(narrow, shares_of(narrow, {live.a, nullptr, nullptr}, inner), true, inner, threads);
+  return ns * 1e-9 + seconds(narrow, shares_of({live.a, nullptr, nullptr}, inner), true, inner, threads);
 }
 
 bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const {
@@ -196,7 +203,7 @@ bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int6
   for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {
     if (kind == RuleKind::m && g_columns < 16) continue;
     if (kind == RuleKind::element && (g_rows > 2 || g_columns > 1)) continue;
-    if (kind == RuleKind::stream && p.m > 16) continue;
+    if (kind == RuleKind::stream && g_rows > lower::max_stream_rows) continue;
     const Rule rule{kind, g_rows, g_columns, static_cast<int>(std::min<std::int64_t>(g_rows, kernels_.rows())), 0};
     if (seconds(p, {.a = hoped}, packed, rule, threads) < dense) return true;
   }

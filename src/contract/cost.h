@@ -30,7 +30,7 @@ class CostModel {
   struct Call;
   double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, int threads) const;
   double predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
-  Shares shares_of(const Problem& p, const Live& live, const Rule& rule) const;
+  Shares shares_of(const Live& live, const Rule& rule) const;
   tuning::TileCost tile(int rows, int panels, Family family) const;
 
   const Kernels& kernels_;

@@ -13,7 +13,7 @@
 //     both      A and B               group and panel   terms that are live in both       MR x NR, both through an index
 //     C.m       C                     panel of B        rows wanted in the panel          MR x NR, A read in place
 //     C.n       C, all rows high      -                  columns that are wanted           those of k or dense, B gathered
-//     stream    A, m small            all rows          live rows of a row-contiguous B   no panels: bandwidth
+//     stream    A, few rows x any     group of rows     live rows of a row-contiguous B   no panels: bandwidth
 //
 // Blocks: contract/blocking.h. Costs: src/tune. Whatever the rule, an element of C is one chain over ascending k.
 #pragma once

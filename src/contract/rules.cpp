@@ -29,8 +29,7 @@ class Applicable {
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit)
       add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
-    if (p_.m <= max_stream_m && k_.algebra().splits_k() && (packed_ || p_.b_n == 1))
-      add(RuleKind::stream, live_.a ? p_.m : 0, live_.a ? 1 : 0, static_cast<int>(std::min<std::int64_t>(p_.m, lower::max_stream_rows)), 0);
+    if (k_.algebra().splits_k() && (packed_ || p_.b_n == 1)) rules_of_streams();
     return std::move(rules_);
   }
 
@@ -45,6 +44,13 @@ class Applicable {
     }
     if (g_columns >= least_terms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
     if (g_rows <= 2 && g_columns == 1 && k_.algebra().splits_k()) add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
+  }
+
+  // Few rows go together; else groups of the pattern's own height, which must be few rows too.
+  void rules_of_streams() {
+    const std::int64_t most = lower::max_stream_rows, own = live_.a ? live_.a->g_rows : p_.m, rows = p_.m <= most ? p_.m : own;
+    if (p_.m <= most) add(RuleKind::stream, live_.a ? (p_.m + own - 1) / own * own : 0, live_.a ? 1 : 0, static_cast<int>(rows), 0);
+    else if (live_.a && own <= most) add(RuleKind::stream, own, 1, static_cast<int>(own), 0);
   }
 
   void rules_of_b() {

@@ -8,9 +8,6 @@
 
 namespace pit::contract {
 
-/// Products of at most so many rows may be streamed.
-inline constexpr std::int64_t max_stream_m = 16;
-
 /// Dense first. `packed`: B was packed before the call (else it is packed in it).
 std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed);
 

@@ -1,43 +1,95 @@
-// The stream rule: a few rows of A. Only rows of B that some row of A needs are read, each from end to end of a long piece of columns.
+// The stream rule: groups of a few rows of A, each with terms of its own, against rows of B that lie in memory whole. Only rows of B that a group
+// needs are read, from end to end of a long piece of columns: for products of a few rows, which memory bounds, and for zeros so many that a tile's
+// panels would be visited for a term or two.
 #include <algorithm>
-#include <vector>
+#include <optional>
 
 #include "contract/terms.h"
 
 namespace pit::contract {
 namespace {
 
-constexpr std::int64_t piece_bytes = 16 << 10;  ///< columns of B (and of C) at a time: C stays in L1, B's pieces are some pages long
+/// Columns at a time: C's piece stays in L1, and, where several groups walk the same rows, B's pieces in the caches.
+std::int64_t piece_columns(const Call& call, std::int64_t groups) {
+  constexpr std::int64_t bytes = 16 << 10;
+  std::int64_t columns = bytes / 4;
+  if (groups > 1) columns = std::clamp<std::int64_t>(static_cast<std::int64_t>(call.caches.l3) / 8 / (4 * call.problem.k), 128, columns);
+  // As many pieces for each worker, of whole cache lines.
+  const std::int64_t n = call.problem.n, workers = groups > 1 ? 1 : call.pool.size();
+  const std::int64_t pieces = ((n + columns - 1) / columns + workers - 1) / workers * workers;
+  return ((n + pieces - 1) / pieces + 15) / 16 * 16;
+}
+
+class StreamItem {
+ public:
+  StreamItem(const Call& call, const Item& item, const detect::LiveMap* map, std::int64_t group_rows)
+      : call_(call), item_(item), map_(map), group_rows_(group_rows) {
+    const Problem& p = call.problem;
+    const bool in_place = item.b != nullptr && p.b_n == 1;
+    b_ = in_place ? item.b : call.b.rows(item.b_number);
+    b_step_ = in_place ? p.b_k : p.n;
+  }
+
+  /// Groups begin..end, columns from `column` on.
+  void run(std::int64_t begin, std::int64_t end, std::int64_t column, std::int64_t columns) const {
+    const Problem& p = call_.problem;
+    const std::int64_t most = most_terms(begin, end);
+    Buffer buffer = call_.scratch(Buffer::rounded<float>(most * group_rows_ + pack_slack) + Buffer::rounded<std::int32_t>(most + 16));
+    auto* packed = buffer.take<float>(most * group_rows_ + pack_slack);
+    auto* terms = buffer.take<std::int32_t>(most + 16);
+    for (std::int64_t g = begin; g < end; ++g) {
+      const std::int64_t first = g * group_rows_;
+      const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
+      const std::int64_t count = find_terms(g, terms);
+      void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
+      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item_.a + (first + i) * p.a_row);
+      point_to_rows(p, item_.c, first, first + rows, c_rows);
+      pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, terms);
+      void* ptrs[4] = {packed, const_cast<float*>(b_ + column), terms, static_cast<void*>(c_rows)};
+      const lower::StreamInts ints{count, columns, b_step_ * 4, 1, column * 4};
+      call_.kernels.stream(rows)(ptrs, &ints.terms);
+    }
+  }
+
+ private:
+  std::int64_t number(std::int64_t group) const { return item_.a_number * map_->row_groups() + group; }
+
+  std::int64_t most_terms(std::int64_t begin, std::int64_t end) const {
+    if (!map_) return call_.problem.k;
+    std::int64_t most = 0;
+    for (std::int64_t g = begin; g < end; ++g) most = std::max(most, live_columns_bound(*map_, number(g)));
+    return most;
+  }
+
+  std::int64_t find_terms(std::int64_t group, std::int32_t* terms) const {
+    if (map_) return live_columns(*map_, number(group), 1, terms);
+    for (std::int64_t k = 0; k < call_.problem.k; ++k) terms[k] = static_cast<std::int32_t>(k);
+    return call_.problem.k;
+  }
+
+  const Call& call_;
+  const Item& item_;
+  const detect::LiveMap* map_;
+  std::int64_t group_rows_;
+  const float* b_;
+  std::int64_t b_step_;
+};
 
 }  // namespace
 
-void run_stream(const Call& call, const Rule&) {
+void run_stream(const Call& call, const Rule& rule) {
   const Problem& p = call.problem;
-  // As many pieces for each worker, of whole cache lines.
-  const std::int64_t at_least = (p.n + piece_bytes / 4 - 1) / (piece_bytes / 4), workers = call.pool.size();
-  const std::int64_t wanted = (at_least + workers - 1) / workers * workers;
-  const std::int64_t piece = ((p.n + wanted - 1) / wanted + 15) / 16 * 16, pieces = (p.n + piece - 1) / piece;
+  const std::int64_t rows = rule.tile_rows, groups = (p.m + rows - 1) / rows;
+  std::optional<CoveredMap> map;
+  if (call.live.a) map.emplace(*call.live.a, rule.g_rows, 1);  // as high as the tile, or higher
+  const std::int64_t columns = piece_columns(call, groups), pieces = (p.n + columns - 1) / columns;
+  const std::int64_t blocks = std::min<std::int64_t>(groups, groups > 1 ? 4 * call.pool.size() : 1);
   for (const Item& item : p.items) {
-    const std::vector<std::int32_t> terms = needed_terms(call, item);
-    const auto count = static_cast<std::int64_t>(terms.size());
-    const bool in_place = item.b != nullptr && p.b_n == 1;
-    const float* b = in_place ? item.b : call.b.rows(item.b_number);
-    const std::int64_t b_step = in_place ? p.b_k : p.n;
-    for (std::int64_t r0 = 0; r0 < p.m; r0 += lower::max_stream_rows) {
-      const int rows = static_cast<int>(std::min<std::int64_t>(lower::max_stream_rows, p.m - r0));
-      Buffer buffer = call.scratch(Buffer::rounded<float>(count * rows + pack_slack));
-      auto* packed = buffer.take<float>(count * rows + pack_slack);
-      void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
-      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item.a + (r0 + i) * p.a_row);
-      point_to_rows(p, item.c, r0, r0 + rows, c_rows);
-      pack_rows(call.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, terms.data());
-      call.pool.parallel_for(pieces, [&](std::int64_t i, int) {
-        const std::int64_t column = i * piece;
-        void* ptrs[4] = {packed, const_cast<float*>(b + column), const_cast<std::int32_t*>(terms.data()), static_cast<void*>(c_rows)};
-        const lower::StreamInts ints{count, std::min(piece, p.n - column), b_step * 4, 1, column * 4};
-        call.kernels.stream(rows)(ptrs, &ints.terms);
-      });
-    }
+    const StreamItem stream(call, item, map ? &**map : nullptr, rows);
+    call.pool.parallel_for(pieces * blocks, [&](std::int64_t t, int) {
+      const std::int64_t block = t % blocks, column = t / blocks * columns;
+      stream.run(block * groups / blocks, (block + 1) * groups / blocks, column, std::min(columns, p.n - column));
+    });
   }
 }
 
