@@ -154,7 +154,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   const bool again = stream && c.m > rule.tile_rows;
   const double rate = again ? limits.l3_read_gbytes * 0.6 : b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes;
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
-  constexpr double not_hidden = 0.3;
+  // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
+  const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m ? 0.3 : 0.8;
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
   const double c_bytes = c.m * c.n * 4 * c.items;
   // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what stays in L2.
