@@ -120,7 +120,7 @@ struct CallReport {
   double detect_seconds = 0;          ///< finding live micro-tiles (on the calling thread's clock)
   double choose_seconds = 0;          ///< costing the candidates
   double compute_seconds = 0;         ///< packing (SRead), tiles, stores (SWrite)
-  double total_seconds = 0;
+  double total_seconds = 0;           ///< of the call, but for what this report itself costs (counting live multiply-adds)
 };
 
 /// What one call wants beyond its operands.

@@ -96,7 +96,6 @@ class Call {
   Shape result_shape() const { return shape_over(c_.form.c, extents_); }
 
   void run(const TensorView& out) {
-    const Clock::time_point begin = Clock::now();
     check_result(out);
     const contract::Form& form = c_.form;
     first_ = c_.found.swapped ? second_operand() : operand(view_a_, true);
@@ -104,7 +103,7 @@ class Call {
     const bool stage = may_overlap(out, view_a_) || (view_b_ && may_overlap(out, *view_b_));
     const contract::Result result = contract::result_of(out, form, extents_, stage);
     problem_ = contract::make_problem(form, extents_, first_, second_, result);
-    const double prepared = seconds_since(begin);
+    const double prepared = seconds_since(begin_);
 
     const Clock::time_point detecting = Clock::now();
     find_live(result);
@@ -123,7 +122,7 @@ class Call {
     c_.engine->run(problem_, live, packed, rule, *c_.pool, c_.poison);
     contract::unstage(result, out, form, extents_, *c_.pool);
     const double compute_seconds = prepared + seconds_since(computing);
-    const double total_seconds = seconds_since(begin);
+    const double total_seconds = seconds_since(begin_);
     if (options_.report) *options_.report = report(candidates, rule, live, detect_seconds, choose_seconds, compute_seconds, total_seconds);
     c_.give_map(std::move(scanned_a_));
     c_.give_map(std::move(scanned_b_));
@@ -252,6 +251,7 @@ class Call {
         std::fill_n(result.data + item + row, problem_.n, std::numeric_limits<float>::quiet_NaN());
   }
 
+  const Clock::time_point begin_ = Clock::now();
   const Contraction::Impl& c_;
   const CallOptions& options_;
   const TensorView& view_a_;
