@@ -152,7 +152,9 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   const MachineLimits limits = costs_.limits(threads);
   // Groups that stream one after the other find B in L3, a piece of its columns at a time.
   const bool again = stream && c.m > rule.tile_rows;
-  const double rate = again ? limits.l3_read_gbytes * 0.6 : b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes;
+  // Rows of a panel that are picked from memory come line by line.
+  const double picked = reached < 1 && b_bytes > l3 / 4 ? 0.3 : 1;
+  const double rate = again ? limits.l3_read_gbytes * 0.6 : picked * (b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes);
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
   // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
   const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m ? 0.3 : 0.8;
