@@ -78,7 +78,6 @@ class GeneratedEngine final : public Engine {
 
   void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride, const ThreadPool& pool) const {
     const std::int64_t count = b.panels.count(), width = b.panels.width();
-    // Long panels are filled in pieces, so that one wide matrix keeps all workers busy.
     pool.parallel_for(static_cast<std::int64_t>(from.size()) * count, [&](std::int64_t t, int) {
       const auto i = static_cast<std::size_t>(t / count);
       const std::int64_t p = t % count;
