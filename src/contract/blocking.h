@@ -8,6 +8,8 @@ namespace pit::contract {
 
 /// Terms of one panel of B that stay in L1 while several tiles use them; all of k for algebras that cannot split it.
 std::int64_t term_block(const Call& call);
+/// Terms of one panel of B that strips walk from end to end: from L2, which hardware fetches in time, so that partial results pass through C seldom.
+std::int64_t dense_range(const Call& call);
 /// The element rule's ranges of k, a multiple of 64 (a word of a live map), for `together` panels of `width` columns. B's range in L1 makes terms
 /// cheap; but each stretch of terms costs a reload of C and a branch that nobody foresees, so stretches of a few terms are better long, from L2.
 std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int together, double density);

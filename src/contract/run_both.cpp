@@ -45,12 +45,12 @@ class BothBlock {
     }
     const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 3 * Buffer::rounded<std::int32_t>(k) +
-                                 2 * Buffer::rounded<void*>(rows));
+                                 2 * Buffer::rounded<void*>(rows + max_tile_rows));
     packed_ = buffer_.take<float>(floats);
     lists_ = buffer_.take<std::int32_t>(terms);
     for (std::int32_t** p : {&position_, &k_offset_, &a_offset_}) *p = buffer_.take<std::int32_t>(k);
-    a_rows_ = buffer_.take<void*>(rows);
-    c_rows_ = buffer_.take<void*>(rows);
+    a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
+    c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
     for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + (begin_ + i) * call_.problem.a_row);
   }
@@ -99,7 +99,7 @@ class BothBlock {
     s.a_offset = a_offset_;
     auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles) {
       s.rows = static_cast<int>(rows), s.tiles = tiles;
-      s.a = g.a + row * g.terms, s.a_step = g.terms * rows * 4, s.c_rows = c_rows_ + g.row + row;
+      s.a = g.a + row * g.terms, s.a_step = g.terms * rows * 4, s.c_rows = c_rows_ + g.row + row, s.next = rows * tiles;
       for (std::int64_t t = 0; t < s.terms; ++t) a_offset_[t] = position_[t] * static_cast<std::int32_t>(4 * rows);
       runner_.run(s, panel, 1, c_offset);
     };

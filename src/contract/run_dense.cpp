@@ -87,7 +87,7 @@ class DenseBlock {
 }  // namespace
 
 void run_dense(const Call& call) {
-  const std::int64_t tile = call.kernels.rows(), kb = term_block(call);
+  const std::int64_t tile = call.kernels.rows(), kb = dense_range(call);
   const auto whole_a = static_cast<std::int64_t>(call.caches.l3) / 16;
   const std::int64_t block = row_block(call, 0.0, tile, 16 * tile, 96 * tile);
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, block);

@@ -37,12 +37,12 @@ class ElementsBlock {
     const std::int64_t ranges = (call_.problem.k + range_ - 1) / range_, groups = task_.end - task_.begin;
     const std::int64_t scratch = rows * together_ * call_.b.panels.width();
     buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
-                                 Buffer::rounded<std::int32_t>(ranges * (groups + 2)) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(rows));
+                                 Buffer::rounded<std::int32_t>(ranges * (groups + 2)) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(rows + max_tile_rows));
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     starts_ = buffer_.take<std::int32_t>(ranges * (groups + 2));
     scratch_ = buffer_.take<float>(scratch);
-    c_rows_ = buffer_.take<void*>(rows);
+    c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = scratch_ + i * together_ * call_.b.panels.width();
     strips_.reserve(static_cast<std::size_t>(2 * ranges));
   }

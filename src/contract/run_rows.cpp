@@ -41,10 +41,10 @@ class RowsBlock {
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += map_.counts[static_cast<std::size_t>(number(g))];
     live *= map_.g_rows;
     const std::int64_t floats = live * map_.g_columns + pack_slack, scratch = rows_ * together_ * call_.b.panels.width();
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(live + 1));
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(live + max_tile_rows));
     packed_ = buffer_.take<float>(floats);
     scratch_ = buffer_.take<float>(scratch);
-    c_rows_ = buffer_.take<void*>(live + 1);
+    c_rows_ = buffer_.take<void*>(live + max_tile_rows);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
@@ -68,13 +68,13 @@ class RowsBlock {
     Strip s;
     s.terms = terms, s.b_shift = k0, s.first = false, s.last = true, s.a_step = terms * tile * 4;
     if (whole > 0) {
-      s.rows = static_cast<int>(tile), s.tiles = whole / tile, s.a = packed_, s.c_rows = c;
+      s.rows = static_cast<int>(tile), s.tiles = whole / tile, s.a = packed_, s.c_rows = c, s.next = whole;
       for (std::int64_t r = 0; r < whole; r += tile, packed_ += terms * tile)
         pack_rows(call_.kernels.packs(), static_cast<int>(tile), packed_, live_.data() + r, static_cast<int>(tile), terms, p.a_k * 4, nullptr);
       strips_.push_back(s);
     }
     if (whole < count) {
-      s.rows = static_cast<int>(count - whole), s.tiles = 1, s.a = packed_, s.c_rows = c + whole;
+      s.rows = static_cast<int>(count - whole), s.tiles = 1, s.a = packed_, s.c_rows = c + whole, s.next = s.rows;
       pack_rows(call_.kernels.packs(), s.rows, packed_, live_.data() + whole, s.rows, terms, p.a_k * 4, nullptr);
       packed_ += terms * s.rows;
       strips_.push_back(s);

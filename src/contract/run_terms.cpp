@@ -79,12 +79,12 @@ class TermsBlock {
     const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin, width = blocks_.together * call_.b.panels.width();
     const std::int64_t scratch = !blocks_.compact ? 0 : blocks_.by_group ? map_.g_rows * width : rows * width;
     terms += groups * (blocks_.ranges + 1);
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows) +
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows + max_tile_rows) +
                                  Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
     offsets_ = buffer_.take<std::int32_t>(terms);
-    a_rows_ = buffer_.take<void*>(rows);
-    c_rows_ = buffer_.take<void*>(rows);
+    a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
+    c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     auto* compact = buffer_.take<float>(scratch);
     groups_.reserve(static_cast<std::size_t>(groups));
     if (!blocks_.compact) {
@@ -144,7 +144,7 @@ class TermsBlock {
       for (std::int64_t row = 0; row < whole; row += tiles_at_once * tile) {
         prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = tile, s.tiles = std::min(tiles_at_once, (whole - row) / tile);
-        s.a = g.a + row * g.terms + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row + row;
+        s.a = g.a + row * g.terms + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row + row, s.next = s.tiles * tile;
         runner_.run(s, panel, count, c_offset);
       }
       if (whole < g.rows) {

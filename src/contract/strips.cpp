@@ -9,7 +9,7 @@
 
 namespace pit::contract {
 
-static_assert(sizeof(lower::TileInts) == 8 * sizeof(std::int64_t), "passed as an array");
+static_assert(sizeof(lower::TileInts) == 10 * sizeof(std::int64_t), "passed as an array");
 
 Buffer Call::scratch(std::int64_t bytes) const {
   Buffer buffer = buffers.take(bytes);
@@ -45,7 +45,8 @@ void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int6
   if (s.a_offset) ptrs[n++] = const_cast<std::int32_t*>(s.a_offset);
   if (s.starts) ptrs[n++] = const_cast<std::int32_t*>(s.starts);
   ptrs[n++] = const_cast<void*>(static_cast<const void*>(s.c_rows));
-  const lower::TileInts ints{s.terms, columns, s.first, s.last, s.tiles, s.a_step, panels_.width() * k_ * 4, c_offset};
+  const std::int64_t next_offset = s.next == 0 ? c_offset + panels * panels_.width() * 4 : c_offset;
+  const lower::TileInts ints{s.terms, columns, s.first, s.last, s.tiles, s.a_step, panels_.width() * k_ * 4, c_offset, s.next * 8, next_offset};
   tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
 }
 

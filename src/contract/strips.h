@@ -33,6 +33,9 @@ struct Task {
 /// Splits items x rows x panels into tasks of about `block` rows; panels are split only where there are too few tasks for the workers.
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block);
 
+/// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
+inline constexpr std::int64_t max_tile_rows = 16;
+
 /// `tiles` tiles of `rows` rows one below the other, over the same terms.
 struct Strip {
   int rows = 0;
@@ -46,6 +49,7 @@ struct Strip {
   const std::int32_t* a_offset = nullptr; ///< both
   const std::int32_t* starts = nullptr;   ///< ragged
   void* const* c_rows = nullptr;          ///< rows * tiles pointers
+  std::int64_t next = 0;                  ///< the next strip's pointers are c_rows + next (0: these again, a panel further right); its C is fetched
   bool first = true, last = true;
 };
 

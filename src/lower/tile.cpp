@@ -125,6 +125,8 @@ class TileEmitter {
     a_step_ = b_.int_arg("a_step");
     panel_step_ = b_.int_arg("panel_step");
     c_offset_ = b_.int_arg("c_offset");
+    next_rows_ = b_.int_arg("next_rows");
+    next_offset_ = b_.int_arg("next_offset");
   }
 
   void tile(const Value& t) {
@@ -140,7 +142,7 @@ class TileEmitter {
     b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)), [&] {
       b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); });
     });
-    prefetch_c();
+    prefetch_c(t);
     walk_k([&](const Value& x, const Value& y, Value& acc) { b_.assign(acc, accumulated(spec_.algebra, x, y, acc)); });
     if (spec_.algebra.combiner == expr::Combiner::logsumexp) sum_exponentials();
     bool heavy = epilogue_ && epilogue_->cost() >= kHeavy;
@@ -178,12 +180,16 @@ class TileEmitter {
 
   Value row_pointer(int i) { return b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::i(8 * i)), c_offset_)); }
 
-  // C comes while the terms are walked: a store that misses would hold up all that follow it.
-  void prefetch_c() {
+  // The next tile's C comes while this one's terms are walked: partial results are wanted as soon as a tile begins, and a store that misses would
+  // hold up all that follow it.
+  void prefetch_c(const Value& t) {
     constexpr int line = 64;
+    const int bytes = 4 * vectors_ * lanes_;
+    Value within = b_.let("within", Builder::binary(Op::lt, Builder::binary(Op::add, t, Builder::i(1)), tiles_));
+    Value table = b_.let("next_c", Builder::select(within, Builder::offset(tile_c_, Builder::i(8 * spec_.rows)), Builder::offset(c_rows_, next_rows_)));
+    Value offset = b_.let("offset", Builder::select(within, c_offset_, next_offset_));
     for (int i = 0; i < spec_.rows; ++i) {
-      Value row = row_pointer(i);
-      const int bytes = 4 * vectors_ * lanes_;
+      Value row = b_.let("row", Builder::offset(Builder::load(kPtr, table, Builder::i(8 * i)), offset));
       for (int at = 0; at < bytes; at += line) b_.prefetch(row, Builder::i(at));
       b_.prefetch(row, Builder::i(bytes - 4));
     }
@@ -390,7 +396,8 @@ class TileEmitter {
   int lanes_, vectors_, panel_bytes_;
   Builder b_;
   std::unique_ptr<TypedEpilogue> epilogue_;
-  Value a_, b_arg_, k_offset_, a_offset_, starts_, c_rows_, k_, columns_, first_, last_, tiles_, a_step_, panel_step_, c_offset_;
+  Value a_, b_arg_, k_offset_, a_offset_, starts_, c_rows_, k_, columns_, first_, last_, tiles_, a_step_, panel_step_, c_offset_,
+      next_rows_, next_offset_;
   Value full_, begin_, end_, tile_a_, tile_c_;  // of the tile at hand
   std::vector<Value> panel_, a_rows_, operand_args_, operands_, acc_;
 };

@@ -66,12 +66,14 @@ struct TileSpec {
 /// ints: k, columns (live columns, 1..panels*vectors*lanes; stores are masked beyond), first (1: accumulators start at the identity; 0: they
 ///       are loaded from C), last (1: apply the epilogue; 0: store the partial results), tiles, a_step (bytes: packed: from a tile's A to the
 ///       next one's; rows: added to each row pointer), panel_step (bytes from a panel of B to the next), c_offset (bytes added to each
-///       pointer of c_rows).
+///       pointer of c_rows), next_rows and next_offset (bytes from c_rows to the pointers of the tile that a later call begins with, and what
+///       is added to those: that C is fetched ahead of time; `rows` pointers are read there, but nothing behind them).
 codegen::Kernel lower_tile(const TileSpec& spec);
 
 /// The ints of a tile's call, in order.
 struct TileInts {
-  std::int64_t k = 0, columns = 0, first = 1, last = 1, tiles = 1, a_step = 0, panel_step = 0, c_offset = 0;
+  std::int64_t k = 0, columns = 0, first = 1, last = 1, tiles = 1, a_step = 0, panel_step = 0, c_offset = 0,
+               next_rows = 0, next_offset = 0;
 };
 
 /// Why this element-wise program cannot be an epilogue, or nothing.

@@ -39,7 +39,7 @@ class TileCall {
         }
       }
     }
-    const lower::TileInts ints{k, columns, first, last, 1, 0, 0, 0};
+    const lower::TileInts ints{.k = k, .columns = columns, .first = first, .last = last};
     fn(ptrs, &ints.k);
   }
 

@@ -119,8 +119,8 @@ void TileTimes::Data::call(std::int64_t tiles, std::int64_t terms, bool first, c
   if (key.ragged) ptrs[n++] = starts.data();
   ptrs[n++] = c_rows.data();
   const std::int64_t columns = width * key.panels, a_step = packed ? terms * 4 * key.rows : 0;
-  const std::int64_t ints[] = {terms, columns, first, 1, tiles, a_step, panel_step, 0};
-  function(ptrs, ints);
+  const lower::TileInts ints{.k = terms, .columns = columns, .first = first, .tiles = tiles, .a_step = a_step, .panel_step = panel_step};
+  function(ptrs, &ints.k);
 }
 
 /// One tile on the next rows of the region.

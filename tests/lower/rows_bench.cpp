@@ -115,7 +115,7 @@ struct Bench {
     for (int i = 0; i < k; ++i) offset[i] = (indexed ? 2 * i + (i * 7919 % 2) : i) * width * 4;
     std::vector<float*> c_rows;
     for (int i = 0; i < rows; ++i) c_rows.push_back(c.as<float>() + i * width);
-    std::vector<std::int64_t> ints{k, width, 1, 1, 1, 0, 0, 0};
+    std::vector<std::int64_t> ints{k, width, 1, 1, 1, 0, 0, 0, 0, 0};
     int panel = 0;
     double s = best_seconds([&] {
       std::vector<void*> ptrs{a.data(), b.as<float>() + static_cast<std::int64_t>(panel) * 2 * k * width};

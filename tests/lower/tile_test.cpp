@@ -104,7 +104,7 @@ TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
             std::vector<void*> p{d.a.data() + from * d.rows, d.b.data() + (from > 0 ? step : 0)};
             if (specs[t].indexed_k) p.push_back(d.offset.data() + from);
             p.push_back(d.c_rows.data());
-            code.call(t, llvm, p, {count, columns, first, last, 1, 0, 0, 0});
+            code.call(t, llvm, p, {count, columns, first, last, 1, 0, 0, 0, 0, 0});
           };
           call(0, split, true, split == k);
           if (split < k) call(split, k - split, false, true);
@@ -175,7 +175,7 @@ TEST(Tile, Epilogues) {
               else if (c.name == "integers") p.push_back(number.data());
               else p.push_back(bias.data());
               if (c.name == "bias_residual_relu") p.push_back(residual_rows.data());
-              code.call(0, llvm, p, {k, columns, 1, 1, 1, 0, 0, 0});
+              code.call(0, llvm, p, {k, columns, 1, 1, 1, 0, 0, 0, 0, 0});
               for (int i = 0; i < rows; ++i)
                 for (int n = 0; n < width; ++n) {
                   float got = d.c_rows[i][n], want = n < columns ? c.expected(d.chain(i, n, false), i, n) : kPoison;
@@ -200,7 +200,7 @@ TEST(Tile, AbsorbingEpilogueIgnoresUndefinedSums) {
   for (int i = 0; i < 8; ++i) b[i] = i % 2 ? NAN : 2.0f, mask[i] = i % 2 ? -3.4e38f : 1.0f;
   float* rows[1] = {c};
   for (bool llvm : {true, false}) {
-    code.call(0, llvm, {a, b, rows, mask}, {1, 8, 1, 1, 1, 0, 0, 0});
+    code.call(0, llvm, {a, b, rows, mask}, {1, 8, 1, 1, 1, 0, 0, 0, 0, 0});
     for (int i = 0; i < 8; ++i) EXPECT_EQ(c[i], i % 2 ? -3.4e38f : 3.0f);
   }
 }
