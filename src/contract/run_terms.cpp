@@ -15,9 +15,7 @@ struct Blocks {
   std::int64_t ranges = 1;
   std::int64_t terms = 0;      ///< of a strip: what stays in L1
   std::int64_t together = 1;   ///< panels
-  bool compact = false;        ///< results are added up, or put together to whole lines, in a compact C
-  bool by_group = false;       ///< the compact C is that of one group, in L1
-  bool streaming = false;      ///< C is written past the caches
+  bool streaming = false;      ///< a group's results are put together to whole lines in L1, and leave past the caches
   bool sparse_panels = false;  ///< all groups together read few rows of a panel
 };
 
@@ -33,6 +31,10 @@ class TermsBlock {
   void operator()() {
     allocate();
     const std::int64_t groups = task_.end - task_.begin;
+    // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
+    constexpr double lines_at_once = 20, most_tiles = 4;
+    const double lines = static_cast<double>(blocks_.range * panel_bytes_ * blocks_.together) / 64, tiles = static_cast<double>((end_ - begin_) / call_.kernels.rows() + 1);
+    tiles_at_once_ = static_cast<std::int64_t>(std::clamp(lines_at_once * tiles / lines, 1.0, most_tiles));
     for (std::int64_t g = 0; g < groups; ++g) read_group(g);
     const std::int64_t together = blocks_.together;
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together) {
@@ -40,10 +42,8 @@ class TermsBlock {
       for (std::int64_t r = 0; r < blocks_.ranges; ++r)
         for (std::int64_t g = 0; g < groups; ++g) {
           multiply(groups_[static_cast<std::size_t>(g)], r, p, count);
-          if (blocks_.by_group) flush(groups_[static_cast<std::size_t>(g)], p, count);
+          if (blocks_.streaming) flush(groups_[static_cast<std::size_t>(g)], p, count);
         }
-      if (!blocks_.compact || blocks_.by_group) continue;
-      for (const Group& g : groups_) flush(g, p, count);
     }
   }
 
@@ -77,7 +77,7 @@ class TermsBlock {
       terms += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin, width = blocks_.together * call_.b.panels.width();
-    const std::int64_t scratch = !blocks_.compact ? 0 : blocks_.by_group ? map_.g_rows * width : rows * width;
+    const std::int64_t scratch = blocks_.streaming ? map_.g_rows * width : 0;
     terms += groups * (blocks_.ranges + 1);
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows + max_tile_rows) +
                                  Buffer::rounded<float>(scratch));
@@ -87,10 +87,10 @@ class TermsBlock {
     c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     auto* compact = buffer_.take<float>(scratch);
     groups_.reserve(static_cast<std::size_t>(groups));
-    if (!blocks_.compact) {
+    if (!blocks_.streaming) {
       point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
     } else {
-      for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + (blocks_.by_group ? i % map_.g_rows : i) * width;
+      for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + i % map_.g_rows * width;
     }
     for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + (begin_ + i) * call_.problem.a_row);
   }
@@ -126,13 +126,12 @@ class TermsBlock {
   void multiply(const Group& g, std::int64_t range, std::int64_t panel, int count) {
     const int tile = call_.kernels.rows();
     const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
-    const std::int64_t c_offset = blocks_.compact ? 0 : panel * panel_bytes_;
+    const std::int64_t c_offset = blocks_.streaming ? 0 : panel * panel_bytes_;
     if (begin == end && range > 0) return;
-    // The terms of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep.
-    const std::int64_t block = g.rows > 2 * tile ? blocks_.terms : std::max<std::int64_t>(1, end - begin);
-    // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
-    constexpr std::int64_t tiles_at_once = 2;
-    const std::int64_t calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
+    // The terms of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks of about the same size.
+    const std::int64_t parts = g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.terms / 2) / blocks_.terms) : 1;
+    const std::int64_t block = std::max<std::int64_t>(1, (end - begin + parts - 1) / parts);
+    const std::int64_t tiles_at_once = tiles_at_once_, calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
     const std::int64_t pieces = calls * std::max<std::int64_t>(1, (end - begin + block - 1) / block);
     std::int64_t piece = 0;
     for (std::int64_t t = begin; t == begin || t < end; t += block) {
@@ -156,11 +155,11 @@ class TermsBlock {
     }
   }
 
-  // SWrite of what was added up in the compact C.
+  // SWrite of a group's results.
   void flush(const Group& g, std::int64_t panel, int count) {
     const std::int64_t first = panel * call_.b.panels.width(), columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
     for (std::int64_t i = g.row; i < g.row + g.rows; ++i)
-      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first, static_cast<float*>(c_rows_[i]), columns, blocks_.streaming);
+      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first, static_cast<float*>(c_rows_[i]), columns, true);
   }
 
   const Call& call_;
@@ -169,6 +168,7 @@ class TermsBlock {
   const Item& item_;
   const Blocks& blocks_;
   std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block
+  std::int64_t tiles_at_once_ = 1;
   StripRunner runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
@@ -180,7 +180,8 @@ class TermsBlock {
 
 
 Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
-  constexpr double least_terms = 96;  // of a tile in a range: what loading and storing its C is small against
+  constexpr double least_terms = 256;  // of a tile in a range: what loading and storing its C is small against
+  constexpr double few_terms = 24;     // of a tile: writing C is most of the work
   const Problem& p = call.problem;
   const std::int64_t tile = call.kernels.rows(), width = call.b.panels.width();
   const double density = std::max(map.fraction(), 1e-6);
@@ -188,16 +189,14 @@ Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
   // Rows that are picked share no lines, so each takes whole ones.
   b.terms = call.kernels.algebra().splits_k() ? term_block(call) * 3 / 4 : term_block(call);
   const int wide = call.kernels.wide(static_cast<int>(std::min(map.g_rows, tile)));
-  b.streaming = streams_c(call);
-  // A third of L2 is the range at hand, a third the next one.
+  // A third of L2 is the range at hand, a third the next one; but C is read and written once a range.
   const std::int64_t in_l2 = static_cast<std::int64_t>(call.caches.l2) / 3 / (width * 4 * wide);
   b.range = p.k;
   if (call.kernels.algebra().splits_k()) b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_terms / density)));
   b.ranges = (p.k + b.range - 1) / b.range;
   b.range = (p.k + b.ranges - 1) / b.ranges;
-  b.by_group = b.streaming && b.ranges == 1;
-  b.compact = b.streaming || b.ranges > 1;
-  b.together = b.by_group ? std::max(2, wide) : wide;
+  b.streaming = streams_c(call) && b.ranges == 1 && density * static_cast<double>(p.k) < few_terms;
+  b.together = b.streaming ? std::max(4, wide) : wide;
   b.rows = row_block(call, map.fraction(), map.g_rows, 16 * tile, 1024 * tile);
   b.sparse_panels = density * static_cast<double>((b.rows + map.g_rows - 1) / map.g_rows) < 1;
   return b;

@@ -15,11 +15,16 @@ class TileCall {
 
   void operator()(codegen::KernelFn fn, const float* a, const float* panel, std::int64_t k, std::int64_t column, std::int64_t columns,
                   int first, int last) {
+    // After a panel's last tile comes, most often, the first one of the panel to the right.
+    const bool more = first_ + rows_ < b_.rows;
+    const int next = more ? first_ + rows_ : 0;
+    const std::int64_t next_column = more ? column : column + columns;
     void* ptrs[4 + max_operands];
-    void* c[max_rows];
+    void* c[2 * max_rows];  // this tile's, the next one's
     void* e[max_operands][max_rows];
     for (int i = 0; i < variant_; ++i)
       c[i] = i < rows_ ? static_cast<char*>(b_.c[first_ + i]) + column * b_.c_element : static_cast<void*>(b_.trash);
+    for (int i = 0; i < variant_; ++i) c[variant_ + i] = static_cast<char*>(b_.c[std::min(next + i, b_.rows - 1)]) + next_column * b_.c_element;
     int p = 0;
     ptrs[p++] = const_cast<float*>(a);
     ptrs[p++] = const_cast<float*>(panel);
@@ -39,7 +44,7 @@ class TileCall {
         }
       }
     }
-    const lower::TileInts ints{.k = k, .columns = columns, .first = first, .last = last};
+    const lower::TileInts ints{.k = k, .columns = columns, .first = first, .last = last, .next_rows = 8 * variant_};
     fn(ptrs, &ints.k);
   }
 
