@@ -10,8 +10,8 @@ namespace pit::contract {
 std::int64_t term_block(const Call& call);
 /// Terms of one panel of B that strips walk from end to end: from L2, which hardware fetches in time, so that partial results pass through C seldom.
 std::int64_t dense_range(const Call& call);
-/// The element rule's ranges of k, a multiple of 64 (a word of a live map), for `together` panels of `width` columns. B's range in L1 makes terms
-/// cheap; but each stretch of terms costs a reload of C and a branch that nobody foresees, so stretches of a few terms are better long, from L2.
+/// The element rule's ranges of k, a multiple of 64 (a word of a live map), for `together` panels of `width` columns. What is read of B's range
+/// should stay in L1; but each stretch of terms costs as much as some six terms, so where elements are rare, ranges are longer.
 std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int together, double density);
 /// Rows per block, a multiple of `step`, so that a block's packed A (live_share of m x k) stays within its share of the caches and every
 /// worker gets blocks.

@@ -1,6 +1,8 @@
 // The element rule: zeros anywhere. Rows alone (or a few at a time), each with its own terms, by ranges of k so short that B's range of a few
 // panels stays in L1: there a multiply-add with a memory operand runs at the full rate.
 #include <algorithm>
+#include <bit>
+#include <numeric>
 #include <vector>
 
 #include "contract/blocking.h"
@@ -13,81 +15,125 @@ class ElementsBlock {
  public:
   ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together, std::int64_t range, bool streaming)
       : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), together_(together), range_(range),
-        streaming_(streaming), first_row_(task.begin * map.g_rows), rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
-        runner_(call, Family::ragged, item_.b_number) {}
+        ranges_(std::max<std::int64_t>(1, (call.problem.k + range - 1) / range)), streaming_(streaming), first_row_(task.begin * map.g_rows),
+        rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_), groups_(task.end - task.begin), whole_(rows_ / map.g_rows),
+        width_(call.b.panels.width()), runner_(call, Family::ragged, item_.b_number) {}
 
   void operator()() {
     allocate();
-    for (std::int64_t k0 = 0; k0 < call_.problem.k; k0 += range_) read_range(k0);
-    const std::int64_t width = together_ * call_.b.panels.width();
+    for (std::int64_t r = 0; r < ranges_; ++r) {
+      plan_range(r, 0, whole_);
+      plan_range(r, whole_, groups_);
+    }
+    for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
       const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
-      const std::int64_t first = p * call_.b.panels.width(), columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
-      fill(scratch_, rows_ * width, static_cast<float>(call_.kernels.algebra().identity()));
-      for (const Strip& s : strips_) runner_.run(s, p, count, 0);
-      for (std::int64_t i = 0; i < rows_; ++i)
-        copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first, scratch_ + i * width, columns, streaming_);
+      for (const Strip& s : strips_) runner_.run(s, p, count, scratch_ ? 0 : p * width_ * 4);
+      if (scratch_) flush(p, count);
     }
   }
 
  private:
+  /// Where a group's elements of one range of k go.
+  struct Stretch {
+    std::int32_t count;
+    std::int64_t first;  ///< term, of all that the block has
+  };
+
   void allocate() {
-    std::int64_t live = 0, rows = rows_;
-    for (std::int64_t g = task_.begin; g < task_.end; ++g) live += live_columns_bound(map_, number(g));
-    const std::int64_t ranges = (call_.problem.k + range_ - 1) / range_, groups = task_.end - task_.begin;
-    const std::int64_t scratch = rows * together_ * call_.b.panels.width();
+    std::int64_t live = 0;
+    for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
+    // With one range, results need no place to wait for the next one.
+    const std::int64_t scratch = ranges_ > 1 ? rows_ * together_ * width_ : 0, tables = ranges_ * rows_ + max_tile_rows;
+    const std::int64_t starts = ranges_ * (groups_ + 2);
     buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
-                                 Buffer::rounded<std::int32_t>(ranges * (groups + 2)) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(rows + max_tile_rows));
+                            Buffer::rounded<std::int32_t>(call_.problem.k + 64) + Buffer::rounded<std::int32_t>(starts) +
+                            Buffer::rounded<Stretch>(ranges_ * groups_) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(tables));
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
-    starts_ = buffer_.take<std::int32_t>(ranges * (groups + 2));
-    scratch_ = buffer_.take<float>(scratch);
-    c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
-    for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = scratch_ + i * together_ * call_.b.panels.width();
-    strips_.reserve(static_cast<std::size_t>(2 * ranges));
+    list_ = buffer_.take<std::int32_t>(call_.problem.k + 64);
+    starts_ = buffer_.take<std::int32_t>(starts);
+    stretches_ = buffer_.take<Stretch>(ranges_ * groups_);
+    if (scratch > 0) scratch_ = buffer_.take<float>(scratch);
+    c_rows_ = buffer_.take<void*>(tables);
+    strips_.reserve(static_cast<std::size_t>(2 * ranges_));
   }
 
-  std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
+  std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
-  // SRead of one range of k: per group its live elements, side by side. The last group may have fewer rows: it gets a strip of its own.
-  void read_range(std::int64_t k0) {
-    const std::int64_t groups = task_.end - task_.begin, rest = rows_ % map_.g_rows, whole = groups - (rest != 0);
+  // The strip of the groups begin..end (all with as many rows) in one range of k. The order of rows is free, so groups with equally many
+  // elements follow each other: loops over the same number of terms again and again are what branch predictors foresee.
+  void plan_range(std::int64_t range, std::int64_t begin, std::int64_t end) {
+    if (begin == end) return;
     Strip s;
-    s.first = false;
-    s.b_shift = k0;
+    s.rows = static_cast<int>(std::min(map_.g_rows, rows_ - begin * map_.g_rows));
+    s.tiles = end - begin;
+    s.first = range == 0;
+    s.b_shift = range * range_;
+    s.a = packed_ + terms_ * map_.g_rows;
+    s.k_offset = offsets_ + terms_;
+    s.starts = starts_;
     s.c_rows = c_rows_;
-    s.tiles = whole;
-    s.rows = static_cast<int>(map_.g_rows);
-    if (whole > 0) read_groups(s, 0, whole, k0);
-    if (rest == 0) return;
-    s.tiles = 1;
-    s.rows = static_cast<int>(rest);
-    s.c_rows = c_rows_ + whole * map_.g_rows;
-    read_groups(s, whole, 1, k0);
+    sort_groups(range, begin, end);
+    const std::int64_t first = terms_;
+    for (const std::int32_t g : order_) {
+      Stretch& stretch = stretches_[range * groups_ + g];
+      stretch.first = terms_;
+      *starts_++ = static_cast<std::int32_t>(terms_ - first);
+      terms_ += stretch.count;
+      for (std::int64_t r = g * map_.g_rows; r < g * map_.g_rows + s.rows; ++r) *c_rows_++ = row_of_c(r);
+    }
+    *starts_++ = static_cast<std::int32_t>(terms_ - first);
+    if (s.first || terms_ > first) strips_.push_back(s);
   }
 
-  void read_groups(Strip s, std::int64_t begin, std::int64_t count, std::int64_t k0) {
-    const Problem& p = call_.problem;
-    const std::int64_t end = std::min(k0 + range_, p.k), words = (end - k0 + 63) / 64;
-    s.a = packed_;
-    s.k_offset = offsets_;
-    s.starts = starts_;
-    std::int32_t position = 0;
-    const std::int64_t row_bytes = call_.b.panels.width() * 4;
-    for (std::int64_t g = begin; g < begin + count; ++g) {
-      *starts_++ = position;
-      const auto found = static_cast<std::int32_t>(
-          detect::expand(map_.row(number(task_.begin + g)) + k0 / 64, words, 0, 1, offsets_));
-      const float* a = item_.a + (first_row_ + g * map_.g_rows) * p.a_row + k0 * p.a_k;
-      for (std::int32_t t = 0; t < found; ++t) {
-        for (int r = 0; r < s.rows; ++r) *packed_++ = a[offsets_[t] * p.a_k + r * p.a_row];
-        offsets_[t] *= static_cast<std::int32_t>(row_bytes);
-      }
-      offsets_ += found;
-      position += found;
+  void* row_of_c(std::int64_t row) const {
+    return scratch_ ? scratch_ + row * together_ * width_ : item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + row)];
+  }
+
+  // order_: the groups begin..end, by their number of elements in the range.
+  void sort_groups(std::int64_t range, std::int64_t begin, std::int64_t end) {
+    const std::int64_t first_word = range * range_ / 64, words = std::min(range_ / 64, map_.words() - first_word);
+    bins_.assign(static_cast<std::size_t>(64 * words + 1), 0);
+    for (std::int64_t g = begin; g < end; ++g) {
+      const std::uint64_t* row = map_.row(number(g)) + first_word;
+      std::int32_t live = 0;
+      for (std::int64_t w = 0; w < words; ++w) live += std::popcount(row[w]);
+      stretches_[range * groups_ + g].count = live;
+      ++bins_[static_cast<std::size_t>(live)];
     }
-    *starts_++ = position;
-    if (position > 0) strips_.push_back(s);
+    std::exclusive_scan(bins_.begin(), bins_.end(), bins_.begin(), 0);
+    order_.resize(static_cast<std::size_t>(end - begin));
+    for (std::int64_t g = begin; g < end; ++g) {
+      const auto live = static_cast<std::size_t>(stretches_[range * groups_ + g].count);
+      order_[static_cast<std::size_t>(bins_[live]++)] = static_cast<std::int32_t>(g);
+    }
+  }
+
+  // SRead of a group: its live elements side by side, each range's where its strip looks for them. All of a row is read at once, as memory likes it.
+  void read_group(std::int64_t g) {
+    const Problem& p = call_.problem;
+    detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
+    const std::int64_t rows = std::min(map_.g_rows, rows_ - g * map_.g_rows);
+    const float* a = item_.a + (first_row_ + g * map_.g_rows) * p.a_row;
+    const std::int32_t* list = list_;
+    for (std::int64_t r = 0; r < ranges_; ++r) {
+      const Stretch& stretch = stretches_[r * groups_ + g];
+      float* to = packed_ + stretch.first * map_.g_rows;
+      // A last group of fewer rows is a strip of its own, the first term of which is the stretch's.
+      std::int32_t* offset = offsets_ + stretch.first;
+      for (std::int32_t t = 0; t < stretch.count; ++t) {
+        const std::int64_t k = *list++;
+        offset[t] = static_cast<std::int32_t>((k - r * range_) * width_ * 4);
+        for (std::int64_t i = 0; i < rows; ++i) *to++ = a[k * p.a_k + i * p.a_row];
+      }
+    }
+  }
+
+  void flush(std::int64_t panel, int count) const {
+    const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_);
+    for (std::int64_t i = 0; i < rows_; ++i)
+      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first, scratch_ + i * together_ * width_, columns, streaming_);
   }
 
   const Call& call_;
@@ -95,17 +141,19 @@ class ElementsBlock {
   const detect::LiveMap& map_;
   const Item& item_;
   int together_;
-  std::int64_t range_;
+  std::int64_t range_, ranges_;
   bool streaming_;
-  std::int64_t first_row_, rows_;
+  std::int64_t first_row_, rows_, groups_, whole_, width_;
   StripRunner runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
-  std::int32_t* offsets_ = nullptr;
-  std::int32_t* starts_ = nullptr;
-  float* scratch_ = nullptr;
+  std::int32_t *offsets_ = nullptr, *list_ = nullptr, *starts_ = nullptr;
+  Stretch* stretches_ = nullptr;
+  float* scratch_ = nullptr;  ///< null: results go to C at once
   void** c_rows_ = nullptr;
+  std::int64_t terms_ = 0;
   std::vector<Strip> strips_;
+  std::vector<std::int32_t> bins_, order_;
 };
 
 }  // namespace
