@@ -9,8 +9,6 @@
 namespace pit::contract {
 namespace {
 
-constexpr int families[] = {0, 1, 2, 3, 4};
-
 /// The share of live columns in unions of `factor` rows of micro-tiles: a sample of unions, spread over the map.
 double share_of_unions(const detect::LiveMap& m, std::int64_t factor) {
   if (factor <= 1 || m.row_groups() == 0 || m.column_groups() == 0) return m.fraction();
@@ -40,7 +38,7 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
     : kernels_(kernels), caches_(caches), costs_(tuning::TileCosts::load(cache_dir, kernels.target())) {
   for (int rows = 1; rows <= kernels.rows(); ++rows)
     for (int panels = 1; panels <= kernels.wide(rows); panels *= 2)
-      for (int family : families) {
+      for (int family = 0; family < family_count; ++family) {
         tuning::TileKey key;
         key.rows = rows, key.vectors = kernels.vectors(), key.panels = panels;
         const auto f = static_cast<Family>(family);
@@ -74,6 +72,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
          std::ceil(static_cast<double>(p.n) / width), width};
   const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2), l3 = static_cast<double>(caches_.l3);
   const bool splits = kernels_.algebra().splits_k();
+  const bool ahead = rule.kind == RuleKind::dense && splits && c.m >= mr && c.m <= 12 * mr && b_bytes > l2;  // as fetches_ahead
   const double block_terms = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
   // One panel (or several side by side): `tiles` tiles that share `terms` terms in L1, `groups` times.
@@ -86,7 +85,9 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
       const int panels = c.m < mr ? kernels_.wide(static_cast<int>(c.m)) : 1;
       const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
-      c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, std::ceil(c.k / block_terms), t);
+      const double range = ahead ? fetched_ahead / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
+      c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, std::ceil(c.k / range), t);
+      if (!ahead) c.compute += std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
       c.packing = c.m * c.k * pack_a_;
       break;
     }
@@ -97,16 +98,21 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.wide(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
       rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
-      const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 96, c.k * 4 * width * 3 / l2)) ;
+      const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 256, c.k * 4 * width * panels * 3 / l2));
       c.compute = strips(groups * std::ceil(c.panels / panels), tiles, terms, pieces, t);
-      // Groups of one tile share no terms in L1, pick rarer rows than those that were priced, and pay for each call alone.
-      constexpr double alone = 1.5, per_call = 100;
-      if (tiles <= 1 && !index_a) c.compute = alone * c.compute + per_call * groups * std::ceil(c.panels / panels);
+      // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
+      const double range_bytes = c.k / pieces * 4 * width * panels;
+      if (range_bytes > 0.6 * l2) c.compute += groups * std::ceil(c.panels / panels) * terms * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
+      // Rarer single rows than those that were priced (one of four) share no lines with their neighbours.
+      if (!index_a && panels > 1 && rule.g_columns < 8) c.compute *= 1 + 0.35 * (1 - std::min(1.0, 4 * s.a));
+      constexpr double per_call = 60;
+      if (!index_a) c.compute += per_call * groups * std::ceil(c.panels / panels);
       if (index_a) c.compute += groups * c.panels * a_terms * 0.8;  // finding common terms
       c.packing = c.m * a_terms * pack_a_index_;
       break;
     }
     case RuleKind::m: {
+      constexpr double compact = 0.4;  // ns: an element of C is prepared and copied
       const double blocks = std::ceil(c.k / static_cast<double>(rule.g_columns)), density = std::max(s.a, 1e-3);
       const double fits = l2 * 3 / 4 / (2 * width * 4);
       rows_per_block = std::min(fits, std::max(64 * mr, 24 * mr / density));
@@ -115,7 +121,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const double tiles = c.m * s.a * blocks / mr + row_blocks * blocks * 0.5, terms = static_cast<double>(rule.g_columns);
       c.compute = c.panels * (tiles * (terms * t.at(tuning::Level::l1) + t.tile + t.reload) +
                               row_blocks * blocks * (2 * t.call + terms * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
-      c.packing = c.m * c.k * s.a * pack_a_;
+      c.packing = c.m * c.k * s.a * pack_a_ + c.m * c.n * compact;
       break;
     }
     case RuleKind::element: {
@@ -124,11 +130,10 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const auto range = static_cast<double>(element_range(caches_, kernels_.width(), panels, s.a));
       const double groups = c.m / static_cast<double>(rule.g_rows);
       const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
-      // ns: every stretch ends where nobody foresees it, and then waits for its C and its own chain alone (measured with a fresh pattern per call)
-      constexpr double mispredicted = 34;
+      constexpr double mispredicted = 4;  // ns: some stretches end where nobody foresees it (measured with a fresh pattern per call)
       c.compute = std::ceil(c.panels / panels) * groups *
                   (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) + std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
-      c.packing = c.m * c.k * s.a * 2;
+      c.packing = c.m * c.k * s.a * 1.5;
       break;
     }
     case RuleKind::c_m: {
@@ -138,8 +143,10 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     }
     case RuleKind::c_n: break;  // predict_columns
     case RuleKind::stream: {
-      const double peak = costs_.limits(1).fma_gflops;
-      c.compute = 2 * c.m * c.k * s.a * c.n / (0.4 * peak) + 60 * std::ceil(c.m / std::max(1, rule.tile_rows));
+      // Many rows of C that lie a multiple of 4 KiB apart drive each other out of L1.
+      const bool conflicts = rule.tile_rows >= 8 && static_cast<std::int64_t>(c.n * 4) % 4096 == 0;
+      const double rate = (conflicts ? 0.17 : rule.tile_rows == 1 ? 0.4 : 0.55) * costs_.limits(1).fma_gflops;
+      c.compute = 2 * c.m * c.k * s.a * c.n / rate + 60 * std::ceil(c.m / std::max(1, rule.tile_rows));
       c.packing = c.m * c.k * s.a * 2;
       break;
     }
@@ -147,17 +154,22 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   // B passes once per block of rows, from wherever it fits (L3 is shared with whoever else runs on the machine); one thread's loads are hidden behind its arithmetic but for a part.
   const bool stream = rule.kind == RuleKind::stream;
   const double passes = stream ? s.a * std::ceil(c.m / std::max(1, rule.tile_rows)) : std::ceil(c.m / rows_per_block);
-  const double reached = rule.kind == RuleKind::k || rule.kind == RuleKind::both ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
+  const bool k_rule = rule.kind == RuleKind::k || rule.kind == RuleKind::both;
+  const double reached = k_rule || rule.kind == RuleKind::element ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
   c.traffic = b_bytes * passes * reached;
   const MachineLimits limits = costs_.limits(threads);
   // Groups that stream one after the other find B in L3, a piece of its columns at a time.
   const bool again = stream && c.m > rule.tile_rows;
   // Rows of a panel that are picked from memory come line by line.
-  const double picked = reached < 1 && b_bytes > l3 / 4 ? 0.3 : 1;
-  const double rate = again ? limits.l3_read_gbytes * 0.6 : picked * (b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes);
+  double picked = k_rule && b_bytes > l2 && rule.g_rows <= 2 * mr ? 0.5 : 1;
+  if (k_rule && reached < 1 && b_bytes > l3 / 4) picked = 0.3;
+  // So do ranges that single rows pick from, and one panel after the other is one stream where memory likes several.
+  if (rule.kind == RuleKind::element && b_bytes > l2) picked = 0.35;
+  if (ahead && b_bytes > l3 / 4) picked = 0.65;
+  const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45) : picked * (b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes);
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
   // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
-  const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m ? 0.3 : 0.8;
+  const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m || again ? 0.3 : 0.8;
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
   const double c_bytes = c.m * c.n * 4 * c.items;
   // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what stays in L2.

@@ -31,6 +31,7 @@ void Kernels::make_tiles(Family family, Tiles& tiles) const {
     spec.indexed_k = family == Family::indexed || family == Family::both || family == Family::ragged;
     spec.indexed_a = family == Family::both;
     spec.ragged = family == Family::ragged;
+    spec.fetch_ahead = family == Family::ahead ? fetched_ahead : 0;
     spec.a = family == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
     kernels.push_back(lower::lower_tile(spec));
     names[{rows, vectors, panels}] = kernels.back().name;

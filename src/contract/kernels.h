@@ -17,12 +17,15 @@ namespace pit::contract {
 /// How a tile finds its terms (and A): one family of kernels each.
 enum class Family : std::uint8_t {
   plain,     ///< 0..k, A packed
+  ahead,     ///< the same, and B is fetched ahead: where few tiles share what comes from memory
   indexed,   ///< through an index on B, A packed in its order
   both,      ///< through an index on B and one on packed A
   ragged,    ///< every tile its own stretch of an index on B and of packed A
   in_place,  ///< 0..k, A by row pointers
 };
-inline constexpr int family_count = 5;
+inline constexpr int family_count = 6;
+/// Bytes that Family::ahead fetches ahead.
+inline constexpr int fetched_ahead = 8192;
 
 /// The tiles of a family: function[rows][vectors][log2 of panels].
 struct TileTable {

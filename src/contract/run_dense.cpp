@@ -9,9 +9,10 @@ namespace {
 
 class DenseBlock {
  public:
-  DenseBlock(const Call& call, const Task& task, std::int64_t term_block)
-      : call_(call), task_(task), item_(call.problem.items[static_cast<std::size_t>(task.item)]), kb_(term_block), rows_(task.end - task.begin),
-        tile_(call.kernels.rows()), runner_(call, Family::plain, item_.b_number) {}
+  DenseBlock(const Call& call, const Task& task)
+      : call_(call), task_(task), item_(call.problem.items[static_cast<std::size_t>(task.item)]), rows_(task.end - task.begin),
+        kb_(dense_range(call, rows_)), tile_(call.kernels.rows()),
+        runner_(call, fetches_ahead(call, rows_) ? Family::ahead : Family::plain, item_.b_number) {}
 
   // Where all of the block's A fits its share of L3, panels of B are walked from end to end, which memory likes best, and partial results in C are
   // still near when the next block of terms comes. Else a block of terms at a time: A then comes from L2, and C again and again from L3.
@@ -75,7 +76,7 @@ class DenseBlock {
   const Call& call_;
   const Task& task_;
   const Item& item_;
-  std::int64_t kb_, rows_;
+  std::int64_t rows_, kb_;
   int tile_;
   StripRunner runner_;
   Buffer buffer_;
@@ -87,12 +88,12 @@ class DenseBlock {
 }  // namespace
 
 void run_dense(const Call& call) {
-  const std::int64_t tile = call.kernels.rows(), kb = dense_range(call);
+  const std::int64_t tile = call.kernels.rows();
   const auto whole_a = static_cast<std::int64_t>(call.caches.l3) / 16;
   const std::int64_t block = row_block(call, 0.0, tile, 16 * tile, 96 * tile);
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, block);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)], kb)(whole_a); });
+                         [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)])(whole_a); });
 }
 
 }  // namespace pit::contract

@@ -65,7 +65,7 @@ class OutputBlock {
 }  // namespace
 
 void run_output(const Call& call, const Rule&) {
-  const std::int64_t kb = dense_range(call), tile = call.kernels.rows();
+  const std::int64_t kb = dense_range(call, call.problem.m), tile = call.kernels.rows();
   const std::int64_t rows = row_block(call, call.live.c->fraction(), tile, 64 * tile, 512 * tile);
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),

@@ -106,7 +106,7 @@ class TileEmitter {
     std::string key = spec_.epilogue.program.statements.empty() ? "" : "_" + content_hash(spec_.epilogue_key);
     return fmt::format("tile_{}x{}{}_f32x{}{}{}{}{}{}{}_{}", spec_.rows, spec_.vectors, spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "",
                        lanes_, spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.name(), spec_.a == TileA::rows ? "_rows" : "",
-                       spec_.indexed_k ? "_index" : "", spec_.indexed_a ? "_aindex" : "", spec_.ragged ? "_ragged" : "", key, spec_.target.name);
+                       spec_.indexed_k ? "_index" : spec_.fetch_ahead ? fmt::format("_ahead{}", spec_.fetch_ahead) : "", spec_.indexed_a ? "_aindex" : "", spec_.ragged ? "_ragged" : "", key, spec_.target.name);
   }
 
   void arguments() {
@@ -240,6 +240,9 @@ class TileEmitter {
     const std::int64_t a_bytes = packed ? 4 * spec_.rows : 4;
     Value a = spec_.indexed_a ? nullptr : b_.let("ak", Builder::binary(Op::mul, k, Builder::i(a_bytes)));
     Value dense = spec_.indexed_k ? nullptr : b_.let("bk", Builder::binary(Op::mul, k, Builder::i(panel_bytes_)));
+    if (spec_.fetch_ahead > 0)
+      for (const Value& panel : panel_)
+        for (int at = 0; at < count * panel_bytes_; at += 64) b_.prefetch(Builder::offset(panel, dense), Builder::i(spec_.fetch_ahead + at));
     for (int u = 0; u < count; ++u) {
       Value row = dense ? Builder::binary(Op::add, dense, Builder::i(panel_bytes_ * u)) : b_.let("brow", offset_at(k_offset_, k, u));
       Value at = a ? Builder::binary(Op::add, a, Builder::i(a_bytes * u)) : b_.let("arow", offset_at(a_offset_, k, u));

@@ -54,6 +54,7 @@ struct TileSpec {
   bool indexed_a = false;   ///< term i uses A at a_offset[i] (i32 bytes from the tile's, or row's, beginning) instead of position i
   bool ragged = false;      ///< tile t has the terms starts[t] .. starts[t+1] (i32) of k_offset and packed A (a_step is not used) instead of 0..k
   TileA a = TileA::packed;
+  int fetch_ahead = 0;      ///< bytes: B so far ahead of each term is fetched (without an index)
   Algebra algebra = {};
   Epilogue epilogue;
   std::string epilogue_key; ///< names the epilogue in the kernel's name; equal keys mean equal epilogues
