@@ -19,6 +19,7 @@ DENSE_MARGIN = 1.10    # dense peers this close to the best of them stay in the 
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
 DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
 LARGE = 4e9            # multiply-adds: from here on, dense peers cost too much time to be all asked again in each case about zeros
+HOPED = 2.5            # times the prediction of PIT's choice: other ways beyond it are not timed in large cases
 WARM_BELOW = 0.05      # seconds: calls shorter than this follow an untimed one
 
 
@@ -250,6 +251,8 @@ class Measurement:
                 predicted = {c["rule"]: c["seconds"] for c in self.last_report.get("candidates", [])}
                 chosen = self.last_report.get("rule")
                 others = [rule for rule in self.last_candidates if rule != chosen and not rule.startswith("dense")]
+                if self.case.m * self.case.n * self.case.k >= LARGE:  # costly, so only those that could have been the better choice
+                    others = [rule for rule in others if predicted.get(rule, 0) < HOPED * predicted.get(chosen, 1e9)]
                 for rule in others[: self.settings.candidates]:
                     extra = Entry(f"pit:{rule}", entry.client, "own", candidate=True)
                     self.entries[extra.name] = extra
