@@ -162,10 +162,11 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   const bool again = stream && c.m > rule.tile_rows;
   // Rows of a panel that are picked from memory come line by line.
   double picked = k_rule && b_bytes > l2 && rule.g_rows <= 2 * mr ? 0.5 : 1;
-  if (k_rule && reached < 1 && b_bytes > l3 / 4) picked = 0.3;
+  if (k_rule && reached < 1 && b_bytes > l3 / 4) picked = 0.2;
   // So do ranges that single rows pick from, and one panel after the other is one stream where memory likes several.
   if (rule.kind == RuleKind::element && b_bytes > l2) picked = 0.35;
-  if (ahead && b_bytes > l3 / 4) picked = 0.65;
+  if (ahead && b_bytes > l3 / 2) picked = 0.65;
+  if (stream && !again) picked = 0.85;  // rows that are picked begin anew each
   const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45) : picked * (b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes);
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
   // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
