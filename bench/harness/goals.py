@@ -146,7 +146,7 @@ GOALS = [
       for zeros, wanted in ((0.5, 1.7), (0.9, 7.5), (0.95, 14), (0.99, 28))],
     Goal("1x1, 50-99 %: over libxsmm spmdm", 1.3, over_spmdm, lambda c: only_a(c) and c.granularity == (1, 1) and 0.5 <= c.zeros),
     Goal("1x1, 50-99 %: over own dense", 1.0, over_own_dense, lambda c: only_a(c) and c.granularity == (1, 1) and 0.5 <= c.zeros),
-    *[Goal(f"{rows}x1, 95 %: over own dense", wanted, over_own_dense, tile((rows, 1), low=0.95, high=0.95))
+    *[Goal(f"{rows}x1, 95 %: over own dense", wanted, over_own_dense, tile((rows, 1), low=0.95, high=0.95, side=2048))
       for rows, wanted in ((2, 6.0), (4, 7.5), (8, 9.0))],
     Goal("K = 128, 32x1, 25 %: over own dense", 1.0, over_own_dense, k128(0.25)),
     Goal("K = 128, 32x1, 95 %: over own dense", 4.0, over_own_dense, k128(0.95)),

@@ -19,13 +19,15 @@ DENSE_MARGIN = 1.10    # dense peers this close to the best of them stay in the 
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
 DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
 LARGE = 4e9            # multiply-adds: from here on, dense peers cost too much time to be all asked again in each case about zeros
+MORE_ROUNDS = 4        # at most, where others took the CPU away
 HOPED = 2.5            # times the prediction of PIT's choice: other ways beyond it are not timed in large cases
+GROWTH = 0.6           # power of the live fraction that a sparse contestant's time is expected to grow with: conversion does not
 WARM_BELOW = 0.05      # seconds: calls shorter than this follow an untimed one
 
 
 @dataclass
 class Settings:
-    seconds: float = 20.0            # for the rounds of a case, after the first call of everybody
+    seconds: float = 10.0            # for the rounds of a case, after the first call of everybody
     min_rounds: int = 3
     max_rounds: int = 12
     slowest: float = 3.0             # a call that is expected to take longer is not made
@@ -87,24 +89,25 @@ class History:
     """Times of this run and of the results file, to foresee how long a contestant will take and which dense peers matter."""
 
     def __init__(self) -> None:
-        self.rates: dict[tuple, float] = {}              # (contestant, granularity, threads) -> seconds per live multiply-add
+        self.rates: dict[tuple, list] = {}               # (contestant, granularity, threads) -> [seconds per multiply-add, live fraction]
         self.dense: dict[str, dict[str, float]] = {}     # shape -> dense peer -> seconds
 
     def add(self, record: dict, case: Case) -> None:
-        terms = case.m * case.n * case.k * max(record["limit"]["live_fraction"], 1e-3)
+        terms = case.m * case.n * case.k
         for name, entry in record["contestants"].items():
             if "ms" not in entry or "error" in entry:
                 continue
             seconds = entry["ms"] * 1e-3
-            for granularity in (case.granularity, None):  # the best rate seen: small cases and disturbed ones would mislead
-                key = name, granularity, case.threads
-                self.rates[key] = min(self.rates.get(key, 1.0), seconds / terms)
+            live = 1.0 if entry["sort"] == "dense" else max(record["limit"]["live_fraction"], 1e-3)
+            for granularity in (case.granularity, None):
+                self.rates.setdefault((name, granularity, case.threads), []).append((seconds / terms, live))
             if entry["sort"] == "dense" and case.kind == "matmul":
                 self.dense.setdefault(case.shape_key(), {})[name] = seconds
 
     def expect(self, name: str, case: Case, live: float) -> float:
-        rate = self.rates.get((name, case.granularity, case.threads)) or self.rates.get((name, None, case.threads), 0.0)
-        return rate * case.m * case.n * case.k * live
+        """Seconds; 0 while nothing is known. The least that any case foretells: small cases and disturbed ones would mislead."""
+        seen = self.rates.get((name, case.granularity, case.threads)) or self.rates.get((name, None, case.threads), [])
+        return min((rate * (live / known) ** GROWTH for rate, known in seen), default=0.0) * case.m * case.n * case.k
 
 
 def choose_slots(case: Case) -> int:
@@ -282,6 +285,11 @@ class Measurement:
         entry.samples, entry.cpu = [[-1, round(entry.first * 1e3, 5), 0]], [1.0]
         entry.note, entry.racing = why, False
 
+    def wants_more(self) -> bool:
+        """Whether PIT's own times are too few that nobody disturbed."""
+        return any(sum(not sample[2] for sample in self.entries[name].samples) < self.settings.min_rounds
+                   for name in ("pit", "pit-dense") if name in self.entries and self.entries[name].racing)
+
     def rounds(self) -> int:
         settings = self.settings
         started, number = time.monotonic(), 0
@@ -290,7 +298,8 @@ class Measurement:
         while number < settings.max_rounds:
             racing = [e for e in self.entries.values() if e.racing]
             elapsed = time.monotonic() - started
-            if not racing or (number >= settings.min_rounds and elapsed > settings.seconds):
+            enough = settings.min_rounds if not self.wants_more() else settings.min_rounds + MORE_ROUNDS
+            if not racing or (number >= enough and elapsed > settings.seconds):
                 break
             share = settings.seconds / len(racing)
             self.fill(number + 1, first=False)

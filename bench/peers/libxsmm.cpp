@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "convert.h"
@@ -190,7 +191,7 @@ void* sampled_new(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t h
   return s;
 }
 
-/// `live`: [m / height, n / width], non-zero where wanted; the rest of C is not touched. `b`: null if packed by sampled_new.
+/// `live`: [m / height, n / width], non-zero where wanted; the rest of C becomes 0. `b`: null if packed by sampled_new.
 void sampled_multiply(void* self, const float* a, const float* b, const std::uint8_t* live, float* c) {
   auto* s = static_cast<Sampled*>(self);
   if (b) s->pack_b(b);
@@ -202,7 +203,10 @@ void sampled_multiply(void* self, const float* a, const float* b, const std::uin
 #pragma omp for schedule(dynamic)
     for (std::int64_t i = 0; i < s->m / s->height; ++i)
       for (std::int64_t j = 0; j < across; ++j) {
-        if (!live[i * across + j]) continue;
+        if (!live[i * across + j]) {
+          for (std::int64_t r = i * s->height; r < (i + 1) * s->height; ++r) std::memset(c + r * s->n + j * s->width, 0, static_cast<std::size_t>(s->width) * 4);
+          continue;
+        }
         for (std::int64_t p = 0; p < steps; ++p) {
           pb[std::size_t(p)] = s->panels.data() + (j * s->k + p * s->depth) * s->width;
           pa[std::size_t(p)] = a + i * s->height * s->k + p * s->depth;

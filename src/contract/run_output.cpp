@@ -33,13 +33,15 @@ class OutputBlock {
     const std::int64_t from = first / map_.g_columns, to = (end - 1) / map_.g_columns;
     a_rows_.clear();
     c_rows_.clear();
-    for (std::int64_t r = task_.begin; r < task_.end; ++r) {
-      const std::int64_t row = item_.c_number * map_.row_groups() + r / map_.g_rows;
+    for (std::int64_t g = task_.begin / map_.g_rows; g * map_.g_rows < task_.end; ++g) {
+      const std::int64_t row = item_.c_number * map_.row_groups() + g;
       bool any = false;
       for (std::int64_t c = from; c <= to && !any; ++c) any = map_.test(row, c);
       if (!any) continue;
-      a_rows_.push_back(const_cast<float*>(item_.a + r * p.a_row));
-      c_rows_.push_back(item_.c + p.c_rows[static_cast<std::size_t>(r)]);
+      for (std::int64_t r = std::max(task_.begin, g * map_.g_rows); r < std::min(task_.end, (g + 1) * map_.g_rows); ++r) {
+        a_rows_.push_back(const_cast<float*>(item_.a + r * p.a_row));
+        c_rows_.push_back(item_.c + p.c_rows[static_cast<std::size_t>(r)]);
+      }
     }
   }
 

@@ -15,7 +15,7 @@ struct Blocks {
   std::int64_t ranges = 1;
   std::int64_t terms = 0;      ///< of a strip: what stays in L1
   std::int64_t together = 1;   ///< panels
-  bool streaming = false;      ///< a group's results are put together to whole lines in L1, and leave past the caches
+  bool streaming = false;      ///< a group's results are put together to long pieces of rows, which leave past the caches
   bool sparse_panels = false;  ///< all groups together read few rows of a panel
 };
 
@@ -182,6 +182,7 @@ class TermsBlock {
 Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
   constexpr double least_terms = 256;  // of a tile in a range: what loading and storing its C is small against
   constexpr double few_terms = 24;     // of a tile: writing C is most of the work
+  constexpr int streamed_panels = 24;  // long pieces of rows of C: few lines at their ends that others share
   const Problem& p = call.problem;
   const std::int64_t tile = call.kernels.rows(), width = call.b.panels.width();
   const double density = std::max(map.fraction(), 1e-6);
@@ -196,7 +197,7 @@ Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
   b.ranges = (p.k + b.range - 1) / b.range;
   b.range = (p.k + b.ranges - 1) / b.ranges;
   b.streaming = streams_c(call) && b.ranges == 1 && density * static_cast<double>(p.k) < few_terms;
-  b.together = b.streaming ? std::max(4, wide) : wide;
+  b.together = b.streaming ? streamed_panels : wide;
   b.rows = row_block(call, map.fraction(), map.g_rows, 16 * tile, 1024 * tile);
   b.sparse_panels = density * static_cast<double>((b.rows + map.g_rows - 1) / map.g_rows) < 1;
   return b;

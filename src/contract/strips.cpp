@@ -99,8 +99,11 @@ void copy_row(float* to, const float* from, std::int64_t count, bool streaming) 
     std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
     return;
   }
-  for (; count > 0 && (reinterpret_cast<std::uintptr_t>(to) & 15) != 0; --count) *to++ = *from++;
-  for (; count >= 4; count -= 4, to += 4, from += 4) _mm_stream_ps(to, _mm_loadu_ps(from));
+  // Around the caches go whole lines only: memory would have to read the rest of a line that is written in part.
+  constexpr std::int64_t line = 16;
+  for (; count > 0 && (reinterpret_cast<std::uintptr_t>(to) & 63) != 0; --count) *to++ = *from++;
+  for (; count >= line; count -= line, to += line, from += line)
+    for (std::int64_t i = 0; i < line; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
   for (; count > 0; --count) *to++ = *from++;
 }
 
