@@ -185,7 +185,7 @@ def main() -> int:
                     rates = measured_rates(machine, clients, cpus)
                     header = {"header": True, "fingerprint": mark, "threads": threads, "machine": about,
                               "versions": machines.versions(PACKAGES), "absent": absent, "rates": rates.__dict__,
-                              "settings": {client.name: client.environment for client in clients}, "full": options.full}
+                              "settings": {client.name: {key: value.replace(f"{ROOT}/", "") for key, value in client.environment.items()} for client in clients}, "full": options.full}
                     with options.results.open("a") as file:
                         file.write(json.dumps(header) + "\n")
                     if not options.json:

@@ -44,7 +44,7 @@ def describe() -> dict:
     return {
         "cpu": info.get("model name", platform.machine()), "family": info.get("cpu family"), "model": info.get("model"),
         "isa": "AVX-512" if has_avx512() else "AVX2", "cpus": len(os.sched_getaffinity(0)), "memory_gib": round(memory / 2**30, 1),
-        "l2_kib": cache_bytes(2) >> 10, "l3_mib": cache_bytes(3) >> 20, "kernel": platform.release(), "python": platform.python_version(),
+        "l2_kib": cache_bytes(2) >> 10, "l3_mib": cache_bytes(3) >> 20, "kernel": platform.release().split("-")[0], "python": platform.python_version(),
     }
 
 

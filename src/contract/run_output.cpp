@@ -69,7 +69,7 @@ class OutputBlock {
 void run_output(const Call& call, const Rule&) {
   const std::int64_t kb = dense_range(call, call.problem.m), tile = call.kernels.rows();
   const std::int64_t rows = row_block(call, call.live.c->fraction(), tile, 64 * tile, 512 * tile);
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows);
+  const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
                          [&](std::int64_t t, int) { OutputBlock(call, tasks[static_cast<std::size_t>(t)], kb)(); });
 }

@@ -70,7 +70,7 @@ void StripRunner::prefetch(std::int64_t panel, int count, const std::int32_t* k_
   }
 }
 
-std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block) {
+std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step) {
   const std::int64_t items = static_cast<std::int64_t>(call.problem.items.size());
   const std::int64_t panels = call.b.panels.count();
   std::vector<Task> tasks;
@@ -83,7 +83,8 @@ std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t b
       for (std::int64_t q = 0; q < pieces; ++q) {
         // Pieces of an even number of panels, which tiles of few rows take two at a time.
         auto cut = [&](std::int64_t x) { return x == pieces ? panels : panels * x / pieces / 2 * 2; };
-        if (cut(q) < cut(q + 1)) tasks.push_back({i, b * rows / blocks, (b + 1) * rows / blocks, cut(q), cut(q + 1)});
+        auto row = [&](std::int64_t x) { return x == blocks ? rows : rows * x / blocks / step * step; };
+        if (cut(q) < cut(q + 1) && row(b) < row(b + 1)) tasks.push_back({i, row(b), row(b + 1), cut(q), cut(q + 1)});
       }
   return tasks;
 }

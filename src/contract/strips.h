@@ -30,8 +30,9 @@ struct Task {
   std::int64_t item = 0, begin = 0, end = 0, first_panel = 0, last_panel = 0;
 };
 
-/// Splits items x rows x panels into tasks of about `block` rows; panels are split only where there are too few tasks for the workers.
-std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block);
+/// Splits items x rows x panels into tasks of about `block` rows, cut at multiples of `step`; panels are split only where there are too few tasks
+/// for the workers.
+std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);
 
 /// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
 inline constexpr std::int64_t max_tile_rows = 16;
