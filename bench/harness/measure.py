@@ -21,7 +21,7 @@ DISTURBED = 0.02       # share of a call that its threads waited for a CPU that 
 LARGE = 4e9            # multiply-adds: from here on, dense peers cost too much time to be all asked again in each case about zeros
 MORE_ROUNDS = 4        # at most, where others took the CPU away
 HOPED = 2.5            # times the prediction of PIT's choice: other ways beyond it are not timed in large cases
-GROWTH = 0.6           # power of the live fraction that a sparse contestant's time is expected to grow with: conversion does not
+GROWTH = 0.8           # power of the live fraction that a sparse contestant's time is expected to grow with: conversion does not
 WARM_BELOW = 0.05      # seconds: calls shorter than this follow an untimed one
 
 
