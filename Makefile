@@ -11,7 +11,7 @@ help:
 	@echo "make demo             set up, build and run the main job: MiniLM on real text, against ONNX Runtime"
 	@echo "make test             set up, build and run every test (ctest and pytest)"
 	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan"
-	@echo "make bench            set up, build and measure against every peer, about 20 minutes; make bench FULL=1: everything (hours; resumes)"
+	@echo "make bench            set up, build and measure against every peer, about half an hour; make bench FULL=1: everything (hours; resumes)"
 	@echo "make build            set up and build into $(BUILD)"
 	@echo "make clean            remove build/ (the virtual environment .venv stays)"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The benchmark of PIT's sparse kernels against every peer: checks each result and times it.
 
-    bench/run.py                         the quick selection (about 20 minutes), then docs/performance.md
+    bench/run.py                         the quick selection (about half an hour), then docs/performance.md
     bench/run.py --full                  everything; finished cases are skipped, so it can be interrupted
     bench/run.py "matmul m=1024 n=1024 k=1024 granularity=32x1 zeros=0.9"     this case (or cases), a table on the terminal
     bench/run.py --json "matmul ..."     the same as one JSON object a line

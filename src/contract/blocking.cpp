@@ -12,16 +12,16 @@ std::int64_t term_block(const Call& call) {
   return std::max<std::int64_t>(64, bytes / (call.kernels.width() * 4));
 }
 
-bool fetches_ahead(const Call& call, std::int64_t rows) {
+bool fetches_ahead(const Kernels& kernels, const CacheSizes& caches, std::int64_t rows, std::int64_t b_bytes) {
   constexpr std::int64_t few_tiles = 12;
-  const std::int64_t tile = call.kernels.rows(), b_bytes = call.problem.k * call.b.panels.count() * call.b.panels.width() * 4;
-  return call.kernels.algebra().splits_k() && rows >= tile && rows <= few_tiles * tile && b_bytes > static_cast<std::int64_t>(call.caches.l2);
+  const std::int64_t tile = kernels.rows();
+  return kernels.algebra().splits_k() && rows >= tile && rows <= few_tiles * tile && b_bytes > static_cast<std::int64_t>(caches.l2);
 }
 
-std::int64_t dense_range(const Call& call, std::int64_t rows) {
+std::int64_t dense_range(const Call& call, bool ahead) {
   const std::int64_t k = std::max<std::int64_t>(1, call.problem.k);
   if (!call.kernels.algebra().splits_k()) return k;
-  if (fetches_ahead(call, rows)) return fetched_ahead / (call.kernels.width() * 4);
+  if (ahead) return fetched_ahead / (call.kernels.width() * 4);
   // Measured from 256 to 4096 terms: C's traffic below, L2 above.
   const auto most = static_cast<std::int64_t>(call.caches.l2) / 5 / (call.kernels.width() * 4);
   const std::int64_t ranges = (k + most - 1) / most;

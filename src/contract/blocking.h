@@ -10,10 +10,10 @@ namespace pit::contract {
 std::int64_t term_block(const Call& call);
 /// Whether strips of so many rows fetch B ahead (Family::ahead): a few tiles, which would wait for memory in the first one and leave it idle in
 /// the others.
-bool fetches_ahead(const Call& call, std::int64_t rows);
-/// Terms of one panel of B that strips of so many rows walk from end to end: from L2, which hardware fetches in time, so that partial results pass
-/// through C seldom; where B is fetched ahead, as much as that.
-std::int64_t dense_range(const Call& call, std::int64_t rows);
+bool fetches_ahead(const Kernels& kernels, const CacheSizes& caches, std::int64_t rows, std::int64_t b_bytes);
+/// Terms of one panel of B that dense strips walk from end to end: from L2, which hardware fetches in time, so that partial results pass through C
+/// seldom; where B is fetched `ahead`, as much as that.
+std::int64_t dense_range(const Call& call, bool ahead);
 /// The element rule's ranges of k, a multiple of 64 (a word of a live map), for `together` panels of `width` columns. What is read of B's range
 /// should stay in L1; but each stretch of terms costs as much as some six terms, so where elements are rare, ranges are longer.
 std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int together, double density);

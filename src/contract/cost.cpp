@@ -72,7 +72,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
          std::ceil(static_cast<double>(p.n) / width), width};
   const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2), l3 = static_cast<double>(caches_.l3);
   const bool splits = kernels_.algebra().splits_k();
-  const bool ahead = rule.kind == RuleKind::dense && splits && c.m >= mr && c.m <= 12 * mr && b_bytes > l2;  // as fetches_ahead
+  const bool ahead = rule.kind == RuleKind::dense && fetches_ahead(kernels_, caches_, p.m, static_cast<std::int64_t>(b_bytes));
   const double block_terms = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
   // One panel (or several side by side): `tiles` tiles that share `terms` terms in L1, `groups` times.

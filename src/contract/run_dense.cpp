@@ -11,8 +11,8 @@ class DenseBlock {
  public:
   DenseBlock(const Call& call, const Task& task)
       : call_(call), task_(task), item_(call.problem.items[static_cast<std::size_t>(task.item)]), rows_(task.end - task.begin),
-        kb_(dense_range(call, rows_)), tile_(call.kernels.rows()),
-        runner_(call, fetches_ahead(call, rows_) ? Family::ahead : Family::plain, item_.b_number) {}
+        ahead_(fetches_ahead(call.kernels, call.caches, rows_, call.problem.k * call.b.panels.count() * call.b.panels.width() * 4)),
+        kb_(dense_range(call, ahead_)), tile_(call.kernels.rows()), runner_(call, ahead_ ? Family::ahead : Family::plain, item_.b_number) {}
 
   // Where all of the block's A fits its share of L3, panels of B are walked from end to end, which memory likes best, and partial results in C are
   // still near when the next block of terms comes. Else a block of terms at a time: A then comes from L2, and C again and again from L3.
@@ -76,7 +76,9 @@ class DenseBlock {
   const Call& call_;
   const Task& task_;
   const Item& item_;
-  std::int64_t rows_, kb_;
+  std::int64_t rows_;
+  bool ahead_;
+  std::int64_t kb_;
   int tile_;
   StripRunner runner_;
   Buffer buffer_;

@@ -11,8 +11,8 @@ namespace {
 
 class OutputBlock {
  public:
-  OutputBlock(const Call& call, const Task& task, std::int64_t term_block)
-      : call_(call), task_(task), map_(*call.live.c), item_(call.problem.items[static_cast<std::size_t>(task.item)]), kb_(term_block),
+  OutputBlock(const Call& call, const Task& task, std::int64_t range)
+      : call_(call), task_(task), map_(*call.live.c), item_(call.problem.items[static_cast<std::size_t>(task.item)]), kb_(range),
         runner_(call, Family::in_place, item_.b_number) {}
 
   void operator()() {
@@ -67,7 +67,7 @@ class OutputBlock {
 }  // namespace
 
 void run_output(const Call& call, const Rule&) {
-  const std::int64_t kb = dense_range(call, call.problem.m), tile = call.kernels.rows();
+  const std::int64_t kb = dense_range(call, false), tile = call.kernels.rows();
   const std::int64_t rows = row_block(call, call.live.c->fraction(), tile, 64 * tile, 512 * tile);
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
