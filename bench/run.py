@@ -154,7 +154,7 @@ def main() -> int:
     say(f"{len(cases)} cases, {len(cases) - len(todo)} of them finished before")
     settings = Settings(seconds=options.seconds or (60 if options.full else 10))
     if options.full:
-        settings.slowest, settings.dense_peers, settings.max_rounds = 120.0, "screened", 20
+        settings.slowest, settings.max_rounds, settings.hopeful_only = 120.0, 20, False
     machine = machines.Machine()
     reason = busy(machine)
     if reason:

@@ -15,7 +15,9 @@ from .machine import LOADED_SHARE, LOADED_SLOWDOWN, Load, Machine, load_average
 from .operands import Masks, Source
 
 HOPELESS = 20.0        # times own dense: one repetition is enough
-DENSE_MARGIN = 1.10    # dense peers this close to the best of them stay in the race where zeros are the subject
+DENSE_MARGIN = 1.10    # dense peers this close to the best of them are always asked
+DENSE_KEPT = 2         # dense peers in large cases about zeros: the fastest that the shape has seen
+HOPEFUL = 1.25         # times the fastest dense peer: sparse ones that are expected to take longer cannot be the best one
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
 DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
 LARGE = 4e9            # multiply-adds: from here on, dense peers cost too much time to be all asked again in each case about zeros
@@ -33,6 +35,7 @@ class Settings:
     slowest: float = 3.0             # a call that is expected to take longer is not made
     candidates: int = 4              # of PIT's other ways, timed to judge its choice
     dense_peers: str = "screened"    # or "all"
+    hopeful_only: bool = True        # in large cases, no sparse peers that cannot be the best one
 
 
 @dataclass
@@ -166,7 +169,7 @@ class Measurement:
         case, line = self.case, self.case.line()
         live = self.limits[0].live_fraction
         dense = self.history.dense.get(case.shape_key(), {})
-        fastest = min(dense.values(), default=0.0)
+        kept = sorted(dense, key=dense.get)[:DENSE_KEPT]
         sparse_case = case.zeros > 0 or case.b_zeros > 0 or case.c_zeros > 0
         large = case.m * case.n * case.k >= LARGE
         for client in self.clients:
@@ -179,7 +182,7 @@ class Measurement:
                 if refused[name]:
                     continue
                 if about["sort"] == "dense" and sparse_case and self.settings.dense_peers == "screened" and len(dense) > 1 and large:
-                    if dense.get(name, 1e9) > DENSE_MARGIN * fastest:
+                    if name not in kept:
                         self.skipped[name] = "a dense kernel that is slower than another on this shape"
                         continue
                 expected = self.history.expect(name, case, live if about["sort"] != "dense" else 1.0)
@@ -188,6 +191,9 @@ class Measurement:
                 rival = about["sort"] == "dense" and expected <= DENSE_MARGIN * self.fastest_dense()  # these are always asked
                 if expected > self.settings.slowest and about["sort"] != "own" and not rival:
                     self.skipped[name] = f"would take about {expected:.0f} s a call; FULL=1 runs it"
+                    continue
+                if large and self.settings.hopeful_only and about["sort"] == "sparse" and expected > HOPEFUL * self.fastest_dense():
+                    self.skipped[name] = f"would take about {expected:.1f} s a call, more than a dense peer; FULL=1 runs it"
                     continue
                 self.entries[name] = Entry(name, client, about["sort"], about["default"])
         # Own dense first: everything is compared with it.
