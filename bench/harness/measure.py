@@ -17,6 +17,7 @@ from .operands import Masks, Source
 HOPELESS = 20.0        # times own dense: one repetition is enough
 DENSE_MARGIN = 1.10    # dense peers this close to the best of them are always asked
 DENSE_KEPT = 2         # dense peers in large cases about zeros: the fastest that the shape has seen
+NEAR = 2.5             # times the fastest peer: in large cases of the quick selection, slower ones run once
 HOPEFUL = 1.25         # times the fastest dense peer: sparse ones that are expected to take longer cannot be the best one
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
 DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
@@ -276,10 +277,14 @@ class Measurement:
         screened = [e for e in self.entries.values() if e.racing and e.sort == "dense" and base > 0.1]
         sparse_case = self.case.zeros > 0 or self.case.b_zeros > 0 or self.case.c_zeros > 0
         fastest = min((e.first for e in screened), default=0.0)
+        large = self.case.m * self.case.n * self.case.k >= LARGE and self.settings.hopeful_only
+        near = NEAR * min((e.first for e in self.entries.values() if e.racing and e.sort != "own"), default=0.0)
         for entry in self.entries.values():
             if not entry.racing:
                 continue
-            if entry.first > max(self.settings.slowest, 2 * base) and entry.sort != "own":
+            if large and entry.sort != "own" and entry.first > near:
+                self.retire(entry, f"more than {NEAR:g} times the fastest peer: one repetition")
+            elif entry.first > max(self.settings.slowest, 2 * base) and entry.sort != "own":
                 self.retire(entry, "slow: one repetition")
             elif entry.first > HOPELESS * base and entry.sort != "own" and self.case.kind == "matmul":
                 self.retire(entry, f"more than {HOPELESS:g} times own dense: one repetition")

@@ -167,19 +167,10 @@ class Call {
     const std::int64_t g_rows = t ? g.columns : g.rows, g_columns = t ? g.rows : g.columns;
     const detect::Values values = m.values();
     const auto absent = static_cast<float>(c_.algebra.absent());
-    if (is_first && options_.rule.empty() && !worth_a_look(values, g_rows, g_columns, absent)) return nullptr;
+    const bool choice = is_first && options_.rule.empty();
+    if (choice && !c_.engine->worth_detecting(problem_, values, g_rows, g_columns, prepared_ != nullptr, c_.pool->size())) return nullptr;
     memory = detect::scan(values, g_rows, g_columns, absent, *c_.pool, c_.take_map(), detect::scan_isa(c_.target));
     return {MapPtr(), &memory};
-  }
-
-  bool worth_a_look(const detect::Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent) const {
-    // A sample is a few per cent of the scan that it may save; of small operands it would be a large part.
-    constexpr std::int64_t small = 1 << 16;
-    const std::int64_t groups = static_cast<std::int64_t>(values.batch_offsets.size()) * (values.rows / g_rows);
-    const std::int64_t samples = std::clamp<std::int64_t>(groups / 32, 2, 16);
-    if (values.rows * values.columns * static_cast<std::int64_t>(values.batch_offsets.size()) < small || groups < 8 * samples) return true;
-    const double fraction = detect::sample_fraction(values, g_rows, g_columns, absent, samples, detect::scan_isa(c_.target));
-    return c_.engine->worth_detecting(problem_, g_rows, g_columns, fraction, prepared_ != nullptr, c_.pool->size());
   }
 
   void find_live(const contract::Result& result) {

@@ -238,6 +238,12 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks) {
   const MaskId terms = contraction ? step.contraction.terms_k : step.rows.terms;
   if (reduced >= 0 && !is_all(p, terms, masks))
     text += (text.empty() ? "" : "; ") + std::string("k-axis: terms ") + extents_text(p, {group.extents[reduced]});
+  if (contraction && step.contraction.by_values) {
+    const auto name = [&](std::size_t operand) { return fmt::format("'{}'", p.graph.values[group.operands[operand].value].name); };
+    text += text.empty() ? "" : "; ";
+    text += "k-axis: terms that are not zero in the values of " +
+            (!step.contraction.looks_at_a ? name(1) : step.contraction.pruned ? name(0) + " and " + name(1) : name(0));
+  }
   return text.empty() ? "dense" : text;
 }
 

@@ -233,7 +233,7 @@ Json operator_json(const StepReport& s, const Operator& o) {
 
 std::string explain_json(const Model::Impl& m, const Report& r) {
   const Program& p = *m.program;
-  Json j{{"inputs", tensors_json(m.inputs)}, {"outputs", tensors_json(m.outputs)}, {"kernels", p.code_report}, {"packed_bytes", p.packed_bytes}};
+  Json j{{"inputs", tensors_json(m.inputs)}, {"outputs", tensors_json(m.outputs)}, {"kernels", p.code_report}, {"packed_bytes", p.packed_bytes()}};
   if (r.flops) {
     const sparsity::LiveFlops& f = *r.flops;
     j["weight_flops_live"] = share(f.weight_live, f.weight_dense);
@@ -302,7 +302,7 @@ std::string summary_text(const Model::Impl& m, const Report& r) {
   for (const auto& [kind, count] : kinds) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", count, kind);
   text += field("operators", fmt::format("{}; {} of them views that cost nothing, the others in {} steps: {}", r.operators, views, steps, counts));
   text += field("kernels", p.code_report);
-  text += field("weights", api::bytes_text(static_cast<double>(p.packed_bytes)) + " packed");
+  text += field("weights", api::bytes_text(static_cast<double>(p.packed_bytes())) + " packed");
   for (const std::string& n : r.notes) text += field(&n == r.notes.data() ? "notes" : "", n);
   return text;
 }

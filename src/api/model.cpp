@@ -215,7 +215,8 @@ Tensor contiguous_input(const TensorView& view, const std::string& name) {
     if (view.shape[d] != 1 && view.strides[d] != step) row_major = false;
     step *= view.shape[d];
   }
-  if (row_major || size == 0) return Tensor(view.dtype, view.shape, view.data, unowned);
+  if (size == 0) return Tensor(view.dtype, view.shape);  // the view's address may be null
+  if (row_major) return Tensor(view.dtype, view.shape, view.data, unowned);
   Tensor copy;
   try {
     copy = Tensor(view.dtype, view.shape);

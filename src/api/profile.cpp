@@ -18,6 +18,7 @@ struct Entry {
   std::string name, kind, rule;
   std::vector<std::string> operators;
   double seconds = 0, live = 1;
+  std::vector<contract::Costed> candidates;  ///< where zeros were looked for in values
 };
 
 struct Profile {
@@ -72,15 +73,17 @@ Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& i
   });
   bool masks_placed = false;
   auto place_masks = [&] {
-    profile.entries.push_back({-1, "masks", "mask", "", {}, profile.mask_seconds, 1});
+    profile.entries.push_back({-1, "masks", "mask", "", {}, profile.mask_seconds, 1, {}});
     masks_placed = true;
   };
   for (const api::StepInfo& s : steps) {
     if (s.number < 0) continue;
     if (s.kind != "control" && !masks_placed) place_masks();
     const double seconds = over_runs([&](const runtime::RunProfile& r) { return r.steps[s.step].seconds; });
-    profile.entries.push_back({s.number, label_of(p, s), s.kind, api::rule_text(p, s, &masks), operator_names(p, s), seconds,
-                               runs[0].steps[s.step].live});
+    const runtime::StepRecord& record = runs[0].steps[s.step];
+    std::string rule = api::rule_text(p, s, &masks);
+    if (!record.candidates.empty()) rule += ": " + record.candidates[0].rule.name();
+    profile.entries.push_back({s.number, label_of(p, s), s.kind, std::move(rule), operator_names(p, s), seconds, record.live, record.candidates});
   }
   if (!masks_placed) place_masks();
   return profile;
@@ -92,6 +95,7 @@ std::string profile_json(const Profile& p) {
   for (const Entry& e : p.entries) {
     steps.push_back({{"step", e.step}, {"name", e.name}, {"kind", e.kind}, {"seconds", e.seconds}, {"live", e.live}, {"rule", e.rule},
                      {"operators", e.operators}});
+    for (const contract::Costed& c : e.candidates) steps.back()["candidates"].push_back({{"rule", c.rule.name()}, {"seconds", c.seconds}});
     events.push_back({{"name", e.name}, {"cat", e.kind}, {"ph", "X"}, {"ts", at * 1e6}, {"dur", e.seconds * 1e6}, {"pid", 1}, {"tid", 1},
                       {"args", {{"step", e.step}, {"live", e.live}, {"rule", e.rule}, {"operators", e.operators}}}});
     at += e.seconds;

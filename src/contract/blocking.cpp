@@ -28,6 +28,13 @@ std::int64_t dense_range(const Call& call, bool ahead) {
   return (k + ranges - 1) / ranges;
 }
 
+std::int64_t packed_range(const Call& call, std::int64_t rows) {
+  const std::int64_t whole = (std::max<std::int64_t>(1, call.problem.k) + 63) / 64 * 64;
+  if (!call.kernels.algebra().splits_k()) return whole;
+  const std::int64_t fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (4 * std::max<std::int64_t>(1, rows)) / 64 * 64;
+  return std::min(whole, std::max<std::int64_t>(256, fits));
+}
+
 std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int together, double density) {
   constexpr double full = 0.1;  // from here down, ever fewer of B's rows are read at all
   const std::int64_t row = together * width * 4;

@@ -242,7 +242,8 @@ void unstage(const Result& result, const TensorView& view, const Form& form, con
 Problem make_problem(const Form& form, const Extents& extents, const Matrices& a, const Matrices& b, const Result& c) {
   Problem p;
   p.m = a.rows, p.k = a.columns, p.n = b.columns;
-  p.a_row = a.row_stride, p.a_k = a.column_stride;
+  p.a_k = a.column_stride;
+  for (std::int64_t i = 0; i < a.rows; ++i) p.a_rows.push_back(i * a.row_stride);
   p.b_k = b.row_stride, p.b_n = b.column_stride;
   p.c_rows = c.rows;
   // Numbers count positions of an operand's own batch axes: as if these were all of a dense tensor's dimensions.

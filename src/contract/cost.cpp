@@ -92,6 +92,14 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       break;
     }
     case RuleKind::k: case RuleKind::both: case RuleKind::b_k: {
+      if (rule.kind == RuleKind::both && rule.g_rows <= 2 && rule.g_columns == 1) {
+        const int panels = std::min(2, kernels_.wide(rule.tile_rows));
+        const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels), terms = c.k * s.a * s.b;
+        const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
+        constexpr double word = 0.5, picked = 1.2;  // ns: 64 bits of two maps meet; a term is found and A's element picked
+        c.compute = pairs * (terms * (t.at(tuning::Level::l2) + picked * static_cast<double>(rule.g_rows)) + c.k / 64 * word + t.tile + t.call / 16);
+        break;
+      }
       const double g = rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
       const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_terms = c.k * s.a, terms = a_terms * s.b;
       const bool index_a = rule.kind != RuleKind::k;
@@ -107,7 +115,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       if (!index_a && panels > 1 && rule.g_columns < 8) c.compute *= 1 + 0.35 * (1 - std::min(1.0, 4 * s.a));
       constexpr double per_call = 60;
       if (!index_a) c.compute += per_call * groups * std::ceil(c.panels / panels);
-      if (index_a) c.compute += groups * c.panels * a_terms * 0.8;  // finding common terms
+      if (rule.kind == RuleKind::both) c.compute += groups * c.panels * a_terms * 0.8;  // finding common terms
       c.packing = c.m * a_terms * pack_a_index_;
       break;
     }
@@ -187,7 +195,7 @@ Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
     else if (rule.kind == RuleKind::stream) s.a = share_of_unions(*live.a, (rule.g_rows + live.a->g_rows - 1) / live.a->g_rows);
     else if (rule.kind == RuleKind::m || rule.kind == RuleKind::element) s.a = live.a->fraction();
   }
-  if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both)) s.b = share_in_panel(live.b->fraction(), live.b->g_columns, kernels_.width());
+  if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both)) s.b = share_in_panel(live.b->fraction(), live.b->g_columns, rule.kind == RuleKind::both ? rule.tile_columns : kernels_.width());
   if (live.c && rule.kind == RuleKind::c_m) s.c = share_in_panel(live.c->fraction(), live.c->g_columns, kernels_.width());
   return s;
 }

@@ -19,6 +19,12 @@ class GeneratedEngine final : public Engine {
 
   const lower::Algebra& algebra() const override { return kernels_.algebra(); }
 
+  Panels panels(std::int64_t n) const override {
+    const int lanes = kernels_.lanes();
+    const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes - 1) / lanes, 1, kernels_.vectors()));
+    return {n, lanes, vectors, true};
+  }
+
   std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, std::int64_t n, std::int64_t k_stride, std::int64_t n_stride,
                                 std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const override {
     auto packed = std::make_shared<PackedB>();
@@ -41,8 +47,21 @@ class GeneratedEngine final : public Engine {
     return result;
   }
 
-  bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const override {
+  bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns, bool packed, int threads) const override {
+    // A sample is a few per cent of the scan that it may save; of small operands it would be a large part.
+    constexpr std::int64_t small = 1 << 16;
+    const auto matrices = static_cast<std::int64_t>(a.batch_offsets.size());
+    const std::int64_t groups = matrices * (a.rows / g_rows), samples = std::clamp<std::int64_t>(groups / 32, 2, 16);
+    if (a.rows * a.columns * matrices < small || groups < 8 * samples) return true;
+    const auto isa = detect::scan_isa(kernels_.target());
+    const double fraction = detect::sample_fraction(a, g_rows, g_columns, static_cast<float>(algebra().absent()), samples, isa);
     return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
+  }
+
+  void generate() const override {
+    for (const Family family : {Family::plain, Family::indexed, Family::ragged}) kernels_.tiles(family);  // m, k, element
+    kernels_.packs();
+    kernels_.stream(1);
   }
 
   void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const override {
@@ -71,9 +90,7 @@ class GeneratedEngine final : public Engine {
   void shape(PackedB& b, std::int64_t k, std::int64_t n) const {
     b.k = k;
     b.n = n;
-    const int lanes = kernels_.lanes();
-    const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes - 1) / lanes, 1, kernels_.vectors()));
-    b.panels = {n, lanes, vectors, true};
+    b.panels = panels(n);
   }
 
   void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride, const ThreadPool& pool) const {
@@ -95,7 +112,8 @@ class GeneratedEngine final : public Engine {
       case RuleKind::k: run_terms(call, rule); break;
       case RuleKind::m: run_rows(call, rule); break;
       case RuleKind::element: run_elements(call, rule); break;
-      case RuleKind::b_k: case RuleKind::both: run_both(call, rule); break;
+      case RuleKind::b_k: run_b_terms(call); break;
+      case RuleKind::both: run_both(call, rule); break;
       case RuleKind::c_m: run_output(call, rule); break;
       case RuleKind::c_n: run_columns(call, rule); break;
       case RuleKind::stream: run_stream(call, rule); break;

@@ -10,7 +10,7 @@
 //     m         A, any x g_columns    block of k        rows that are live in the block   MR x NR, results added up in a compact C
 //     element   A, few rows x few k   row               terms of the row, by ranges of k  1 x wide, B's range in L1
 //     B.k       B, any x g_columns    panel of B        terms k of the panel              MR x NR, A through an index
-//     both      A and B               group and panel   terms that are live in both       MR x NR, both through an index
+//     both      A and B               group and panel   terms that are live in both       MR x NR, both through an index; 1 x wide for elements
 //     C.m       C                     panel of B        rows wanted in the panel          MR x NR, A read in place
 //     C.n       C, all rows high      -                  columns that are wanted           those of k or dense, B gathered
 //     stream    A, few rows x any     group of rows     live rows of a row-contiguous B   no panels: bandwidth
@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "contract/pack.h"
 #include "detect/live_map.h"
 #include "lower/tile.h"
 #include "support/cpu.h"
@@ -42,8 +43,9 @@ struct Item {
 /// Extents and strides in elements, the same for the whole batch. C's columns are consecutive; any stride may be 0 or negative.
 struct Problem {
   std::int64_t m = 0, n = 0, k = 0;
-  std::int64_t a_row = 0, a_k = 1;       ///< strides of A
+  std::int64_t a_k = 1;                  ///< stride of A along k
   std::int64_t b_k = 0, b_n = 1;         ///< strides of B
+  std::vector<std::int64_t> a_rows;      ///< row i of A begins at a + a_rows[i]
   std::vector<std::int64_t> c_rows;      ///< row i of C begins at c + c_rows[i]
   std::vector<Item> items;
 };
@@ -79,6 +81,9 @@ class Engine {
   static std::shared_ptr<const Engine> create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir);
   virtual ~Engine() = default;
 
+  /// The panels that a B of n columns is packed in.
+  virtual Panels panels(std::int64_t n) const = 0;
+
   /// Packs all matrices of B: `b[i]` is the first element of number i. `live` (may be null; kept) is B's map.
   virtual std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, std::int64_t n, std::int64_t k_stride,
                                         std::int64_t n_stride, std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const = 0;
@@ -86,8 +91,11 @@ class Engine {
   /// The rules that apply, with their predicted times, cheapest first; dense is always among them. `packed`: B was packed before.
   virtual std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed, int threads) const = 0;
 
-  /// Whether A is worth a look: false if even without its zeros (at this live fraction, from a sample) nothing would be gained.
-  virtual bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const = 0;
+  /// Whether A is worth a scan: false where a sample of its values says that even without its zeros nothing would be gained.
+  virtual bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns, bool packed, int threads) const = 0;
+
+  /// Generates all kernels of the rules for zeros in A now, which else happens when a rule is first used.
+  virtual void generate() const = 0;
 
   /// Computes all items. Elements of C outside of live.c become the identity. `poison`: scratch is NaN before use.
   virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const = 0;

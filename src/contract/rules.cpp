@@ -55,7 +55,11 @@ class Applicable {
 
   void rules_of_b() {
     add(RuleKind::b_k, live_.b->g_rows, live_.b->g_columns, k_.rows(), 1);
-    if (live_.a) add(RuleKind::both, live_.a->g_rows, live_.a->g_columns, tile_rows(live_.a->g_rows), 1);
+    if (!live_.a) return;
+    const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
+    const bool elements = g_rows <= 2 && g_columns == 1;
+    add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows), elements ? std::min(2, k_.wide(tile_rows(g_rows))) : 1);
+    if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);  // unions of rows fill registers better
   }
 
   int tile_rows(std::int64_t group) const { return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())})); }

@@ -1,5 +1,5 @@
-// Zeros in B, alone (b_k) or beside A's (both). B's micro-tiles make the live terms a matter of the panel; where A has zeros too, terms are
-// those that are live in both. A is packed once, by its own list; each panel walks B through one index and packed A through another.
+// The both rule: zeros in A and in B. B's micro-tiles make the live terms a matter of the panel, A's of the group of rows; what is multiplied is live
+// in both. A is packed once, by its own list; each panel walks B through one index and packed A through another.
 #include <algorithm>
 #include <vector>
 
@@ -12,9 +12,9 @@ namespace {
 
 class BothBlock {
  public:
-  BothBlock(const Call& call, const Task& task, const detect::LiveMap* a_map, std::int64_t group_rows)
-      : call_(call), task_(task), a_map_(a_map), group_rows_(group_rows), item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        begin_(task.begin * group_rows), end_(std::min(task.end * group_rows, call.problem.m)),
+  BothBlock(const Call& call, const Task& task, const detect::LiveMap& a_map)
+      : call_(call), task_(task), a_map_(a_map), group_rows_(a_map.g_rows), item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        begin_(task.begin * group_rows_), end_(std::min(task.end * group_rows_, call.problem.m)),
         runner_(call, Family::both, item_.b_number) {}
 
   void operator()() {
@@ -33,15 +33,14 @@ class BothBlock {
     const std::int32_t* k;
   };
 
-  std::int64_t bound(std::int64_t group) const {
-    return a_map_ ? live_columns_bound(*a_map_, item_.a_number * a_map_->row_groups() + group) : call_.problem.k;
-  }
+  std::int64_t number(std::int64_t group) const { return item_.a_number * a_map_.row_groups() + group; }
 
   void allocate() {
     std::int64_t floats = pack_slack, terms = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
-      floats += bound(g) * group_rows_ + 16;
-      terms += bound(g) + 16;
+      const std::int64_t bound = live_columns_bound(a_map_, number(g));
+      floats += bound * group_rows_ + 16;
+      terms += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 3 * Buffer::rounded<std::int32_t>(k) +
@@ -52,7 +51,7 @@ class BothBlock {
     a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
-    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + (begin_ + i) * call_.problem.a_row);
+    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
   }
 
   void read_group(std::int64_t group) {
@@ -62,16 +61,11 @@ class BothBlock {
     g.rows = std::min(group_rows_, end_ - begin_ - g.row);
     g.a = packed_;
     g.k = lists_;
-    if (a_map_) {
-      g.terms = live_columns(*a_map_, item_.a_number * a_map_->row_groups() + group, 1, lists_);
-    } else {
-      g.terms = p.k;
-      for (std::int64_t i = 0; i < p.k; ++i) lists_[i] = static_cast<std::int32_t>(i);
-    }
+    g.terms = live_columns(a_map_, number(group), 1, lists_);
     const int tile = call_.kernels.rows();
     for (std::int64_t r = 0; r < g.rows; r += tile) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile, g.rows - r));
-      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.terms, p.a_k * 4, a_map_ ? lists_ : nullptr);
+      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.terms, p.a_k * 4, lists_);
       packed_ += g.terms * count;
     }
     lists_ += g.terms + 8;
@@ -109,7 +103,7 @@ class BothBlock {
 
   const Call& call_;
   const Task& task_;
-  const detect::LiveMap* a_map_;
+  const detect::LiveMap& a_map_;
   std::int64_t group_rows_;
   const Item& item_;
   std::int64_t begin_, end_;
@@ -126,16 +120,11 @@ class BothBlock {
 }  // namespace
 
 void run_both(const Call& call, const Rule& rule) {
-  const std::int64_t tile = call.kernels.rows();
-  const auto run = [&](const detect::LiveMap* a_map, std::int64_t group_rows, double density) {
-    const std::int64_t rows = row_block(call, density, group_rows, 16 * tile, 256 * tile);
-    const std::vector<Task> tasks = make_tasks(call, (call.problem.m + group_rows - 1) / group_rows, std::max<std::int64_t>(1, rows / group_rows));
-    call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                           [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], a_map, group_rows)(); });
-  };
-  if (rule.kind == RuleKind::b_k) return run(nullptr, 16 * tile, 1.0);
+  if (rule.g_rows <= 2 && rule.g_columns == 1) return run_both_elements(call, rule);
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  run(&*map, map->g_rows, map->fraction());
+  const std::int64_t tile = call.kernels.rows(), rows = row_block(call, map->fraction(), map->g_rows, 16 * tile, 256 * tile);
+  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }
 
 }  // namespace pit::contract

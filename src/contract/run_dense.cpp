@@ -47,7 +47,7 @@ class DenseBlock {
     const Problem& p = call_.problem;
     for (std::int64_t r = 0; r < rows_; r += tile_) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile_, rows_ - r));
-      for (int i = 0; i < count; ++i) a_rows_[i] = const_cast<float*>(item_.a + (task_.begin + r + i) * p.a_row + k0 * p.a_k);
+      for (int i = 0; i < count; ++i) a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
       pack_rows(call_.kernels.packs(), count, packed_ + r * terms, a_rows_, count, terms, p.a_k * 4, nullptr);
     }
   }

@@ -115,7 +115,7 @@ class ElementsBlock {
     const Problem& p = call_.problem;
     detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
     const std::int64_t rows = std::min(map_.g_rows, rows_ - g * map_.g_rows);
-    const float* a = item_.a + (first_row_ + g * map_.g_rows) * p.a_row;
+    const std::int64_t* a_rows = p.a_rows.data() + first_row_ + g * map_.g_rows;
     const std::int32_t* list = list_;
     for (std::int64_t r = 0; r < ranges_; ++r) {
       const Stretch& stretch = stretches_[r * groups_ + g];
@@ -125,7 +125,7 @@ class ElementsBlock {
       for (std::int32_t t = 0; t < stretch.count; ++t) {
         const std::int64_t k = *list++;
         offset[t] = static_cast<std::int32_t>((k - r * range_) * width_ * 4);
-        for (std::int64_t i = 0; i < rows; ++i) *to++ = a[k * p.a_k + i * p.a_row];
+        for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + k * p.a_k];
       }
     }
   }

@@ -39,7 +39,7 @@ class OutputBlock {
       for (std::int64_t c = from; c <= to && !any; ++c) any = map_.test(row, c);
       if (!any) continue;
       for (std::int64_t r = std::max(task_.begin, g * map_.g_rows); r < std::min(task_.end, (g + 1) * map_.g_rows); ++r) {
-        a_rows_.push_back(const_cast<float*>(item_.a + r * p.a_row));
+        a_rows_.push_back(const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(r)]));
         c_rows_.push_back(item_.c + p.c_rows[static_cast<std::size_t>(r)]);
       }
     }

@@ -60,7 +60,7 @@ class RowsBlock {
       if (!map_.test(number(g), column)) continue;
       const std::int64_t first = g * map_.g_rows, end = std::min(first + map_.g_rows, p.m);
       for (std::int64_t r = first; r < end; ++r) {
-        live_.push_back(const_cast<float*>(item_.a + r * p.a_row + k0 * p.a_k));
+        live_.push_back(const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(r)] + k0 * p.a_k));
         *c_rows_++ = scratch_ + (r - task_.begin * map_.g_rows) * width;
       }
     }

@@ -43,7 +43,7 @@ class StreamItem {
       const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
       const std::int64_t count = find_terms(g, terms);
       void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
-      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item_.a + (first + i) * p.a_row);
+      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
       point_to_rows(p, item_.c, first, first + rows, c_rows);
       pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, terms);
       void* ptrs[4] = {packed, const_cast<float*>(b_ + column), terms, static_cast<void*>(c_rows)};

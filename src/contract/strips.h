@@ -95,7 +95,9 @@ void run_dense(const Call& call);
 void run_terms(const Call& call, const Rule& rule);     ///< k
 void run_rows(const Call& call, const Rule& rule);      ///< m
 void run_elements(const Call& call, const Rule& rule);  ///< element
-void run_both(const Call& call, const Rule& rule);      ///< b_k, both
+void run_b_terms(const Call& call);                     ///< b_k
+void run_both(const Call& call, const Rule& rule);      ///< both
+void run_both_elements(const Call& call, const Rule& rule);  ///< both, where A's micro-tiles are elements
 void run_output(const Call& call, const Rule& rule);    ///< c_m
 void run_stream(const Call& call, const Rule& rule);    ///< stream
 void run_columns(const Call& call, const Rule& rule);   ///< c_n

@@ -36,7 +36,7 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
 }
 
 void AttentionRunner::operator()() {
-  run_.live_ = output_.batch * output_.m == 0
+  run_.record_.live = output_.batch * output_.m == 0
                    ? 1.0
                    : static_cast<double>(rows_.total()) / static_cast<double>(output_.batch * output_.m);
   output_runner_.clear_zero_rows();

@@ -9,6 +9,7 @@
 #include "runtime/pack.h"
 #include "runtime/program.h"
 #include "sparsity/flops.h"
+#include "sparsity/value_zeros.h"
 #include "support/check.h"
 #include "support/files.h"
 #include "support/memory.h"
@@ -24,6 +25,13 @@ int TileSet::variant(int count) const {
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (rows[i] >= count) return static_cast<int>(i);
   PIT_UNREACHABLE("a tile of {} rows was asked for", count);
+}
+
+std::size_t Program::packed_bytes() const {
+  std::size_t bytes = 0;
+  for (const Step& s : steps)
+    bytes += s.contraction.by_values ? static_cast<std::size_t>(s.contraction.by_values->bytes()) : s.contraction.weights.bytes;
+  return bytes;
 }
 
 namespace {
@@ -61,6 +69,7 @@ class ProgramBuilder {
         sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
     p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
     p_->extent_nodes = graph::extent_nodes(p_->graph);
+    if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
     make_steps();
     mark_attention();
@@ -169,13 +178,14 @@ class ProgramBuilder {
       if (rows <= p_->tile.rows) c.tiles.rows.push_back(rows);
     if (c.tiles.rows.back() != p_->tile.rows) c.tiles.rows.push_back(p_->tile.rows);
     c.tiles.kernel.resize(c.tiles.rows.size());
+    if (group.static_b) c.panels = panels_of_weights(group, c);
     const std::string key = group.epilogue.program.statements.empty()
                                 ? "none"
                                 : content_key(group.epilogue);
     for (std::size_t i = 0; i < c.tiles.rows.size(); ++i) {
       c.tiles.kernel[i].resize(p_->tile.vectors);
       for (int v = 1; v <= p_->tile.vectors; ++v) {
-        if (!needs_vectors(group, v)) continue;
+        if (!needs_vectors(c, group, v)) continue;
         want_tile(group.epilogue, key, c.tiles.rows[i], v, &c.tiles.kernel[i][v - 1]);
       }
     }
@@ -211,11 +221,52 @@ class ProgramBuilder {
     kernels_.add(std::move(k), where);
   }
 
+  // Decides, too, whether the step looks at values.
+  Panels panels_of_weights(const Group& group, ContractionStep& c) {
+    const std::int64_t n = weight_values(*p_, group).columns;
+    c.looks_at_a = holds_value_zeros(group);
+    c.pruned = is_pruned(group);
+    if (!c.looks_at_a && !c.pruned) return {n, p_->tile.lanes, p_->tile.vectors};
+    if (!p_->engine) {
+      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir);
+      p_->engine->generate();
+    }
+    return p_->engine->panels(n);
+  }
+
+  bool engine_takes(const Group& group) const {
+    return options_.sparse && !group.control && group.operands[0].access.dtype == DType::f32 && group.operands[2].access.dtype == DType::f32 &&
+           p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant.dtype() == DType::f32;
+  }
+
+  // Leaving out what is zero is exact only where nothing infinite stands against it.
+  bool holds_value_zeros(const Group& group) const {
+    return engine_takes(group) && zeros_by_value_[group.operands[0].value] && is_finite(p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant);
+  }
+
+  // A sample of the rows first: most weights have no zeros at all.
+  bool is_pruned(const Group& group) const {
+    constexpr std::int64_t samples = 32;
+    constexpr double worthwhile = 0.7;
+    if (!engine_takes(group)) return false;
+    const detect::Values values = weight_values(*p_, group);
+    const auto isa = detect::scan_isa(p_->target);
+    const std::int64_t width = std::min<std::int64_t>(values.columns, p_->tile.lanes * p_->tile.vectors);
+    return values.rows > 0 && values.columns > 0 && detect::sample_fraction(values, 1, width, 0, samples, isa) < worthwhile;
+  }
+
+  static bool is_finite(const Tensor& t) {
+    const float* x = t.as<float>();
+    std::uint32_t odd = 0;  // x * 0 is NaN for infinities and NaN; without an exit, so that it vectorises
+    for (std::int64_t i = 0; i < t.size(); ++i) odd |= static_cast<std::uint32_t>(x[i] * 0 != 0);
+    return odd == 0;
+  }
+
   // With a constant number of columns only the widths that occur are generated.
-  bool needs_vectors(const Group& group, int v) const {
+  bool needs_vectors(const ContractionStep& step, const Group& group, int v) const {
     auto n = p_->graph.dims.constant_value(group.extents[group.axes.n]);
     if (!n) return true;
-    const Panels panels{*n, p_->tile.lanes, p_->tile.vectors};
+    const Panels panels = group.static_b ? step.panels : Panels{*n, p_->tile.lanes, p_->tile.vectors};
     if (panels.count() == 0) return false;
     return (v == p_->tile.vectors && panels.count() > 1) || v == panels.vectors_of(panels.count() - 1);
   }
@@ -266,8 +317,7 @@ class ProgramBuilder {
     for (Step& s : p_->steps) {
       const Group& group = p_->group(s);
       if (group.kind != GroupKind::contraction || !group.static_b) continue;
-      s.contraction.weights = pack_constant(*p_, group, pool);
-      p_->packed_bytes += s.contraction.weights.bytes;
+      pack_constant(*p_, group, pool, s.contraction);
     }
   }
 
@@ -305,6 +355,7 @@ class ProgramBuilder {
   KernelSet kernels_;
   std::map<std::tuple<std::string, int, int>, std::string> tile_names_;
   std::vector<sparsity::MaskId> wanted_masks_;
+  std::vector<char> zeros_by_value_;  ///< per value; empty: sparsity is off
 };
 
 }  // namespace

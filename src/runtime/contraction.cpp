@@ -22,7 +22,7 @@ std::int64_t strided_offset(std::int64_t flat, const std::vector<std::int64_t>& 
 
 ContractionRunner::ContractionRunner(Run& run, const Step& step, const ContractionPlan& plan)
     : run_(run), step_(step), plan_(plan), group_(run.p_.group(step)),
-      panels_{plan.n, run.p_.tile.lanes, run.p_.tile.vectors} {
+      panels_(group_.static_b ? step.contraction.panels : Panels{plan.n, run.p_.tile.lanes, run.p_.tile.vectors}) {
   const int batch = static_cast<int>(plan.batch_extents.size());
   rows_ = run.list(step.contraction.live, batch, plan.batch, plan.m, group_.control);
   terms_rows_ = run.list(step.contraction.terms_rows, batch, plan.batch, plan.m, group_.control);
@@ -46,7 +46,9 @@ void ContractionRunner::operator()() {
   double live = 0;
   for (const Part& part : parts_) live += static_cast<double>(part.rows.total() * (part.last_panel - part.first_panel));
   const double all = static_cast<double>(plan_.batch * plan_.m * panels_.count());
-  run_.live_ = all > 0 ? live / all : 1.0;
+  run_.record_.live = all > 0 ? live / all : 1.0;
+  summed_ = sum_by_values();
+  if (summed_ && group_.epilogue.program.statements.empty()) return;
   std::vector<Task> tasks;
   for (const Part& part : parts_) make_tasks(part, tasks);
   run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int worker) { run_task(tasks[t], worker); });
@@ -111,7 +113,8 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.tile_rows = run_.p_.tile.rows;
   b.lanes = run_.p_.tile.lanes;
   b.rows = rows;
-  b.k = k;
+  b.k = summed_ ? 0 : k;
+  b.resumes = summed_;
   b.k_block = plan_.k_block;
   b.k_index = sparse_k ? terms_k_.data(t.batch) : nullptr;
   b.panels = panels_;
@@ -126,7 +129,8 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   const std::uint8_t* live_n = nullptr;
   if (group_.static_b) {
     b.b = step_.contraction.weights.data.get();
-    b.b_k = b.k = plan_.k;
+    b.b_k = plan_.k;
+    if (!summed_) b.k = plan_.k;
     if (sparse_k) choose_terms(t.batch, b, stretches, scratch);
   } else {
     live_n = pack_b(t, b, scratch);

@@ -54,6 +54,7 @@ struct Block {
   const std::vector<int>* panel_list = nullptr;
   /// Only these stretches of B's rows, whose terms are consecutive in A; null: all k.
   const std::vector<Stretch>* stretches = nullptr;
+  bool resumes = false;                ///< C holds sums already: these terms, and the epilogue, are added to it
   const std::uint8_t* live_k = nullptr;  ///< terms of A that are 0 here are absent and pack as zeros; null: all are there
 };
 
@@ -79,6 +80,9 @@ class ContractionRunner {
   };
   struct Task { const Part* part; std::int64_t batch, begin, end, first_panel, last_panel; };
   void make_parts();
+  /// Looks for zeros in A's values; if leaving them out pays, C holds the sums and true is returned: then only the epilogue is missing.
+  bool sum_by_values();
+  bool rows_are_whole() const;
   void make_tasks(const Part& part, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;
   const std::uint8_t* pack_b(const Task& t, Block& b, Scratch& scratch) const;
@@ -93,6 +97,7 @@ class ContractionRunner {
   const fuse::Group& group_;
   Panels panels_;
   std::vector<Part> parts_;
+  bool summed_ = false;            ///< C holds the sums
   LiveList rows_, terms_rows_, terms_k_, terms_n_;
   bool some_rows_absent_ = false;  ///< demanded rows without terms read zeros_, whatever their storage holds
   float* zeros_ = nullptr;

@@ -92,7 +92,7 @@ void multiply(const Block& b) {
   for (std::size_t i = 0; i < stretches.size(); ++i) {
     const Stretch& s = stretches[i];
     pack_block(b, s);
-    const int first = i == 0, last = i + 1 == stretches.size();
+    const int first = i == 0 && !b.resumes, last = i + 1 == stretches.size();
     const std::int64_t panels = b.panel_list ? static_cast<std::int64_t>(b.panel_list->size()) : b.last_panel - b.first_panel;
     std::int64_t column = b.panel_list ? 0 : b.first_panel * b.panels.width();
     for (std::int64_t j = 0; j < panels; ++j) {

@@ -13,7 +13,9 @@ using contract::pack_panel;
 using contract::pack_rows;
 using contract::pack_slack;
 
-/// All panels of a constant B.
-PackedWeights pack_constant(const Program& p, const fuse::Group& group, const ThreadPool& pool);
+/// A constant B as it lies in memory.
+detect::Values weight_values(const Program& p, const fuse::Group& group);
+/// All panels of a constant B, as step.panels says; uniform ones are the contraction engine's.
+void pack_constant(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step);
 
 }  // namespace pit::runtime

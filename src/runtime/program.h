@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "codegen/codegen.h"
-#include "contract/pack.h"
+#include "contract/engine.h"
+#include "contract/packed.h"
 #include "fuse/fuse.h"
 #include "graph/graph.h"
 #include "lower/rows.h"
@@ -52,7 +53,13 @@ struct RowStep {
 
 struct ContractionStep {
   TileSet tiles;
+  Panels panels;                ///< static_b: of its B
   PackedWeights weights;        ///< static_b
+  /// The same weights as the contraction engine takes them, where only values tell of zeros; the engine then multiplies what is there wherever that
+  /// is cheaper. Null: neither operand is such.
+  std::shared_ptr<contract::PackedB> by_values;
+  bool looks_at_a = false;      ///< A may hold zeros (ReLU): they are looked for in each run
+  bool pruned = false;          ///< so many terms of panels of the weights are zero that leaving them out may pay; by_values knows which
   // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any term; and terms over (batch..., k), (batch..., n),
   // (batch..., m..., k). `columns`: over (batch..., m..., n) where pieces of the columns have rows of their own, else unset.
   sparsity::MaskId columns;
@@ -91,8 +98,10 @@ struct Program {
   CpuTarget target;
   std::shared_ptr<const codegen::Code> code;
   std::string code_report;                 ///< "43 kernels, 0.31 s" for explain
-  std::size_t packed_bytes = 0;
+  std::shared_ptr<const contract::Engine> engine;  ///< of the steps that look at values; null where there are none
 
+  /// Of all packed weights, with the second layouts that some steps have asked for by now.
+  std::size_t packed_bytes() const;
   const fuse::Group& group(const Step& s) const { return fusion.groups[s.group]; }
 };
 

@@ -25,7 +25,7 @@ RowRunner::RowRunner(Run& run, const Step& step, const RowPlan& plan)
 void RowRunner::operator()() {
   const int drivers = static_cast<int>(plan_.driver_axes.size());
   LiveList rows = run_.list(step_.rows.live, drivers, plan_.driver_count, plan_.rows, group_.control);
-  run_.live_ = plan_.driver_count * plan_.rows == 0
+  run_.record_.live = plan_.driver_count * plan_.rows == 0
                    ? 1.0
                    : static_cast<double>(rows.total()) / static_cast<double>(plan_.driver_count * plan_.rows);
   if (!step_.rows.lookups.empty()) check_lookups(rows);

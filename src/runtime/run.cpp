@@ -114,9 +114,10 @@ std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProf
       if (profile) profile->mask_seconds = seconds_since(t);
     }
     const Clock::time_point t = Clock::now();
-    live_ = 1;
+    record_ = {};
     run_step(i);
-    if (profile) profile->steps[i] = {seconds_since(t), live_};
+    record_.seconds = seconds_since(t);
+    if (profile) profile->steps[i] = std::move(record_);
   }
   copy_plain_outputs();
   zero_undemanded();

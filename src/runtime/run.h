@@ -30,7 +30,9 @@ class Arena {
 /// What a profile records of a step.
 struct StepRecord {
   double seconds = 0;
-  double live = 1;   ///< live rows / rows
+  double live = 1;   ///< live rows / rows; where zeros were found in values, of the multiply-adds
+  /// Where zeros were looked for in values: what this made possible, cheapest first. The first is what ran.
+  std::vector<contract::Costed> candidates;
 };
 
 struct RunProfile {
@@ -109,7 +111,7 @@ class Run {
   std::vector<std::int32_t> iota_;
   std::shared_ptr<float> zeros_;
   std::int64_t zeros_size_ = 0;
-  double live_ = 1;  ///< of the step being run
+  StepRecord record_;  ///< of the step being run
 };
 
 }  // namespace pit::runtime

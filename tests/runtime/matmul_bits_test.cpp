@@ -196,7 +196,9 @@ TEST_P(Bits, MaskedFeatures) {
         if (!there(i / k, i % k)) x[static_cast<std::size_t>(i)] = nan;
       for (const auto& [name, model] : models) {
         const Tensor y = model.run({{"x", view(x, {b, s, k})}, {"mask", view(mask, {b, k})}}).at("y");
-        if (!narrow) ASSERT_TRUE(same_bits(floats_of(y), want, name)) << "live " << static_cast<int>(live);
+        if (!narrow) {
+          ASSERT_TRUE(same_bits(floats_of(y), want, name)) << "live " << static_cast<int>(live);
+        }
         for (std::size_t i = 0; narrow && i < want.size(); ++i)
           ASSERT_EQ(y.as<std::uint8_t>()[i], want[i] > 0) << name << " live " << static_cast<int>(live);
       }
@@ -267,6 +269,58 @@ TEST_P(Bits, InfinityAndNanPropagate) {
     const Floats got = floats_of(compile(bytes, o).run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
     EXPECT_TRUE(same_bits(got, want, name));
   }
+}
+
+// y[b,s,n] = relu(x[b,s,k] + shift) * W + bias + r[b,s,n], rows declared by the mask: zeros that only values tell, a different share in every run.
+TEST_P(Bits, ZerosInValues) {
+  struct Shape { std::int64_t k, n; };
+  for (const auto& [k, n] : std::vector<Shape>{{700, 100}, {64, 8}, {1030, 49}, {3, 200}}) {
+    const Floats w = random_floats(r_, k * n), bias = random_floats(r_, n);
+    OnnxModel m;
+    m.input("x", OnnxModel::f32, {"b", "s", static_cast<int>(k)}).input("shift", OnnxModel::f32, {1}).input("r", OnnxModel::f32, {"b", "s", static_cast<int>(n)});
+    m.input("mask", OnnxModel::i64, {"b", "s"}).output("y", OnnxModel::f32, {"b", "s", static_cast<int>(n)});
+    m.constant("w", {k, n}, w).constant("bias", {n}, bias).node("Add", {"x", "shift"}, {"xs"}).node("Relu", {"xs"}, {"a"});
+    m.node("MatMul", {"a", "w"}, {"p"}).node("Add", {"p", "bias"}, {"q"}).node("Add", {"q", "r"}, {"y"});
+    std::vector<std::pair<std::string, Model>> models;
+    for (const auto& [name, o] : all_ways(GetParam(), {{"y", "mask"}})) models.emplace_back(name, compile(m.bytes(), o));
+    bool left_out = false;
+    for (const Size z : {Size{1, 1}, Size{1, 7}, Size{3, 37}, Size{1, 130}, Size{0, 4}})
+      for (const float shift : {-9.0f, -2.5f, -1.0f, 0.0f, 9.0f}) {
+        const Ints mask = token_mask(r_, z, shift == -2.5f ? Live::some : Live::all);
+        const Floats x = random_floats(r_, z.b * z.s * k), r = random_floats(r_, z.b * z.s * n), shifts{shift};
+        Floats a = x, want(r.size());
+        for (float& v : a) v = std::max(v + shift, 0.0f);
+        chain(a.data(), w.data(), want.data(), z.b * z.s, n, k, [](std::int64_t, std::int64_t) { return true; });
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          want[i] = want[i] + bias[i % static_cast<std::size_t>(n)] + r[i];
+          if (!mask[i / static_cast<std::size_t>(n)]) want[i] = 0;
+        }
+        const std::map<std::string, TensorView> inputs{
+            {"x", view(x, {z.b, z.s, k})}, {"shift", view(shifts, {1})}, {"r", view(r, {z.b, z.s, n})}, {"mask", view(mask, {z.b, z.s})}};
+        for (const auto& [name, model] : models)
+          ASSERT_TRUE(same_bits(floats_of(model.run(inputs).at("y")), want, name)) << "k=" << k << " n=" << n << " rows=" << z.b * z.s << " shift " << shift;
+        const std::string profile = models[0].second.profile(inputs, 1, true);
+        left_out = left_out || profile.find("values of 'a': k ") != std::string::npos || profile.find("values of 'a': element ") != std::string::npos ||
+                   profile.find("values of 'a': stream ") != std::string::npos;
+      }
+    EXPECT_TRUE(left_out || k < 64) << "no run left any term out";
+  }
+}
+
+// An infinite weight against a zero is NaN in the dense model: no zeros are left out then.
+TEST_P(Bits, ZerosInValuesAgainstInfinity) {
+  constexpr std::int64_t k = 300, n = 50, rows = 40;
+  Floats w = random_floats(r_, k * n);
+  w[123] = inf;
+  OnnxModel m;
+  m.input("x", OnnxModel::f32, {"m", static_cast<int>(k)}).output("y", OnnxModel::f32, {"m", static_cast<int>(n)});
+  m.constant("w", {k, n}, w).node("Relu", {"x"}, {"a"}).node("MatMul", {"a", "w"}, {"y"});
+  const Floats x = random_floats(r_, rows * k);
+  Floats a = x, want(static_cast<std::size_t>(rows * n));
+  for (float& v : a) v = std::max(v - 0.0f, 0.0f);
+  chain(a.data(), w.data(), want.data(), rows, n, k, [](std::int64_t, std::int64_t) { return true; });
+  for (const auto& [name, o] : all_ways(GetParam()))
+    EXPECT_TRUE(same_bits(floats_of(compile(m.bytes(), o).run({{"x", view(x, {rows, k})}}).at("y")), want, name));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, Bits, ::testing::Values("", "haswell"), [](const auto& p) { return p.param.empty() ? "native" : p.param; });

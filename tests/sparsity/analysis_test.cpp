@@ -8,6 +8,7 @@
 #include "graph/opset.h"
 #include "harness.h"
 #include "pit/error.h"
+#include "sparsity/value_zeros.h"
 
 namespace pit::sparsity {
 namespace {
@@ -253,6 +254,24 @@ TEST_F(Analyze, MasksThatDoNotFitAreNamed) {
   EXPECT_NE(message(g.outputs[0], mask).find("axis 1 has extent 5, the output's s"), std::string::npos) << message(g.outputs[0], mask);
   EXPECT_NE(message(pooled, mask).find("axis 1 has extent 5, the output's 4"), std::string::npos);
   EXPECT_NE(message(g.outputs[0], x).find("must be an integer or boolean input"), std::string::npos);
+}
+
+// Which expressions make zeros that no mask tells of.
+TEST_F(Analyze, ZerosByValue) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "8"}), y = input("y", DType::f32, {"b", "s", "8"}), c = input("c", DType::b8, {"b", "s", "8"});
+  const ValueId relu = op("Relu", {x}), other = op("Relu", {y});
+  const std::vector<ValueId> zeros = {
+      relu, op("Clip", {x, scalar(0), scalar(6)}), op("ThresholdedRelu", {x}), op("HardSwish", {x}), op("Where", {c, x, scalar(0)}),
+      op("Mul", {relu, y}), op("Mul", {relu, relu}), op("Add", {relu, other}), op("Max", {relu, other}), op("Sqrt", {relu}), op("Transpose", {relu}),
+      op("Div", {relu, scalar(3)}), op("Where", {c, relu, other}), op("Min", {op("Neg", {x}), scalar(0)})};
+  const std::vector<ValueId> none = {
+      x, op("Clip", {x, scalar(-1), scalar(1)}), op("LeakyRelu", {x}), op("Gelu", {x}), op("Add", {relu, y}), op("Max", {relu, y}), op("Exp", {relu}),
+      op("MatMul", {relu, weight(8, 8)}), op("Where", {c, x, y}), op("Div", {y, relu}), op("Softmax", {relu}), op("Sigmoid", {relu})};
+  output(relu);
+  const std::vector<char> found = zeros_by_value(g);
+  for (const ValueId v : zeros) EXPECT_TRUE(found[static_cast<std::size_t>(v)]) << g.describe(g.values[static_cast<std::size_t>(v)].producer);
+  for (const ValueId v : none)
+    EXPECT_FALSE(found[static_cast<std::size_t>(v)]) << g.values[static_cast<std::size_t>(v)].name << " " << v;
 }
 
 }  // namespace

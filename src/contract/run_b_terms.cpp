@@ -1,0 +1,110 @@
+// The B.k rule: zeros in B alone. A panel's live terms are the same for all rows of A, so each block of rows finds them once per panel and range of
+// k, and its tiles walk B and packed A through them. A range of the block's A stays in L2 for all panels: only few of its elements are read each
+// time, in no order that hardware would foresee.
+#include <algorithm>
+#include <vector>
+
+#include "contract/blocking.h"
+#include "contract/terms.h"
+
+namespace pit::contract {
+namespace {
+
+class PanelTermsBlock {
+ public:
+  PanelTermsBlock(const Call& call, const Task& task, std::int64_t range)
+      : call_(call), task_(task), item_(call.problem.items[static_cast<std::size_t>(task.item)]), range_(range), rows_(task.end - task.begin),
+        tile_(call.kernels.rows()), whole_(rows_ / tile_ * tile_), panel_bytes_(static_cast<std::int32_t>(call.b.panels.width() * 4)),
+        runner_(call, Family::both, item_.b_number) {}
+
+  void operator()() {
+    allocate();
+    const std::int64_t k = call_.problem.k;
+    for (std::int64_t k0 = 0; k0 < k; k0 += range_) {
+      pack(k0, std::min(range_, k - k0));
+      find_terms(lists_[0], task_.first_panel, k0);
+      for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
+        List& now = lists_[p % 2 != task_.first_panel % 2];
+        if (p + 1 < task_.last_panel) {
+          List& next = lists_[p % 2 == task_.first_panel % 2];
+          find_terms(next, p + 1, k0);
+          runner_.prefetch(p + 1, 1, next.k_offset, next.terms);
+        }
+        multiply(now, p, k0);
+      }
+    }
+  }
+
+ private:
+  struct List {
+    std::int64_t terms = 0;
+    std::int32_t *k_offset = nullptr, *a_offset = nullptr, *rest_offset = nullptr;  ///< a_offset: of whole tiles, of the last one
+  };
+
+  void allocate() {
+    const std::int64_t entries = range_ + 16;
+    buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * range_ + pack_slack) + 6 * Buffer::rounded<std::int32_t>(entries) +
+                            2 * Buffer::rounded<void*>(rows_ + max_tile_rows));
+    packed_ = buffer_.take<float>(rows_ * range_ + pack_slack);
+    for (List& l : lists_)
+      for (std::int32_t** p : {&l.k_offset, &l.a_offset, &l.rest_offset}) *p = buffer_.take<std::int32_t>(entries);
+    a_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
+    c_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
+    point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);
+  }
+
+  void pack(std::int64_t k0, std::int64_t terms) {
+    const Problem& p = call_.problem;
+    for (std::int64_t r = 0; r < rows_; r += tile_) {
+      const int count = static_cast<int>(std::min(tile_, rows_ - r));
+      for (int i = 0; i < count; ++i) a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
+      pack_rows(call_.kernels.packs(), count, packed_ + r * range_, a_rows_, count, terms, p.a_k * 4, nullptr);
+    }
+  }
+
+  void find_terms(List& l, std::int64_t panel, std::int64_t k0) {
+    const std::uint64_t* live = call_.b.terms(*call_.live.b, item_.b_number, panel) + k0 / 64;
+    const std::int64_t words = (std::min(range_, call_.problem.k - k0) + 63) / 64;
+    l.terms = detect::expand(live, words, static_cast<std::int32_t>(k0) * panel_bytes_, panel_bytes_, l.k_offset);
+    if (whole_ > 0) detect::expand(live, words, 0, static_cast<std::int32_t>(tile_ * 4), l.a_offset);
+    if (whole_ < rows_) detect::expand(live, words, 0, static_cast<std::int32_t>((rows_ - whole_) * 4), l.rest_offset);
+  }
+
+  void multiply(const List& l, std::int64_t panel, std::int64_t k0) const {
+    if (l.terms == 0 && k0 > 0) return;
+    Strip s;
+    s.terms = l.terms;
+    s.k_offset = l.k_offset;
+    s.first = k0 == 0;
+    const auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles, const std::int32_t* a_offset) {
+      s.rows = static_cast<int>(rows), s.tiles = tiles, s.a_offset = a_offset;
+      s.a = packed_ + row * range_, s.a_step = range_ * rows * 4, s.c_rows = c_rows_ + row, s.next = rows * tiles;
+      runner_.run(s, panel, 1, panel * panel_bytes_);
+    };
+    if (whole_ > 0) run(0, tile_, whole_ / tile_, l.a_offset);
+    if (whole_ < rows_) run(whole_, rows_ - whole_, 1, l.rest_offset);
+  }
+
+  const Call& call_;
+  const Task& task_;
+  const Item& item_;
+  std::int64_t range_, rows_, tile_, whole_;
+  std::int32_t panel_bytes_;
+  StripRunner runner_;
+  Buffer buffer_;
+  float* packed_ = nullptr;  ///< tile after tile, range_ terms each
+  List lists_[2];            ///< of this panel and of the next one
+  void** a_rows_ = nullptr;
+  void** c_rows_ = nullptr;
+};
+
+}  // namespace
+
+void run_b_terms(const Call& call) {
+  const std::int64_t tile = call.kernels.rows(), rows = std::min<std::int64_t>(call.problem.m, 16 * tile);
+  const std::int64_t range = packed_range(call, rows);
+  const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) { PanelTermsBlock(call, tasks[static_cast<std::size_t>(t)], range)(); });
+}
+
+}  // namespace pit::contract
