@@ -223,7 +223,7 @@ std::vector<double> term_fractions(const Program& p, const StepInfo& s, const Ma
   return fractions;
 }
 
-std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks) {
+std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks, const std::string& chosen) {
   const Step& step = p.steps[s.step];
   const Group& group = p.group(step);
   if (s.kind == "view") return "nothing to do";
@@ -241,8 +241,8 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks) {
   if (contraction && step.contraction.by_values) {
     const auto name = [&](std::size_t operand) { return fmt::format("'{}'", p.graph.values[group.operands[operand].value].name); };
     text += text.empty() ? "" : "; ";
-    text += "k-axis: terms that are not zero in the values of " +
-            (!step.contraction.looks_at_a ? name(1) : step.contraction.pruned ? name(0) + " and " + name(1) : name(0));
+    text += "values of " + (!step.contraction.looks_at_a ? name(1) : step.contraction.pruned ? name(0) + " and " + name(1) : name(0)) + ": ";
+    text += chosen.empty() ? "terms that are not zero, if that is cheaper" : chosen;
   }
   return text.empty() ? "dense" : text;
 }

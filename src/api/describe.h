@@ -72,8 +72,9 @@ std::string live_text(const runtime::Program& p, const StepInfo& s);
 std::optional<double> live_fraction(const runtime::Program& p, const StepInfo& s, const Masks& masks);
 /// Live terms / all, of each contraction or reduction over gathered rows of the step (an attention has two: scores, output).
 std::vector<double> term_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
-/// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this run.
-std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks);
+/// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this run; `chosen`: the rule that
+/// this run took where values were looked at.
+std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks, const std::string& chosen = {});
 
 /// "f32[batch, sequence, 384]"
 std::string type_text(const graph::Graph& g, graph::ValueId v);

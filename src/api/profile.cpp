@@ -81,9 +81,8 @@ Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& i
     if (s.kind != "control" && !masks_placed) place_masks();
     const double seconds = over_runs([&](const runtime::RunProfile& r) { return r.steps[s.step].seconds; });
     const runtime::StepRecord& record = runs[0].steps[s.step];
-    std::string rule = api::rule_text(p, s, &masks);
-    if (!record.candidates.empty()) rule += ": " + record.candidates[0].rule.name();
-    profile.entries.push_back({s.number, label_of(p, s), s.kind, std::move(rule), operator_names(p, s), seconds, record.live, record.candidates});
+    const std::string chosen = record.candidates.empty() ? std::string() : record.candidates[0].rule.name();
+    profile.entries.push_back({s.number, label_of(p, s), s.kind, api::rule_text(p, s, &masks, chosen), operator_names(p, s), seconds, record.live, record.candidates});
   }
   if (!masks_placed) place_masks();
   return profile;

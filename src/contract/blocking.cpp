@@ -18,14 +18,17 @@ bool fetches_ahead(const Kernels& kernels, const CacheSizes& caches, std::int64_
   return kernels.algebra().splits_k() && rows >= tile && rows <= few_tiles * tile && b_bytes > static_cast<std::int64_t>(caches.l2);
 }
 
+std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width) {
+  // Measured from 256 to 4096 terms: C's traffic below, L2 above.
+  const std::int64_t most = std::max<std::int64_t>(64, l2_bytes / 5 / (width * 4)), ranges = (k + most - 1) / most;
+  return (k + ranges - 1) / ranges;
+}
+
 std::int64_t dense_range(const Call& call, bool ahead) {
   const std::int64_t k = std::max<std::int64_t>(1, call.problem.k);
   if (!call.kernels.algebra().splits_k()) return k;
   if (ahead) return fetched_ahead / (call.kernels.width() * 4);
-  // Measured from 256 to 4096 terms: C's traffic below, L2 above.
-  const auto most = static_cast<std::int64_t>(call.caches.l2) / 5 / (call.kernels.width() * 4);
-  const std::int64_t ranges = (k + most - 1) / most;
-  return (k + ranges - 1) / ranges;
+  return even_range(k, static_cast<std::int64_t>(call.caches.l2), call.kernels.width());
 }
 
 std::int64_t packed_range(const Call& call, std::int64_t rows) {

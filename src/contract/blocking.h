@@ -11,6 +11,8 @@ std::int64_t term_block(const Call& call);
 /// Whether strips of so many rows fetch B ahead (Family::ahead): a few tiles, which would wait for memory in the first one and leave it idle in
 /// the others.
 bool fetches_ahead(const Kernels& kernels, const CacheSizes& caches, std::int64_t rows, std::int64_t b_bytes);
+/// k in as few equal ranges as stay below the length at which strips that walk a panel of `width` columns from L2 are fastest.
+std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width);
 /// Terms of one panel of B that dense strips walk from end to end: from L2, which hardware fetches in time, so that partial results pass through C
 /// seldom; where B is fetched `ahead`, as much as that.
 std::int64_t dense_range(const Call& call, bool ahead);

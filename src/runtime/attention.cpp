@@ -231,6 +231,7 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   b.lanes = run_.p_.tile.lanes;
   b.rows = rows;
   b.packed = w.packed_rows;
+  b.room_for_all = true;
   b.trash = w.trash;
   b.tiles = &scores_step_.contraction.tiles;
   b.a = q;

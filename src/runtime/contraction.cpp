@@ -85,7 +85,7 @@ void ContractionRunner::make_tasks(const Part& part, std::vector<Task>& tasks) c
   if (total == 0 || plan_.n == 0) return;
   std::int64_t block = plan_.row_block;
   if (workers > 1) {
-    const std::int64_t fair = (total + 4 * workers - 1) / (4 * workers);
+    const std::int64_t fair = (total + 2 * workers - 1) / (2 * workers);
     block = std::clamp<std::int64_t>((fair + tile - 1) / tile * tile, std::min<std::int64_t>(4 * tile, block), block);
   }
   std::int64_t blocks = 0;
@@ -122,7 +122,8 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.last_panel = t.last_panel;
   b.a_k_stride = plan_.operands[0].k;
   b.c_element = static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype));
-  b.packed = scratch.take<float>(plan_.row_block * plan_.k_block + pack_slack);
+  b.room_for_all = plan_.packs_all;
+  b.packed = scratch.take<float>(plan_.row_block * (plan_.packs_all ? plan_.k : plan_.k_block) + pack_slack);
   b.trash = scratch.take<float>(2 * panels_.width());
 
   std::vector<Stretch> stretches;

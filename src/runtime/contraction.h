@@ -40,7 +40,7 @@ struct Block {
   void* const* a = nullptr;            ///< per row; element (row, k=0)
   std::int64_t a_k_stride = 4;
   const std::int32_t* k_index = nullptr;
-  std::int64_t k = 0, k_block = 512;
+  std::int64_t k = 0, k_block = 512;   ///< terms between which partial sums wait in C
   const float* b = nullptr;            ///< packed panels
   Panels panels;
   std::int64_t first_panel = 0, last_panel = 0;
@@ -48,7 +48,8 @@ struct Block {
   void* const* c = nullptr;            ///< per row; element (row, column 0)
   std::int64_t c_element = 4;
   const std::vector<EpilogueRows>* epilogue = nullptr;
-  float* packed = nullptr;             ///< rows * k_block floats + slack
+  float* packed = nullptr;             ///< rows (of whole tiles) * k_block floats + slack
+  bool room_for_all = false;           ///< packed has room for all k
   float* trash = nullptr;              ///< stores of rows that pad the last tile: panels.width() floats of 8 bytes
   /// Only these panels, their columns side by side in C and in per-column epilogue operands; null: [first_panel, last_panel).
   const std::vector<int>* panel_list = nullptr;

@@ -1,4 +1,4 @@
-// The loops around the register tile.
+// The loops around the register tile: panels of B, in each one stretch of terms after the other, in each all tiles of the block in one call (a strip).
 #include <algorithm>
 
 #include "runtime/contraction.h"
@@ -8,107 +8,136 @@ namespace {
 
 constexpr int max_rows = 16, max_operands = 24;
 
-// One tile's pointers: C and epilogue operands of up to tile_rows rows at one panel.
-class TileCall {
+class Multiplication {
  public:
-  TileCall(const Block& b, int first_row, int rows, int variant_rows) : b_(b), first_(first_row), rows_(rows), variant_(variant_rows) {}
+  explicit Multiplication(const Block& b) : b_(b), whole_(b.rows / b.tile_rows * b.tile_rows), rest_(b.rows - whole_) {
+    if (rest_ > 0) rest_width_ = b.tiles->rows[b.tiles->variant(rest_)];
+    plan_stretches();
+    shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * max_rows));
+  }
 
-  void operator()(codegen::KernelFn fn, const float* a, const float* panel, std::int64_t k, std::int64_t column, std::int64_t columns,
-                  int first, int last) {
-    // After a panel's last tile comes, most often, the first one of the panel to the right.
-    const bool more = first_ + rows_ < b_.rows;
-    const int next = more ? first_ + rows_ : 0;
-    const std::int64_t next_column = more ? column : column + columns;
-    void* ptrs[4 + max_operands];
-    void* c[2 * max_rows];  // this tile's, the next one's
-    void* e[max_operands][max_rows];
-    for (int i = 0; i < variant_; ++i)
-      c[i] = i < rows_ ? static_cast<char*>(b_.c[first_ + i]) + column * b_.c_element : static_cast<void*>(b_.trash);
-    for (int i = 0; i < variant_; ++i) c[variant_ + i] = static_cast<char*>(b_.c[std::min(next + i, b_.rows - 1)]) + next_column * b_.c_element;
-    int p = 0;
-    ptrs[p++] = const_cast<float*>(a);
-    ptrs[p++] = const_cast<float*>(panel);
-    ptrs[p++] = c;
-    const std::size_t operands = b_.epilogue ? b_.epilogue->size() : 0;
-    for (std::size_t o = 0; o < operands; ++o) {
+  // Where there is room for all terms of the block's A, C is visited panel by panel, while it is near; else stretch by stretch.
+  void operator()() {
+    if (b_.room_for_all) {
+      std::int64_t floats = 0;
+      for (Part& p : parts_) {
+        p.a = b_.packed + floats;
+        pack(p);
+        floats += p.terms.count * (whole_ + rest_width_);
+      }
+      over_panels([&](std::int64_t panel, std::int64_t column) { for (const Part& p : parts_) run(p, panel, column); });
+      return;
+    }
+    for (Part& p : parts_) {
+      p.a = b_.packed;
+      pack(p);
+      over_panels([&](std::int64_t panel, std::int64_t column) { run(p, panel, column); });
+    }
+  }
+
+ private:
+  /// Terms between which partial sums wait in C.
+  struct Part {
+    Stretch terms;
+    const float* a = nullptr;  ///< packed, tile after tile
+    bool first = false, last = false;
+  };
+
+  std::size_t operands() const { return b_.epilogue ? b_.epilogue->size() : 0; }
+
+  void plan_stretches() {
+    auto cut = [&](const Stretch& s) {
+      for (std::int64_t i = 0; i < s.count; i += b_.k_block) parts_.push_back({{s.a + i, s.b + i, std::min(b_.k_block, s.count - i)}});
+    };
+    if (b_.stretches) for (const Stretch& s : *b_.stretches) cut(s);
+    else cut({0, 0, b_.k});
+    if (parts_.empty()) parts_.push_back({{0, 0, 0}});  // no terms: the epilogue still runs
+    parts_.front().first = !b_.resumes;
+    parts_.back().last = true;
+  }
+
+  // SRead: packs the block's rows, tile by tile.
+  void pack(const Part& part) const {
+    const Stretch& s = part.terms;
+    auto* at = const_cast<float*>(part.a);
+    const bool indexed = b_.k_index != nullptr;
+    for (int r = 0; r < b_.rows; r += b_.tile_rows) {
+      const int rows = std::min(b_.tile_rows, b_.rows - r), width = r < whole_ ? b_.tile_rows : rest_width_;
+      void* moved[max_rows];
+      for (int i = 0; i < rows; ++i) moved[i] = static_cast<char*>(b_.a[r + i]) + (indexed ? 0 : s.a * b_.a_k_stride);
+      pack_rows(*b_.packs, width, at, moved, rows, s.count, b_.a_k_stride, indexed ? b_.k_index + s.a : nullptr);
+      for (std::int64_t i = 0; b_.live_k && i < s.count; ++i)
+        if (!b_.live_k[s.a + i]) std::fill_n(at + i * width, width, 0.0f);
+      at += s.count * width;
+    }
+  }
+
+  template <class F> void over_panels(F&& body) const {
+    const std::int64_t panels = b_.panel_list ? static_cast<std::int64_t>(b_.panel_list->size()) : b_.last_panel - b_.first_panel;
+    std::int64_t column = b_.panel_list ? 0 : b_.first_panel * b_.panels.width();
+    for (std::int64_t j = 0; j < panels; ++j) {
+      const std::int64_t p = b_.panel_list ? (*b_.panel_list)[static_cast<std::size_t>(j)] : b_.first_panel + j;
+      body(p, column);
+      column += b_.panels.columns_of(p);
+    }
+  }
+
+  void run(const Part& p, std::int64_t panel, std::int64_t column) {
+    if (whole_ > 0) call(p, panel, column, 0, whole_, b_.tile_rows, p.a);
+    if (rest_ > 0) call(p, panel, column, whole_, rest_, rest_width_, p.a + p.terms.count * whole_);
+  }
+
+  // Rows first .. first+rows in tiles of `height`; rows that a last tile has too many are stored nowhere.
+  void call(const Part& p, std::int64_t panel, std::int64_t column, int first, int rows, int height, const float* a) {
+    const int vectors = b_.panels.vectors_of(panel);
+    const std::int64_t columns = b_.panels.columns_of(panel), shift = column * b_.c_element;
+    void* ptrs[3 + max_operands];
+    void* padded[max_rows];
+    int n = 0;
+    ptrs[n++] = const_cast<float*>(a);
+    ptrs[n++] = const_cast<float*>(b_.b + b_.panels.offset(panel, b_.b_k) + p.terms.b * vectors * b_.lanes);
+    if (rows % height != 0) {  // the rest alone: whole tiles have no rows to spare
+      for (int i = 0; i < height; ++i) padded[i] = i < rows ? b_.c[first + i] : static_cast<char*>(static_cast<void*>(b_.trash)) - shift;
+      ptrs[n++] = padded;
+    } else {
+      ptrs[n++] = const_cast<void*>(static_cast<const void*>(b_.c + first));
+    }
+    void** table = shifted_.data();
+    for (std::size_t o = 0; o < operands(); ++o) {
       const EpilogueRows& x = (*b_.epilogue)[o];
       switch (x.access) {
-        case lower::EpilogueAccess::scalar: ptrs[p++] = x.base; break;
-        case lower::EpilogueAccess::per_n: ptrs[p++] = x.base + column * x.element; break;
+        case lower::EpilogueAccess::scalar: ptrs[n++] = x.base; break;
+        case lower::EpilogueAccess::per_n: ptrs[n++] = x.base + column * x.element; break;
         case lower::EpilogueAccess::per_m:
         case lower::EpilogueAccess::per_mn: {
-          const std::int64_t shift = x.access == lower::EpilogueAccess::per_mn ? column * x.element : 0;
-          for (int i = 0; i < variant_; ++i) e[o][i] = static_cast<char*>(x.rows[first_ + std::min(i, rows_ - 1)]) + shift;
-          ptrs[p++] = e[o];
+          ptrs[n++] = table;
+          if (!p.last) break;  // not read
+          const std::int64_t by = x.access == lower::EpilogueAccess::per_mn ? column * x.element : 0;
+          const int count = std::max(rows, height);
+          for (int i = 0; i < count; ++i) table[i] = static_cast<char*>(x.rows[first + std::min(i, rows - 1)]) + by;
+          table += count;
           break;
         }
       }
     }
-    const lower::TileInts ints{.k = k, .columns = columns, .first = first, .last = last, .next_rows = 8 * variant_};
-    fn(ptrs, &ints.k);
+    // After these come the rest of the rows, or the first rows of the panel to the right.
+    const lower::TileInts ints{.k = p.terms.count, .columns = columns, .first = p.first, .last = p.last, .tiles = std::max(1, rows / height),
+                               .a_step = p.terms.count * height * static_cast<std::int64_t>(sizeof(float)), .c_offset = shift,
+                               .next_offset = shift + columns * b_.c_element};
+    b_.tiles->kernel[static_cast<std::size_t>(b_.tiles->variant(height))][static_cast<std::size_t>(vectors - 1)](ptrs, &ints.k);
   }
 
- private:
   const Block& b_;
-  int first_, rows_, variant_;
+  int whole_, rest_, rest_width_ = 0;  ///< rows in whole tiles, rows left, and the height of their tile
+  std::vector<Part> parts_;
+  std::vector<void*> shifted_;         ///< row pointers of epilogue operands at the panel's column
 };
 
 }  // namespace
 
-namespace {
-
-// The stretches of k between which partial sums wait in C, none longer than a block.
-void plan_stretches(const Block& b, std::vector<Stretch>& out) {
-  auto cut = [&](const Stretch& s) {
-    for (std::int64_t i = 0; i < s.count; i += b.k_block) out.push_back({s.a + i, s.b + i, std::min(b.k_block, s.count - i)});
-  };
-  if (b.stretches) for (const Stretch& s : *b.stretches) cut(s);
-  else cut({0, 0, b.k});
-  if (out.empty()) out.push_back({0, 0, 0});  // no terms: the epilogue still runs
-}
-
-// SRead: packs the block's rows, tile by tile.
-void pack_block(const Block& b, const Stretch& s) {
-  float* at = b.packed;
-  const bool indexed = b.k_index != nullptr;
-  for (int r = 0; r < b.rows; r += b.tile_rows) {
-    const int rows = std::min(b.tile_rows, b.rows - r);
-    const int width = b.tiles->rows[b.tiles->variant(rows)];
-    void* moved[max_rows];
-    for (int i = 0; i < rows; ++i) moved[i] = static_cast<char*>(b.a[r + i]) + (indexed ? 0 : s.a * b.a_k_stride);
-    pack_rows(*b.packs, width, at, moved, rows, s.count, b.a_k_stride, indexed ? b.k_index + s.a : nullptr);
-    for (std::int64_t i = 0; b.live_k && i < s.count; ++i)
-      if (!b.live_k[s.a + i]) std::fill_n(at + i * width, width, 0.0f);
-    at += s.count * width;
-  }
-}
-
-}  // namespace
-
 void multiply(const Block& b) {
-  thread_local std::vector<Stretch> stretches;
-  stretches.clear();
-  plan_stretches(b, stretches);
-  for (std::size_t i = 0; i < stretches.size(); ++i) {
-    const Stretch& s = stretches[i];
-    pack_block(b, s);
-    const int first = i == 0 && !b.resumes, last = i + 1 == stretches.size();
-    const std::int64_t panels = b.panel_list ? static_cast<std::int64_t>(b.panel_list->size()) : b.last_panel - b.first_panel;
-    std::int64_t column = b.panel_list ? 0 : b.first_panel * b.panels.width();
-    for (std::int64_t j = 0; j < panels; ++j) {
-      const std::int64_t p = b.panel_list ? (*b.panel_list)[j] : b.first_panel + j;
-      const int vectors = b.panels.vectors_of(p);
-      const float* panel = b.b + b.panels.offset(p, b.b_k) + s.b * vectors * b.lanes;
-      const float* a = b.packed;
-      for (int r = 0; r < b.rows; r += b.tile_rows) {
-        const int rows = std::min(b.tile_rows, b.rows - r);
-        const int variant = b.tiles->variant(rows), width = b.tiles->rows[variant];
-        TileCall(b, r, rows, width)(b.tiles->kernel[variant][vectors - 1], a, panel, s.count, column, b.panels.columns_of(p), first, last);
-        a += s.count * width;
-      }
-      column += b.panels.columns_of(p);
-    }
-  }
+  Multiplication multiplication(b);
+  multiplication();
 }
 
 }  // namespace pit::runtime

@@ -1,5 +1,7 @@
 #include "runtime/plan.h"
 
+#include "contract/blocking.h"
+
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -235,12 +237,14 @@ class PlanMaker {
       for (int a : axes.m) s.m.push_back(at(o.strides[a]) * size);
       c.operands.push_back(std::move(s));
     }
-    // Partial sums wait in C between blocks of k, so C must be f32 for blocking.
+    // A stretch of a panel is walked from L2, A of a block of rows comes from there or from L3, as in contract/run_dense. Partial sums wait in C between
+    // stretches, so C must be f32 for that.
     const bool f32_out = group.operands[2].access.dtype == DType::f32;
-    c.k_block = f32_out ? std::min<std::int64_t>(std::max<std::int64_t>(c.k, 1), 512) : std::max<std::int64_t>(c.k, 1);
-    const std::int64_t fit = static_cast<std::int64_t>(caches_.l2) / 4 / (4 * c.k_block);
-    c.row_block = std::clamp<std::int64_t>(fit, p_.tile.rows, max_block_rows) / p_.tile.rows * p_.tile.rows;
-    std::int64_t scratch = aligned((c.row_block * c.k_block + pack_slack) * 4) + aligned(c.n) + aligned(c.k) + 4096 +
+    c.k_block = std::max<std::int64_t>(c.k, 1);
+    if (f32_out) c.k_block = contract::even_range(c.k_block, static_cast<std::int64_t>(caches_.l2), p_.tile.vectors * p_.tile.lanes);
+    c.row_block = std::min<std::int64_t>(max_block_rows, (std::max<std::int64_t>(c.m, 1) + p_.tile.rows - 1) / p_.tile.rows * p_.tile.rows);
+    c.packs_all = c.k_block == c.k || c.row_block * c.k * 4 <= static_cast<std::int64_t>(caches_.l3) / 16;
+    std::int64_t scratch = aligned((c.row_block * (c.packs_all ? c.k : c.k_block) + pack_slack) * 4) + aligned(c.n) + aligned(c.k) + 4096 +
                            static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
     if (!group.static_b) {
       const Panels panels{c.n, p_.tile.lanes, p_.tile.vectors};

@@ -37,6 +37,7 @@ struct ContractionPlan {
   struct Strides { std::int64_t base, n, k; std::vector<std::int64_t> batch, m; };
   std::vector<Strides> operands;                      ///< A, B, C, epilogue operands; bytes
   std::int64_t k_block = 1, row_block = 1;
+  bool packs_all = false;                             ///< a block's A is packed whole, not k_block by k_block
 };
 
 struct Plan {
@@ -54,7 +55,7 @@ struct Plan {
 };
 
 /// Rows of A that one task packs at most.
-inline constexpr std::int64_t max_block_rows = 128;
+inline constexpr std::int64_t max_block_rows = 384;
 /// Query rows that one attention tile takes at a time.
 inline constexpr std::int64_t attention_rows = 32;
 
