@@ -238,7 +238,7 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks, c
   const MaskId terms = contraction ? step.contraction.terms_k : step.rows.terms;
   if (reduced >= 0 && !is_all(p, terms, masks))
     text += (text.empty() ? "" : "; ") + std::string("k-axis: terms ") + extents_text(p, {group.extents[reduced]});
-  if (contraction && step.contraction.by_values) {
+  if (contraction && (step.contraction.looks_at_a || step.contraction.pruned)) {
     const auto name = [&](std::size_t operand) { return fmt::format("'{}'", p.graph.values[group.operands[operand].value].name); };
     text += text.empty() ? "" : "; ";
     text += "values of " + (!step.contraction.looks_at_a ? name(1) : step.contraction.pruned ? name(0) + " and " + name(1) : name(0)) + ": ";

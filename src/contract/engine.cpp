@@ -25,10 +25,12 @@ class GeneratedEngine final : public Engine {
     return {n, lanes, vectors, true};
   }
 
-  std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, std::int64_t n, std::int64_t k_stride, std::int64_t n_stride,
+  std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels, std::int64_t k_stride, std::int64_t n_stride,
                                 std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const override {
     auto packed = std::make_shared<PackedB>();
-    shape(*packed, k, n);
+    packed->k = k;
+    packed->n = panels.columns;
+    packed->panels = panels;
     packed->live = std::move(live);
     const std::int64_t floats = packed->panels.floats(k) + pack_slack;
     for (std::size_t i = 0; i < b.size(); ++i) {
@@ -58,18 +60,32 @@ class GeneratedEngine final : public Engine {
     return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
   }
 
-  void generate() const override {
-    for (const Family family : {Family::plain, Family::indexed, Family::ragged}) kernels_.tiles(family);  // m, k, element
+  void generate(const std::vector<RuleKind>& rules) const override {
     kernels_.packs();
-    kernels_.stream(1);
+    for (const RuleKind rule : rules) {
+      switch (rule) {
+        case RuleKind::dense: kernels_.tiles(Family::plain), kernels_.tiles(Family::ahead); break;
+        case RuleKind::m: kernels_.tiles(Family::plain); break;
+        case RuleKind::k: case RuleKind::c_n: kernels_.tiles(Family::indexed); break;
+        case RuleKind::element: kernels_.tiles(Family::ragged); break;
+        case RuleKind::b_k: kernels_.tiles(Family::both); break;
+        case RuleKind::both: kernels_.tiles(Family::both), kernels_.tiles(Family::ragged); break;
+        case RuleKind::c_m: kernels_.tiles(Family::in_place); break;
+        case RuleKind::stream: kernels_.stream(1); break;
+      }
+    }
   }
+
+  const PackSet& packs() const override { return kernels_.packs(); }
 
   void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const override {
     if (p.m == 0 || p.n == 0 || p.items.empty()) return;
     if (packed) return run_rule({kernels_, p, live, *packed, pool, buffers_, caches_, poison}, rule);
     // B comes with the call: packed into memory of the pool, once per matrix; or read as it lies.
     PackedB here;
-    shape(here, p.k, p.n);
+    here.k = p.k;
+    here.n = p.n;
+    here.panels = panels(p.n);
     std::vector<const float*> matrices;
     for (const Item& item : p.items) {
       const auto number = static_cast<std::size_t>(item.b_number);
@@ -87,21 +103,15 @@ class GeneratedEngine final : public Engine {
   }
 
  private:
-  void shape(PackedB& b, std::int64_t k, std::int64_t n) const {
-    b.k = k;
-    b.n = n;
-    b.panels = panels(n);
-  }
-
   void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride, const ThreadPool& pool) const {
-    const std::int64_t count = b.panels.count(), width = b.panels.width();
+    const std::int64_t count = b.panels.count();
     pool.parallel_for(static_cast<std::int64_t>(from.size()) * count, [&](std::int64_t t, int) {
       const auto i = static_cast<std::size_t>(t / count);
       const std::int64_t p = t % count;
       if (!from[i]) return;
       const MatrixB matrix{reinterpret_cast<const char*>(from[i]), k_stride * 4, n_stride * 4};
-      pack_panel(kernels_.packs(), static_cast<int>(width), b.data[i].get() + b.panels.offset(p, b.k), matrix, p * width, b.panels.columns_of(p), nullptr,
-                 nullptr, b.k, nullptr);
+      pack_panel(kernels_.packs(), b.panels.vectors_of(p) * b.panels.lanes, b.data[i].get() + b.panels.offset(p, b.k), matrix, p * b.panels.width(),
+                 b.panels.columns_of(p), nullptr, nullptr, b.k, nullptr);
     });
   }
 

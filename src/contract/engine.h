@@ -81,11 +81,12 @@ class Engine {
   static std::shared_ptr<const Engine> create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir);
   virtual ~Engine() = default;
 
-  /// The panels that a B of n columns is packed in.
+  /// The panels of a B of n columns that every rule can use: uniform ones.
   virtual Panels panels(std::int64_t n) const = 0;
 
-  /// Packs all matrices of B: `b[i]` is the first element of number i. `live` (may be null; kept) is B's map.
-  virtual std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, std::int64_t n, std::int64_t k_stride,
+  /// Packs all matrices of B, of k rows: `b[i]` is the first element of number i. Panels that are not uniform serve the dense rule alone. `live` (may
+  /// be null; kept) is B's map.
+  virtual std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels, std::int64_t k_stride,
                                         std::int64_t n_stride, std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const = 0;
 
   /// The rules that apply, with their predicted times, cheapest first; dense is always among them. `packed`: B was packed before.
@@ -94,8 +95,10 @@ class Engine {
   /// Whether A is worth a scan: false where a sample of its values says that even without its zeros nothing would be gained.
   virtual bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns, bool packed, int threads) const = 0;
 
-  /// Generates all kernels of the rules for zeros in A now, which else happens when a rule is first used.
-  virtual void generate() const = 0;
+  /// Generates what these rules need now, which else happens when a rule is first used.
+  virtual void generate(const std::vector<RuleKind>& rules) const = 0;
+  /// The packing kernels, for callers that pack on their own.
+  virtual const PackSet& packs() const = 0;
 
   /// Computes all items. Elements of C outside of live.c become the identity. `poison`: scratch is NaN before use.
   virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const = 0;

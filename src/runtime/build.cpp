@@ -30,7 +30,7 @@ int TileSet::variant(int count) const {
 std::size_t Program::packed_bytes() const {
   std::size_t bytes = 0;
   for (const Step& s : steps)
-    bytes += s.contraction.by_values ? static_cast<std::size_t>(s.contraction.by_values->bytes()) : s.contraction.weights.bytes;
+    if (s.contraction.weights) bytes += static_cast<std::size_t>(s.contraction.weights->bytes());
   return bytes;
 }
 
@@ -68,6 +68,9 @@ class ProgramBuilder {
     p_->analysis = std::make_unique<sparsity::Analysis>(
         sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
     p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
+    const auto& groups = p_->fusion.groups;
+    if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
+      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir);
     p_->extent_nodes = graph::extent_nodes(p_->graph);
     if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
@@ -221,17 +224,15 @@ class ProgramBuilder {
     kernels_.add(std::move(k), where);
   }
 
-  // Decides, too, whether the step looks at values.
+  // Uniform panels serve every rule, but where columns are few, a last one that is as wide as the others is much to compute for nothing. Decides, too,
+  // whether the step looks at values.
   Panels panels_of_weights(const Group& group, ContractionStep& c) {
-    const std::int64_t n = weight_values(*p_, group).columns;
+    constexpr double wasted = 1.04;
     c.looks_at_a = holds_value_zeros(group);
     c.pruned = is_pruned(group);
-    if (!c.looks_at_a && !c.pruned) return {n, p_->tile.lanes, p_->tile.vectors};
-    if (!p_->engine) {
-      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir);
-      p_->engine->generate();
-    }
-    return p_->engine->panels(n);
+    const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors}, uniform = p_->engine->panels(tight.columns);
+    const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));
+    return c.looks_at_a || c.pruned || many ? uniform : tight;
   }
 
   bool engine_takes(const Group& group) const {
@@ -289,27 +290,23 @@ class ProgramBuilder {
     }
   }
 
-  void want_pack(Kernel k, codegen::KernelFn* where) { kernels_.add(std::move(k), where); }
-
   void generate() {
-    const auto& groups = p_->fusion.groups;
-    if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; })) {
-      for (int rows : {1, 2, 4, 6, 8})
-        if (rows <= p_->tile.rows) add_packs(rows);
-      for (int v = 1; v <= p_->tile.vectors; ++v) add_packs(v * p_->tile.lanes);
-    }
     p_->code = codegen::compile(kernels_.kernels(), {p_->target, options_.cache_dir});
     kernels_.resolve(*p_->code);
     p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
                                   p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
-  }
-
-  void add_packs(int width) {
-    for (bool indexed : {false, true}) {
-      want_pack(lower::lower_pack_transpose(width, indexed, p_->target), &p_->packs.transpose[width][indexed]);
-      want_pack(lower::lower_pack_copy(width, indexed, p_->target), &p_->packs.copy[width][indexed]);
-      want_pack(lower::lower_pack_gather(width, indexed, p_->target), &p_->packs.gather[width][indexed]);
+    if (!p_->engine) return;
+    // Nothing is generated while the model runs.
+    using contract::RuleKind;
+    std::vector<RuleKind> rules;
+    for (const Step& s : p_->steps) {
+      const ContractionStep& c = s.contraction;
+      if (p_->group(s).static_b) rules.push_back(RuleKind::dense);
+      if (c.looks_at_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
+      if (c.pruned) rules.push_back(c.looks_at_a ? RuleKind::both : RuleKind::b_k);
     }
+    p_->engine->generate(rules);
+    p_->packs = p_->engine->packs();
   }
 
   void pack_weights() {
@@ -317,7 +314,7 @@ class ProgramBuilder {
     for (Step& s : p_->steps) {
       const Group& group = p_->group(s);
       if (group.kind != GroupKind::contraction || !group.static_b) continue;
-      pack_constant(*p_, group, pool, s.contraction);
+      runtime::pack_weights(*p_, group, pool, s.contraction);
     }
   }
 

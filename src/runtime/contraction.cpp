@@ -47,7 +47,7 @@ void ContractionRunner::operator()() {
   for (const Part& part : parts_) live += static_cast<double>(part.rows.total() * (part.last_panel - part.first_panel));
   const double all = static_cast<double>(plan_.batch * plan_.m * panels_.count());
   run_.record_.live = all > 0 ? live / all : 1.0;
-  summed_ = sum_by_values();
+  summed_ = sum_by_engine();
   if (summed_ && group_.epilogue.program.statements.empty()) return;
   std::vector<Task> tasks;
   for (const Part& part : parts_) make_tasks(part, tasks);
@@ -129,7 +129,7 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   std::vector<Stretch> stretches;
   const std::uint8_t* live_n = nullptr;
   if (group_.static_b) {
-    b.b = step_.contraction.weights.data.get();
+    b.b = step_.contraction.weights->data[0].get();
     b.b_k = plan_.k;
     if (!summed_) b.k = plan_.k;
     if (sparse_k) choose_terms(t.batch, b, stretches, scratch);

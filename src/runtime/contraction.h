@@ -81,8 +81,8 @@ class ContractionRunner {
   };
   struct Task { const Part* part; std::int64_t batch, begin, end, first_panel, last_panel; };
   void make_parts();
-  /// Looks for zeros in A's values; if leaving them out pays, C holds the sums and true is returned: then only the epilogue is missing.
-  bool sum_by_values();
+  /// Few rows, or zeros in values that it pays to leave out: the contraction engine sums, and true is returned. Then only the epilogue is missing.
+  bool sum_by_engine();
   bool rows_are_whole() const;
   void make_tasks(const Part& part, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;

@@ -1,4 +1,4 @@
-// Packing of constant operands at compile time.
+// Constant operands at compile time.
 #pragma once
 
 #include "contract/pack.h"
@@ -15,7 +15,7 @@ using contract::pack_slack;
 
 /// A constant B as it lies in memory.
 detect::Values weight_values(const Program& p, const fuse::Group& group);
-/// All panels of a constant B, as step.panels says; uniform ones are the contraction engine's.
-void pack_constant(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step);
+/// Packs it in step.panels; with a map of its live terms by panels where it is pruned.
+void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step);
 
 }  // namespace pit::runtime

@@ -33,12 +33,6 @@ struct TileSet {
   int variant(int count) const;
 };
 
-/// A constant B in panels, in 64-byte aligned storage.
-struct PackedWeights {
-  std::shared_ptr<float> data;
-  std::size_t bytes = 0;
-};
-
 struct RowStep {
   lower::RowKernel abi;
   codegen::KernelFn fn = nullptr;
@@ -54,12 +48,10 @@ struct RowStep {
 struct ContractionStep {
   TileSet tiles;
   Panels panels;                ///< static_b: of its B
-  PackedWeights weights;        ///< static_b
-  /// The same weights as the contraction engine takes them, where only values tell of zeros; the engine then multiplies what is there wherever that
-  /// is cheaper. Null: neither operand is such.
-  std::shared_ptr<contract::PackedB> by_values;
-  bool looks_at_a = false;      ///< A may hold zeros (ReLU): they are looked for in each run
-  bool pruned = false;          ///< so many terms of panels of the weights are zero that leaving them out may pay; by_values knows which
+  std::shared_ptr<contract::PackedB> weights;  ///< static_b
+  // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
+  bool looks_at_a = false;      ///< A may hold such (ReLU): they are looked for in each run
+  bool pruned = false;          ///< many terms of panels of the weights are zero; `weights` knows which
   // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any term; and terms over (batch..., k), (batch..., n),
   // (batch..., m..., k). `columns`: over (batch..., m..., n) where pieces of the columns have rows of their own, else unset.
   sparsity::MaskId columns;
@@ -98,7 +90,7 @@ struct Program {
   CpuTarget target;
   std::shared_ptr<const codegen::Code> code;
   std::string code_report;                 ///< "43 kernels, 0.31 s" for explain
-  std::shared_ptr<const contract::Engine> engine;  ///< of the steps that look at values; null where there are none
+  std::shared_ptr<const contract::Engine> engine;  ///< null: no contractions
 
   /// Of all packed weights, with the second layouts that some steps have asked for by now.
   std::size_t packed_bytes() const;
