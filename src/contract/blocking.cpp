@@ -31,11 +31,12 @@ std::int64_t dense_range(const Call& call, bool ahead) {
   return even_range(k, static_cast<std::int64_t>(call.caches.l2), call.kernels.width());
 }
 
-std::int64_t packed_range(const Call& call, std::int64_t rows) {
+std::int64_t packed_range(const Call& call, std::int64_t rows, double density) {
   const std::int64_t whole = (std::max<std::int64_t>(1, call.problem.k) + 63) / 64 * 64;
   if (!call.kernels.algebra().splits_k()) return whole;
-  const std::int64_t fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (4 * std::max<std::int64_t>(1, rows)) / 64 * 64;
-  return std::min(whole, std::max<std::int64_t>(256, fits));
+  const std::int64_t a_fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (4 * std::max<std::int64_t>(1, rows));
+  const auto b_fits = static_cast<std::int64_t>(static_cast<double>(call.caches.l1d) / 2 / (call.kernels.width() * 4) / std::max(density, 0.01));
+  return std::min(whole, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
 }
 
 std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int together, double density) {

@@ -16,8 +16,9 @@ std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t widt
 /// Terms of one panel of B that dense strips walk from end to end: from L2, which hardware fetches in time, so that partial results pass through C
 /// seldom; where B is fetched `ahead`, as much as that.
 std::int64_t dense_range(const Call& call, bool ahead);
-/// Terms of `rows` rows of packed A that stay in L2 while all panels pick from them, a multiple of 64; all of k where it cannot be split.
-std::int64_t packed_range(const Call& call, std::int64_t rows);
+/// Terms of k, a multiple of 64, of which `rows` rows of packed A stay in L2 while all panels pick from them, and what a panel has (`density`) in L1
+/// while all tiles do; all of k where it cannot be split.
+std::int64_t packed_range(const Call& call, std::int64_t rows, double density);
 /// The element rule's ranges of k, a multiple of 64 (a word of a live map), for `together` panels of `width` columns. What is read of B's range
 /// should stay in L1; but each stretch of terms costs as much as some six terms, so where elements are rare, ranges are longer.
 std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int together, double density);

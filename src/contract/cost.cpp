@@ -96,8 +96,9 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
         const int panels = std::min(2, kernels_.wide(rule.tile_rows));
         const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels), terms = c.k * s.a * s.b;
         const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-        constexpr double word = 0.5, picked = 1.2;  // ns: 64 bits of two maps meet; a term is found and A's element picked
-        c.compute = pairs * (terms * (t.at(tuning::Level::l2) + picked * static_cast<double>(rule.g_rows)) + c.k / 64 * word + t.tile + t.call / 16);
+        constexpr double picked = 0.8, fetched = 3;  // ns: a term of A is tried; B's rows of one that is common are asked for
+        c.compute = pairs * (terms * (t.at(tuning::Level::l2) + fetched) + c.k * s.a * picked + t.tile + t.call / 16) + c.panels / panels * c.k * 0.1;
+        c.packing = c.m * c.k * s.a * 1.5;
         break;
       }
       const double g = rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
@@ -115,7 +116,10 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       if (!index_a && panels > 1 && rule.g_columns < 8) c.compute *= 1 + 0.35 * (1 - std::min(1.0, 4 * s.a));
       constexpr double per_call = 60;
       if (!index_a) c.compute += per_call * groups * std::ceil(c.panels / panels);
-      if (rule.kind == RuleKind::both) c.compute += groups * c.panels * a_terms * 0.8;  // finding common terms
+      if (rule.kind == RuleKind::both) {
+        constexpr double found = 2, alone = 1.5;  // ns: a term is tried; a tile that shares what it picks with no other
+        c.compute = c.compute * (tiles > 1 ? 1 : alone) + groups * c.panels * a_terms * found;
+      }
       c.packing = c.m * a_terms * pack_a_index_;
       break;
     }
@@ -164,7 +168,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   const double passes = stream ? s.a * std::ceil(c.m / std::max(1, rule.tile_rows)) : std::ceil(c.m / rows_per_block);
   const bool k_rule = rule.kind == RuleKind::k || rule.kind == RuleKind::both;
   const double reached = k_rule || rule.kind == RuleKind::element ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
-  c.traffic = b_bytes * passes * reached;
+  c.traffic = b_bytes * passes * reached * s.b;
   const MachineLimits limits = costs_.limits(threads);
   // Groups that stream one after the other find B in L3, a piece of its columns at a time.
   const bool again = stream && c.m > rule.tile_rows;

@@ -102,7 +102,9 @@ class PanelTermsBlock {
 
 void run_b_terms(const Call& call) {
   const std::int64_t tile = call.kernels.rows(), rows = std::min<std::int64_t>(call.problem.m, 16 * tile);
-  const std::int64_t range = packed_range(call, rows);
+  const detect::LiveMap& live = *call.live.b;
+  const double across = 1 + static_cast<double>(call.b.panels.width() - 1) / static_cast<double>(live.g_columns);  // micro-tiles that a panel meets
+  const std::int64_t range = packed_range(call, rows, std::min(1.0, across * live.fraction()));
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) { PanelTermsBlock(call, tasks[static_cast<std::size_t>(t)], range)(); });
 }

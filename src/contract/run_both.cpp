@@ -74,12 +74,17 @@ class BothBlock {
 
   // The terms of the group that the panel has too.
   std::int64_t intersect(const Group& g, const std::uint64_t* live) {
+    // Locals: none of the stores may be taken to change what is read.
     const auto row_bytes = static_cast<std::int32_t>(call_.b.panels.width() * 4);
+    const std::int32_t* terms = g.k;
+    std::int32_t *position = position_, *offset = k_offset_;
     std::int64_t count = 0;
-    for (std::int64_t t = 0; t < g.terms; ++t) {
-      position_[count] = static_cast<std::int32_t>(t);
-      k_offset_[count] = g.k[t] * row_bytes;
-      count += static_cast<std::int64_t>(live[g.k[t] >> 6] >> (g.k[t] & 63) & 1);
+    for (std::int64_t t = 0, all = g.terms; t < all; ++t) {
+      const std::int32_t k = terms[t];
+      const auto there = static_cast<std::int64_t>(live[k >> 6] >> (k & 63) & 1);
+      position[count] = static_cast<std::int32_t>(t);
+      offset[count] = k * row_bytes;
+      count += there;
     }
     return count;
   }
@@ -94,7 +99,8 @@ class BothBlock {
     auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles) {
       s.rows = static_cast<int>(rows), s.tiles = tiles;
       s.a = g.a + row * g.terms, s.a_step = g.terms * rows * 4, s.c_rows = c_rows_ + g.row + row, s.next = rows * tiles;
-      for (std::int64_t t = 0; t < s.terms; ++t) a_offset_[t] = position_[t] * static_cast<std::int32_t>(4 * rows);
+      const auto step = static_cast<std::int32_t>(4 * rows);
+      for (std::int64_t t = 0; t < s.terms; ++t) a_offset_[t] = position_[t] * step;
       runner_.run(s, panel, 1, c_offset);
     };
     if (whole > 0) run(0, tile, whole / tile);

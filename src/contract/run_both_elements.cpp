@@ -1,8 +1,8 @@
-// The both rule where A's micro-tiles are single elements (or two): each row of A and panel of B have terms of their own, the meet of two rows of
-// bits. Where B's micro-tiles leave little, these are so few that finding them costs as much as multiplying; so they are found word by word, with
-// A's elements picked as they lie, and all rows of a block walk theirs in one call of a ragged tile.
+// The both rule where A's micro-tiles are single elements (or two): each row of A and panel of B have terms of their own. Where B's micro-tiles leave
+// little, these are so few that finding them costs as much as multiplying. So A's elements are read once, and for each panel those that it has too
+// are put together without a branch; then all rows of a block walk theirs in one call of a ragged tile.
 #include <algorithm>
-#include <bit>
+#include <cstring>
 #include <vector>
 
 #include "contract/blocking.h"
@@ -10,6 +10,13 @@
 
 namespace pit::contract {
 namespace {
+
+/// Eight bits to eight bytes of 0 or 1: bit i is kept in byte i, then every byte that has one becomes 1.
+void spread(std::uint64_t bits, std::uint8_t* out) {
+  const std::uint64_t one_each = bits * 0x0101010101010101 & 0x8040201008040201;
+  const std::uint64_t bytes = (one_each + 0x7f7f7f7f7f7f7f7f) >> 7 & 0x0101010101010101;
+  std::memcpy(out, &bytes, sizeof bytes);
+}
 
 class BothElementsBlock {
  public:
@@ -20,6 +27,7 @@ class BothElementsBlock {
 
   void operator()() {
     allocate();
+    for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
       const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
       join_panels(p, count);
@@ -33,28 +41,41 @@ class BothElementsBlock {
   void allocate() {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
-    buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 64) + 2 * Buffer::rounded<std::int32_t>(live + 80) +
-                            Buffer::rounded<std::int32_t>(groups_ + 1) + Buffer::rounded<std::uint64_t>(2 * map_.words()) +
-                            Buffer::rounded<void*>(rows_ + max_tile_rows));
-    packed_ = buffer_.take<float>(live * map_.g_rows + 64);
-    terms_ = buffer_.take<std::int32_t>(live + 80);
-    offsets_ = buffer_.take<std::int32_t>(live + 80);
+    const std::int64_t k = map_.words() * 64;
+    buffer_ = call_.scratch(2 * Buffer::rounded<float>(live * map_.g_rows + 16) + 2 * Buffer::rounded<std::int32_t>(live + 16) +
+                            2 * Buffer::rounded<std::int32_t>(groups_ + 1) + Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + max_tile_rows));
+    a_ = buffer_.take<float>(live * map_.g_rows + 16);
+    packed_ = buffer_.take<float>(live * map_.g_rows + 16);
+    terms_ = buffer_.take<std::int32_t>(live + 16);
+    offsets_ = buffer_.take<std::int32_t>(live + 16);
+    first_ = buffer_.take<std::int32_t>(groups_ + 1);
     starts_ = buffer_.take<std::int32_t>(groups_ + 1);
-    panels_ = buffer_.take<std::uint64_t>(map_.words());
-    common_ = buffer_.take<std::uint64_t>(map_.words());
+    live_ = buffer_.take<std::uint8_t>(k);
+    first_[0] = 0;
     c_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
     point_to_rows(call_.problem, item_.c, first_row_, first_row_ + rows_, c_rows_);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
-  // The terms that any of the panels has.
+  // SRead of one group: its elements and their terms.
+  void read_group(std::int64_t group) {
+    const Problem& p = call_.problem;
+    const std::int64_t rows = std::min(map_.g_rows, rows_ - group * map_.g_rows), from = first_[group];
+    const std::int64_t* a_rows = p.a_rows.data() + first_row_ + group * map_.g_rows;
+    const std::int64_t count = live_columns(map_, number(group), 1, terms_ + from);
+    float* to = a_ + from * map_.g_rows;
+    for (std::int64_t t = from; t < from + count; ++t)
+      for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + terms_[t] * p.a_k];
+    first_[group + 1] = static_cast<std::int32_t>(from + count);
+  }
+
+  // live_: the terms that any of the panels has.
   void join_panels(std::int64_t panel, int count) {
-    const std::int64_t words = map_.words();
-    std::copy_n(call_.b.terms(*call_.live.b, item_.b_number, panel), words, panels_);
-    for (int q = 1; q < count; ++q) {
-      const std::uint64_t* other = call_.b.terms(*call_.live.b, item_.b_number, panel + q);
-      for (std::int64_t w = 0; w < words; ++w) panels_[w] |= other[w];
+    for (std::int64_t w = 0; w < map_.words(); ++w) {
+      std::uint64_t bits = 0;
+      for (int q = 0; q < count; ++q) bits |= call_.b.terms(*call_.live.b, item_.b_number, panel + q)[w];
+      for (int i = 0; i < 64; i += 8) spread(bits >> i & 0xff, live_ + w * 64 + i);
     }
   }
 
@@ -62,12 +83,10 @@ class BothElementsBlock {
   void run(std::int64_t begin, std::int64_t end, std::int64_t rows, std::int64_t panel, int count) {
     if (begin == end) return;
     std::int64_t terms = 0;
-    float* to = packed_;
     for (std::int64_t g = begin; g < end; ++g) {
       starts_[g - begin] = static_cast<std::int32_t>(terms);
-      const std::int64_t found = find_terms(g, terms_);
-      for (std::int64_t t = 0; t < found; ++t) offsets_[terms + t] = terms_[t] * panel_bytes_;
-      to = read_group(g, rows, found, to);
+      const std::int64_t found = rows == 1 ? pick<1>(g, terms) : pick<2>(g, terms);
+      runner_.prefetch(panel, count, offsets_ + terms, found);  // on its way while the other groups' terms are picked
       terms += found;
     }
     starts_[end - begin] = static_cast<std::int32_t>(terms);
@@ -77,19 +96,24 @@ class BothElementsBlock {
     runner_.run(s, panel, count, panel * panel_bytes_);
   }
 
-  std::int64_t find_terms(std::int64_t group, std::int32_t* out) {
-    const std::uint64_t* a = map_.row(number(group));
-    for (std::int64_t w = 0; w < map_.words(); ++w) common_[w] = a[w] & panels_[w];
-    return detect::expand(common_, map_.words(), 0, 1, out);
-  }
-
-  // SRead of one group, as its rows lie.
-  float* read_group(std::int64_t group, std::int64_t rows, std::int64_t terms, float* to) const {
-    const Problem& p = call_.problem;
-    const std::int64_t* a_rows = p.a_rows.data() + first_row_ + group * map_.g_rows;
-    for (std::int64_t t = 0; t < terms; ++t)
-      for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + terms_[t] * p.a_k];
-    return to;
+  // The group's terms that the panels have too, behind `at` others. Returns how many.
+  template <int rows> std::int64_t pick(std::int64_t group, std::int64_t at) {
+    // Locals: none of the stores may be taken to change what is read.
+    const std::int32_t *terms = terms_ + first_[group], bytes = panel_bytes_;
+    const std::int64_t all = first_[group + 1] - first_[group];
+    const std::uint8_t* live = live_;
+    const float* a = a_ + first_[group] * map_.g_rows;
+    std::int32_t* offset = offsets_ + at;
+    float* to = packed_ + at * rows;
+    std::int64_t count = 0;
+    for (std::int64_t t = 0; t < all; ++t) {
+      const std::int32_t k = terms[t];
+      const std::uint8_t there = live[k];
+      offset[count] = k * bytes;
+      for (int i = 0; i < rows; ++i) to[count * rows + i] = a[t * rows + i];
+      count += there;
+    }
+    return count;
   }
 
   const Call& call_;
@@ -101,9 +125,10 @@ class BothElementsBlock {
   std::int32_t panel_bytes_;
   StripRunner runner_;
   Buffer buffer_;
-  float* packed_ = nullptr;
-  std::int32_t *terms_ = nullptr, *offsets_ = nullptr, *starts_ = nullptr;  ///< k of one group; bytes into the panel, of all groups; of groups
-  std::uint64_t *panels_ = nullptr, *common_ = nullptr;                     ///< bits per k
+  float *a_ = nullptr, *packed_ = nullptr;                    ///< live elements of all groups; those that the panels have terms for
+  std::int32_t *terms_ = nullptr, *first_ = nullptr;          ///< k of each of a_, and where groups begin
+  std::int32_t *offsets_ = nullptr, *starts_ = nullptr;       ///< of packed_: bytes into the panel, and where groups begin
+  std::uint8_t* live_ = nullptr;                              ///< per k: 1 where the panels have it
   void** c_rows_ = nullptr;
 };
 

@@ -36,6 +36,7 @@ class StreamEmitter {
     }
     whole_ = b_.let("whole", Builder::binary(Op::bit_and, columns_, Builder::i(-lanes_)));
     b_.branch(Builder::binary(Op::ne, first, Builder::i(0)), [&] { clear(); });
+    last_ = b_.let("last", Builder::binary(Op::sub, terms_, Builder::i(1)));
     Value together = b_.let("together", Builder::binary(Op::bit_and, terms_, Builder::i(-stream_terms)));
     b_.loop("t", Builder::i(0), together, Builder::i(stream_terms), [&](const Value& t) { add_terms(t, stream_terms); });
     b_.loop("t", together, terms_, Builder::i(1), [&](const Value& t) { add_terms(t, 1); });
@@ -58,12 +59,19 @@ class StreamEmitter {
     });
   }
 
+  Value row_of(const Value& term) {
+    Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, term, Builder::i(4))), Scalar::i64);
+    return b_.let("row", Builder::offset(panel_, Builder::binary(Op::mul, row, b_step_)));
+  }
+
   void add_terms(const Value& t, int count) {
-    std::vector<Value> rows, factors;
+    std::vector<Value> rows, next, factors;
     for (int u = 0; u < count; ++u) {
       Value term = Builder::binary(Op::add, t, Builder::i(u));
-      Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, term, Builder::i(4))), Scalar::i64);
-      rows.push_back(b_.let("row", Builder::offset(panel_, Builder::binary(Op::mul, row, b_step_))));
+      rows.push_back(row_of(term));
+      // Hardware does not know which rows come next, so each piece of a row asks for those. One row of A leaves so little to do that memory is asked
+      // often enough without.
+      if (count > 1 && spec_.rows > 1) next.push_back(row_of(Builder::binary(Op::min, Builder::binary(Op::add, term, Builder::i(count)), last_)));
       for (int i = 0; i < spec_.rows; ++i) {
         Value at = Builder::binary(Op::add, Builder::binary(Op::mul, term, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
         factors.push_back(b_.let("x", Builder::splat(Builder::load({Scalar::f32, 1}, a_, at), lanes_)));
@@ -72,6 +80,7 @@ class StreamEmitter {
     over_columns([&](const Value& at, const Value& mask) {
       std::vector<Value> y;
       for (const Value& row : rows) y.push_back(b_.let("y", Builder::load({Scalar::f32, lanes_}, row, at, mask)));
+      for (const Value& row : next) b_.prefetch(row, at);
       for (int i = 0; i < spec_.rows; ++i) {
         Value acc = Builder::load({Scalar::f32, lanes_}, c_[i], at, mask);
         for (int u = 0; u < count; ++u) acc = b_.let("acc", accumulated(spec_.algebra, factors[u * spec_.rows + i], y[u], acc));
@@ -83,7 +92,7 @@ class StreamEmitter {
   const StreamSpec& spec_;
   int lanes_;
   Builder b_;
-  Value a_, panel_, b_row_, c_rows_, terms_, columns_, b_step_, whole_;
+  Value a_, panel_, b_row_, c_rows_, terms_, columns_, b_step_, whole_, last_;
   std::vector<Value> c_;
 };
 
