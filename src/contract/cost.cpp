@@ -106,7 +106,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const bool index_a = rule.kind != RuleKind::k;
       const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.wide(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
-      rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
+      rows_per_block = rule.kind == RuleKind::b_k ? 64 * mr : std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
       const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 256, c.k * 4 * width * panels * 3 / l2));
       c.compute = strips(groups * std::ceil(c.panels / panels), tiles, terms, pieces, t);
       // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
@@ -177,6 +177,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   if (k_rule && reached < 1 && b_bytes > l3 / 4) picked = 0.2;
   // So do ranges that single rows pick from, and one panel after the other is one stream where memory likes several.
   if (rule.kind == RuleKind::element && b_bytes > l2) picked = 0.35;
+  if (rule.kind == RuleKind::b_k && b_bytes > l2) picked = b_bytes > l3 / 4 ? 0.35 : 0.6;
   if (ahead && b_bytes > l3 / 2) picked = 0.65;
   if (stream && !again) picked = 0.85;  // rows that are picked begin anew each
   const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45) : picked * (b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes);
