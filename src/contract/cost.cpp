@@ -155,9 +155,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     }
     case RuleKind::c_n: break;  // predict_columns
     case RuleKind::stream: {
-      // Many rows of C that lie a multiple of 4 KiB apart drive each other out of L1.
-      const bool conflicts = rule.tile_rows >= 8 && static_cast<std::int64_t>(c.n * 4) % 4096 == 0;
-      const double rate = (conflicts ? 0.17 : rule.tile_rows == 1 ? 0.4 : 0.55) * costs_.limits(1).fma_gflops;
+      const double rate = (rule.tile_rows == 1 ? 0.4 : 0.5) * costs_.limits(1).fma_gflops;
       c.compute = 2 * c.m * c.k * s.a * c.n / rate + 60 * std::ceil(c.m / std::max(1, rule.tile_rows));
       c.packing = c.m * c.k * s.a * 2;
       break;
