@@ -124,7 +124,7 @@ std::string profile_text(const Profile& p) {
   by_kind.add({"(between)", "", api::seconds_text(p.between_seconds), share_of(p.between_seconds, p.total_seconds)});
   by_kind.rule();
   by_kind.add({"all", std::to_string(p.entries.size()), api::seconds_text(p.total_seconds), share_of(p.total_seconds, p.total_seconds)});
-  return fmt::format("Medians of {} run{}; live: share of rows computed.\n\n{}\n{}", p.runs, p.runs == 1 ? "" : "s", steps.print(),
+  return fmt::format("Medians of {} run{}; live: share of rows computed, or of multiply-adds where zeros were found in values.\n\n{}\n{}", p.runs, p.runs == 1 ? "" : "s", steps.print(),
                      by_kind.print());
 }
 

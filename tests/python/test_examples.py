@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 import contest  # noqa: E402
 import make_minilm  # noqa: E402
 import text  # noqa: E402
+import values  # noqa: E402
 
 CONFIG = {"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 2, "intermediate_size": 40, "max_position_embeddings": 40,
           "type_vocab_size": 2, "vocab_size": 50, "layer_norm_eps": 1e-12}  # fmt: skip
@@ -198,3 +199,19 @@ def test_demo_report(monkeypatch, tmp_path, capsys):
     assert report["real_tokens"] < report["padded_tokens"] and report["control_seconds_per_batch"] >= 0
     out = capsys.readouterr().out
     assert "as fast as ONNX Runtime" in out and "how do I open a file" in out
+
+
+@pytest.mark.parametrize("pruned", [0, 0.9])
+def test_values(tmp_path, pruned):
+    """The block of values.py is what it says, all contestants agree (compare() checks that), and PIT leaves zeros out."""
+    model, make = values.block(alive=0.03, pruned=pruned, width=96, inner=768)
+    path = tmp_path / "block.onnx"
+    path.write_bytes(model)
+    x = make(64)
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer}
+    hidden = x @ constants["w1"] + constants["b1"]
+    assert 0.005 < (hidden > 0).mean() < 0.15
+    assert ((constants["w2"] == 0).mean() > 0.8) == (pruned > 0)
+    ms, rule = values.compare(path, lambda: make(64), threads=1, seconds=0)
+    assert all(t > 0 for t in ms.values())
+    assert rule.split()[0] in ("k", "element", "stream", "B.k", "both")
