@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="all workloads, every peer however slow")
     parser.add_argument("--rows", help="only cases of these rows of the goals, e.g. 2,3,4")
     parser.add_argument("--peers", help="only PIT and peers whose names contain one of these words, e.g. openblas,xsmm (none: PIT alone)")
-    parser.add_argument("--seconds", type=float, help="for the rounds of one case (10; with --full 60)")
+    parser.add_argument("--seconds", type=float, help="for the rounds of one case (8; with --full 60)")
     parser.add_argument("--threads", type=int, help="instead of what the lines say")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines, appended to (build/bench/results.jsonl)")
     parser.add_argument("--again", action="store_true", help="measure finished cases again")
@@ -152,7 +152,7 @@ def main() -> int:
         history.add(record, parse(record["case"])[0])
     todo = [case for case in sorted(cases, key=lambda case: case.threads) if case.key() not in finished]
     say(f"{len(cases)} cases, {len(cases) - len(todo)} of them finished before")
-    settings = Settings(seconds=options.seconds or (60 if options.full else 10))
+    settings = Settings(seconds=options.seconds or (60 if options.full else 8))
     if options.full:
         settings.slowest, settings.max_rounds, settings.hopeful_only = 120.0, 20, False
     machine = machines.Machine()

@@ -17,7 +17,8 @@ from .operands import Masks, Source
 HOPELESS = 20.0        # times own dense: one repetition is enough
 DENSE_MARGIN = 1.10    # dense peers this close to the best of them are always asked
 DENSE_KEPT = 2         # dense peers in large cases about zeros: the fastest that the shape has seen
-NEAR = 2.5             # times the fastest peer: in large cases of the quick selection, slower ones run once
+NEAR = 2.5             # times the fastest peer: in large cases of the quick selection, slower ones run once,
+NEAR_DENSE = 1.3       # and dense ones from here on: they vary little
 HOPEFUL = 1.25         # times the fastest dense peer: sparse ones that are expected to take longer cannot be the best one
 SECOND_CHANCE = 0.5    # seconds: first calls shorter than this are made twice
 DISTURBED = 0.02       # share of a call that its threads waited for a CPU that another process had
@@ -30,7 +31,7 @@ WARM_BELOW = 0.05      # seconds: calls shorter than this follow an untimed one
 
 @dataclass
 class Settings:
-    seconds: float = 10.0            # for the rounds of a case, after the first call of everybody
+    seconds: float = 8.0             # for the rounds of a case, after the first call of everybody
     min_rounds: int = 3
     max_rounds: int = 12
     slowest: float = 3.0             # a call that is expected to take longer is not made
@@ -282,8 +283,8 @@ class Measurement:
         for entry in self.entries.values():
             if not entry.racing:
                 continue
-            if large and entry.sort != "own" and entry.first > near:
-                self.retire(entry, f"more than {NEAR:g} times the fastest peer: one repetition")
+            if large and entry.sort != "own" and entry.first > (near * NEAR_DENSE / NEAR if entry.sort == "dense" else near):
+                self.retire(entry, f"more than {NEAR_DENSE if entry.sort == 'dense' else NEAR:g} times the fastest peer: one repetition")
             elif entry.first > max(self.settings.slowest, 2 * base) and entry.sort != "own":
                 self.retire(entry, "slow: one repetition")
             elif entry.first > HOPELESS * base and entry.sort != "own" and self.case.kind == "matmul":
