@@ -279,12 +279,13 @@ class Measurement:
         sparse_case = self.case.zeros > 0 or self.case.b_zeros > 0 or self.case.c_zeros > 0
         fastest = min((e.first for e in screened), default=0.0)
         large = self.case.m * self.case.n * self.case.k >= LARGE and self.settings.hopeful_only
-        near = NEAR * min((e.first for e in self.entries.values() if e.racing and e.sort != "own"), default=0.0)
+        nearest = min((e.first for e in self.entries.values() if e.racing and e.sort != "own"), default=0.0)
         for entry in self.entries.values():
             if not entry.racing:
                 continue
-            if large and entry.sort != "own" and entry.first > (near * NEAR_DENSE / NEAR if entry.sort == "dense" else near):
-                self.retire(entry, f"more than {NEAR_DENSE if entry.sort == 'dense' else NEAR:g} times the fastest peer: one repetition")
+            near = NEAR_DENSE if entry.sort == "dense" else NEAR
+            if large and entry.sort != "own" and entry.first > near * nearest:
+                self.retire(entry, f"more than {near:g} times the fastest peer: one repetition")
             elif entry.first > max(self.settings.slowest, 2 * base) and entry.sort != "own":
                 self.retire(entry, "slow: one repetition")
             elif entry.first > HOPELESS * base and entry.sort != "own" and self.case.kind == "matmul":

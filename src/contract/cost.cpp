@@ -92,7 +92,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       break;
     }
     case RuleKind::k: case RuleKind::both: case RuleKind::b_k: {
-      if (rule.kind == RuleKind::both && rule.g_rows <= 2 && rule.g_columns == 1) {
+      if (rule.kind == RuleKind::both && are_elements(rule.g_rows, rule.g_columns)) {
         const int panels = std::min(2, kernels_.wide(rule.tile_rows));
         const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels), terms = c.k * s.a * s.b;
         const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
@@ -229,7 +229,7 @@ bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int6
   const double dense = seconds(p, {}, packed, {RuleKind::dense, 0, 0, 0, 0}, threads);
   for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {
     if (kind == RuleKind::m && g_columns < 16) continue;
-    if (kind == RuleKind::element && (g_rows > 2 || g_columns > 1)) continue;
+    if (kind == RuleKind::element && !are_elements(g_rows, g_columns)) continue;
     if (kind == RuleKind::stream && g_rows > lower::max_stream_rows) continue;
     const Rule rule{kind, g_rows, g_columns, static_cast<int>(std::min<std::int64_t>(g_rows, kernels_.rows())), 0};
     if (seconds(p, {.a = hoped}, packed, rule, threads) < dense) return true;

@@ -19,11 +19,7 @@ class GeneratedEngine final : public Engine {
 
   const lower::Algebra& algebra() const override { return kernels_.algebra(); }
 
-  Panels panels(std::int64_t n) const override {
-    const int lanes = kernels_.lanes();
-    const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes - 1) / lanes, 1, kernels_.vectors()));
-    return {n, lanes, vectors, true};
-  }
+  Panels panels(std::int64_t n) const override { return kernels_.panels(n); }
 
   std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels, std::int64_t k_stride, std::int64_t n_stride,
                                 std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const override {

@@ -67,6 +67,9 @@ struct Rule {
   bool operator==(const Rule&) const = default;
 };
 
+/// Micro-tiles that are single elements, of one row or two: rows (almost) alone can walk terms of their own.
+inline bool are_elements(std::int64_t g_rows, std::int64_t g_columns) { return g_rows <= 2 && g_columns == 1; }
+
 struct Costed {
   Rule rule;
   double seconds = 0;

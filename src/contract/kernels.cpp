@@ -1,5 +1,7 @@
 #include "contract/kernels.h"
 
+#include <algorithm>
+
 #include "support/check.h"
 
 namespace pit::contract {
@@ -9,6 +11,11 @@ using codegen::KernelFn;
 
 Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir)
     : algebra_(algebra), target_(target), cache_dir_(std::move(cache_dir)), shape_(lower::tile_shape(target, algebra)) {}
+
+Panels Kernels::panels(std::int64_t n) const {
+  const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes() - 1) / lanes(), 1, this->vectors()));
+  return {n, lanes(), vectors, true};
+}
 
 int Kernels::wide(int tile_rows) const {
   const int panels = shape_.rows / tile_rows;

@@ -43,6 +43,8 @@ class Kernels {
   int vectors() const { return shape_.vectors; }  ///< of a whole panel
   int lanes() const { return shape_.lanes; }
   int width() const { return shape_.vectors * shape_.lanes; }
+  /// Of a B of n columns: uniform ones, which every rule can use.
+  Panels panels(std::int64_t n) const;
   /// Panels that a tile of so few rows covers at once where it can: enough accumulators to hide the latency of their chains.
   int wide(int tile_rows) const;
 

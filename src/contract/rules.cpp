@@ -43,7 +43,7 @@ class Applicable {
       if (rows >= p_.m) break;
     }
     if (g_columns >= least_terms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
-    if (g_rows <= 2 && g_columns == 1 && k_.algebra().splits_k()) add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
+    if (are_elements(g_rows, g_columns) && k_.algebra().splits_k()) add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
   }
 
   // Few rows go together; else groups of the pattern's own height, which must be few rows too.
@@ -57,7 +57,7 @@ class Applicable {
     add(RuleKind::b_k, live_.b->g_rows, live_.b->g_columns, k_.rows(), 1);
     if (!live_.a) return;
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
-    const bool elements = g_rows <= 2 && g_columns == 1;
+    const bool elements = are_elements(g_rows, g_columns);
     add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows), elements ? std::min(2, k_.wide(tile_rows(g_rows))) : 1);
     if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);  // unions of rows fill registers better
   }

@@ -2,6 +2,7 @@
 // k, and its tiles walk B and packed A through them. A range of the block's A stays in L2 for all panels: only few of its elements are read each
 // time, in no order that hardware would foresee.
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "contract/blocking.h"
@@ -22,15 +23,14 @@ class PanelTermsBlock {
     const std::int64_t k = call_.problem.k;
     for (std::int64_t k0 = 0; k0 < k; k0 += range_) {
       pack(k0, std::min(range_, k - k0));
-      find_terms(lists_[0], task_.first_panel, k0);
+      find_terms(now_, task_.first_panel, k0);
       for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
-        List& now = lists_[p % 2 != task_.first_panel % 2];
         if (p + 1 < task_.last_panel) {
-          List& next = lists_[p % 2 == task_.first_panel % 2];
-          find_terms(next, p + 1, k0);
-          runner_.prefetch(p + 1, 1, next.k_offset, next.terms);
+          find_terms(next_, p + 1, k0);
+          runner_.prefetch(p + 1, 1, next_.k_offset, next_.terms);
         }
-        multiply(now, p, k0);
+        multiply(now_, p, k0);
+        std::swap(now_, next_);
       }
     }
   }
@@ -46,8 +46,8 @@ class PanelTermsBlock {
     buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * range_ + pack_slack) + 6 * Buffer::rounded<std::int32_t>(entries) +
                             2 * Buffer::rounded<void*>(rows_ + max_tile_rows));
     packed_ = buffer_.take<float>(rows_ * range_ + pack_slack);
-    for (List& l : lists_)
-      for (std::int32_t** p : {&l.k_offset, &l.a_offset, &l.rest_offset}) *p = buffer_.take<std::int32_t>(entries);
+    for (List* l : {&now_, &next_})
+      for (std::int32_t** p : {&l->k_offset, &l->a_offset, &l->rest_offset}) *p = buffer_.take<std::int32_t>(entries);
     a_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
     c_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
     point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);
@@ -93,7 +93,7 @@ class PanelTermsBlock {
   StripRunner runner_;
   Buffer buffer_;
   float* packed_ = nullptr;  ///< tile after tile, range_ terms each
-  List lists_[2];            ///< of this panel and of the next one
+  List now_, next_;          ///< of this panel and of the next one
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;
 };

@@ -126,7 +126,7 @@ class BothBlock {
 }  // namespace
 
 void run_both(const Call& call, const Rule& rule) {
-  if (rule.g_rows <= 2 && rule.g_columns == 1) return run_both_elements(call, rule);
+  if (are_elements(rule.g_rows, rule.g_columns)) return run_both_elements(call, rule);
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
   const std::int64_t tile = call.kernels.rows(), rows = row_block(call, map->fraction(), map->g_rows, 16 * tile, 256 * tile);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));

@@ -56,8 +56,7 @@ void run_columns(const Call& call, const Rule& rule) {
     PackedB narrow;
     narrow.k = p.k;
     narrow.n = n;
-    const int lanes = call.kernels.lanes();
-    narrow.panels = {n, lanes, static_cast<int>(std::clamp<std::int64_t>((n + lanes - 1) / lanes, 1, call.kernels.vectors())), true};
+    narrow.panels = call.kernels.panels(n);
     const std::int64_t floats = narrow.panels.floats(p.k) + pack_slack;
     Buffer buffer = call.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(p.m * n));
     narrow.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});

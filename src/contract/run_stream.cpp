@@ -49,11 +49,10 @@ class StreamItem {
       const std::int64_t count = find_terms(g, terms);
       void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
       for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
-      point_to_rows(p, item_.c, first, first + rows, c_rows);
+      if (step == 0) point_to_rows(p, item_.c, first, first + rows, c_rows);
+      for (int i = 0; step > 0 && i < rows; ++i) c_rows[i] = block + i * step;
       pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, terms);
       void* ptrs[4] = {packed, const_cast<float*>(b_ + column), terms, static_cast<void*>(c_rows)};
-      if (step > 0)
-        for (int i = 0; i < rows; ++i) c_rows[i] = block + i * step;
       const lower::StreamInts ints{count, columns, b_step_ * 4, 1, step > 0 ? 0 : column * 4};
       call_.kernels.stream(rows)(ptrs, &ints.terms);
       for (int i = 0; step > 0 && i < rows; ++i)

@@ -113,8 +113,7 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.tile_rows = run_.p_.tile.rows;
   b.lanes = run_.p_.tile.lanes;
   b.rows = rows;
-  b.k = summed_ ? 0 : k;
-  b.resumes = summed_;
+  b.k = k;
   b.k_block = plan_.k_block;
   b.k_index = sparse_k ? terms_k_.data(t.batch) : nullptr;
   b.panels = panels_;
@@ -130,12 +129,12 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   const std::uint8_t* live_n = nullptr;
   if (group_.static_b) {
     b.b = step_.contraction.weights->data[0].get();
-    b.b_k = plan_.k;
-    if (!summed_) b.k = plan_.k;
+    b.b_k = b.k = plan_.k;
     if (sparse_k) choose_terms(t.batch, b, stretches, scratch);
   } else {
     live_n = pack_b(t, b, scratch);
   }
+  if (summed_) b.k = 0, b.resumes = true;
   void* a_rows[max_block_rows];
   void* c_rows[max_block_rows];
   find_rows(t, list, rows, a_rows, c_rows);

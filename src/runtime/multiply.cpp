@@ -8,10 +8,24 @@ namespace {
 
 constexpr int max_rows = 16, max_operands = 24;
 
+/// Terms between which partial sums wait in C.
+struct Part {
+  Stretch terms;
+  const float* a = nullptr;  ///< packed, tile after tile
+  bool first = false, last = false;
+};
+
+/// Of a thread, from one call to the next: attention multiplies many small blocks.
+struct Memory {
+  std::vector<Part> parts;
+  std::vector<void*> shifted;
+};
+
 class Multiplication {
  public:
-  explicit Multiplication(const Block& b) : b_(b), whole_(b.rows / b.tile_rows * b.tile_rows), rest_(b.rows - whole_) {
+  Multiplication(const Block& b, Memory& memory) : b_(b), parts_(memory.parts), shifted_(memory.shifted), whole_(b.rows / b.tile_rows * b.tile_rows), rest_(b.rows - whole_) {
     if (rest_ > 0) rest_width_ = b.tiles->rows[b.tiles->variant(rest_)];
+    parts_.clear();
     plan_stretches();
     shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * max_rows));
   }
@@ -36,13 +50,6 @@ class Multiplication {
   }
 
  private:
-  /// Terms between which partial sums wait in C.
-  struct Part {
-    Stretch terms;
-    const float* a = nullptr;  ///< packed, tile after tile
-    bool first = false, last = false;
-  };
-
   std::size_t operands() const { return b_.epilogue ? b_.epilogue->size() : 0; }
 
   void plan_stretches() {
@@ -128,15 +135,16 @@ class Multiplication {
   }
 
   const Block& b_;
+  std::vector<Part>& parts_;
+  std::vector<void*>& shifted_;        ///< row pointers of epilogue operands at the panel's column
   int whole_, rest_, rest_width_ = 0;  ///< rows in whole tiles, rows left, and the height of their tile
-  std::vector<Part> parts_;
-  std::vector<void*> shifted_;         ///< row pointers of epilogue operands at the panel's column
 };
 
 }  // namespace
 
 void multiply(const Block& b) {
-  Multiplication multiplication(b);
+  thread_local Memory memory;
+  Multiplication multiplication(b, memory);
   multiplication();
 }
 

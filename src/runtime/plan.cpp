@@ -1,11 +1,10 @@
 #include "runtime/plan.h"
 
-#include "contract/blocking.h"
-
 #include <algorithm>
 #include <bit>
 #include <limits>
 
+#include "contract/blocking.h"
 #include "runtime/pack.h"
 #include "support/check.h"
 

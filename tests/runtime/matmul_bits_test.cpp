@@ -326,8 +326,11 @@ TEST_P(Bits, ZerosInValuesAgainstInfinity) {
   Floats a = x, want(static_cast<std::size_t>(rows * n));
   for (float& v : a) v = std::max(v - 0.0f, 0.0f);
   chain(a.data(), w.data(), want.data(), rows, n, k, [](std::int64_t, std::int64_t) { return true; });
-  for (const auto& [name, o] : all_ways(GetParam()))
-    EXPECT_TRUE(same_bits(floats_of(compile(m.bytes(), o).run({{"x", view(x, {rows, k})}}).at("y")), want, name));
+  for (const auto& [name, o] : all_ways(GetParam())) {
+    const Model model = compile(m.bytes(), o);
+    EXPECT_EQ(model.explain(nullptr, true).find("values of"), std::string::npos) << name;
+    EXPECT_TRUE(same_bits(floats_of(model.run({{"x", view(x, {rows, k})}}).at("y")), want, name));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, Bits, ::testing::Values("", "haswell"), [](const auto& p) { return p.param.empty() ? "native" : p.param; });
