@@ -27,6 +27,19 @@ int TileSet::variant(int count) const {
   PIT_UNREACHABLE("a tile of {} rows was asked for", count);
 }
 
+bool TileSet::has(int vectors) const {
+  return std::all_of(kernel.begin(), kernel.end(), [&](const auto& of_rows) { return of_rows[static_cast<std::size_t>(vectors - 1)] != nullptr; });
+}
+
+std::vector<int> panel_widths(const Panels& panels, bool gathered) {
+  std::vector<int> widths;
+  if (panels.count() == 0) return widths;
+  const int first = panels.vectors_of(0), last = panels.vectors_of(panels.count() - 1);
+  for (int v = gathered ? 1 : std::min(first, last); v <= std::max(first, last); ++v)
+    if (gathered || v == first || v == last) widths.push_back(v);
+  return widths;
+}
+
 std::size_t Program::packed_bytes() const {
   std::size_t bytes = 0;
   for (const Step& s : steps)
@@ -74,8 +87,9 @@ class ProgramBuilder {
     p_->extent_nodes = graph::extent_nodes(p_->graph);
     if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
-    make_steps();
+    p_->steps.resize(p_->fusion.groups.size());
     mark_attention();
+    make_steps();
     generate();
     p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
     pack_weights();
@@ -102,12 +116,10 @@ class ProgramBuilder {
   }
 
   void make_steps() {
-    p_->steps.resize(p_->fusion.groups.size());
     for (std::size_t i = 0; i < p_->steps.size(); ++i) {
       Step& s = p_->steps[i];
       s.group = static_cast<int>(i);
       const Group& group = p_->fusion.groups[i];
-      for (graph::NodeId n : group.nodes) s.label += (s.label.empty() ? "" : "+") + p_->graph.nodes[n].op;
       if (group.kind == GroupKind::rows) make_rows(s, group);
       if (group.kind == GroupKind::contraction) make_contraction(s, group);
     }
@@ -187,10 +199,7 @@ class ProgramBuilder {
                                 : content_key(group.epilogue);
     for (std::size_t i = 0; i < c.tiles.rows.size(); ++i) {
       c.tiles.kernel[i].resize(p_->tile.vectors);
-      for (int v = 1; v <= p_->tile.vectors; ++v) {
-        if (!needs_vectors(c, group, v)) continue;
-        want_tile(group.epilogue, key, c.tiles.rows[i], v, &c.tiles.kernel[i][v - 1]);
-      }
+      for (int v : widths(c, group)) want_tile(group.epilogue, key, c.tiles.rows[i], v, &c.tiles.kernel[i][v - 1]);
     }
     if (group.control) return;
     std::vector<int> rows = group.axes.batch, k = rows, n = rows;
@@ -264,12 +273,11 @@ class ProgramBuilder {
   }
 
   // With a constant number of columns only the widths that occur are generated.
-  bool needs_vectors(const ContractionStep& step, const Group& group, int v) const {
-    auto n = p_->graph.dims.constant_value(group.extents[group.axes.n]);
-    if (!n) return true;
-    const Panels panels = group.static_b ? step.panels : Panels{*n, p_->tile.lanes, p_->tile.vectors};
-    if (panels.count() == 0) return false;
-    return (v == p_->tile.vectors && panels.count() > 1) || v == panels.vectors_of(panels.count() - 1);
+  std::vector<int> widths(const ContractionStep& step, const Group& group) const {
+    constexpr std::int64_t unknown = 1 << 20;
+    const auto n = p_->graph.dims.constant_value(group.extents[group.axes.n]);
+    if (group.static_b) return panel_widths(step.panels, false);
+    return panel_widths({n.value_or(unknown), p_->tile.lanes, p_->tile.vectors}, step.gathers_columns || !n);
   }
 
   static std::string content_key(const lower::Epilogue& e) {
@@ -281,10 +289,19 @@ class ProgramBuilder {
     return content_hash(text);
   }
 
+  std::string label_of(const Group& group) const {
+    std::string label;
+    for (graph::NodeId n : group.nodes) label += (label.empty() ? "" : "+") + p_->graph.nodes[n].op;
+    return label;
+  }
+
   void mark_attention() {
+    const auto& groups = p_->fusion.groups;
+    for (std::size_t i = 0; i < groups.size(); ++i) p_->steps[i].label = label_of(groups[i]);
     for (std::size_t i = 0; i < p_->fusion.attentions.size(); ++i) {
       const fuse::Fusion::Attention& a = p_->fusion.attentions[i];
       p_->steps[a.scores].absorbed = p_->steps[a.softmax].absorbed = true;
+      p_->steps[a.scores].contraction.gathers_columns = true;
       p_->steps[a.output].attention = static_cast<int>(i);
       p_->steps[a.output].label = p_->steps[a.scores].label + "+" + p_->steps[a.softmax].label + "+" + p_->steps[a.output].label;
     }

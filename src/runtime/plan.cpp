@@ -75,7 +75,9 @@ class PlanMaker {
     for (std::size_t i = 0; i < p_.steps.size(); ++i) {
       const Group& group = p_.group(p_.steps[i]);
       if (group.kind == GroupKind::rows) plan_rows(p_.steps[i], group, plan_->rows[i]);
-      if (group.kind == GroupKind::contraction) plan_contraction(group, plan_->contractions[i]);
+      if (group.kind != GroupKind::contraction) continue;
+      plan_contraction(group, plan_->contractions[i]);
+      check_kernels(p_.steps[i], plan_->contractions[i].n);
     }
     for (std::size_t i = 0; i < p_.steps.size(); ++i)
       if (p_.steps[i].attention >= 0) plan_attention(p_.fusion.attentions[p_.steps[i].attention]);
@@ -251,6 +253,14 @@ class PlanMaker {
     }
     plan_->scratch_bytes = std::max(plan_->scratch_bytes, scratch);
     plan_->iota = std::max({plan_->iota, c.m, c.k, c.n});
+  }
+
+  // A plan may name only kernels that the program holds.
+  void check_kernels(const Step& step, std::int64_t columns) const {
+    const Group& group = p_.group(step);
+    const Panels panels = group.static_b ? step.contraction.panels : Panels{columns, p_.tile.lanes, p_.tile.vectors};
+    for (int vectors : panel_widths(panels, step.contraction.gathers_columns))
+      PIT_CHECK(step.contraction.tiles.has(vectors), "{}: no tile of {} vectors was generated for {} columns", step.label, vectors, columns);
   }
 
   void plan_attention(const fuse::Fusion::Attention& a) {

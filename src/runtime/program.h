@@ -31,7 +31,12 @@ struct TileSet {
   std::vector<std::vector<codegen::KernelFn>> kernel;
   /// The smallest variant with at least `count` rows.
   int variant(int count) const;
+  bool has(int vectors) const;
 };
+
+/// How wide, in vectors, the panels of a step can be: what is generated, and what a plan may ask for. `gathered`: the panels consist of
+/// live columns, of which there may be any number up to panels.columns (attention's keys).
+std::vector<int> panel_widths(const Panels& panels, bool gathered);
 
 struct RowStep {
   lower::RowKernel abi;
@@ -47,6 +52,7 @@ struct RowStep {
 
 struct ContractionStep {
   TileSet tiles;
+  bool gathers_columns = false; ///< the scores of an attention: its columns are live keys
   Panels panels;                ///< static_b: of its B
   std::shared_ptr<contract::PackedB> weights;  ///< static_b
   // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
