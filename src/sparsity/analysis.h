@@ -11,6 +11,7 @@
 // embeddings and tables out). They are computed densely before anything else, and the mask program reads them.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,12 @@ struct NodeFacts {
   std::vector<std::string> notes;  ///< for explain: "rows from attention_mask", "widened: data-dependent index"
 };
 
+class Forward;
+
 struct Analysis {
   explicit Analysis(const graph::Graph& g) : masks(&g) {}
   MaskProgram masks;
+  std::shared_ptr<Forward> forward;  ///< what is known of every value (forward.h); whoever builds a program lets go of it when all is decided
   std::vector<ValueMasks> values;    ///< per ValueId
   std::vector<NodeFacts> nodes;      ///< per NodeId
   std::vector<char> control;         ///< per ValueId: a control value (computed in full, before the masks)

@@ -9,125 +9,116 @@ using expr::Expr;
 using expr::Fn;
 using expr::Kind;
 
-namespace {
-
-class Push {
- public:
-  Push(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand)
-      : p_(facts.masks()), facts_(facts), c_(c), demand_(demand) {
-    for (std::size_t t = 0; t < c.tensor_values.size(); ++t) {
-      const ValueId v = c.tensor_values[t];
-      const auto tensor = static_cast<expr::TensorId>(t);
-      tensors_.push_back(v < 0 ? p_.nothing(facts.dims(tensor)) : demand[static_cast<std::size_t>(v)]);
-    }
+NodeDemand::NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand)
+    : p_(facts.masks()), facts_(facts), c_(c), demand_(demand) {
+  for (std::size_t t = 0; t < c.tensor_values.size(); ++t) {
+    const ValueId v = c.tensor_values[t];
+    const auto tensor = static_cast<expr::TensorId>(t);
+    tensors_.push_back(v < 0 ? p_.nothing(facts.dims(tensor)) : demand[static_cast<std::size_t>(v)]);
   }
+}
 
-  void statement(const expr::Statement& s, StatementFacts& out) {
-    const auto t = static_cast<std::size_t>(s.out);
-    facts_.enter(s);
-    // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner: there a
-    // maximum that is surely zero must be found to be.
-    const bool temporary = c_.tensor_values[t] < 0;
-    const MaskId demand = tensors_[t];
-    const MaskId wanted = temporary ? demand : p_.and_(demand, facts_.tensor(s.out).nz);
-    const MaskId at_left = read_through(p_, facts_.map_of(s), wanted, true);
-    if (p_.is_nothing(at_left) && (temporary || !may_be_view(s))) {
-      out.live = at_left;
-      return;
-    }
-    const MaskId live = facts_.terms(s, at_left);
-    out.live = live;
-    if (!temporary && may_be_view(s)) {
-      // The result may be the operand's own storage: its zeros are then filled where the operand is made.
-      add(s.value, read_through(p_, facts_.map_of(s), demand, true));
-      return;
-    }
-    MaskId where;
-    out.absorbing = facts_.absorbing(s, &where);
-    if (out.absorbing >= 0) {
-      const auto& args = s.value->args;
-      const bool second = args[1]->kind == Kind::access && args[1]->id == out.absorbing;
-      expression(args[second ? 1 : 0], live);
-      expression(args[second ? 0 : 1], p_.and_(live, p_.not_(where)));
-    } else {
-      expression(s.value, live);
-    }
-    for (const Expr& i : s.out_index) index(i, live);
-  }
+MaskId NodeDemand::enter(const expr::Statement& s, const MaskId* among) {
+  facts_.enter(s);
+  MaskId d = tensors_[static_cast<std::size_t>(s.out)];
+  if (among) d = p_.and_(d, *among);
+  return read_through(p_, facts_.map_of(s), d, true);
+}
 
-  void finish() {
-    for (std::size_t t = 0; t < tensors_.size(); ++t) {
-      const ValueId v = c_.tensor_values[t];
-      if (v < 0) continue;
-      // One value may be several operands.
-      MaskId& d = demand_[static_cast<std::size_t>(v)];
-      d = p_.or_(d, tensors_[t]);
-    }
-  }
+// Where the absorbing operand of the statement's sum is so low that the sum is that operand.
+MaskId NodeDemand::absorbed(const expr::Statement& s, int absorbing) {
+  const auto& args = s.value->args;
+  const bool second = args[1]->kind == Kind::access && args[1]->id == absorbing;
+  return facts_.of(args[second ? 1 : 0]).sd;
+}
 
- private:
-  static bool may_be_view(const expr::Statement& s) {
-    if (s.combiner != Combiner::assign || s.value->kind != Kind::access || s.value->has_default) return false;
-    bool lookup = false;
-    for (const Expr& i : s.value->args) expr::for_each_access(i, [&](const Expr&) { lookup = true; });
-    return !lookup;
-  }
+void NodeDemand::read(const expr::Statement& s, MaskId evaluated, MaskId visited, int absorbing) {
+  visited_ = visited;
+  for (const Expr& i : s.out_index) index(i);
+  if (absorbing < 0) return expression(s.value, evaluated);
+  const auto& args = s.value->args;
+  const bool second = args[1]->kind == Kind::access && args[1]->id == absorbing;
+  expression(args[second ? 1 : 0], evaluated);
+  expression(args[second ? 0 : 1], p_.and_(evaluated, p_.not_(absorbed(s, absorbing))));
+}
 
-  void index(const Expr& e, MaskId d) {
-    expr::for_each_access(e, [&](const Expr& a) {
-      add(a, d);
-      // for_each_access walks into the indices of `a` itself.
-    });
-  }
-
-  void add(const Expr& access, MaskId d) {
-    const auto t = static_cast<std::size_t>(access->id);
+void NodeDemand::finish() {
+  for (std::size_t t = 0; t < tensors_.size(); ++t) {
     const ValueId v = c_.tensor_values[t];
-    if (v >= 0 && c_.graph->values[static_cast<std::size_t>(v)].is_constant()) return;
-    tensors_[t] = p_.or_(tensors_[t], write_through(p_, facts_.map_of(access), d, true));
+    if (v < 0) continue;
+    // One value may be several operands.
+    MaskId& d = demand_[static_cast<std::size_t>(v)];
+    d = p_.or_(d, tensors_[t]);
   }
+}
 
-  void expression(const Expr& e, MaskId d) {
-    if (p_.is_nothing(d)) return;
-    if (e->kind == Kind::access) {
-      add(e, d);
-      const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
-      for (std::size_t i = 0; i < indices; ++i) index(e->args[i], d);
-      if (e->has_default) expression(e->args.back(), d);
-      return;
-    }
-    if (e->kind != Kind::call) {
-      for (const Expr& a : e->args) expression(a, d);
-      return;
-    }
-    // A product needs no factor where the other one is zero; at the top of a statement `d` says so already, and below it a
-    // kernel would multiply what is undefined: there every factor is demanded.
-    const auto& x = e->args;
-    if (e->fn == Fn::select) {
-      const Facts c = facts_.of(x[0]);
-      expression(x[0], d);
-      expression(x[1], p_.and_(d, c.nz));
-      expression(x[2], p_.and_(d, p_.not_(c.tru)));
-      return;
-    }
-    for (const Expr& a : x) expression(a, d);
+void NodeDemand::index(const Expr& e) {
+  // for_each_access walks into the indices of an access itself.
+  expr::for_each_access(e, [&](const Expr& a) { read(a, visited_); });
+}
+
+void NodeDemand::read(const Expr& access, MaskId evaluated) {
+  const auto t = static_cast<std::size_t>(access->id);
+  const ValueId v = c_.tensor_values[t];
+  if (v >= 0 && c_.graph->values[static_cast<std::size_t>(v)].is_constant()) return;
+  tensors_[t] = p_.or_(tensors_[t], write_through(p_, facts_.map_of(access), evaluated, true));
+}
+
+void NodeDemand::expression(const Expr& e, MaskId d) {
+  if (p_.is_nothing(d)) return;
+  if (e->kind == Kind::access) {
+    read(e, d);
+    const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
+    for (std::size_t i = 0; i < indices; ++i) index(e->args[i]);
+    if (e->has_default) expression(e->args.back(), d);
+    return;
   }
+  if (e->kind != Kind::call) {
+    for (const Expr& a : e->args) expression(a, d);
+    return;
+  }
+  // A product needs no factor where the other one is zero; at the top of a statement `d` says so already, and below it a
+  // kernel would multiply what is undefined: there every factor is demanded.
+  const auto& x = e->args;
+  if (e->fn == Fn::select) {
+    const Facts c = facts_.of(x[0]);
+    expression(x[0], d);
+    expression(x[1], p_.and_(d, c.nz));
+    expression(x[2], p_.and_(d, p_.not_(c.tru)));
+    return;
+  }
+  for (const Expr& a : x) expression(a, d);
+}
 
-  MaskProgram& p_;
-  ProgramFacts& facts_;
-  const IndexContext& c_;
-  std::vector<MaskId>& demand_;
-  std::vector<MaskId> tensors_;
-};
-
-}  // namespace
+bool may_be_view(const expr::Statement& s) {
+  if (s.combiner != Combiner::assign || s.value->kind != Kind::access || s.value->has_default) return false;
+  bool lookup = false;
+  for (const Expr& i : s.value->args) expr::for_each_access(i, [&](const Expr&) { lookup = true; });
+  return !lookup;
+}
 
 void push_demand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand, NodeFacts& out) {
   const auto& statements = c.node->program.statements;
-  Push push(facts, c, demand);
+  MaskProgram& p = facts.masks();
+  NodeDemand node(facts, c, demand);
   out.statements.resize(statements.size());
-  for (std::size_t i = statements.size(); i-- > 0;) push.statement(statements[i], out.statements[i]);
-  push.finish();
+  for (std::size_t i = statements.size(); i-- > 0;) {
+    const expr::Statement& s = statements[i];
+    // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner: there a
+    // maximum that is surely zero must be found to be.
+    const bool temporary = c.tensor_values[static_cast<std::size_t>(s.out)] < 0, view = !temporary && may_be_view(s);
+    const MaskId wanted = node.enter(s, temporary ? nullptr : &facts.tensor(s.out).nz);
+    out.statements[i].live = facts.terms(s, wanted);
+    if (view) {
+      // Its zeros are then filled where the operand is made.
+      node.read(s.value, node.enter(s));
+    } else if (!p.is_nothing(wanted)) {
+      MaskId where;
+      out.statements[i].absorbing = facts.absorbing(s, &where);
+      node.read(s, out.statements[i].live, out.statements[i].live, out.statements[i].absorbing);
+    }
+  }
+  node.finish();
 }
 
 bool is_softmax(const expr::Program& p) {

@@ -78,8 +78,8 @@ Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
   return f;
 }
 
-ProgramFacts::ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vector<Facts>& values)
-    : p_(p), c_(c), axes_(c.node->extents), ordinary_(ordinary(p, axes_)) {
+ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vector<Facts>& values)
+    : p_(std::move(p)), c_(c), axes_(c.node->extents), ordinary_(ordinary(p_, axes_)) {
   const expr::Program& program = c.node->program;
   dims_.resize(program.tensors.size());
   tensors_.resize(program.tensors.size());
@@ -383,6 +383,9 @@ int ProgramFacts::absorbing(const expr::Statement& s, MaskId* where) {
     const ValueId v = value_of(x);
     if (v < 0) continue;
     const MaskId m = of(x).sd;
+    const Expr& other = e->args[x == e->args[0] ? 1 : 0];
+    // Two masks that meet add up, as in the dense sum: -3.4e38 twice is -inf, and weighs less than once.
+    if (!p_.is_nothing(p_.and_(m, p_.not_(of(other).sure)))) continue;
     // Of two absorbing operands the known one is asked: it is there in any case.
     if (p_.is_nothing(m) || (best >= 0 && !c_.known->at(static_cast<std::size_t>(v)))) continue;
     best = static_cast<int>(x->id);

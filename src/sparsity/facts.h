@@ -33,7 +33,7 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, bool finite);
 class ProgramFacts {
  public:
   /// `values`: facts per value of the graph (inputs of the node must be there).
-  ProgramFacts(MaskProgram& p, const IndexContext& c, const std::vector<Facts>& values);
+  ProgramFacts(MaskProgram p, const IndexContext& c, const std::vector<Facts>& values);
 
   /// Before questions about the expressions of a statement.
   void enter(const expr::Statement& s);
@@ -45,7 +45,8 @@ class ProgramFacts {
   IndexMap map_of(const expr::Statement& s) const;
   /// The terms of the statement's reduction that can matter, of those demanded (a mask over the program's axes).
   MaskId terms(const expr::Statement& s, MaskId demanded);
-  /// The operand of the statement's addition (its position among the tensors) that absorbs, and where; -1 if none does.
+  /// The operand of the statement's addition (its position among the tensors) that absorbs, and where; -1 if none does. Where it absorbs, the
+  /// other operand is surely moderate: of two masks that meet, both count.
   int absorbing(const expr::Statement& s, MaskId* where);
   /// False if a temporary has dimensions that cannot be expressed: then nothing is known about the node.
   bool analysable() const { return analysable_; }
@@ -65,7 +66,7 @@ class ProgramFacts {
   ValueId value_of(const expr::Expr& access) const;
   Facts none_written(const std::vector<Dim>& dims);
 
-  MaskProgram& p_;
+  MaskProgram p_;
   const IndexContext& c_;
   std::vector<Dim> axes_;
   Facts ordinary_;  ///< over the program's axes

@@ -105,11 +105,10 @@ struct MaskArray {
 };
 using MaskPtr = std::shared_ptr<const MaskArray>;
 
+/// A handle: copies share the formulas.
 class MaskProgram {
  public:
   explicit MaskProgram(const graph::Graph* g);
-  ~MaskProgram();
-  MaskProgram(MaskProgram&&) noexcept;
 
   // Constructors simplify and intern. Ranks must agree; uniform axes broadcast.
   MaskId everything(std::vector<Dim> extents);
@@ -168,7 +167,7 @@ class MaskProgram {
   struct Impl;
 
  private:
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace pit::sparsity

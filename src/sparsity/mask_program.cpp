@@ -431,9 +431,7 @@ int MaskProgram::Impl::expand(int m, const std::vector<int>& kept, const std::ve
 
 // -- The public face ----------------------------------------------------------------------------------------------------
 
-MaskProgram::MaskProgram(const graph::Graph* g) : impl_(std::make_unique<Impl>()) { impl_->graph = g; }
-MaskProgram::~MaskProgram() = default;
-MaskProgram::MaskProgram(MaskProgram&&) noexcept = default;
+MaskProgram::MaskProgram(const graph::Graph* g) : impl_(std::make_shared<Impl>()) { impl_->graph = g; }
 
 MaskId MaskProgram::everything(std::vector<Dim> e) { return {impl_->constant(true, e)}; }
 MaskId MaskProgram::nothing(std::vector<Dim> e) { return {impl_->constant(false, e)}; }
