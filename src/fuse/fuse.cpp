@@ -9,6 +9,7 @@
 #include "fuse/group.h"
 #include "fuse/layout.h"
 #include "fuse/merger.h"
+#include "fuse/reads.h"
 #include "support/check.h"
 
 namespace pit::fuse {
@@ -88,7 +89,6 @@ class Fuser {
       if (f_.group_of[n] < 0) make_rows(n);
     schedule();
     find_attention();
-    attach_live_sets();
     return std::move(f_);
   }
 
@@ -319,6 +319,7 @@ class Fuser {
     Group group;
     Merger merger(g_, analysis_, group);
     if (!build_rows(nodes, first, last, group, merger)) return false;
+    group.first = first, group.last = last;
     finish(std::move(group), merger);
     return true;
   }
@@ -429,117 +430,6 @@ class Fuser {
     return f_.group_of[g_.values[v].producer];
   }
 
-  // Per dimension of a view, the dimensions of the viewed value along which it moves.
-  using Moves = std::vector<std::set<int>>;
-
-  // -- live sets ---------------------------------------------------------------------------------------------------------
-
-  void attach_live_sets() {
-    readers_.resize(g_.values.size());
-    for (const Group& group : f_.groups)
-      for (ValueId v : group.reads) readers_[v].push_back(&group);
-    std::set<int> absorbed;  // their values are never stored
-    for (const Fusion::Attention& a : f_.attentions) absorbed.insert({a.scores, a.softmax});
-    for (std::size_t i = 0; i < f_.groups.size(); ++i) {
-      Group& group = f_.groups[i];
-      if (group.control || (group.kind != GroupKind::rows && group.kind != GroupKind::contraction)) continue;
-      for (ValueId v : group.writes) {
-        Moves itself(g_.values[v].dims.size());
-        for (std::size_t d = 0; d < itself.size(); ++d) itself[d] = {static_cast<int>(d)};
-        if (!absorbed.count(static_cast<int>(i)) && read_across(group, v, v, itself)) group.read_across.push_back(v);
-      }
-      attach_masks(g_, analysis_, group);
-    }
-  }
-
-  // Kernels visit rows, along their inner axis, and compute them whole; what is zero or not wanted in a visited row is computed like the
-  // rest of it. That is right as long as operands hold numbers there: those of which a visited row lies in one row of `v`'s writer were
-  // written whole themselves, and so were those whose rows are all computed or all not; others must be filled where they were not
-  // computed. So must operands of what has no kernel and is computed in full, and of groups that visit a row for another operand's sake.
-  // `view` is v or a view of it.
-  bool read_across(const Group& writer, ValueId v, ValueId view, const Moves& moves) const {
-    return std::any_of(readers_[view].begin(), readers_[view].end(), [&](const Group* reader) {
-      const Node& n = g_.nodes[reader->nodes[0]];
-      if (reader->kind == GroupKind::reference) return n.opaque.empty();  // opaque: everything is demanded
-      if (reader->kind == GroupKind::view) {
-        if (!is_view_[reader->nodes[0]]) return false;
-        return read_across(writer, v, n.outputs[0], moves_of_view(n, moves));
-      }
-      return std::any_of(reader->program.statements.begin(), reader->program.statements.end(), [&](const expr::Statement& s) {
-        bool found = false;
-        expr::for_each_access(s.value, [&](const Expr& e) {
-          found = found || (reader->tensor_value[e->id] == view && reads_across(*reader, s, *e, writer, v, moves));
-        });
-        return found;
-      });
-    });
-  }
-
-  bool reads_across(const Group& reader, const expr::Statement& s, const expr::Node& access, const Group& writer, ValueId v,
-                    const Moves& moves) const {
-    const auto whole_along = [&](int axis) {
-      bool moves_along = false, whole = true;
-      for (std::size_t d = 0; d < moves.size(); ++d)
-        if (has_axis(access.args[d], axis)) {
-          moves_along = moves_along || !moves[d].empty();
-          whole = whole && std::all_of(moves[d].begin(), moves[d].end(), [&](int of) { return written_whole(writer, v, of); });
-        }
-      return std::pair(moves_along, whole);
-    };
-    if (reader.kind == GroupKind::contraction && &s == reader.program.statements.data()) {
-      // Operands are read at all pairs of a live row (or column) and a listed term: one of the two brings the whole line with it.
-      if (whole_along(reader.axes.k).second) return false;
-      for (int axis : {reader.axes.n, reader.axes.m.size() == 1 ? reader.axes.m[0] : -1})
-        if (whole_along(axis) == std::pair(true, true)) return false;
-      return true;
-    }
-    return visits_for_others(reader) || !whole_along(reader.kind == GroupKind::contraction ? reader.axes.n : reader.inner).second;
-  }
-
-  static bool has_axis(const Expr& e, int axis) {
-    const auto axes = expr::axes_of(e);
-    return std::find(axes.begin(), axes.end(), axis) != axes.end();
-  }
-
-  static Moves moves_of_view(const Node& n, const Moves& moves) {
-    const expr::Statement& s = n.program.statements[0];
-    Moves result(s.out_index.size());
-    for (std::size_t d = 0; d < result.size(); ++d)
-      for (int a : expr::axes_of(s.out_index[d]))
-        for (std::size_t from = 0; from < moves.size(); ++from)
-          if (has_axis(s.value->args[from], a)) result[d].insert(moves[from].begin(), moves[from].end());
-    return result;
-  }
-
-  // Whether elements of `v` that differ along dimension d only are all stored (computed, or filled in as zeros) if one of them is.
-  bool written_whole(const Group& writer, ValueId v, int d) const {
-    const sparsity::ValueMasks& m = analysis_.values[v];
-    sparsity::MaskProgram& masks = analysis_.masks;
-    const bool contraction = writer.kind == GroupKind::contraction;
-    const auto index = expr::bare_axis(writer.index_of.at(v)[d]);
-    const bool one_writer = !writes_parts(g_.nodes[writer.nodes[0]]);
-    const bool pieces = contraction && masks.forms(m.computed)[d].form == sparsity::Form::pieces;
-    if (one_writer && !pieces && index && *index == (contraction ? writer.axes.n : writer.inner)) return true;
-    return masks.is_uniform(m.computed, d) && masks.is_uniform(masks.and_(m.demand, masks.not_(m.nonzero)), d);
-  }
-
-  // Whether rows (or terms) are visited where an operand may not be wanted: for the other side of a choice, for another result, or for
-  // another sum.
-  bool visits_for_others(const Group& group) const {
-    const std::function<bool(const Expr&)> chooses = [&](const Expr& e) {
-      return (e->kind == expr::Kind::call && e->fn == expr::Fn::select) || std::any_of(e->args.begin(), e->args.end(), chooses);
-    };
-    int sums = 0;
-    for (const expr::Statement& s : group.program.statements) {
-      if (chooses(s.value)) return true;
-      const auto reduced = expr::reduced_axes(s);
-      sums += group.mid >= 0 && std::find(reduced.begin(), reduced.end(), group.mid) != reduced.end();
-    }
-    const auto computed = [&](ValueId v) { return analysis_.values[v].computed; };
-    return sums > 1 || std::any_of(group.absorbing.begin(), group.absorbing.end(), [](int t) { return t >= 0; }) ||
-           std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) { return computed(v) != computed(group.writes[0]); });
-  }
-
   Graph& g_;
   sparsity::Analysis& analysis_;
   CpuTarget target_;
@@ -548,7 +438,6 @@ class Fuser {
   std::set<ValueId> pinned_;
   std::vector<char> is_view_;
   std::vector<std::vector<std::pair<NodeId, int>>> users_;
-  std::vector<std::vector<const Group*>> readers_;  ///< groups that read a value
 };
 
 }  // namespace
@@ -568,12 +457,15 @@ int Group::k_position() const {
 }
 
 Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
-  // Whether a view must become a copy is known only when groups are built: then everything is decided anew.
+  // Whether a view must become a copy is known only when groups are built, and which values make the lists only when these are known: then
+  // everything is decided anew.
   std::set<ValueId> materialised;
   for (;;) {
     const std::size_t before = materialised.size();
     Fusion f = Fuser(g, analysis, target, materialised).run();
-    if (materialised.size() == before) return f;
+    if (materialised.size() != before) continue;
+    attach_reads(g, analysis, f);
+    if (!sparsity::compute_in_full(g, analysis, leaves_of_lists(analysis, f))) return f;
   }
 }
 

@@ -75,9 +75,9 @@ struct Group {
   GroupKind kind = GroupKind::reference;
   std::string why;                      ///< reference: why there is no kernel; for explain
   std::vector<NodeId> nodes;            ///< in topological order
+  int first = 0, last = -1;             ///< the statements of nodes[0] that run here, where others run elsewhere (parts of a concatenation); -1: all
   std::vector<ValueId> reads, writes;   ///< values from outside; values that others (or the model's outputs) need
   std::map<ValueId, std::vector<expr::Expr>> index_of;  ///< of `writes`, over the group's axes
-  std::vector<ValueId> read_across;     ///< of `writes`: somebody reads across their rows, also where these are not computed
   bool control = false;                 ///< runs before the masks are known, densely
 
   // The merged program. tensor_value[t] is the value of program tensor t, -1 for temporaries of a node's own program.
@@ -98,11 +98,11 @@ struct Group {
   ValueId wants_contiguous = -1;                ///< why an epilogue was refused: this view has strided columns
   bool static_b = false;                        ///< B is a constant without batch axes: packed at compile time
 
-  // Live sets, as masks over the group's axes.
+  // Live sets, as masks over the group's axes (reads.h).
   sparsity::MaskId live_rows;   ///< what must be produced, `any` over inner / n (and over mid / k)
   sparsity::MaskId live_columns;  ///< contraction: live_rows before `any` over n, where pieces of the columns differ (fused QKV); else unset
   sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
-  sparsity::MaskId zero_rows;   ///< demanded but known zero, or not computed but read across: to be filled with zeros (any over inner)
+  sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (any over inner)
 
   /// Tensors of values in `writes` are outputs of the program, other written ones temporaries.
   void tensor_roles_from_writes();

@@ -12,9 +12,6 @@ bool choose_roles(Group& group);
 /// The distinct accesses with their bases and strides. False (with group.why) if an access has no affine form.
 bool resolve_operands(graph::Graph& g, Group& group, const std::vector<Layout>& layouts, const Merger& merger);
 
-/// Live masks over the group's axes.
-void attach_masks(graph::Graph& g, sparsity::Analysis& analysis, Group& group);
-
 /// The lowering's view of a row group.
 lower::RowSpec row_spec(const Group& group, const CpuTarget& target);
 

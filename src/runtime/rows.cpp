@@ -104,9 +104,12 @@ void RowRunner::clear_zero_rows() const {
   const LiveList zero = run_.list(step_.rows.zero, static_cast<int>(plan_.driver_axes.size()), plan_.driver_count, plan_.rows, false);
   std::vector<std::int64_t> at;
   for (std::size_t i = 0; i < group_.operands.size(); ++i) {
-    if (!group_.operands[i].access.written || group_.operands[i].access.inner == lower::InnerAccess::strided) continue;
+    if (!group_.operands[i].access.written) continue;
+    const lower::InnerAccess access = group_.operands[i].access.inner;
     const std::int64_t size = static_cast<std::int64_t>(size_of(group_.operands[i].access.dtype));
-    const std::int64_t length = group_.operands[i].access.inner == lower::InnerAccess::unit ? plan_.inner * size : size;
+    const bool strided = access == lower::InnerAccess::strided;
+    const std::int64_t length = access == lower::InnerAccess::unit ? plan_.inner * size : size;
+    const std::int64_t pieces = strided ? plan_.inner : 1, step = strided ? run_.plan_[group_.operands[i].strides[group_.inner]] * size : 0;
     std::int64_t row_stride = 0;
     for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
       if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == static_cast<int>(i)) row_stride = plan_.ints[s];
@@ -114,7 +117,9 @@ void RowRunner::clear_zero_rows() const {
       unflatten(o, plan_.driver_extents, at);
       char* base = run_.root_address(group_.operands[i].value) + plan_.base[i];
       for (std::size_t d = 0; d < at.size(); ++d) base += at[d] * plan_.driver_strides[d][i];
-      for (std::int64_t r = 0; r < zero.count(o); ++r) std::memset(base + zero.data(o)[r] * row_stride, 0, static_cast<std::size_t>(length));
+      for (std::int64_t r = 0; r < zero.count(o); ++r)
+        for (std::int64_t piece = 0; piece < pieces; ++piece)
+          std::memset(base + zero.data(o)[r] * row_stride + piece * step, 0, static_cast<std::size_t>(length));
     }
   }
 }

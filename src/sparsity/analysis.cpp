@@ -19,6 +19,8 @@ using graph::Value;
 
 namespace {
 
+constexpr const char* computed_in_full = "control: computed in full, before the masks";
+
 class Analyzer {
  public:
   Analyzer(const Graph& g, const std::vector<OutputDemand>& outputs, const AnalysisOptions& options)
@@ -28,6 +30,7 @@ class Analyzer {
   }
 
   Analysis run() {
+    a_.required = demand_;
     backward();
     settle();
     return std::move(a_);
@@ -131,7 +134,7 @@ class Analyzer {
       const bool full = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return in_full[static_cast<std::size_t>(v)]; });
       if (full) {
         for (StatementFacts& s : facts.statements) s = {p_.everything(node.extents), -1};
-        facts.notes = {"control: computed in full, before the masks"};
+        facts.notes = {computed_in_full};
       } else {
         explain(facts);
       }
@@ -166,6 +169,25 @@ class Analyzer {
 };
 
 }  // namespace
+
+bool compute_in_full(const Graph& g, Analysis& a, const std::vector<ValueId>& values) {
+  std::vector<char> in_full(g.values.size(), 0);
+  for (ValueId v : values)
+    if (!a.control[static_cast<std::size_t>(v)]) mark_ancestors(g, v, in_full);
+  bool fresh = false;
+  for (std::size_t v = 0; v < g.values.size(); ++v) {
+    if (!in_full[v] || a.control[v]) continue;
+    fresh = true;
+    const MaskId all = a.masks.everything(g.values[v].dims);
+    a.control[v] = 1;
+    a.values[v] = {a.values[v].nonzero, all, all};
+    if (g.values[v].producer < 0) continue;
+    const auto n = static_cast<std::size_t>(g.values[v].producer);
+    for (StatementFacts& s : a.nodes[n].statements) s = {a.masks.everything(g.nodes[n].extents), -1};
+    a.nodes[n].notes = {computed_in_full};
+  }
+  return fresh;
+}
 
 Analysis analyze(const Graph& g, const std::vector<OutputDemand>& outputs, const AnalysisOptions& options) {
   return Analyzer(g, outputs, options).run();

@@ -52,7 +52,8 @@ struct Analysis {
   explicit Analysis(const graph::Graph& g) : masks(&g) {}
   MaskProgram masks;
   std::shared_ptr<Forward> forward;  ///< what is known of every value (forward.h); whoever builds a program lets go of it when all is decided
-  std::vector<ValueMasks> values;    ///< per ValueId
+  std::vector<MaskId> required;      ///< per ValueId: what the caller wants of it (outputs)
+  std::vector<ValueMasks> values;    ///< per ValueId; of an ideal reader, until fusion puts the schedule's demand here (fuse/reads.h)
   std::vector<NodeFacts> nodes;      ///< per NodeId
   std::vector<char> control;         ///< per ValueId: a control value (computed in full, before the masks)
   std::vector<std::string> notes;    ///< about the whole model: what a declaration would save, known limits met
@@ -61,6 +62,9 @@ struct Analysis {
 struct AnalysisOptions {
   bool enabled = true;  ///< false: every mask is `everything` for what reaches an output (sparsity="off")
 };
+
+/// Makes these values control values, computed in full. Returns whether one of them was not.
+bool compute_in_full(const graph::Graph& g, Analysis& a, const std::vector<ValueId>& values);
 
 /// Analyses the graph for the given outputs. Throws InputError if a mask does not fit its output (naming both).
 Analysis analyze(const graph::Graph& g, const std::vector<OutputDemand>& outputs, const AnalysisOptions& options = {});

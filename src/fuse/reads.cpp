@@ -1,0 +1,346 @@
+#include "fuse/reads.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "fuse/frame.h"
+#include "sparsity/demand.h"
+#include "sparsity/forward.h"
+#include "sparsity/index_map.h"
+#include "support/check.h"
+
+namespace pit::fuse {
+namespace {
+
+using expr::Expr;
+using graph::Node;
+using sparsity::MaskId;
+using sparsity::MaskProgram;
+using sparsity::NodeDemand;
+using sparsity::ProgramFacts;
+
+bool contains(const std::vector<ValueId>& values, ValueId v) { return std::find(values.begin(), values.end(), v) != values.end(); }
+
+bool has_axis(const Expr& access, int axis) {
+  return std::any_of(access->args.begin(), access->args.end(), [&](const Expr& i) { return expr::bare_axis(i) == axis; });
+}
+
+class Reads {
+ public:
+  Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f) : g_(g), a_(a), p_(a.masks), fusion_(f), demand_(a.required) {
+    absorbed_by_.assign(f.groups.size(), nullptr);
+    computes_.assign(f.groups.size(), nullptr);
+    for (const Fusion::Attention& t : f.attentions) {
+      absorbed_by_[t.scores] = absorbed_by_[t.softmax] = &t;
+      computes_[t.output] = &t;
+    }
+    keys_.resize(g.values.size());
+  }
+
+  void run() {
+    for (std::size_t i = fusion_.groups.size(); i-- > 0;) {
+      Group& group = fusion_.groups[i];
+      if (group.control) continue;
+      switch (group.kind) {
+        case GroupKind::view: view(group); break;
+        case GroupKind::rows: rows(group, absorbed_by_[i]); break;
+        case GroupKind::contraction: contraction(group, absorbed_by_[i], computes_[i]); break;
+        case GroupKind::reference: reference(group); break;
+        case GroupKind::elements: break;
+      }
+    }
+    for (std::size_t v = 0; v < g_.values.size(); ++v) {
+      sparsity::ValueMasks& m = a_.values[v];
+      if (a_.control[v] || g_.values[v].is_constant()) continue;
+      m.demand = demand_[v];
+      m.computed = p_.and_(m.demand, m.nonzero);
+    }
+  }
+
+ private:
+  // -- one node ----------------------------------------------------------------------------------------------------------
+
+  ProgramFacts* facts(NodeId n) { return a_.forward->program(n); }
+
+  bool is_demanded(const Node& n) const {
+    return std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return !p_.is_nothing(demand_[v]); });
+  }
+
+  void demand_inputs_whole(const Node& n) {
+    for (ValueId v : n.inputs) demand_[v] = p_.everything(g_.values[v].dims);
+  }
+
+  /// visit(statement's number, statement) from the last to the first statement of `n` that the group runs.
+  template <class F>
+  void backwards(const Group& group, NodeId n, F&& visit) {
+    const auto& statements = g_.nodes[n].program.statements;
+    const bool part = n == group.nodes[0] && group.last >= 0;
+    const int first = part ? group.first : 0, last = part ? group.last : static_cast<int>(statements.size());
+    for (int i = last; i-- > first;) visit(i, statements[i]);
+  }
+
+  ValueId written_value(const Group& group, NodeId n, const expr::Statement& s) {
+    const ValueId v = a_.forward->context(n).tensor_values[s.out];
+    return v >= 0 && contains(group.writes, v) ? v : -1;
+  }
+
+  // The analysis' absorbing operand, if the kernel lets it absorb.
+  int absorbing(const Group& group, NodeId n, int statement) const {
+    const int merged = group.first_statement.at(n) + statement - (n == group.nodes[0] && group.last >= 0 ? group.first : 0);
+    const bool emitted = group.kind == GroupKind::contraction ? merged > 0 && group.epilogue.absorbing[merged - 1] >= 0 : group.absorbing[merged] >= 0;
+    return emitted ? a_.nodes[n].statements[statement].absorbing : -1;
+  }
+
+  void note_live(NodeId n, int statement, MaskId live) {
+    auto& statements = a_.nodes[n].statements;
+    if (statement < static_cast<int>(statements.size())) statements[statement].live = live;
+  }
+
+  // -- steps without lists -----------------------------------------------------------------------------------------------
+
+  // The result is the operand's storage: its zeros are filled where the operand is made.
+  void view(const Group& group) {
+    const NodeId n = group.nodes[0];
+    const Node& node = g_.nodes[n];
+    if (node.outputs.size() != 1 || g_.values[node.outputs[0]].has_elements || !is_demanded(node)) return;
+    ProgramFacts* f = facts(n);
+    if (!f) return demand_inputs_whole(node);
+    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    backwards(group, n, [&](int, const expr::Statement& s) {
+      PIT_CHECK(sparsity::may_be_view(s), "{} is a view, but no index map", g_.describe(n));
+      demand.read(s.value, demand.enter(s));
+    });
+    demand.finish();
+  }
+
+  // The interpreter and library routines compute everything, and skip nothing.
+  void reference(const Group& group) {
+    const NodeId n = group.nodes[0];
+    const Node& node = g_.nodes[n];
+    if (!is_demanded(node)) return;
+    ProgramFacts* f = facts(n);
+    if (!f) return demand_inputs_whole(node);
+    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    backwards(group, n, [&](int i, const expr::Statement& s) {
+      const MaskId evaluated = demand.enter(s);
+      demand.read(s, evaluated, p_.everything(node.extents), -1);
+      note_live(n, i, f->terms(s, evaluated));
+    });
+    demand.finish();
+  }
+
+  // -- lists of rows -----------------------------------------------------------------------------------------------------
+
+  // Rows that must be produced, over all axes but `inside` (which kernels compute whole), and rows that must hold zeros.
+  void list_rows(const Frame& frame, Group& group, const std::vector<int>& inside) {
+    MaskId live = p_.nothing(group.extents), zero = live;
+    for (ValueId v : group.writes) {
+      const MaskId nz = a_.values[v].nonzero;
+      live = p_.or_(live, frame.of_value(p_.and_(demand_[v], nz), v));
+      if (!p_.is_everything(nz) && !p_.is_nothing(demand_[v])) zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nz)), v));
+    }
+    group.live_columns = {};
+    if (group.kind == GroupKind::contraction && p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::pieces)
+      group.live_columns = p_.any(live, {group.axes.k});
+    group.live_rows = frame.any(live, inside);
+    group.zero_rows = frame.any(zero, inside);
+  }
+
+  // -- row kernels -------------------------------------------------------------------------------------------------------
+
+  void rows(Group& group, const Fusion::Attention* attention) {
+    const Frame frame(g_, p_, group);
+    list_rows(frame, group, {group.inner, group.mid});
+    needed_ = p_.nothing(group.extents);
+    if (attention) return row_nodes(frame, group, keys_[group.writes[0]], group.inner, frame.of_value(demand_[group.writes[0]], group.writes[0]));
+    if (group.mid < 0) return row_nodes(frame, group, {}, -1, group.live_rows);
+    // The list along `mid` must hold every k that can change what is demanded; what more the kernel reads through a longer list may ask for
+    // more in turn, until nothing new comes.
+    constexpr int rounds = 4;
+    MaskId list = p_.nothing(group.extents);
+    for (int round = 0; round < rounds; ++round) {
+      needed_ = list;
+      row_nodes(frame, group, list, group.mid, group.live_rows);
+      const MaskId longer = p_.or_(list, frame.any(needed_, {group.inner}));
+      if (longer == list) break;
+      list = round + 2 < rounds ? longer : p_.everything(group.extents);
+    }
+    group.live_terms = list;
+  }
+
+  // One visit of a row group's nodes whose reductions over `axis` walk `list` (both over the group's axes; none: axis -1). `visited`: what the
+  // kernel computes. Adds to needed_ what of `axis` can change a demanded result.
+  void row_nodes(const Frame& frame, const Group& group, MaskId list, int axis, MaskId visited) {
+    for (std::size_t k = group.nodes.size(); k-- > 0;) {
+      const NodeId n = group.nodes[k];
+      ProgramFacts* f = facts(n);
+      if (!f) {
+        if (!p_.is_nothing(visited)) demand_inputs_whole(g_.nodes[n]);
+        if (axis >= 0) needed_ = p_.everything(group.extents);
+        continue;
+      }
+      const MaskId here = frame.to_node(visited, n), listed = axis >= 0 ? frame.to_node(list, n) : MaskId{};
+      NodeDemand demand(*f, a_.forward->context(n), demand_);
+      backwards(group, n, [&](int i, const expr::Statement& s) {
+        MaskId evaluated = demand.enter(s);
+        if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
+        const MaskId matter = f->terms(s, evaluated);
+        MaskId looked_up = here;
+        if (axis >= 0 && reduces(group, n, s, axis)) {
+          needed_ = p_.or_(needed_, frame.of_node(matter, n));
+          evaluated = p_.and_(evaluated, listed);
+          looked_up = p_.and_(here, listed);
+        }
+        demand.read(s, evaluated, looked_up, absorbing(group, n, i));
+        note_live(n, i, matter);
+      });
+      demand.finish();
+    }
+  }
+
+  static bool reduces(const Group& group, NodeId n, const expr::Statement& s, int axis) {
+    const std::vector<int>& axes = group.axis_of.at(n);
+    const auto reduced = expr::reduced_axes(s);
+    return std::any_of(reduced.begin(), reduced.end(), [&](expr::AxisId a) { return axes[a] == axis; });
+  }
+
+  // -- contractions ------------------------------------------------------------------------------------------------------
+
+  void contraction(Group& group, const Fusion::Attention* absorbed, const Fusion::Attention* attention) {
+    const Frame frame(g_, p_, group);
+    list_rows(frame, group, {group.axes.n, group.axes.k});
+    const MaskId computed = absorbed ? frame.of_value(demand_[group.writes[0]], group.writes[0])
+                            : group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+    for (std::size_t k = group.nodes.size(); k-- > 1;) epilogue_node(frame, group, group.nodes[k], computed);
+    const NodeId n = group.nodes[0];
+    ProgramFacts* f = facts(n);
+    if (!f) {
+      demand_inputs_whole(g_.nodes[n]);
+      group.live_terms = p_.everything(group.extents);
+      if (attention) keys_[group.operands[0].value] = p_.everything(fusion_.groups[attention->softmax].extents);
+      return;
+    }
+    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    const expr::Statement& s = g_.nodes[n].program.statements[0];
+    MaskId wanted = demand.enter(s);
+    if (written_value(group, n, s) >= 0) wanted = p_.and_(wanted, frame.to_node(computed, n));
+    const MaskId matter = f->terms(s, wanted);
+    note_live(n, 0, matter);
+    if (absorbed) return scores(frame, group, demand, s, wanted);
+    group.live_terms = attention ? pairs(*attention, frame, group, s, *f, wanted, matter) : frame.of_node(matter, n);
+    const std::vector<int>& m = group.axes.m;
+    std::vector<int> mn = m;
+    mn.push_back(group.axes.n);
+    const MaskId any_k = frame.any(group.live_terms, mn);
+    for (const Expr& factor : s.value->args) {
+      const bool is_b = has_axis(factor, node_axis(group, n, group.axes.n));
+      if (attention && !is_b) continue;  // the probabilities never leave the tile
+      const MaskId lines = is_b ? frame.any(group.live_terms, with(m, group.axes.k)) : frame.any(group.live_terms, {group.axes.n, group.axes.k});
+      demand.read(factor, frame.to_node(attention ? any_k : p_.and_(lines, any_k), n));
+    }
+    demand.finish();
+  }
+
+  static std::vector<int> with(std::vector<int> axes, int a) {
+    axes.push_back(a);
+    return axes;
+  }
+
+  static int node_axis(const Group& group, NodeId n, int axis) {
+    const std::vector<int>& axes = group.axis_of.at(n);
+    return static_cast<int>(std::find(axes.begin(), axes.end(), axis) - axes.begin());
+  }
+
+  void epilogue_node(const Frame& frame, const Group& group, NodeId n, MaskId computed) {
+    ProgramFacts* f = facts(n);
+    if (!f) return demand_inputs_whole(g_.nodes[n]);
+    const MaskId here = frame.to_node(computed, n);
+    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    backwards(group, n, [&](int i, const expr::Statement& s) {
+      MaskId evaluated = demand.enter(s);
+      if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
+      demand.read(s, evaluated, here, absorbing(group, n, i));
+      note_live(n, i, evaluated);
+    });
+    demand.finish();
+  }
+
+  // -- attention ---------------------------------------------------------------------------------------------------------
+
+  // Every listed query meets every listed key: Q's rows are read whole, and all of K's listed rows.
+  void scores(const Frame& frame, Group& group, NodeDemand& demand, const expr::Statement& s, MaskId wanted) {
+    const NodeId n = group.nodes[0];
+    const int columns = node_axis(group, n, group.axes.n);
+    std::vector<int> m;
+    for (int a : group.axes.m) m.push_back(node_axis(group, n, a));
+    for (const Expr& factor : s.value->args)
+      demand.read(factor, has_axis(factor, columns) ? p_.any(wanted, m) : p_.any(wanted, {columns}));
+    demand.finish();
+    group.live_terms = frame.of_node(wanted, n);
+  }
+
+  // Which keys each query of the output needs, over the group's axes (uniform along n): those whose probability meets a value, and those that
+  // count in the softmax, whatever they meet. Demands the probabilities of all listed keys.
+  MaskId pairs(const Fusion::Attention& attention, const Frame& frame, const Group& group, const expr::Statement& s, ProgramFacts& f, MaskId wanted,
+               MaskId matter) {
+    const NodeId n = group.nodes[0];
+    const ValueId probabilities = group.operands[0].value;
+    const int columns = node_axis(group, n, group.axes.n);
+    const Expr& a = has_axis(s.value->args[0], columns) ? s.value->args[1] : s.value->args[0];
+    const auto map = f.map_of(a);
+    const MaskId rows = p_.any(wanted, {columns});
+    const MaskId counted = softmax_terms(fusion_.groups[attention.softmax], probabilities, sparsity::write_through(p_, map, rows, true));
+    const MaskId needed = p_.or_(p_.any(matter, {columns}), p_.and_(rows, sparsity::read_through(p_, map, counted, true)));
+    std::vector<int> m;
+    for (int axis : group.axes.m) m.push_back(node_axis(group, n, axis));
+    const MaskId keys = p_.any(needed, m);
+    demand_[probabilities] = p_.or_(demand_[probabilities], sparsity::write_through(p_, map, p_.and_(rows, keys), true));
+    const Group& softmax = fusion_.groups[attention.softmax];
+    keys_[probabilities] = Frame(g_, p_, softmax).of_value(sparsity::write_through(p_, map, keys, true), probabilities);
+    return frame.of_node(needed, n);
+  }
+
+  // What counts in the reductions of the softmax for the rows `rows` of its result (both over the result's dimensions).
+  MaskId softmax_terms(const Group& group, ValueId result, MaskId rows) {
+    std::vector<MaskId> demand(demand_);
+    demand[result] = rows;
+    MaskId counted = p_.nothing(group.extents);
+    const Frame frame(g_, p_, group);
+    for (std::size_t k = group.nodes.size(); k-- > 0;) {
+      const NodeId n = group.nodes[k];
+      ProgramFacts* f = facts(n);
+      if (!f) return p_.everything(g_.values[result].dims);
+      NodeDemand node(*f, a_.forward->context(n), demand);
+      backwards(group, n, [&](int, const expr::Statement& s) {
+        const MaskId evaluated = f->terms(s, node.enter(s));
+        if (reduces(group, n, s, group.inner)) counted = p_.or_(counted, frame.of_node(evaluated, n));
+        node.read(s, evaluated, evaluated, -1);
+      });
+      node.finish();
+    }
+    return frame.to_value(counted, result);
+  }
+
+  graph::Graph& g_;
+  sparsity::Analysis& a_;
+  MaskProgram p_;
+  Fusion& fusion_;
+  std::vector<MaskId> demand_;  ///< per value
+  std::vector<const Fusion::Attention*> absorbed_by_, computes_;  ///< per group: runs inside an attention; is the last part of one
+  std::vector<MaskId> keys_;    ///< per value, of probabilities: the listed keys, over the axes of the softmax group
+  MaskId needed_;
+};
+
+}  // namespace
+
+void attach_reads(graph::Graph& g, sparsity::Analysis& analysis, Fusion& fusion) { Reads(g, analysis, fusion).run(); }
+
+std::vector<ValueId> leaves_of_lists(const sparsity::Analysis& analysis, const Fusion& fusion) {
+  std::vector<MaskId> lists;
+  for (const Group& group : fusion.groups)
+    for (MaskId m : {group.live_rows, group.live_columns, group.live_terms, group.zero_rows})
+      if (m.id >= 0) lists.push_back(m);
+  return analysis.masks.leaves(lists);
+}
+
+}  // namespace pit::fuse
