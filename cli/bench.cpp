@@ -112,7 +112,7 @@ class MatmulBench {
         g_a_(parse_granularity(args.a.granularity, "--granularity")),
         g_b_(parse_granularity(args.b.granularity, "--b-granularity")),
         g_c_(parse_granularity(args.c.granularity, "--c-granularity")),
-        contraction_(Contraction::compile(algebra_.expression, {args.threads, {}, {}, false})),
+        contraction_(Contraction::compile(algebra_.expression, {args.threads, {}, {}})),
         a_values_(random_tensor(algebra_.dtype, {args.m, args.k}, random_)),
         b_values_(random_tensor(algebra_.dtype, {args.k, args.n}, random_)),
         a_(algebra_.dtype, {args.m, args.k}),

@@ -31,6 +31,7 @@
 
 #include "pit/error.h"
 #include "pit/export.h"
+#include "pit/poison.h"
 #include "pit/tensor.h"
 
 namespace pit {
@@ -99,7 +100,7 @@ struct ContractionOptions {
   int threads = 0;          ///< 0: from the process's affinity and cgroup quota
   std::string cpu;          ///< target CPU (also PIT_CPU); empty: this machine
   std::string cache_dir;    ///< compiled code and the tile database, as in CompileOptions
-  bool poison = false;      ///< debug: fill the result and scratch with NaN before use (also PIT_POISON=1)
+  Poison poison = Poison::none;  ///< debug: fill the result and scratch before use (also PIT_POISON=nan or large)
 };
 
 /// One way to compute a call, with the time that the cost model expects of it.

@@ -11,6 +11,7 @@
 
 #include "pit/error.h"
 #include "pit/export.h"
+#include "pit/poison.h"
 #include "pit/tensor.h"
 
 namespace pit {
@@ -32,7 +33,7 @@ struct CompileOptions {
   int threads = 0;                          ///< 0: from the process's affinity and cgroup quota
   Sparsity sparsity = Sparsity::automatic;
   std::string precision = "f32";            ///< only "f32" so far
-  bool poison = false;                      ///< debug: fill buffers with NaN before use (also PIT_POISON=1)
+  Poison poison = Poison::none;             ///< debug: fill buffers before use (also PIT_POISON=nan or large)
   std::string cpu;                          ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
   std::string cache_dir;                    ///< compiled code; empty: PIT_CACHE_DIR or the user's cache directory; "none": no cache
 };

@@ -5,4 +5,5 @@
 #include "pit/error.h"
 #include "pit/log.h"
 #include "pit/model.h"
+#include "pit/poison.h"
 #include "pit/tensor.h"

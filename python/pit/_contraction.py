@@ -9,7 +9,7 @@ from typing import Any, Callable, Literal, NamedTuple, Optional, Union, overload
 import numpy as np
 
 from . import _pit
-from ._model import _thread_count
+from ._model import Poison as _Poison, _poison_name, _thread_count
 from .errors import InputError
 
 __all__ = ["Contraction", "LiveSet", "MachineLimits", "Prepared", "detect", "einsum", "matmul", "measure_limits", "tune"]
@@ -138,7 +138,7 @@ class Contraction:
     threads:    0 or None: what this process may use (affinity and cgroup quota).
     cpu:        generate code for this CPU instead of the one it runs on, e.g. "haswell".
     cache_dir:  where compiled code and measured tiles are kept; "none" keeps none.
-    poison:     for debugging: fill results and scratch with NaN before use. Results do not change.
+    poison:     for debugging: fill results and scratch before use: "nan" (or True), "large" (numbers like 1e30). Results do not change.
 
     Axes of the expression are *batch* (both operands and the result), *m* (the first operand and the result), *n* (the second and the
     result) or *k* (both, reduced). Micro-tiles and live sets speak of matrices: m x k of the first operand, k x n of the second, m x n of the
@@ -150,9 +150,9 @@ class Contraction:
     __slots__ = ("_contraction", "__weakref__")
 
     def __init__(self, expression: str, threads: Optional[int] = 0, cpu: Optional[str] = None,
-                 cache_dir: Union[str, "os.PathLike[str]", None] = None, *, poison: bool = False) -> None:  # fmt: skip
+                 cache_dir: Union[str, "os.PathLike[str]", None] = None, *, poison: _Poison = False) -> None:  # fmt: skip
         self._contraction = _pit.contraction(expression, _thread_count(threads or None), cpu or "",
-                                             "" if cache_dir is None else os.fspath(cache_dir), poison)  # fmt: skip
+                                             "" if cache_dir is None else os.fspath(cache_dir), _poison_name(poison))  # fmt: skip
 
     @property
     def expression(self) -> str:

@@ -12,6 +12,8 @@ from .errors import InputError
 
 __all__ = ["Model", "TensorInfo", "compile"]
 
+Poison = Union[bool, Literal["nan", "large"]]
+
 
 class TensorInfo(NamedTuple):
     """A declared input or output."""
@@ -135,7 +137,7 @@ def compile(
     *,
     cpu: str = "",
     cache_dir: Union[str, "os.PathLike[str]", None] = None,
-    poison: bool = False,
+    poison: Poison = False,
 ) -> Model:
     """Compiles an ONNX model.
 
@@ -147,11 +149,11 @@ def compile(
     precision: "f32".
     cpu:       generate code for this CPU instead of the one it runs on, e.g. "haswell".
     cache_dir: where compiled code is kept; "none" keeps none. Default: PIT_CACHE_DIR or the user's cache directory.
-    poison:    for debugging: fill every buffer with NaN before use. Results do not change.
+    poison:    for debugging: fill every buffer before use: "nan" (or True), "large" (numbers like 1e30). Results do not change.
 
     Raises ModelError, UnsupportedError or InputError.
     """
-    settings = (_output_pairs(outputs), _thread_count(threads), sparsity, precision, poison, cpu,
+    settings = (_output_pairs(outputs), _thread_count(threads), sparsity, precision, _poison_name(poison), cpu,
                 "" if cache_dir is None else os.fspath(cache_dir))  # fmt: skip
     if isinstance(model, (str, os.PathLike)):
         return Model(_pit.load(os.fspath(model), *settings))
@@ -160,6 +162,14 @@ def compile(
     if hasattr(model, "SerializeToString"):
         return Model(_pit.from_bytes(model.SerializeToString(), *settings))
     raise InputError(f"model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
+
+
+def _poison_name(poison: Poison) -> str:
+    if isinstance(poison, bool):
+        return "nan" if poison else ""
+    if not isinstance(poison, str):
+        raise InputError(f"poison is True, False, \"nan\" or \"large\", not {type(poison).__name__}")
+    return poison
 
 
 def _thread_count(threads: Optional[int]) -> int:

@@ -52,7 +52,7 @@ class Contraction:
         report: bool,
     ) -> tuple[Any, Optional[dict[str, Any]]]: ...
 
-def contraction(expression: str, threads: int, cpu: str, cache_dir: str, poison: bool) -> Contraction: ...
+def contraction(expression: str, threads: int, cpu: str, cache_dir: str, poison: str) -> Contraction: ...
 def measure_limits(threads: int, cpu: str) -> dict[str, Any]: ...
 def tune(cpu: str, cache_dir: str, progress: Optional[Callable[[float], Any]]) -> str: ...
 def load(
@@ -61,7 +61,7 @@ def load(
     threads: int,
     sparsity: str,
     precision: str,
-    poison: bool,
+    poison: str,
     cpu: str,
     cache_dir: str,
 ) -> Model: ...
@@ -71,7 +71,7 @@ def from_bytes(
     threads: int,
     sparsity: str,
     precision: str,
-    poison: bool,
+    poison: str,
     cpu: str,
     cache_dir: str,
 ) -> Model: ...

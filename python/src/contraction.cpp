@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "arrays.h"
+#include "options.h"
 
 #include "pit/pit.h"
 
@@ -48,8 +49,8 @@ nb::dict to_dict(const CallReport& report) {
 }
 
 Contraction compile(const std::string& expression, int threads, const std::string& cpu, const std::string& cache_dir,
-                    bool poison) {
-  const ContractionOptions options{threads, cpu, cache_dir, poison};
+                    const std::string& poison) {
+  const ContractionOptions options{threads, cpu, cache_dir, poison_of(poison)};
   nb::gil_scoped_release release;
   return Contraction::compile(expression, options);
 }

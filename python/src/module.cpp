@@ -14,6 +14,7 @@
 
 #include "arrays.h"
 #include "contraction.h"
+#include "options.h"
 
 #include "pit/pit.h"
 
@@ -73,7 +74,7 @@ void set_log_sink(nb::object sink) {
 }
 
 CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outputs, int threads,
-                          const std::string& sparsity, const std::string& precision, bool poison,
+                          const std::string& sparsity, const std::string& precision, const std::string& poison,
                           const std::string& cpu, const std::string& cache_dir) {
   CompileOptions options;
   for (auto& [name, mask] : outputs) options.outputs.push_back({std::move(name), std::move(mask)});
@@ -86,7 +87,7 @@ CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outpu
     throw InputError("sparsity is \"auto\" or \"off\", not \"" + sparsity + "\"");
   }
   options.precision = precision;
-  options.poison = poison;
+  options.poison = poison_of(poison);
   options.cpu = cpu;
   options.cache_dir = cache_dir;
   return options;
@@ -95,14 +96,14 @@ CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outpu
 using OutputPairs = std::vector<std::pair<std::string, std::string>>;
 
 Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity,
-           const std::string& precision, bool poison, const std::string& cpu, const std::string& cache_dir) {
+           const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir) {
   const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
   nb::gil_scoped_release release;
   return Model::load(path, options);
 }
 
 Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity,
-                 const std::string& precision, bool poison, const std::string& cpu, const std::string& cache_dir) {
+                 const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir) {
   const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();

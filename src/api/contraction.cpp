@@ -13,6 +13,7 @@
 #include "api/contraction_impl.h"
 #include "api/door.h"
 #include "support/check.h"
+#include "tensor/poison.h"
 
 namespace pit {
 namespace {
@@ -117,7 +118,7 @@ class Call {
     const double choose_seconds = seconds_since(choosing);
 
     const Clock::time_point computing = Clock::now();
-    if (c_.poison) poison(result);
+    poison(result);
     mask_operands(rule, result);
     c_.engine->run(problem_, live, packed, rule, *c_.pool, c_.poison);
     contract::unstage(result, out, form, extents_, *c_.pool);
@@ -237,9 +238,9 @@ class Call {
   }
 
   void poison(const contract::Result& result) const {
+    if (c_.poison == Poison::none) return;
     for (const std::int64_t item : result.items)
-      for (const std::int64_t row : result.rows)
-        std::fill_n(result.data + item + row, problem_.n, std::numeric_limits<float>::quiet_NaN());
+      for (const std::int64_t row : result.rows) fill_poison(result.data + item + row, DType::f32, problem_.n, c_.poison);
   }
 
   const Clock::time_point begin_ = Clock::now();
@@ -274,7 +275,7 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   if (const auto reason = lower::refuse_algebra(c->algebra)) throw UnsupportedError(fmt::format("{}: {}", c->expression, *reason), c->expression);
   c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : DType::f32;
   c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
-  c->poison = options.poison || api::environment_flag("PIT_POISON");
+  c->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
   c->target = cpu_target(options.cpu);
   c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir));
   return c;

@@ -37,7 +37,7 @@ struct Contraction::Impl {
   CpuTarget target;
   std::shared_ptr<const contract::Engine> engine;
   std::unique_ptr<ThreadPool> pool;
-  bool poison = false;
+  Poison poison = Poison::none;
 
   /// Memory of live maps that earlier calls found: fresh pages cost as much as the scan itself.
   detect::LiveMap take_map() const;

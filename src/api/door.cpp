@@ -1,7 +1,7 @@
 #include "api/door.h"
 
 #include <cstdlib>
-#include <cstring>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -11,9 +11,13 @@
 
 namespace pit::api {
 
-bool environment_flag(const char* name) {
-  const char* v = std::getenv(name);
-  return v && *v && std::strcmp(v, "0") != 0;
+Poison environment_poison() {
+  const char* v = std::getenv("PIT_POISON");
+  const std::string_view text = v ? v : "";
+  if (text.empty() || text == "0") return Poison::none;
+  if (text == "1" || text == "nan") return Poison::nan;
+  if (text == "large") return Poison::large;
+  throw InputError(fmt::format("PIT_POISON is 0, 1, nan or large, not '{}'", text));
 }
 
 int thread_count(int threads) {

@@ -6,12 +6,13 @@
 #include <string>
 
 #include "pit/error.h"
+#include "pit/poison.h"
 #include "support/threads.h"
 
 namespace pit::api {
 
-/// Set, and neither empty nor "0".
-bool environment_flag(const char* name);
+/// PIT_POISON: empty or 0, 1 or nan, large. Throws InputError for anything else.
+Poison environment_poison();
 /// 0: from the process's affinity and cgroup quota. Throws InputError for numbers that make no sense.
 int thread_count(int threads);
 /// The cache directory, or empty with a warning.

@@ -13,7 +13,7 @@ struct Model::Impl {
   std::shared_ptr<const runtime::Program> program;
   std::unique_ptr<ThreadPool> pool;
   std::vector<TensorInfo> inputs, outputs;
-  bool poison = false;
+  Poison poison = Poison::none;
   bool sparse = true;  ///< false: Sparsity::off
 
   /// Inputs that fit the model, with the plan for their shapes.

@@ -114,7 +114,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
     throw InputError(fmt::format("precision '{}' is not supported; use \"f32\"", options.precision));
   const int threads = api::thread_count(options.threads);
   auto impl = std::make_shared<Model::Impl>();
-  impl->poison = options.poison || api::environment_flag("PIT_POISON");
+  impl->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
   impl->pool = std::make_unique<ThreadPool>(threads);
 
   runtime::ProgramOptions o;

@@ -74,7 +74,7 @@ class GeneratedEngine final : public Engine {
 
   const PackSet& packs() const override { return kernels_.packs(); }
 
-  void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const override {
+  void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, Poison poison) const override {
     if (p.m == 0 || p.n == 0 || p.items.empty()) return;
     if (packed) return run_rule({kernels_, p, live, *packed, pool, buffers_, caches_, poison}, rule);
     // B comes with the call: packed into memory of the pool, once per matrix; or read as it lies.

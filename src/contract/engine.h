@@ -27,6 +27,7 @@
 #include "contract/pack.h"
 #include "detect/live_map.h"
 #include "lower/tile.h"
+#include "pit/poison.h"
 #include "support/cpu.h"
 #include "support/threads.h"
 
@@ -103,8 +104,8 @@ class Engine {
   /// The packing kernels, for callers that pack on their own.
   virtual const PackSet& packs() const = 0;
 
-  /// Computes all items. Elements of C outside of live.c become the identity. `poison`: scratch is NaN before use.
-  virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, bool poison) const = 0;
+  /// Computes all items. Elements of C outside of live.c become the identity. `poison`: what scratch holds before use.
+  virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, Poison poison) const = 0;
 
   virtual const lower::Algebra& algebra() const = 0;
 };

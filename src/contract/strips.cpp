@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "support/check.h"
+#include "tensor/poison.h"
 
 namespace pit::contract {
 
@@ -13,7 +14,7 @@ static_assert(sizeof(lower::TileInts) == 10 * sizeof(std::int64_t), "passed as a
 
 Buffer Call::scratch(std::int64_t bytes) const {
   Buffer buffer = buffers.take(bytes);
-  if (poison) std::memset(buffer.data(), 0xff, static_cast<std::size_t>(buffer.bytes()));
+  fill_poison(buffer.data(), DType::f32, buffer.bytes() / 4, poison);
   return buffer;
 }
 

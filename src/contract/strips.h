@@ -19,9 +19,9 @@ struct Call {
   const ThreadPool& pool;
   BufferPool& buffers;
   CacheSizes caches;
-  bool poison = false;
+  Poison poison = Poison::none;
 
-  /// Memory of the buffers; NaN with `poison`.
+  /// Memory of the buffers, poisoned.
   Buffer scratch(std::int64_t bytes) const;
 };
 

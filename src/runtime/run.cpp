@@ -8,6 +8,7 @@
 #include "runtime/contraction.h"
 #include "runtime/rows.h"
 #include "support/check.h"
+#include "tensor/poison.h"
 
 namespace pit::runtime {
 namespace {
@@ -103,6 +104,7 @@ void Run::fill_elements() {
 std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProfile* profile) {
   const Clock::time_point start = Clock::now();
   bind(inputs);
+  poison_memory();
   fill_elements();
   if (profile) profile->steps.assign(p_.steps.size(), {});
   bool masks_known = false;
@@ -127,6 +129,7 @@ std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProf
 
 const std::vector<sparsity::MaskPtr>& Run::masks_only(const std::vector<const void*>& inputs) {
   bind(inputs);
+  poison_memory();
   fill_elements();
   for (std::size_t i = 0; i < p_.steps.size(); ++i)
     if (p_.group(p_.steps[i]).control) run_step(i);
@@ -138,7 +141,7 @@ void Run::run_step(std::size_t i) {
   const Step& step = p_.steps[i];
   const fuse::Group& group = p_.group(step);
   if (step.absorbed || group.kind == fuse::GroupKind::view) return;
-  if (poison_) poison(group);
+  poison(group);
   if (step.attention >= 0) return AttentionRunner(*this, p_.fusion.attentions[step.attention])();
   switch (group.kind) {
     case fuse::GroupKind::rows: return RowRunner(*this, step, plan_.rows[i])();
@@ -148,8 +151,17 @@ void Run::run_step(std::size_t i) {
   }
 }
 
-// Every buffer starts as something that nobody could take for a result: NaN, or an integer far out of range.
+// What nobody writes at all, and what the run before left.
+void Run::poison_memory() {
+  if (poison_ == Poison::none) return;
+  fill_poison(arena_.data(), DType::f32, plan_.arena_bytes / 4, poison_);
+  for (Tensor& t : outputs_) fill_poison(t.data(), t.dtype(), t.size(), poison_);
+}
+
+// The memory of a value served another one before; so did the workers' scratch (packed operands, attention's scores).
 void Run::poison(const fuse::Group& group) {
+  if (poison_ == Poison::none) return;
+  for (int worker = 0; worker < pool_.size(); ++worker) fill_poison(arena_.scratch(worker), DType::f32, plan_.scratch_bytes / 4, poison_);
   for (ValueId v : group.writes) {
     if (plan_.storage[v].where != Storage::arena && plan_.storage[v].where != Storage::output) continue;
     if (p_.graph.values[v].has_elements) continue;
@@ -159,9 +171,7 @@ void Run::poison(const fuse::Group& group) {
       if (!owner && std::find(other.writes.begin(), other.writes.end(), v) != other.writes.end()) owner = &other;
     if (owner != &group) continue;
     const graph::Value& value = p_.graph.values[v];
-    const std::size_t bytes = static_cast<std::size_t>(element_count(plan_.shape_of(value))) * size_of(value.dtype);
-    std::memset(address_[v], value.dtype == DType::b8 ? 0xA5 : 0xFF, bytes);
-    if (value.dtype == DType::i64 || value.dtype == DType::i32) std::memset(address_[v], 0x7A, bytes);
+    fill_poison(address_[v], value.dtype, element_count(plan_.shape_of(value)), poison_);
   }
 }
 

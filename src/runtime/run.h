@@ -54,7 +54,7 @@ struct LiveList {
 
 class Run {
  public:
-  Run(const Program& p, const Plan& plan, Arena& arena, const ThreadPool& pool, bool poison)
+  Run(const Program& p, const Plan& plan, Arena& arena, const ThreadPool& pool, Poison poison)
       : p_(p), plan_(plan), arena_(arena), pool_(pool), poison_(poison) {}
 
   /// inputs: per model input, contiguous. Returns the outputs in the graph's order.
@@ -77,6 +77,7 @@ class Run {
   void evaluate_masks();
   void zero_undemanded();
   void copy_plain_outputs();
+  void poison_memory();
   void poison(const fuse::Group& group);
 
   /// Address of element 0 of a value's root storage.
@@ -96,7 +97,7 @@ class Run {
   const Plan& plan_;
   Arena& arena_;
   const ThreadPool& pool_;
-  bool poison_;
+  Poison poison_;
   std::vector<char*> address_;
   std::vector<Tensor> outputs_;
   std::vector<sparsity::MaskPtr> masks_;

@@ -20,7 +20,7 @@ Tensor floats(Shape shape, std::vector<float> values = {}) {
 }
 
 const Contraction& product() {
-  static const Contraction c = Contraction::compile("mk,kn->mn", {1, {}, {}, false});
+  static const Contraction c = Contraction::compile("mk,kn->mn", {1, {}, {}});
   return c;
 }
 
@@ -73,8 +73,8 @@ TEST(ContractionText, Refused) {
   refused("C[m,n] += A[m,k] * B[k,n]; D[m] += C[m,n]", "2 statements");
   const UnsupportedError e = caught<UnsupportedError>([] { Contraction::compile("C[m,n] *= A[m,k] + B[k,n]"); });
   EXPECT_NE(std::string(e.what()).find("no annihilator"), std::string::npos);
-  EXPECT_THROW(Contraction::compile("mk,kn->mn", {-1, {}, {}, false}), InputError);
-  EXPECT_THROW(Contraction::compile("mk,kn->mn", {1, "no-such-cpu", {}, false}), InputError);
+  EXPECT_THROW(Contraction::compile("mk,kn->mn", {-1, {}, {}}), InputError);
+  EXPECT_THROW(Contraction::compile("mk,kn->mn", {1, "no-such-cpu", {}}), InputError);
 }
 
 TEST(ContractionCall, OperandsThatDoNotFit) {
@@ -138,7 +138,7 @@ TEST(ContractionCall, NanAndInfinityInLiveElements) {
 }
 
 TEST(ContractionCall, Report) {
-  const Contraction c = Contraction::compile("mk,kn->mn", {1, {}, {}, false});
+  const Contraction c = Contraction::compile("mk,kn->mn", {1, {}, {}});
   Tensor a = floats({64, 64}), b = floats({64, 48});
   for (std::int64_t i = 0; i < a.size(); ++i)
     if (i % 64 >= 16) a.as<float>()[i] = 0;

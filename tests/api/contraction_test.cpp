@@ -40,9 +40,9 @@ std::vector<std::string> cpus() {
   return names;
 }
 
-const Contraction& compiled(const std::string& expression, const std::string& cpu, int threads, bool poison) {
+const Contraction& compiled(const std::string& expression, const std::string& cpu, int threads, Poison poison) {
   static std::map<std::string, Contraction> cache;
-  const std::string key = expression + "|" + cpu + "|" + std::to_string(threads) + (poison ? "p" : "");
+  const std::string key = expression + "|" + cpu + "|" + std::to_string(threads) + std::to_string(static_cast<int>(poison));
   auto it = cache.find(key);
   if (it == cache.end()) it = cache.emplace(key, Contraction::compile(expression, {threads, cpu, {}, poison})).first;
   return it->second;
@@ -357,7 +357,7 @@ class Case {
   int sides_ = 0;
 };
 
-void run_cases(const std::string& algebra, std::uint32_t first, int count, bool poison, bool large = false) {
+void run_cases(const std::string& algebra, std::uint32_t first, int count, Poison poison, bool large = false) {
   if (const char* times = std::getenv("PIT_TEST_CASES")) count *= std::max(1, std::atoi(times));
   const char* only = std::getenv("PIT_TEST_SEED");
   if (only) first = static_cast<std::uint32_t>(std::atoi(only)), count = 1;
@@ -369,16 +369,16 @@ void run_cases(const std::string& algebra, std::uint32_t first, int count, bool 
 }
 
 TEST(Contraction, SumsOfProducts) {
-  run_cases("sum", 1000, 250, false);
+  run_cases("sum", 1000, 250, Poison::none);
   for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"}) EXPECT_GT(Case::rules_seen()[rule], 0) << rule << " never ran";
 }
-TEST(Contraction, SeveralBlocks) { run_cases("sum", 7000, 6, true, true); }
-TEST(Contraction, SeveralBlocksOfMaxPlus) { run_cases("max-plus", 7100, 3, false, true); }
-TEST(Contraction, Poisoned) { run_cases("sum", 5000, 80, true); }
-TEST(Contraction, MaxPlus) { run_cases("max-plus", 2000, 60, false); }
-TEST(Contraction, MinPlus) { run_cases("min-plus", 3000, 40, true); }
-TEST(Contraction, LogSumExp) { run_cases("logsumexp", 4000, 50, false); }
-TEST(Contraction, OrAnd) { run_cases("or-and", 6000, 50, true); }
+TEST(Contraction, SeveralBlocks) { run_cases("sum", 7000, 6, Poison::nan, true); }
+TEST(Contraction, SeveralBlocksOfMaxPlus) { run_cases("max-plus", 7100, 3, Poison::none, true); }
+TEST(Contraction, Poisoned) { run_cases("sum", 5000, 80, Poison::nan); }
+TEST(Contraction, MaxPlus) { run_cases("max-plus", 2000, 60, Poison::none); }
+TEST(Contraction, MinPlus) { run_cases("min-plus", 3000, 40, Poison::large); }
+TEST(Contraction, LogSumExp) { run_cases("logsumexp", 4000, 50, Poison::none); }
+TEST(Contraction, OrAnd) { run_cases("or-and", 6000, 50, Poison::nan); }
 
 /// Address space without memory behind it, until it is touched.
 class Reserved {
@@ -404,7 +404,7 @@ TEST(Contraction, OffsetsBeyond32Bits) {
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = 0; c < columns; ++c) memory.data()[r * far + c] = static_cast<float>((r * columns + c) % 7) - 2;
   const TensorView tall{memory.data(), DType::f32, {rows, columns}, {far, 1}}, wide{memory.data(), DType::f32, {columns, rows}, {1, far}};
-  const Contraction& c = compiled("C[m,n] += A[m,k] * B[k,n]", {}, 1, false);
+  const Contraction& c = compiled("C[m,n] += A[m,k] * B[k,n]", {}, 1, Poison::none);
   for (const Zeros& zeros : {Zeros::dense(), Zeros::detect({1, 1}), Zeros::detect({4, 2})}) {
     const TensorView out{result.data(), DType::f32, {rows, rows}, {far, 1}};
     CallOptions options{zeros, zeros, {}, {}, nullptr};

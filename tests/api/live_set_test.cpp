@@ -76,7 +76,7 @@ TEST(LiveSet, MatricesBelowEachOtherAreOne) {
   std::vector<std::int64_t> lengths = {2, 4, 0};
   std::vector<float> x(batch * rows * k, 1), w(k * n, 2);
   const LiveSet live = LiveSet::from_lengths(view(lengths, DType::i64, {batch}), rows, k);
-  const Contraction c = Contraction::compile("bmk,kn->bmn", {1, {}, {}, false});
+  const Contraction c = Contraction::compile("bmk,kn->bmn", {1, {}, {}});
   const Tensor y = c.run(view(x, DType::f32, {batch, rows, k}), view(w, DType::f32, {k, n}), {.a = Zeros::in(live), .b = {}, .c = {}, .rule = {}});
   for (std::int64_t i = 0; i < y.size(); ++i)
     EXPECT_EQ(y.as<float>()[i], i / n % rows < lengths[static_cast<std::size_t>(i / n / rows)] ? 10 : 0) << i;

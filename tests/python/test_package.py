@@ -54,11 +54,12 @@ class TestCompile:
 
     def test_options(self, bert, case, tmp_path):
         check(pit.compile(bert.path, threads=1, sparsity="off", precision="f32", cache_dir="none", poison=True)(case.inputs), case)
+        check(pit.compile(bert.path, poison="large")(case.inputs), case)
         check(pit.compile(bert.path, cache_dir=tmp_path / "cache")(case.inputs), case)
 
     @pytest.mark.parametrize("option", [{"sparsity": "on"}, {"precision": "bf16"}, {"threads": 0}, {"threads": -1}, {"outputs": []},
                                         {"outputs": ["nothing"]}, {"outputs": {"last_hidden_state": "nothing"}}, {"cpu": "abacus"},
-                                        {"outputs": [3]}])  # fmt: skip
+                                        {"outputs": [3]}, {"poison": "NaN"}, {"poison": 1}])  # fmt: skip
     def test_bad_options(self, bert, option):
         with pytest.raises(pit.InputError):
             pit.compile(bert.path, **option)
@@ -331,8 +332,13 @@ class TestProcess:
         done = run_python(f"import pit\n{one_call}")
         assert done.stdout == "" and done.stderr == ""
 
-    def test_poison_by_environment(self, one_call):
-        run_python(f"import pit\n{one_call}", PIT_POISON="1")
+    @pytest.mark.parametrize("poison", ["0", "1", "nan", "large"])
+    def test_poison_by_environment(self, one_call, poison):
+        run_python(f"import pit\n{one_call}", PIT_POISON=poison)
+
+    def test_bad_poison_by_environment(self, bert):
+        code = f"import pit\ntry:\n    pit.compile({str(bert.path)!r})\nexcept pit.InputError as e:\n    print(e)"
+        assert "PIT_POISON" in run_python(code, PIT_POISON="NaN").stdout
 
     def test_cpu_by_environment(self, one_call):
         run_python(f"import pit\n{one_call}", PIT_CPU="haswell")

@@ -62,15 +62,15 @@ inline std::vector<std::pair<std::string, CompileOptions>> all_ways(const std::s
   std::vector<std::pair<std::string, CompileOptions>> ways;
   for (const bool sparse : {true, false})
     for (const int threads : {1, 2})
-      for (const bool poison : {false, true}) {
-        if (poison && threads == 2) continue;
+      for (const Poison poison : {Poison::none, Poison::nan, Poison::large}) {
+        if (poison != Poison::none && threads == 2) continue;
         CompileOptions o;
         o.sparsity = sparse ? Sparsity::automatic : Sparsity::off;
         o.threads = threads;
         o.poison = poison;
         o.cpu = cpu;
         o.outputs = outputs;
-        ways.emplace_back((sparse ? "sparse, " : "dense, ") + std::to_string(threads) + " threads" + (poison ? ", poisoned" : "") +
+        ways.emplace_back((sparse ? "sparse, " : "dense, ") + std::to_string(threads) + " threads" + (poison == Poison::none ? "" : poison == Poison::nan ? ", NaN before" : ", large numbers before") +
                               (cpu.empty() ? "" : ", " + cpu), o);
       }
   return ways;

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "pit/error.h"
+#include "tensor/poison.h"
 
 namespace pit {
 namespace {
@@ -56,6 +59,32 @@ TEST(Tensors, AdoptForeignStorage) {
     EXPECT_EQ(t.as<float>()[1], 2);
   }
   EXPECT_EQ(owner.use_count(), 1);
+}
+
+TEST(Poison, IsFarFromAnyResult) {
+  Tensor t(DType::f32, {3});
+  fill_poison(t.data(), DType::f32, 3, Poison::nan);
+  EXPECT_TRUE(std::isnan(t.as<float>()[0]) && std::isnan(t.as<float>()[2]));
+  fill_poison(t.data(), DType::f32, 2, Poison::large);
+  EXPECT_EQ(t.as<float>()[0], 1e30f);
+  EXPECT_EQ(t.as<float>()[1], -1e30f);
+  EXPECT_TRUE(std::isnan(t.as<float>()[2])) << "beyond the count";
+  fill_poison(t.data(), DType::f32, 3, Poison::none);
+  EXPECT_EQ(t.as<float>()[0], 1e30f);
+}
+
+TEST(Poison, FillsEveryTypeAndNothingBeyond) {
+  for (const DType type : {DType::f32, DType::f64, DType::f16, DType::i64, DType::i32, DType::i8, DType::u8, DType::b8})
+    for (const Poison poison : {Poison::nan, Poison::large}) {
+      std::uint8_t bytes[5 * 8];
+      std::memset(bytes, 0x11, sizeof bytes);
+      fill_poison(bytes, type, 4, poison);
+      for (std::size_t i = 0; i < sizeof bytes; i += size_of(type)) {
+        bool kept = true;
+        for (std::size_t b = 0; b < size_of(type); ++b) kept = kept && bytes[i + b] == 0x11;
+        EXPECT_EQ(kept, i >= 4 * size_of(type)) << name_of(type) << " at byte " << i;
+      }
+    }
 }
 
 }  // namespace
