@@ -1,6 +1,7 @@
 // Evaluation of mask programs, and what people see of them.
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "sparsity/mask_views.h"
 #include "support/check.h"
@@ -220,18 +221,12 @@ double MaskArray::fraction() const {
 }
 
 std::vector<ValueId> MaskProgram::leaves(const std::vector<MaskId>& roots) const {
-  std::vector<char> seen(impl_->nodes.size(), 0);
-  for (MaskId r : roots) seen[static_cast<std::size_t>(r.id)] = 1;
+  std::set<int> sets;  // most roots read the same
+  for (MaskId r : roots) sets.insert(impl_->node(r.id).reads);
   std::vector<ValueId> values;
-  auto add = [&](ValueId v) {
-    if (v >= 0 && !impl_->graph->values[static_cast<std::size_t>(v)].is_constant()) values.push_back(v);
-  };
-  for (std::size_t i = seen.size(); i-- > 0;) {
-    if (!seen[i]) continue;
-    const MaskNode& n = impl_->nodes[i];
-    for (int a : n.args) seen[static_cast<std::size_t>(a)] = 1;
-    add(n.source);
-    add(n.lookup.value);
+  for (int s : sets) {
+    const auto& some = impl_->read_set(s);
+    values.insert(values.end(), some.begin(), some.end());
   }
   std::sort(values.begin(), values.end());
   values.erase(std::unique(values.begin(), values.end()), values.end());
@@ -240,53 +235,69 @@ std::vector<ValueId> MaskProgram::leaves(const std::vector<MaskId>& roots) const
 
 namespace {
 
-std::string join(const std::vector<std::string>& parts, const char* separator) {
-  std::string s;
-  for (const auto& p : parts) s += (s.empty() ? "" : separator) + p;
-  return s;
-}
+/// A formula as text, for people: beyond a certain length nobody reads it, and formulas share parts, so the whole text may be
+/// exponentially long.
+class Printer {
+ public:
+  explicit Printer(const MaskProgram::Impl& p) : p_(p) {}
 
-std::string print_node(const MaskProgram::Impl& p, int m, int depth) {
-  const MaskNode& n = p.node(m);
-  auto dim = [&](Dim d) { return d.id < 0 ? std::string("1") : p.graph->dims.print(d); };
-  auto name = [&](ValueId v) { return p.graph->values[static_cast<std::size_t>(v)].name; };
-  auto list = [&](const char* separator) {
-    std::vector<std::string> parts;
-    for (int a : n.args) parts.push_back(print_node(p, a, depth + 1));
-    return join(parts, separator);
-  };
-  if (depth > 8) return "...";
-  switch (n.op) {
-    case MaskOp::constant: return n.value ? "everything" : "nothing";
-    case MaskOp::leaf: {
-      static const char* tests[] = {" != 0", " > -1e4", " <= -1e30", " < 1e4", " == -inf", " > 0", " is NaN"};
-      std::vector<std::string> e;
-      for (const AxisForm& f : n.forms) e.push_back(dim(f.extent));
-      return name(n.source) + "[" + join(e, ",") + "]" + tests[static_cast<int>(n.predicate)];
+  std::string print(int m, int depth = 0) {
+    const MaskNode& n = p_.node(m);
+    if (n.op == MaskOp::permute || n.op == MaskOp::fit) return print(n.args[0], depth);
+    if (depth > max_depth || left_ == 0) return "...";
+    --left_;
+    switch (n.op) {
+      case MaskOp::constant: return n.value ? "everything" : "nothing";
+      case MaskOp::leaf: return leaf(n);
+      case MaskOp::logical_and: return "(" + list(n, " and ", depth) + ")";
+      case MaskOp::logical_or: return "(" + list(n, " or ", depth) + ")";
+      case MaskOp::logical_not: return "not " + list(n, "", depth);
+      case MaskOp::any: {
+        std::string axes;
+        for (int a : n.axes) axes += (axes.empty() ? "" : ",") + dim(n.forms[static_cast<std::size_t>(a)].extent);
+        return "any[" + axes + "](" + list(n, " and ", depth) + ")";
+      }
+      case MaskOp::merge: return "merge(" + list(n, ", ", depth) + ")";
+      case MaskOp::split: return "split(" + list(n, ", ", depth) + ")";
+      case MaskOp::window: return "window(" + list(n, ", ", depth) + ")";
+      case MaskOp::place: return "place(" + list(n, ", ", depth) + ")";
+      case MaskOp::pieces: return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
+      case MaskOp::take: return "take(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
+      case MaskOp::put: return "put(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
+      case MaskOp::permute: case MaskOp::fit: break;
     }
-    case MaskOp::logical_and: return "(" + list(" and ") + ")";
-    case MaskOp::logical_or: return "(" + list(" or ") + ")";
-    case MaskOp::logical_not: return "not " + list("");
-    case MaskOp::any: {
-      std::vector<std::string> e;
-      for (int a : n.axes) e.push_back(dim(n.forms[static_cast<std::size_t>(a)].extent));
-      return "any[" + join(e, ",") + "](" + list(" and ") + ")";
-    }
-    case MaskOp::permute: return print_node(p, n.args[0], depth);
-    case MaskOp::merge: return "merge(" + list(", ") + ")";
-    case MaskOp::split: return "split(" + list(", ") + ")";
-    case MaskOp::window: return "window(" + list(", ") + ")";
-    case MaskOp::place: return "place(" + list(", ") + ")";
-    case MaskOp::pieces: return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(" | ") + ")";
-    case MaskOp::take: return "take(" + list(", ") + " by " + name(n.lookup.value) + ")";
-    case MaskOp::put: return "put(" + list(", ") + " by " + name(n.lookup.value) + ")";
-    case MaskOp::fit: return list("");
+    return "?";
   }
-  return "?";
-}
+
+ private:
+  static constexpr int max_depth = 8, max_nodes = 80;
+
+  std::string dim(Dim d) const { return d.id < 0 ? "1" : p_.graph->dims.print(d); }
+  const std::string& name(ValueId v) const { return p_.graph->values[static_cast<std::size_t>(v)].name; }
+
+  std::string leaf(const MaskNode& n) const {
+    static const char* tests[] = {" != 0", " > -1e4", " <= -1e30", " < 1e4", " == -inf", " > 0", " is NaN"};
+    std::string e;
+    for (const AxisForm& f : n.forms) e += (e.empty() ? "" : ",") + dim(f.extent);
+    return name(n.source) + "[" + e + "]" + tests[static_cast<int>(n.predicate)];
+  }
+
+  std::string list(const MaskNode& n, const char* separator, int depth) {
+    std::string s;
+    for (int a : n.args) {
+      if (!s.empty()) s += separator;
+      if (left_ == 0) return s + "...";
+      s += print(a, depth + 1);
+    }
+    return s;
+  }
+
+  const MaskProgram::Impl& p_;
+  int left_ = max_nodes;
+};
 
 }  // namespace
 
-std::string MaskProgram::print(MaskId m) const { return print_node(*impl_, m.id, 0); }
+std::string MaskProgram::print(MaskId m) const { return Printer(*impl_).print(m.id); }
 
 }  // namespace pit::sparsity

@@ -46,6 +46,7 @@ struct MaskNode {
   Lookup lookup;                     ///< take, put
   std::shared_ptr<const MaskView> known;  ///< leaf of a constant
   std::uint64_t shape_key = 0;       ///< the same for formulas that differ by a permutation of axes only
+  int reads = 0;                     ///< the values that evaluation reads, by number of the set (0: none)
 };
 
 struct MaskProgram::Impl {
@@ -75,6 +76,7 @@ struct MaskProgram::Impl {
   int put(int m, const Lookup& index, const std::vector<int>& reduced, Dim table_extent);
   int fit(int m, int axis, Dim extent);
 
+  const std::vector<ValueId>& read_set(int number) const { return *read_sets_[static_cast<std::size_t>(number)]; }
   std::optional<std::int64_t> constant_extent(Dim d) const;
   /// start + length == extent, proved.
   bool ends_at(Position start, Dim length, Dim extent) const;
@@ -84,7 +86,12 @@ struct MaskProgram::Impl {
   std::unordered_map<std::string, int> interned_;
   mutable std::vector<std::vector<std::int64_t>> samples_;  ///< values of all Dims at a few random points
 
+  /// Most nodes read what another one reads: sets of values are interned, too.
+  std::map<std::vector<ValueId>, int> read_set_numbers_{{{}, 0}};
+  std::vector<const std::vector<ValueId>*> read_sets_{&read_set_numbers_.begin()->first};
+
   std::uint64_t shape_key(const MaskNode& n) const;
+  int reads(const MaskNode& n);
   std::vector<AxisForm> joined_forms(const std::vector<int>& operands) const;
   std::optional<int> distribute_over_pieces(bool conjunction, const std::vector<int>& operands);
   std::optional<int> resolve(bool conjunction, const std::vector<int>& set);

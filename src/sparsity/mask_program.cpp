@@ -95,10 +95,30 @@ std::uint64_t MaskProgram::Impl::shape_key(const MaskNode& n) const {
   }
 }
 
+int MaskProgram::Impl::reads(const MaskNode& n) {
+  std::vector<ValueId> own;
+  for (ValueId v : {n.source, n.lookup.value}) {
+    if (v >= 0 && !graph->values[static_cast<std::size_t>(v)].is_constant()) own.push_back(v);
+  }
+  if (own.empty() && std::all_of(n.args.begin(), n.args.end(), [&](int a) { return node(a).reads == node(n.args[0]).reads; })) {
+    return n.args.empty() ? 0 : node(n.args[0]).reads;
+  }
+  for (int a : n.args) {
+    const auto& some = read_set(node(a).reads);
+    own.insert(own.end(), some.begin(), some.end());
+  }
+  std::sort(own.begin(), own.end());
+  own.erase(std::unique(own.begin(), own.end()), own.end());
+  const auto [it, fresh] = read_set_numbers_.try_emplace(std::move(own), static_cast<int>(read_sets_.size()));
+  if (fresh) read_sets_.push_back(&it->first);
+  return it->second;
+}
+
 int MaskProgram::Impl::intern(MaskNode n) {
   std::string key = intern_key(n);
   if (auto it = interned_.find(key); it != interned_.end()) return it->second;
   n.shape_key = shape_key(n);
+  n.reads = reads(n);
   nodes.push_back(std::move(n));
   const int id = static_cast<int>(nodes.size()) - 1;
   interned_.emplace(std::move(key), id);
