@@ -3,7 +3,7 @@
 namespace pit::sparsity {
 
 MaskId MaskProgram::coupling(MaskId m, int a, int b) {
-  const MaskNode n = impl_->node(m.id);
+  const MaskNode& n = impl_->node(m.id);
   if (n.op == MaskOp::constant) return m;
   if (impl_->uniform(m.id, a) || impl_->uniform(m.id, b)) return {impl_->constant(true, impl_->extents(m.id))};
   if (n.op == MaskOp::permute) {

@@ -1,6 +1,7 @@
 // Internal: the nodes of a mask program. Included by the mask_*.cpp files only.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,7 +52,7 @@ struct MaskNode {
 
 struct MaskProgram::Impl {
   const graph::Graph* graph = nullptr;
-  std::vector<MaskNode> nodes;
+  std::deque<MaskNode> nodes;  ///< which stay where they are when others come
   std::vector<char> wanted;
 
   const MaskNode& node(int m) const { return nodes[static_cast<std::size_t>(m)]; }
@@ -84,6 +85,7 @@ struct MaskProgram::Impl {
  private:
   friend class MaskProgram;
   std::unordered_map<std::string, int> interned_;
+  std::unordered_map<std::string, int> rewritten_;  ///< results of quantifiers and index maps, by what they were asked for
   mutable std::vector<std::vector<std::int64_t>> samples_;  ///< values of all Dims at a few random points
 
   /// Most nodes read what another one reads: sets of values are interned, too.
@@ -109,6 +111,8 @@ struct MaskProgram::Impl {
   std::optional<Unmerged> unmerge(int m, const std::vector<int>& except);
   std::pair<int, int> merged_axis(int m, const std::vector<int>& except) const;
   bool splits_cleanly(int m, int axis, const std::vector<Dim>& e) const;
+  int quantified(int m, const std::vector<int>& axes);
+  int permuted(int m, const std::vector<int>& order, const std::vector<Dim>& extents);
   int any_of_all(const std::vector<int>& operands, std::vector<int> axes);
   int any_atom(const std::vector<int>& operands, const std::vector<int>& axes);
   bool pieces_not_empty(int m) const;
@@ -119,6 +123,9 @@ struct MaskProgram::Impl {
   /// The piece of `m`'s forms at `axis` replaced by `with`.
   std::vector<Dim> replaced_extents(int m, int axis, int count, const std::vector<Dim>& with) const;
 };
+
+/// What a rewriting was asked for: the operation, its mask, its numbers.
+std::string rewrite_key(MaskOp op, int m, const std::vector<int>& numbers);
 
 /// Evaluates a predicate over a tensor; uniform axes are found and dropped.
 MaskView predicate_view(const Tensor& t, Predicate p);

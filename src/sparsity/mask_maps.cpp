@@ -17,7 +17,7 @@ bool is_logical(MaskOp op) {
 
 template <class F>
 int MaskProgram::Impl::map_logical(int m, F&& f) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   if (n.op == MaskOp::logical_not) return negate(f(n.args[0]));
   std::vector<int> args;
   for (int a : n.args) args.push_back(f(a));
@@ -37,7 +37,7 @@ int MaskProgram::Impl::merge(int m, int first, int count, Dim extent) {
     for (int i = 0; i < rank(m); ++i) order[static_cast<std::size_t>(i)] = i;
     return permute(m, order, replaced_extents(m, first, 1, {extent}));
   }
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   const std::vector<Dim> out = replaced_extents(m, first, count, {extent});
   int dependent = 0, dependent_axis = -1;
   bool others_one = true;
@@ -95,7 +95,7 @@ int MaskProgram::Impl::merge(int m, int first, int count, Dim extent) {
 }
 
 std::optional<int> MaskProgram::Impl::merge_pieces(int m, int first, int count, Dim extent) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   auto merged_parts = [&] {
     std::vector<int> parts;
     for (int a : n.args) parts.push_back(merge(a, first, count, extent));
@@ -134,7 +134,7 @@ std::optional<int> MaskProgram::Impl::merge_pieces(int m, int first, int count, 
 }
 
 int MaskProgram::Impl::split(int m, int axis, const std::vector<Dim>& e) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   const int count = static_cast<int>(e.size());
   const std::vector<Dim> out = replaced_extents(m, axis, 1, e);
   int wide = 0, wide_at = -1;
@@ -187,7 +187,7 @@ int MaskProgram::Impl::split(int m, int axis, const std::vector<Dim>& e) {
 }
 
 std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::vector<Dim>& e) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   auto split_part = [&](int part) { return split(part, axis, e); };
   if (n.axis != axis) {
     std::vector<int> parts;
@@ -251,7 +251,7 @@ std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::v
 }
 
 int MaskProgram::Impl::window(int m, int axis, Position start, std::int64_t step, Dim count) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   const std::vector<Dim> out = replaced_extents(m, axis, 1, {count});
   const Dim extent = n.forms[static_cast<std::size_t>(axis)].extent;
   std::vector<int> same(static_cast<std::size_t>(rank(m)));
@@ -300,7 +300,7 @@ int MaskProgram::Impl::window(int m, int axis, Position start, std::int64_t step
 }
 
 int MaskProgram::Impl::place(int m, int axis, Position start, std::int64_t step, Dim extent, bool upper) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   const std::vector<Dim> out = replaced_extents(m, axis, 1, {extent});
   const Dim length = n.forms[static_cast<std::size_t>(axis)].extent;
   std::vector<int> same(static_cast<std::size_t>(rank(m)));

@@ -40,6 +40,14 @@ std::string intern_key(const MaskNode& n) {
 
 }  // namespace
 
+std::string rewrite_key(MaskOp op, int m, const std::vector<int>& numbers) {
+  std::string k;
+  k.reserve(8 * (numbers.size() + 2) + 32);
+  put_word(k, (static_cast<std::int64_t>(op) << 32) + m);
+  for (int x : numbers) put_word(k, x);
+  return k;
+}
+
 std::vector<Dim> MaskProgram::Impl::extents(int m) const {
   std::vector<Dim> e;
   for (const AxisForm& f : node(m).forms) e.push_back(f.extent);
@@ -332,17 +340,15 @@ int MaskProgram::Impl::negate(int m) {
   if (n.op == MaskOp::constant) return constant(!n.value, extents(m));
   if (n.op == MaskOp::logical_not) return n.args[0];
   if (n.op == MaskOp::logical_and || n.op == MaskOp::logical_or) {  // "not" stands at atoms only
-    const std::vector<int> operands = n.args;
     const bool disjunction = n.op == MaskOp::logical_and;
     std::vector<int> args;
-    for (int a : operands) args.push_back(negate(a));
+    for (int a : n.args) args.push_back(negate(a));
     return combine(!disjunction, std::move(args));
   }
   if (n.op == MaskOp::pieces) {
-    const MaskNode copy = n;
     std::vector<int> parts;
-    for (int a : copy.args) parts.push_back(negate(a));
-    return pieces(copy.axis, copy.positions, std::move(parts));
+    for (int a : n.args) parts.push_back(negate(a));
+    return pieces(n.axis, n.positions, std::move(parts));
   }
   MaskNode r;
   r.op = MaskOp::logical_not;
@@ -352,7 +358,7 @@ int MaskProgram::Impl::negate(int m) {
 }
 
 int MaskProgram::Impl::permute(int m, const std::vector<int>& order, const std::vector<Dim>& e) {
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   bool identity = order.size() == n.forms.size();
   for (std::size_t i = 0; i < order.size(); ++i) {
     const bool same = order[i] == static_cast<int>(i) ||
@@ -360,6 +366,16 @@ int MaskProgram::Impl::permute(int m, const std::vector<int>& order, const std::
     identity = identity && same && n.forms[i].extent == e[i];
   }
   if (identity) return m;
+  std::string key = rewrite_key(MaskOp::permute, m, order);
+  for (Dim d : e) put_word(key, d.id);
+  if (auto it = rewritten_.find(key); it != rewritten_.end()) return it->second;
+  const int r = permuted(m, order, e);
+  rewritten_.emplace(std::move(key), r);
+  return r;
+}
+
+int MaskProgram::Impl::permuted(int m, const std::vector<int>& order, const std::vector<Dim>& e) {
+  const MaskNode& n = node(m);
   for (int a = 0; a < rank(m); ++a) {
     PIT_CHECK(n.forms[static_cast<std::size_t>(a)].form == Form::uniform || std::count(order.begin(), order.end(), a) == 1,
               "a permutation drops or repeats axis {}, along which the mask is not uniform", a);

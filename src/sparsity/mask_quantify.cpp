@@ -70,6 +70,15 @@ int MaskProgram::Impl::any(int m, std::vector<int> axes) {
   axes.erase(std::unique(axes.begin(), axes.end()), axes.end());
   std::erase_if(axes, [&](int a) { return uniform(m, a); });
   if (axes.empty()) return m;
+  // Parts of a formula are shared: without a memory each would be rewritten once per way to it.
+  std::string key = rewrite_key(MaskOp::any, m, axes);
+  if (auto it = rewritten_.find(key); it != rewritten_.end()) return it->second;
+  const int r = quantified(m, axes);
+  rewritten_.emplace(std::move(key), r);
+  return r;
+}
+
+int MaskProgram::Impl::quantified(int m, const std::vector<int>& axes) {
   if (const auto u = unmerge(m, {})) {
     std::vector<int> finer;
     for (int a : axes) {
@@ -78,7 +87,7 @@ int MaskProgram::Impl::any(int m, std::vector<int> axes) {
     }
     return merge(any(u->mask, finer), u->axis, u->count, extents(m)[static_cast<std::size_t>(u->axis)]);
   }
-  const MaskNode n = node(m);
+  const MaskNode& n = node(m);
   switch (n.op) {
     case MaskOp::logical_or: {
       std::vector<int> args;
@@ -94,7 +103,7 @@ int MaskProgram::Impl::any(int m, std::vector<int> axes) {
       return reduced ? combine(false, std::move(parts)) : pieces(n.axis, n.positions, std::move(parts));
     }
     case MaskOp::permute: {
-      const MaskNode atom = node(n.args[0]);
+      const MaskNode& atom = node(n.args[0]);
       if (atom.op == MaskOp::put) {
         // Over the table's axis, too: whoever takes anything. The index does not matter then.
         const int table = rank(n.args[0]) - 1;
