@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "pit/error.h"
@@ -147,18 +148,25 @@ class Analyzer {
     if (p_.is_nothing(live)) {
       facts.notes.push_back("nothing demanded");
     } else if (!p_.is_everything(live)) {
-      std::set<std::string> sources;
-      for (ValueId v : p_.leaves({live})) {
-        std::vector<char> marked(g_.values.size(), 0);
-        mark_ancestors(g_, v, marked);
-        for (ValueId i : g_.inputs) {
-          if (marked[static_cast<std::size_t>(i)]) sources.insert(g_.values[static_cast<std::size_t>(i)].name);
-        }
-      }
-      std::string names;
-      for (const auto& s : sources) names += (names.empty() ? "" : ", ") + s;
-      facts.notes.push_back(fmt::format("live from {}: {}", names.empty() ? "the shapes" : names, p_.print(live)));
+      auto [note, fresh] = live_notes_.try_emplace(live.id);
+      if (fresh) note->second = fmt::format("live from {}: {}", sources(p_.leaves({live})), p_.print(live));
+      facts.notes.push_back(note->second);
     }
+  }
+
+  /// The model's inputs behind some values, by name.
+  std::string sources(const std::vector<ValueId>& values) {
+    auto [text, fresh] = sources_.try_emplace(values);
+    if (!fresh) return text->second;
+    std::vector<char> marked(g_.values.size(), 0);
+    for (ValueId v : values) mark_ancestors(g_, v, marked);
+    std::set<std::string> names;
+    for (ValueId i : g_.inputs) {
+      if (marked[static_cast<std::size_t>(i)]) names.insert(g_.values[static_cast<std::size_t>(i)].name);
+    }
+    for (const auto& n : names) text->second += (text->second.empty() ? "" : ", ") + n;
+    if (names.empty()) text->second = "the shapes";
+    return text->second;
   }
 
   const Graph& g_;
@@ -166,6 +174,8 @@ class Analyzer {
   Analysis a_;
   MaskProgram p_;
   std::vector<MaskId> demand_;
+  std::map<std::int32_t, std::string> live_notes_;        ///< many statements have the same live terms
+  std::map<std::vector<ValueId>, std::string> sources_;
 };
 
 }  // namespace

@@ -11,7 +11,9 @@
 //   * and/or are flat sets, with absorption (x or (x and y) = x), so the demand of a stack of layers reaches a fixpoint;
 //   * index maps (permutation, slices, merges, splits) are pushed down to the atoms, where inverse pairs cancel;
 //   * `any` distributes over "or", pulls out what does not depend on the reduced axes, and splits into independent parts;
-//   * an atom lives in its own minimal space (the axes it depends on); an outer permutation says where those are.
+//   * an atom lives in its own minimal space (the axes it depends on); an outer permutation says where those are;
+//   * what grows beyond a few dozen literals becomes an atom (`hold`), so that every operation costs the same however deep a
+//     stack of layers is, and a stack costs as much as its layers.
 // Results are interned again *by value* when evaluated, so operators with the same live set share one array and, after
 // it, one index. (The analysis widens what would get too large to "everything"; a mask program itself is exact.)
 #pragma once
@@ -79,7 +81,8 @@ enum class MaskOp : std::uint8_t {
   pieces,       ///< constant pieces of an axis: one argument per piece, each uniform along it
   take,         ///< by a known integer value: result[..., i...] = arg[..., index[i...]]
   put,          ///< inverse of take: "or" of all positions that take from it
-  fit           ///< last axis: to an extent that may turn out to be 1: then any, else unchanged
+  fit,          ///< last axis: to an extent that may turn out to be 1: then any, else unchanged
+  hold          ///< the argument itself, as an atom: formulas do not look into it
 };
 
 /// A lookup in a known integer value: element value[p(axes[0]), p(axes[1]), ...] where p(a) is the position on axis a of

@@ -11,6 +11,10 @@ MaskId MaskProgram::coupling(MaskId m, int a, int b) {
     if (arg == n.args[0]) return m;
     return {impl_->permute(arg, n.axes, impl_->extents(m.id))};
   }
+  if (n.op == MaskOp::hold) {
+    const MaskId c = coupling({n.args[0]}, a, b);
+    return c.id == n.args[0] ? m : c;
+  }
   if (n.op != MaskOp::logical_and) return m;
   std::vector<int> kept;
   for (int arg : n.args) {

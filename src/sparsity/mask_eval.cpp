@@ -128,6 +128,7 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
       r.extents = std::move(e);
       return r;
     }
+    case MaskOp::hold: return view(n.args[0]);
   }
   PIT_UNREACHABLE("mask operation {}", static_cast<int>(n.op));
 }
@@ -243,7 +244,7 @@ class Printer {
 
   std::string print(int m, int depth = 0) {
     const MaskNode& n = p_.node(m);
-    if (n.op == MaskOp::permute || n.op == MaskOp::fit) return print(n.args[0], depth);
+    if (n.op == MaskOp::permute || n.op == MaskOp::fit || n.op == MaskOp::hold) return print(n.args[0], depth);
     if (depth > max_depth || left_ == 0) return "...";
     --left_;
     switch (n.op) {
@@ -264,7 +265,7 @@ class Printer {
       case MaskOp::pieces: return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
       case MaskOp::take: return "take(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
       case MaskOp::put: return "put(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
-      case MaskOp::permute: case MaskOp::fit: break;
+      case MaskOp::permute: case MaskOp::fit: case MaskOp::hold: break;
     }
     return "?";
   }

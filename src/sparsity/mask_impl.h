@@ -47,6 +47,7 @@ struct MaskNode {
   Lookup lookup;                     ///< take, put
   std::shared_ptr<const MaskView> known;  ///< leaf of a constant
   std::uint64_t shape_key = 0;       ///< the same for formulas that differ by a permutation of axes only
+  int weight = 0;                    ///< literals that a rewriting has to visit
   int reads = 0;                     ///< the values that evaluation reads, by number of the set (0: none)
 };
 
@@ -76,6 +77,7 @@ struct MaskProgram::Impl {
   int take(int m, const Lookup& index, const std::vector<Dim>& extents);
   int put(int m, const Lookup& index, const std::vector<int>& reduced, Dim table_extent);
   int fit(int m, int axis, Dim extent);
+  int hold(int m);
 
   const std::vector<ValueId>& read_set(int number) const { return *read_sets_[static_cast<std::size_t>(number)]; }
   std::optional<std::int64_t> constant_extent(Dim d) const;
@@ -95,6 +97,8 @@ struct MaskProgram::Impl {
   std::uint64_t shape_key(const MaskNode& n) const;
   int reads(const MaskNode& n);
   std::vector<AxisForm> joined_forms(const std::vector<int>& operands) const;
+  int weight(const MaskNode& n) const;
+  std::optional<int> lightened(bool conjunction, std::vector<int> operands);
   std::optional<int> distribute_over_pieces(bool conjunction, const std::vector<int>& operands);
   std::optional<int> resolve(bool conjunction, const std::vector<int>& set);
   bool absorbed(bool conjunction, int x, const std::vector<int>& set) const;

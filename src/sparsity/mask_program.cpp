@@ -10,6 +10,9 @@ namespace pit::sparsity {
 
 namespace {
 
+/// Beyond this many literals a formula is held. Models whose layers all have the same live sets stay far below.
+constexpr int max_weight = 32;
+
 std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
   h ^= v + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
   return h * 0xff51afd7ed558ccdull;
@@ -103,6 +106,13 @@ std::uint64_t MaskProgram::Impl::shape_key(const MaskNode& n) const {
   }
 }
 
+int MaskProgram::Impl::weight(const MaskNode& n) const {
+  int sum = 0, most = 0;
+  for (int a : n.args) sum += node(a).weight, most = std::max(most, node(a).weight);
+  if (n.op == MaskOp::logical_and || n.op == MaskOp::logical_or) return sum;
+  return n.op == MaskOp::pieces ? most : n.op != MaskOp::constant;  // each piece is a formula of its own
+}
+
 int MaskProgram::Impl::reads(const MaskNode& n) {
   std::vector<ValueId> own;
   for (ValueId v : {n.source, n.lookup.value}) {
@@ -126,6 +136,7 @@ int MaskProgram::Impl::intern(MaskNode n) {
   std::string key = intern_key(n);
   if (auto it = interned_.find(key); it != interned_.end()) return it->second;
   n.shape_key = shape_key(n);
+  n.weight = weight(n);
   n.reads = reads(n);
   nodes.push_back(std::move(n));
   const int id = static_cast<int>(nodes.size()) - 1;
@@ -226,11 +237,51 @@ int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
   }
   if (kept.size() == 1) return kept[0];
   if (auto m = distribute_over_pieces(conjunction, kept)) return *m;
+  int total = 0;
+  for (int m : kept) total += node(m).weight;
+  if (total > max_weight) {
+    if (auto m = lightened(conjunction, operands)) return *m;
+  }
   MaskNode n;
   n.op = op;
   n.forms = joined_forms(kept);
   n.args = std::move(kept);
   return intern(std::move(n));
+}
+
+// The same with the heaviest operands held; nothing if all are literals.
+std::optional<int> MaskProgram::Impl::lightened(bool conjunction, std::vector<int> operands) {
+  auto weight = [&](int m) { return node(m).weight; };
+  auto heaviest = [&] {
+    return std::max_element(operands.begin(), operands.end(), [&](int a, int b) { return weight(a) < weight(b); });
+  };
+  if (weight(*heaviest()) <= 1) return std::nullopt;
+  int total = 0;
+  for (int m : operands) total += weight(m);
+  while (total > max_weight && weight(*heaviest()) > 1) {
+    auto& m = *heaviest();
+    total -= weight(m);
+    m = hold(m);
+    total += weight(m);
+  }
+  return combine(conjunction, std::move(operands));
+}
+
+int MaskProgram::Impl::hold(int m) {
+  const MaskNode& n = node(m);
+  if (n.op == MaskOp::pieces) {
+    std::vector<int> parts;
+    for (int a : n.args) parts.push_back(hold(a));
+    return pieces(n.axis, n.positions, std::move(parts));
+  }
+  if (n.op != MaskOp::logical_and && n.op != MaskOp::logical_or) return m;
+  if (const auto u = unmerge(m, {})) return merge(hold(u->mask), u->axis, u->count, n.forms[static_cast<std::size_t>(u->axis)].extent);
+  const std::vector<int> kept = compact_order({m}, {});
+  MaskNode r;
+  r.op = MaskOp::hold;
+  r.args = {compact(m, kept)};
+  r.forms = node(r.args[0]).forms;
+  return expand(intern(std::move(r)), kept, extents(m));
 }
 
 // x and (not x or y) = x and y: inside an operand of the other kind, what contradicts the set is dropped.
