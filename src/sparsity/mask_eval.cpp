@@ -42,45 +42,137 @@ class Evaluation {
   }
   MaskView evaluate(const MaskNode& n) const;
 
-  /// The value of a node. Equal small arrays share their bytes, and a quantifier over the same bytes is evaluated once: the
-  /// demands of a stack of layers become equal after a layer or two, whatever their formulas.
+  /// The value of a node. Equal small arrays share their bytes, and an operation on the same bytes is done once: the demands
+  /// of a stack of layers become equal after some layers, whatever their formulas.
   MaskView once(const MaskNode& n) {
-    std::string key;
-    if (n.op == MaskOp::any || n.op == MaskOp::put) {
-      auto word = [&](std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); };
-      for (int m : n.args) {
-        const MaskView& v = view(m);
-        word(reinterpret_cast<std::intptr_t>(v.data.get()));
-        for (std::size_t a = 0; a < v.shape.size(); ++a) word(v.shape[a]), word(v.strides[a]), word(v.extents[a]);
-      }
-      for (int a : n.axes) word(a);
-      word(n.lookup.value);
-      for (int a : n.lookup.axes) word(a);
-      for (std::int64_t a : n.lookup.at) word(a);
-      word(n.op == MaskOp::put ? extent(n.forms.back().extent) : -1);
-      if (auto it = quantified_.find(key); it != quantified_.end()) return it->second;
+    switch (n.op) {
+      case MaskOp::logical_and: case MaskOp::logical_or: return combined(n);
+      case MaskOp::any: case MaskOp::put: case MaskOp::logical_not:
+        return cached(key_of(n), [&] { return evaluate(n); });
+      case MaskOp::permute: case MaskOp::pieces: case MaskOp::hold: return evaluate(n);
+      default: return shared(evaluate(n));
     }
-    MaskView v = evaluate(n);
-    if (n.op != MaskOp::permute && n.op != MaskOp::pieces && !v.constant && v.data->size() <= max_shared) share(v);
-    if (!key.empty()) quantified_.emplace(std::move(key), v);
-    return v;
+  }
+
+  MaskPtr array(const MaskView& v) {
+    MaskPtr& same_view = by_view_[describe(v)];
+    if (same_view) return same_view;
+    MaskArray m = materialize(v);
+    const auto [from, to] = by_value_.equal_range(m.hash);
+    for (auto it = from; it != to; ++it) {
+      const MaskArray& o = *it->second;
+      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.cuts == m.cuts) return same_view = it->second;
+    }
+    same_view = std::make_shared<const MaskArray>(std::move(m));
+    by_value_.emplace(same_view->hash, same_view);
+    return same_view;
   }
 
  private:
   static constexpr std::size_t max_shared = 1 << 16;
-  std::unordered_map<std::string, MaskView> quantified_;
+  std::unordered_map<std::string, MaskView> done_;  ///< by operation and operands, all of which `views` or this keep alive
   std::unordered_multimap<std::uint64_t, std::shared_ptr<const Bytes>> shared_;
+  std::unordered_map<std::string, MaskPtr> by_view_;
+  std::unordered_multimap<std::uint64_t, MaskPtr> by_value_;
 
-  void share(MaskView& v) {
+  static void word(std::string& key, std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); }
+
+  /// Equal for views of the same bytes that say the same.
+  static std::string describe(const MaskView& v) {
+    std::string key;
+    key.reserve(8 * (4 * v.shape.size() + 1));
+    word(key, reinterpret_cast<std::intptr_t>(v.data.get()));
+    for (std::size_t a = 0; a < v.shape.size(); ++a) {
+      word(key, v.shape[a]), word(key, v.strides[a]), word(key, v.extents[a]);
+      word(key, static_cast<std::int64_t>(v.cuts[a].size()));
+      for (std::int64_t c : v.cuts[a]) word(key, c);
+    }
+    return key;
+  }
+
+  std::string key_of(const MaskNode& n) const {
+    std::string key;
+    word(key, static_cast<std::int64_t>(n.op));
+    for (int m : n.args) key += describe(view(m));
+    for (int a : n.axes) word(key, a);
+    word(key, n.lookup.value);
+    for (int a : n.lookup.axes) word(key, a);
+    for (std::int64_t a : n.lookup.at) word(key, a);
+    if (n.op == MaskOp::put) word(key, extent(n.forms.back().extent));
+    return key;
+  }
+
+  template <class F>
+  MaskView cached(std::string key, F&& f) {
+    if (auto it = done_.find(key); it != done_.end()) return it->second;
+    MaskView v = shared(f());
+    done_.emplace(std::move(key), v);
+    return v;
+  }
+
+  MaskView shared(MaskView v) {
+    if (v.constant || v.data->size() > max_shared) return v;
     const std::uint64_t h = hash_bytes(v.data->data(), v.data->size(), 3);
     const auto [from, to] = shared_.equal_range(h);
     for (auto it = from; it != to; ++it) {
       if (*it->second == *v.data) {
         v.data = it->second;
-        return;
+        return v;
       }
     }
     shared_.emplace(h, v.data);
+    return v;
+  }
+
+  /// An and/or in the operands' own layout, whatever the node's order of axes: the same formula over [b,q,k], [b,1,q,k] and
+  /// [q,b,k] is evaluated once.
+  MaskView combined(const MaskNode& n) {
+    const bool conjunction = n.op == MaskOp::logical_and;
+    const Extents e = extents(n);
+    std::vector<const MaskView*> operands;
+    for (int m : n.args) {
+      const MaskView& v = view(m);
+      if (v.constant && v.value != conjunction) return constant_view(v.value, e);
+      if (!v.constant) operands.push_back(&v);
+    }
+    if (operands.empty()) return constant_view(conjunction, e);
+    std::sort(operands.begin(), operands.end(), [](const MaskView* a, const MaskView* b) { return a->data.get() < b->data.get(); });
+    const std::vector<int> order = layout(operands);
+    std::vector<int> back(e.size(), -1);
+    Extents laid_out;
+    for (int a : order) {
+      back[static_cast<std::size_t>(a)] = static_cast<int>(laid_out.size());
+      laid_out.push_back(e[static_cast<std::size_t>(a)]);
+    }
+    std::vector<MaskView> permuted;
+    std::string key;
+    word(key, static_cast<std::int64_t>(n.op));
+    for (const MaskView* v : operands) {
+      permuted.push_back(permute_view(*v, order, laid_out));
+      key += describe(permuted.back());
+    }
+    auto compute = [&] {
+      std::vector<const MaskView*> args;
+      for (const MaskView& v : permuted) args.push_back(&v);
+      return combine_views(conjunction, args);
+    };
+    return permute_view(cached(std::move(key), compute), back, e);
+  }
+
+  /// The axes on which the operands depend, outer ones in memory first.
+  static std::vector<int> layout(const std::vector<const MaskView*>& operands) {
+    std::vector<std::pair<Extents, int>> axes;
+    for (std::size_t a = 0; a < operands[0]->shape.size(); ++a) {
+      Extents strides;
+      bool depends = false;
+      for (const MaskView* v : operands) strides.push_back(v->strides[a]), depends = depends || v->shape[a] != 1;
+      strides.insert(strides.begin(), *std::max_element(strides.begin(), strides.end()));
+      if (depends) axes.emplace_back(std::move(strides), static_cast<int>(a));
+    }
+    std::stable_sort(axes.begin(), axes.end(), [](const auto& x, const auto& y) { return x.first > y.first; });
+    std::vector<int> order;
+    for (const auto& [strides, a] : axes) order.push_back(a);
+    return order;
   }
 };
 
@@ -91,6 +183,7 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
     return a;
   };
   switch (n.op) {
+    case MaskOp::logical_and: case MaskOp::logical_or: break;
     case MaskOp::constant: return constant_view(n.value, extents(n));
     case MaskOp::leaf: {
       if (n.known) return *n.known;
@@ -99,8 +192,6 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
                 program.graph->values[static_cast<std::size_t>(n.source)].name);
       return v;
     }
-    case MaskOp::logical_and: return combine_views(true, args());
-    case MaskOp::logical_or: return combine_views(false, args());
     case MaskOp::logical_not: return negate_view(view(n.args[0]));
     case MaskOp::any: return any_view(args(), n.axes);
     case MaskOp::permute: return permute_view(view(n.args[0]), n.axes, extents(n));
@@ -156,20 +247,10 @@ std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, con
     for (int a : impl_->nodes[i].args) needed[static_cast<std::size_t>(a)] |= 1;
   }
   std::vector<MaskPtr> result(count);
-  std::unordered_multimap<std::uint64_t, MaskPtr> interned;
   for (std::size_t i = 0; i < count; ++i) {
     if (!needed[i]) continue;
     e.views[i] = e.once(impl_->nodes[i]);
-    if (needed[i] < 2) continue;
-    MaskArray m = materialize(e.views[i]);
-    const auto [from, to] = interned.equal_range(m.hash);
-    for (auto it = from; it != to && !result[i]; ++it) {
-      const MaskArray& o = *it->second;
-      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.cuts == m.cuts) result[i] = it->second;
-    }
-    if (result[i]) continue;
-    result[i] = std::make_shared<const MaskArray>(std::move(m));
-    interned.emplace(result[i]->hash, result[i]);
+    if (needed[i] >= 2) result[i] = e.array(e.views[i]);
   }
   return result;
 }

@@ -582,8 +582,12 @@ MaskArray materialize(const MaskView& v) {
   m.shape = v.shape;
   m.extents = v.extents;
   m.cuts = v.cuts;
-  const Bytes bits = contiguous_bytes(v);
-  m.bits.assign(bits.begin(), bits.end());
+  if (is_contiguous(v)) {
+    m.bits.assign(v.data->begin(), v.data->begin() + product(v.shape));
+  } else {
+    const Bytes bits = contiguous_bytes(v);
+    m.bits.assign(bits.begin(), bits.end());
+  }
   m.all = v.constant && v.value;
   m.none = v.constant && !v.value;
   if (product(v.extents) == 0) m.all = m.none = true;

@@ -430,6 +430,33 @@ TEST(MaskProgram, FitToAnExtentThatMayBeOne) {
   }
 }
 
+// Masks that are stored in the same bytes, cut at other places of the axis, are not the same operand.
+TEST(MaskProgram, PiecesOfTheSameBytesButOtherCutsAreTwo) {
+  graph::Graph g;
+  const Dim n = g.dims.symbol("n"), two = g.dims.constant(2);
+  const Dim start[] = {g.dims.symbol("s0"), g.dims.symbol("s1"), g.dims.symbol("s2"), g.dims.symbol("s3")};
+  graph::Value v;
+  v.name = "v";
+  v.dtype = DType::b8;
+  v.dims = {n};
+  g.add_value(v);
+  MaskProgram p(&g);
+  // Two positions from each of two places on, and whether `v` has any of them.
+  const MaskId x = p.leaf(0, Predicate::nonzero);
+  auto met = [&](Dim a, Dim b) {
+    const MaskId pair = p.everything({two});
+    const MaskId both = p.or_(p.place(pair, 0, Position::of(a), 1, n), p.place(pair, 0, Position::of(b), 1, n));
+    return p.any(p.and_(both, x), {0});
+  };
+  const MaskId first = met(start[0], start[1]), second = met(start[2], start[3]);
+  Tensor t(DType::b8, {12});
+  std::fill_n(t.as<std::uint8_t>(), 12, 0);
+  t.as<std::uint8_t>()[3] = t.as<std::uint8_t>()[9] = 1;
+  const auto masks = p.evaluate({first, second}, g.dims.evaluate({12, 1, 5, 2, 7}), [&](ValueId) -> const Tensor& { return t; });
+  EXPECT_TRUE(masks[static_cast<std::size_t>(first.id)]->none);
+  EXPECT_TRUE(masks[static_cast<std::size_t>(second.id)]->all);
+}
+
 TEST(MaskProgram, EvaluatesOnlyWhatIsWanted) {
   World w(13);
   MaskProgram& p = *w.program;
