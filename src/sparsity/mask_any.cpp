@@ -1,5 +1,7 @@
 // any over axes of an "and": the one operation on masks that may be as large as a contraction. It is kept small by what holds in
 // this run: what does not depend on the reduced axes goes out, an axis of one operand alone is reduced there.
+#include <optional>
+
 #include "sparsity/mask_nest.h"
 
 namespace pit::sparsity {
@@ -21,9 +23,99 @@ std::uint8_t any_of_both(const std::uint8_t* x, const std::uint8_t* y, std::int6
   return 0;
 }
 
+/// Offsets of all positions of some axes, row-major.
+Extents positions(const Common& c, const std::vector<int>& axes, const Extents& strides) {
+  Extents at{0};
+  for (int axis : axes) {
+    const auto a = static_cast<std::size_t>(axis);
+    Extents finer;
+    for (std::int64_t base : at) {
+      for (std::int64_t i = 0; i < c.shape[a]; ++i) finer.push_back(base + i * strides[a]);
+    }
+    at = std::move(finer);
+  }
+  return at;
+}
+
+void pack_bits(const std::uint8_t* x, std::int64_t n, std::uint64_t* words) {
+  for (std::int64_t w = 0; w * 64 < n; ++w) {
+    std::uint64_t word = 0;
+    const std::int64_t end = std::min(n, w * 64 + 64);
+    std::int64_t i = w * 64;
+    for (; i + 8 <= end; i += 8) {
+      std::uint64_t bytes;
+      std::memcpy(&bytes, x + i, 8);
+      word |= ((bytes * 0x0102040810204080ull) >> 56) << (i & 63);  // the low bits of eight bytes, side by side
+    }
+    for (; i < end; ++i) word |= static_cast<std::uint64_t>(x[i]) << (i & 63);
+    words[w] = word;
+  }
+}
+
+void unpack_bits(const std::uint64_t* words, std::int64_t n, std::uint8_t* out) {
+  for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(words[i >> 6] >> (i & 63) & 1);
+}
+
+/// any over r of X[s..., r..., k...] and Y[s..., r..., b...] where there are many b and k (a window and the rows of a batch): rows of X as
+/// bits along k, of which each b collects those that it has. Nothing where that does not pay.
+std::optional<MaskView> collect_rows(const Common& c, const std::vector<int>& axes) {
+  constexpr std::int64_t worth = 1 << 16;
+  if (c.views.size() != 2 || product(c.shape) < worth) return std::nullopt;
+  std::vector<int> both, reduced, own[2];
+  for (int a = 0; a < static_cast<int>(c.shape.size()); ++a) {
+    const bool in[2] = {depends(c.views[0], a), depends(c.views[1], a)};
+    if (std::find(axes.begin(), axes.end(), a) != axes.end()) reduced.push_back(a);
+    else if (in[0] && in[1]) both.push_back(a);
+    else if (in[0] || in[1]) own[in[1]].push_back(a);
+  }
+  auto extent = [&](const std::vector<int>& list) {
+    std::int64_t n = 1;
+    for (int a : list) n *= c.shape[static_cast<std::size_t>(a)];
+    return n;
+  };
+  const int packed = extent(own[1]) > extent(own[0]);
+  const MaskView &x = c.views[static_cast<std::size_t>(packed)], &y = c.views[static_cast<std::size_t>(1 - packed)];
+  std::vector<int>&k = own[packed], &b = own[1 - packed];
+  if (k.empty() || extent(b) < 2) return std::nullopt;
+  std::stable_sort(k.begin(), k.end(), [&](int i, int j) { return x.strides[static_cast<std::size_t>(i)] > x.strides[static_cast<std::size_t>(j)]; });
+  const Extents xk = positions(c, k, x.strides);
+  if (xk.back() != static_cast<std::int64_t>(xk.size()) - 1) return std::nullopt;  // not side by side
+  const Extents xs = positions(c, both, x.strides), ys = positions(c, both, y.strides), xr = positions(c, reduced, x.strides),
+                yr = positions(c, reduced, y.strides), yb = positions(c, b, y.strides);
+  const std::int64_t n = static_cast<std::int64_t>(xk.size()), words = (n + 63) / 64;
+  std::vector<std::uint64_t> rows(xr.size() * static_cast<std::size_t>(words)), sum(static_cast<std::size_t>(words));
+  Bytes out(xs.size() * yb.size() * xk.size());
+  std::uint8_t* o = out.data();
+  for (std::size_t s = 0; s < xs.size(); ++s) {
+    for (std::size_t r = 0; r < xr.size(); ++r) pack_bits(x.data->data() + xs[s] + xr[r], n, rows.data() + static_cast<std::int64_t>(r) * words);
+    for (std::int64_t from_b : yb) {
+      std::fill(sum.begin(), sum.end(), 0);
+      for (std::size_t r = 0; r < xr.size(); ++r) {
+        if (!(*y.data)[static_cast<std::size_t>(ys[s] + yr[r] + from_b)]) continue;
+        const std::uint64_t* row = rows.data() + static_cast<std::int64_t>(r) * words;
+        for (std::int64_t w = 0; w < words; ++w) sum[static_cast<std::size_t>(w)] |= row[w];
+      }
+      unpack_bits(sum.data(), n, o);
+      o += n;
+    }
+  }
+  std::vector<int> order = both, back(c.shape.size(), -1);
+  order.insert(order.end(), b.begin(), b.end());
+  order.insert(order.end(), k.begin(), k.end());
+  Extents shape, extents;
+  std::vector<Extents> cuts;
+  for (int axis : order) {
+    const auto a = static_cast<std::size_t>(axis);
+    back[a] = static_cast<int>(shape.size());
+    shape.push_back(c.shape[a]), extents.push_back(c.extents[a]), cuts.push_back(c.cuts[a]);
+  }
+  return permute_view(make_view(std::move(out), std::move(shape), std::move(extents), std::move(cuts)), back, c.extents);
+}
+
 /// any over `axes` of one operand, or of the "and" of two.
 MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<int>& axes) {
   Common c = conform(operands);
+  if (auto r = collect_rows(c, axes)) return *r;
   Extents out_shape = c.shape;
   std::vector<Extents> out_cuts = c.cuts;
   for (int a : axes) out_shape[static_cast<std::size_t>(a)] = 1, out_cuts[static_cast<std::size_t>(a)].clear();

@@ -430,6 +430,68 @@ TEST(MaskProgram, FitToAnExtentThatMayBeOne) {
   }
 }
 
+// Contractions of a size at which rows are collected as bits: any over r of X[s,r,k,l] and Y[s,b,r], in every order of axes, each
+// axis present or not.
+TEST(MaskProgram, LargeContractionsEqualBruteForce) {
+  std::mt19937 random(1);
+  for (int trial = 0; trial < 30; ++trial) {
+    const std::vector<std::int64_t> size{trial % 3 ? 1 : 3, trial % 5 ? 5 : 2, 60 + trial, 9, 67};  // s b r k l
+    graph::Graph g;
+    std::vector<Dim> dim;
+    for (auto n : size) dim.push_back(g.dims.constant(n));
+    const std::vector<std::vector<int>> axes_of{{0, 2, 3, 4}, {0, 1, 2}};
+    std::vector<std::vector<int>> stored;
+    std::vector<Tensor> tensors;
+    for (auto axes : axes_of) {
+      std::shuffle(axes.begin(), axes.end(), random);
+      graph::Value v;
+      v.name = "v" + std::to_string(stored.size());
+      v.dtype = DType::b8;
+      Shape shape;
+      for (int a : axes) v.dims.push_back(dim[static_cast<std::size_t>(a)]), shape.push_back(size[static_cast<std::size_t>(a)]);
+      g.add_value(v);
+      Tensor t(DType::b8, shape);
+      const int rare = trial % 4 == 0 ? 2 : 40;  // dense rows fill up at once, rare ones leave holes
+      for (std::int64_t i = 0; i < t.size(); ++i) t.as<std::uint8_t>()[i] = random() % static_cast<unsigned>(rare) == 0;
+      tensors.push_back(t);
+      stored.push_back(axes);
+    }
+    MaskProgram p(&g);
+    std::vector<int> space{0, 1, 2, 3, 4};
+    std::shuffle(space.begin(), space.end(), random);
+    std::vector<Dim> e;
+    for (int a : space) e.push_back(dim[static_cast<std::size_t>(a)]);
+    auto there = [&](std::size_t v) {
+      const MaskId leaf = p.leaf(static_cast<ValueId>(v), Predicate::nonzero);
+      std::vector<int> order;
+      for (int a : space) {
+        const auto it = std::find(stored[v].begin(), stored[v].end(), a);
+        const int from = it == stored[v].end() ? -1 : static_cast<int>(it - stored[v].begin());
+        order.push_back(from >= 0 && p.is_uniform(leaf, from) ? -1 : from);
+      }
+      return p.permute(leaf, order, e);
+    };
+    const int r = static_cast<int>(std::find(space.begin(), space.end(), 2) - space.begin());
+    const MaskId m = p.any(p.and_(there(0), there(1)), {r});
+    const auto masks = p.evaluate({m}, g.dims.evaluate({}), [&](ValueId v) -> const Tensor& { return tensors[static_cast<std::size_t>(v)]; });
+    auto bit = [&](std::size_t v, const std::vector<std::int64_t>& at) {
+      std::vector<std::int64_t> own;
+      for (int a : stored[v]) own.push_back(at[static_cast<std::size_t>(a)]);
+      return tensors[v].as<std::uint8_t>()[offset(tensors[v].shape(), own)] != 0;
+    };
+    std::int64_t wrong = 0;
+    each({size[0], size[1], size[3], size[4]}, [&](std::int64_t, const std::vector<std::int64_t>& free) {
+      std::vector<std::int64_t> at{free[0], free[1], 0, free[2], free[3]}, in_space;
+      bool expected = false;
+      for (at[2] = 0; at[2] < size[2] && !expected; ++at[2]) expected = bit(0, at) && bit(1, at);
+      at[2] = 0;
+      for (int a : space) in_space.push_back(at[static_cast<std::size_t>(a)]);
+      wrong += masks[static_cast<std::size_t>(m.id)]->at(in_space.data()) != expected;
+    });
+    ASSERT_EQ(wrong, 0) << "trial " << trial;
+  }
+}
+
 // Masks that are stored in the same bytes, cut at other places of the axis, are not the same operand.
 TEST(MaskProgram, PiecesOfTheSameBytesButOtherCutsAreTwo) {
   graph::Graph g;
