@@ -95,31 +95,39 @@ bool makes_masks(const NodeView& view) {
   return true;
 }
 
-/// No infinity and no NaN comes out if none goes in.
-bool keeps_finite(const NodeView& view, const std::vector<char>& finite, const Expr& e) {
-  if (e->kind == Kind::literal) return std::isfinite(e->number);
+double bound_of_type(DType t) { return t == DType::b8 ? 1 : is_float(t) ? HUGE_VAL : 0x1p63; }
+
+/// A bound of the expression's size from those of what it reads.
+double bound_of(const NodeView& view, const std::vector<double>& bounds, const Expr& e) {
+  if (e->kind == Kind::literal) return std::isnan(e->number) ? HUGE_VAL : std::abs(e->number);
+  if (e->kind == Kind::axis || e->kind == Kind::extent) return 0x1p63;
   if (e->kind == Kind::access) {
     const ValueId v = view.values[static_cast<std::size_t>(e->id)];
-    if (v < 0 || !finite[static_cast<std::size_t>(v)]) return false;
-    return !e->has_default || keeps_finite(view, finite, e->args.back());
+    const double b = v < 0 ? HUGE_VAL : bounds[static_cast<std::size_t>(v)];
+    return e->has_default ? std::max(b, bound_of(view, bounds, e->args.back())) : b;
   }
-  if (e->kind == Kind::call) {
-    switch (e->fn) {
-      case Fn::add: case Fn::sub: case Fn::mul: case Fn::neg: case Fn::min: case Fn::max: case Fn::abs: case Fn::cast: break;
-      case Fn::select: return keeps_finite(view, finite, e->args[1]) && keeps_finite(view, finite, e->args[2]);
-      case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::logical_and: case Fn::logical_or:
-      case Fn::logical_xor: case Fn::logical_not: case Fn::isinf: case Fn::isnan: return true;
-      default: return false;
-    }
-    for (const Expr& a : e->args) if (!keeps_finite(view, finite, a)) return false;
+  if (e->kind != Kind::call) return HUGE_VAL;
+  std::vector<double> x;
+  for (const Expr& a : e->args) x.push_back(bound_of(view, bounds, a));
+  switch (e->fn) {
+    case Fn::add: case Fn::sub: return x[0] + x[1];
+    case Fn::mul: return std::isinf(x[0]) || std::isinf(x[1]) ? HUGE_VAL : x[0] * x[1];
+    case Fn::neg: case Fn::abs: return x[0];
+    case Fn::cast: return std::min(x[0], bound_of_type(e->to));
+    case Fn::min: case Fn::max: return std::max(x[0], x[1]);
+    case Fn::select: return std::max(x[1], x[2]);
+    case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::logical_and: case Fn::logical_or:
+    case Fn::logical_xor: case Fn::logical_not: case Fn::isinf: case Fn::isnan: return 1;
+    default: return HUGE_VAL;
   }
-  return true;
 }
 
-bool is_finite(const Tensor& t) {
-  if (!is_float(t.dtype())) return true;
-  if (t.dtype() != DType::f32 || t.size() > (1 << 20)) return false;
-  return std::all_of(t.as<float>(), t.as<float>() + t.size(), [](float x) { return std::isfinite(x); });
+double bound_of(const Tensor& t) {
+  constexpr std::int64_t most = 1 << 20;
+  if (t.dtype() != DType::f32 || t.size() > most) return bound_of_type(t.dtype());
+  double b = 0;
+  for (std::int64_t i = 0; i < t.size(); ++i) b = std::isnan(t.as<float>()[i]) ? HUGE_VAL : std::max(b, std::abs(static_cast<double>(t.as<float>()[i])));
+  return b;
 }
 
 /// Facts of the expression follow exactly from those of its accesses.
@@ -139,11 +147,9 @@ bool is_exact(const NodeView& view, const Expr& e) {
     case Kind::call: {
       const bool logic = e->fn == Fn::logical_and || e->fn == Fn::logical_or || e->fn == Fn::logical_not || e->fn == Fn::select;
       if (e->fn == Fn::cast) {
-        // Of floats only the test for zero (to a boolean) survives.
         const Expr& x = e->args[0];
         const Value* from = x->kind == Kind::access ? view.value(x) : nullptr;
-        if (!from) return false;
-        if (is_float(from->dtype) && e->to != DType::b8 && !is_float(e->to)) return false;
+        if (!from || !cast_keeps_truth(from->dtype, e->to)) return false;
       } else if (!logic) {
         return false;
       }
@@ -165,6 +171,13 @@ bool is_seen_through(const NodeView& view) {
 
 }  // namespace
 
+bool cast_keeps_truth(std::optional<DType> from, DType to) {
+  if (to == DType::b8 || from == DType::b8) return true;
+  if (!from) return false;
+  if (is_float(to)) return !is_float(*from) || size_of(to) >= size_of(*from);
+  return !is_float(*from) && size_of(to) >= size_of(*from);
+}
+
 Known classify(const Graph& g) {
   Known k;
   const std::size_t count = g.values.size();
@@ -172,7 +185,7 @@ Known classify(const Graph& g) {
   k.leaf.assign(count, 0);
   k.control.assign(count, 0);
   k.seen_through.assign(count, 0);
-  k.finite.assign(count, 0);
+  k.bound.assign(count, HUGE_VAL);
   k.weight.assign(count, 1);
   for (std::size_t v = 0; v < count; ++v) {
     const Value& value = g.values[v];
@@ -181,7 +194,7 @@ Known classify(const Graph& g) {
     const bool given = value.is_constant() || value.has_elements || (value.input >= 0 && small_input);
     k.known[v] = k.leaf[v] = given;
     k.control[v] = given && !value.is_constant();
-    k.finite[v] = value.is_constant() ? value.constant.size() <= 4096 && is_finite(value.constant) : !is_float(value.dtype);
+    k.bound[v] = value.is_constant() ? bound_of(value.constant) : bound_of_type(value.dtype);
   }
   for (const Node& n : g.nodes) {
     if (n.removed) continue;
@@ -205,11 +218,9 @@ Known classify(const Graph& g) {
       k.leaf[i] = k.leaf[i] || ((!is_float(g.values[i].dtype) || (mask_making && masks)) && width <= max_leaf_width);
       k.control[i] = small && width <= max_control_width;
       k.seen_through[i] = seen;
-      bool finite = n.opaque.empty();
-      for (const auto& s : n.program.statements) {
-        finite = finite && s.combiner == Combiner::assign && keeps_finite(view, k.finite, s.value);
-      }
-      k.finite[i] = finite || !is_float(g.values[i].dtype);
+      double bound = n.opaque.empty() ? 0 : HUGE_VAL;
+      for (const auto& s : n.program.statements) bound = s.combiner == Combiner::assign ? std::max(bound, bound_of(view, k.bound, s.value)) : HUGE_VAL;
+      k.bound[i] = std::min(bound, bound_of_type(g.values[i].dtype));
     }
   }
   return k;

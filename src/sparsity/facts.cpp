@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "graph/numeric.h"
+#include "sparsity/control.h"
 #include "support/check.h"
 
 namespace pit::sparsity {
@@ -14,13 +16,16 @@ using expr::Kind;
 
 namespace {
 
-constexpr double masked = -1e4, absorbed_below = -1e30;
+// As the predicates of mask.h: what lies between is neither masked nor surely not.
+constexpr double masked_below = -9900, moderate_up_to = 1000, tame_up_to = 1e20, absorbed_below = -1e30;
+/// The smallest factor that leaves a mask a mask.
+constexpr double least_scale = 0.05;
 /// Constants beyond this size are tables of ordinary data: not scanned for mask values.
 constexpr std::int64_t max_scanned = std::int64_t{1} << 22;
 
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
 
-/// No element is NaN or as low as a mask: one vectorised pass.
+/// All elements are moderate: one vectorised pass.
 bool is_ordinary(const Tensor& t) {
   if (t.dtype() != DType::f32) return false;
   const float* x = t.as<float>();
@@ -28,10 +33,19 @@ bool is_ordinary(const Tensor& t) {
   for (std::int64_t i = 0; i < t.size() && !odd; i += 4096) {
     const std::int64_t end = std::min(t.size(), i + 4096);
     std::uint32_t found = 0;
-    for (std::int64_t j = i; j < end; ++j) found |= static_cast<std::uint32_t>(!(x[j] > -1e4F));
+    for (std::int64_t j = i; j < end; ++j) found |= static_cast<std::uint32_t>(!(std::fabs(x[j]) <= 1000.0F));
     odd = found != 0;
   }
   return !odd;
+}
+
+/// The factors of `e` that are tensor elements; -1 if it is no product.
+int tensor_factors(const Expr& e) {
+  if (e->kind == Kind::access) return 1;
+  if (e->kind == Kind::literal || e->kind == Kind::param) return 0;
+  if (e->kind != Kind::call || e->fn != Fn::mul) return -1;
+  const int a = tensor_factors(e->args[0]), b = tensor_factors(e->args[1]);
+  return a < 0 || b < 0 ? -1 : a + b;
 }
 
 /// Every fact mapped. Most of them are "everything" or "nothing": those are mapped once.
@@ -44,34 +58,44 @@ Facts each(MaskProgram& p, const Facts& f, F&& map) {
     if (cache->id < 0) *cache = map(m, upper);
     return *cache;
   };
-  return {once(f.nz, true), once(f.live, true), once(f.sure, false), once(f.sd, false), once(f.ninf, false), once(f.nan, false), once(f.tru, false)};
+  return {once(f.nz, true), once(f.live, true), once(f.sure, false), once(f.tame, false), once(f.sd, false), once(f.ninf, false), once(f.nan, false), once(f.tru, false)};
 }
 
 }  // namespace
 
 Facts ordinary(MaskProgram& p, const std::vector<Dim>& e) {
   const MaskId all = p.everything(e), none = p.nothing(e);
-  return {all, all, all, none, none, none, none};
+  return {.nz = all, .live = all, .sure = all, .tame = all, .sd = none, .ninf = none, .nan = none, .tru = none};
 }
 
-Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, bool finite) {
+Facts unknown(MaskProgram& p, const std::vector<Dim>& e, DType t) {
+  Facts f = ordinary(p, e);
+  if (t != DType::b8) f.sure = f.tame = p.nothing(e);
+  return f;
+}
+
+Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
   Facts f = ordinary(p, value.dims);
   f.nz = f.tru = p.leaf(v, Predicate::nonzero);
-  if (!is_float(value.dtype)) return f;
-  f.live = f.sure = p.leaf(v, Predicate::not_masked);
+  if (value.dtype == DType::b8) return f;
+  f.live = p.leaf(v, Predicate::not_masked);
+  f.sure = p.leaf(v, Predicate::moderate);
+  const double bound = known.bound[static_cast<std::size_t>(v)];
+  if (bound > tame_up_to) f.tame = f.sure;
+  if (bound < -absorbed_below) return f;
   f.sd = p.leaf(v, Predicate::absorbing);
-  if (finite) return f;
+  if (std::isfinite(bound)) return f;
   f.ninf = p.leaf(v, Predicate::minus_infinity);
   f.nan = p.leaf(v, Predicate::nan);
   return f;
 }
 
-Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v) {
+Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
-  if (value.constant.size() > max_scanned) return ordinary(p, value.dims);
+  if (value.constant.size() > max_scanned) return unknown(p, value.dims, value.dtype);
   if (value.constant.size() != 1 && is_ordinary(value.constant)) return ordinary(p, value.dims);
-  Facts f = leaf_facts(p, g, v, false);
+  Facts f = leaf_facts(p, g, v, known);
   if (!is_float(value.dtype)) return f;
   // Accidental zeros of weights are not a pattern; a mask constant keeps its own.
   if (value.constant.size() != 1) f.nz = p.everything(value.dims), f.tru = p.nothing(value.dims);
@@ -110,7 +134,7 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
     for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown || i.kind == DimIndex::Kind::lookup;
     if (widened_) {  // computed places of writing: which elements they are is not followed
       tensors_[t] = ordinary(p_, dims_[t]);
-      tensors_[t].sure = p_.nothing(dims_[t]);
+      tensors_[t].sure = tensors_[t].tame = p_.nothing(dims_[t]);
       written[t] = 1;
       continue;
     }
@@ -119,7 +143,7 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
     f = each(p_, f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
     if (written[t]) {
       const Facts& o = tensors_[t];
-      f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.sd, f.sd),
+      f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.tame, f.tame), p_.or_(o.sd, f.sd),
            p_.or_(o.ninf, f.ninf), p_.or_(o.nan, f.nan), p_.or_(o.tru, f.tru)};
     }
     tensors_[t] = f;
@@ -130,6 +154,11 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
 void ProgramFacts::enter(const expr::Statement& s) {
   skips_ = s.combiner == Combiner::sum;
   memo_.clear();
+}
+
+std::optional<DType> ProgramFacts::type_of(const Expr& e) const {
+  if (e->kind != Kind::access || value_of(e) < 0) return std::nullopt;
+  return c_.graph->values[static_cast<std::size_t>(value_of(e))].dtype;
 }
 
 ValueId ProgramFacts::value_of(const Expr& e) const { return c_.tensor_values[static_cast<std::size_t>(e->id)]; }
@@ -154,7 +183,9 @@ Facts ProgramFacts::literal(double v) {
   Facts f = ordinary_;
   const MaskId all = ordinary_.nz, none = ordinary_.sd;
   f.nz = f.tru = v != 0 ? all : none;
-  f.live = f.sure = v > masked ? all : none;
+  f.live = v <= masked_below ? none : all;
+  f.sure = std::abs(v) <= moderate_up_to ? all : none;
+  f.tame = std::abs(v) <= tame_up_to ? all : none;
   f.sd = v <= absorbed_below ? all : none;
   f.ninf = v == -HUGE_VAL ? all : none;
   f.nan = std::isnan(v) ? all : none;
@@ -167,12 +198,19 @@ Facts ProgramFacts::compute(const Expr& e) {
     case Kind::param: {
       const auto& v = c_.node->params[static_cast<std::size_t>(e->id)];
       if (const double* d = std::get_if<double>(&v)) return literal(*d);
-      return ordinary_;
+      return coordinate();
     }
     case Kind::access: return access(e);
     case Kind::call: return compute_call(*e);
-    default: return ordinary_;
+    default: return coordinate();
   }
+}
+
+// A place or an extent used as a value: there is no saying how large it is.
+Facts ProgramFacts::coordinate() const {
+  Facts f = ordinary_;
+  f.sure = f.sd;  // an integer: tame
+  return f;
 }
 
 Facts ProgramFacts::access(const Expr& e) {
@@ -182,7 +220,7 @@ Facts ProgramFacts::access(const Expr& e) {
   if (!e->has_default) return f;
   // What lies outside is the default.
   const Facts d = of(e->args.back());
-  return {p_.or_(f.nz, d.nz), p_.or_(f.live, d.live), p_.and_(f.sure, d.sure), p_.and_(f.sd, d.sd),
+  return {p_.or_(f.nz, d.nz), p_.or_(f.live, d.live), p_.and_(f.sure, d.sure), p_.and_(f.tame, d.tame), p_.and_(f.sd, d.sd),
           p_.and_(f.ninf, d.ninf), p_.and_(f.nan, d.nan), p_.and_(f.tru, d.tru)};
 }
 
@@ -192,6 +230,7 @@ Facts ProgramFacts::addition(const Facts& a, const Facts& b) {
   f.nz = p_.or_(a.nz, b.nz);
   f.live = p_.and_(a.live, b.live);
   f.sure = p_.and_(a.sure, b.sure);
+  f.tame = p_.and_(a.tame, b.tame);
   f.sd = p_.or_(a.sd, b.sd);
   f.ninf = p_.or_(a.ninf, b.ninf);
   f.nan = p_.or_(a.nan, b.nan);
@@ -205,6 +244,7 @@ Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   f.nz = p_.or_(a.nz, b.nz);
   f.live = p_.or_(a.live, p_.not_(b.sure));
   f.sure = p_.and_(a.sure, b.sure);
+  f.tame = p_.and_(a.tame, b.tame);
   f.nan = p_.or_(p_.or_(a.nan, b.nan), p_.and_(a.ninf, b.ninf));
   f.ninf = p_.and_(a.ninf, b.sure);
   const ValueId v = eb->kind == Kind::access ? value_of(eb) : -1;
@@ -214,7 +254,6 @@ Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   if (c_.graph->values[static_cast<std::size_t>(v)].constant.size() > max_scanned) return f;
   const MaskId small = read_through(p_, map_of(eb), p_.leaf(v, Predicate::small_subtrahend), false);
   f.live = p_.and_(f.live, small);
-  f.sure = p_.and_(f.sure, small);
   return f;
 }
 
@@ -222,34 +261,35 @@ Facts ProgramFacts::selection(const Facts& c, const Facts& x, const Facts& y) {
   const MaskId may = c.nz, not_sure = p_.not_(c.tru), never = p_.not_(c.nz);
   auto upper = [&](MaskId a, MaskId b) { return p_.or_(p_.and_(may, a), p_.and_(not_sure, b)); };
   auto lower = [&](MaskId a, MaskId b) { return p_.and_(p_.or_(never, a), p_.or_(c.tru, b)); };
-  return {upper(x.nz, y.nz), upper(x.live, y.live), lower(x.sure, y.sure), lower(x.sd, y.sd),
+  return {upper(x.nz, y.nz), upper(x.live, y.live), lower(x.sure, y.sure), lower(x.tame, y.tame), lower(x.sd, y.sd),
           lower(x.ninf, y.ninf), lower(x.nan, y.nan), lower(x.tru, y.tru)};
 }
 
-// Where the expression is surely positive: a scale that keeps a mask a mask.
-MaskId ProgramFacts::positive(const Expr& e) {
-  if (e->kind == Kind::literal) return e->number > 0 ? ordinary_.nz : ordinary_.sd;
+std::optional<double> ProgramFacts::number(const Expr& e) const {
+  if (e->kind == Kind::literal) return e->number;
   if (e->kind == Kind::param) {
     const auto& v = c_.node->params[static_cast<std::size_t>(e->id)];
-    if (const double* d = std::get_if<double>(&v)) return *d > 0 ? ordinary_.nz : ordinary_.sd;
+    if (const double* d = std::get_if<double>(&v)) return *d;
   }
   if (e->kind == Kind::access && value_of(e) >= 0) {
     const graph::Value& v = c_.graph->values[static_cast<std::size_t>(value_of(e))];
-    if (v.is_constant() && v.constant.size() == 1) return read_through(p_, map_of(e), p_.leaf(value_of(e), Predicate::positive), false);
+    if (v.is_constant() && v.constant.size() == 1) return graph::read_double(v.constant, 0);
   }
-  return ordinary_.sd;
+  return std::nullopt;
+}
+
+// Whether a mask that is multiplied (divided) by this is a mask still.
+bool ProgramFacts::keeps_masks(const Expr& by, bool divides) const {
+  const auto v = number(by);
+  return v && *v > 0 && (divides ? *v <= 1 / least_scale : *v >= least_scale);
 }
 
 Facts ProgramFacts::compute_call(const expr::Node& e) {
   Facts f = ordinary_;
   const auto& x = e.args;
-  MaskId all_sure = f.sure;
-  for (const Expr& a : x) all_sure = p_.and_(all_sure, of(a).sure);
-  f.sure = all_sure;
+  for (const Expr& a : x) f.sure = p_.and_(f.sure, of(a).sure), f.tame = p_.and_(f.tame, of(a).tame);
   auto scaled = [&](const Facts& a, const Expr& by) {
-    const MaskId keeps = positive(by);
-    f.live = p_.or_(a.live, p_.not_(keeps));
-    f.ninf = p_.and_(a.ninf, keeps);
+    if (keeps_masks(by, e.fn == Fn::div)) f.live = a.live, f.ninf = a.ninf;
   };
   switch (e.fn) {
     case Fn::add: return addition(of(x[0]), of(x[1]));
@@ -269,11 +309,12 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::div:
       // 0 / 0 is NaN: a mean over nothing.
       f.nz = p_.or_(of(x[0]).nz, p_.not_(of(x[1]).nz));
+      if (const auto by = number(x[1]); by && std::abs(*by) < 1 / moderate_up_to) f.sure = f.tame = ordinary_.sd;
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
       f.nan = p_.or_(p_.or_(of(x[0]).nan, of(x[1]).nan), p_.not_(p_.or_(of(x[0]).nz, of(x[1]).nz)));
       return f;
     case Fn::pow:
-      if (p_.is_everything(positive(x[1]))) f.nz = of(x[0]).nz, f.nan = of(x[0]).nan;
+      if (const auto to = number(x[1]); to && *to > 0) f.nz = of(x[0]).nz, f.nan = of(x[0]).nan;
       return f;
     case Fn::max:
       f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
@@ -300,13 +341,21 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::isnan:
       f.tru = of(x[0]).nan;
       return f;
-    case Fn::cast: return of(x[0]);
+    case Fn::cast: {
+      Facts r = of(x[0]);
+      if (!cast_keeps_truth(type_of(x[0]), e.to)) r.tru = ordinary_.sd;
+      return r;
+    }
     case Fn::exp:  // exp(-1e4) is 0 in every type we have
       f.nz = of(x[0]).live;
-      f.sure = ordinary_.nz;
+      f.sure = f.tame = ordinary_.nz;
       f.nan = of(x[0]).nan;
       return f;
     case Fn::logical_xor: case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::isinf: break;
+    case Fn::tanh: case Fn::sigmoid: case Fn::erf: case Fn::sin: case Fn::cos: case Fn::sign:
+      f.sure = f.tame = ordinary_.nz;
+      f.nan = of(x[0]).nan;
+      break;
     default:  // arithmetic carries NaN along
       f.nan = of(x[0]).nan;
   }
@@ -329,6 +378,7 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
     case Combiner::max: case Combiner::logsumexp:
       f.live = p_.any(v.live, a);
       f.sure = p_.any(v.sure, a);
+      f.tame = p_.all(v.tame, a);
       f.sd = p_.all(v.sd, a);
       f.ninf = p_.all(v.ninf, a);
       f.nan = p_.any(v.nan, a);
@@ -338,6 +388,7 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
       f.nz = p_.any(v.nz, a);
       f.live = p_.all(v.live, a);
       f.sure = p_.all(v.sure, a);
+      f.tame = p_.all(v.tame, a);
       return f;
     case Combiner::sum:
       f.nz = p_.any(v.nz, a);
@@ -352,12 +403,13 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
       return f;
     default: break;
   }
-  // A sum that holds a masked value anywhere may be masked everywhere: all or nothing.
-  if (!p_.is_everything(v.sure)) {
-    std::vector<int> every;
-    for (int i = 0; i < static_cast<int>(axes_.size()); ++i) every.push_back(i);
-    f.sure = p_.all(v.sure, every);
-  }
+  // Sums of products of data are data, whatever went in: scores, features. Another sum that holds a masked value anywhere may be masked everywhere: all or
+  // nothing.
+  if (s.combiner == Combiner::sum && tensor_factors(s.value) >= 2) return f;
+  std::vector<int> every;
+  for (int i = 0; i < static_cast<int>(axes_.size()); ++i) every.push_back(i);
+  if (!p_.is_everything(v.sure)) f.sure = p_.all(v.sure, every);
+  if (!p_.is_everything(v.tame)) f.tame = p_.all(v.tame, every);
   return f;
 }
 
@@ -385,7 +437,7 @@ int ProgramFacts::absorbing(const expr::Statement& s, MaskId* where) {
     const MaskId m = of(x).sd;
     const Expr& other = e->args[x == e->args[0] ? 1 : 0];
     // Two masks that meet add up, as in the dense sum: -3.4e38 twice is -inf, and weighs less than once.
-    if (!p_.is_nothing(p_.and_(m, p_.not_(of(other).sure)))) continue;
+    if (!p_.is_nothing(p_.and_(m, p_.not_(of(other).tame)))) continue;
     // Of two absorbing operands the known one is asked: it is there in any case.
     if (p_.is_nothing(m) || (best >= 0 && !c_.known->at(static_cast<std::size_t>(v)))) continue;
     best = static_cast<int>(x->id);

@@ -4,30 +4,35 @@
 // Upper facts say what *may* be (too much is safe), lower facts what *surely* is (too little is safe).
 #pragma once
 
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "sparsity/control.h"
 #include "sparsity/index_map.h"
 
 namespace pit::sparsity {
 
 struct Facts {
   MaskId nz;    ///< upper: may be non-zero
-  MaskId live;  ///< upper: may be more than -1e4, i.e. not surely masked; its complement is `dead`
-  MaskId sure;  ///< lower: surely more than -1e4. Values that are not masks are taken to be moderate: sure
+  MaskId live;  ///< upper: not surely masked (<= -9900); its complement is `dead`
+  MaskId sure;  ///< lower: surely of moderate size: no mask. What is computed from data by sums of products is taken to be so
+  MaskId tame;  ///< lower: surely far smaller than what absorbs (|x| <= 1e20): added to it, it is lost
   MaskId sd;    ///< lower: surely <= -1e30: absorbs whatever moderate value is added
   MaskId ninf;  ///< lower: surely -inf
   MaskId nan;   ///< lower: surely NaN
   MaskId tru;   ///< lower: surely non-zero (true)
 };
 
-/// Nothing is known (and nothing is masked).
+/// Data: nothing is known but that nothing is masked.
 Facts ordinary(MaskProgram& p, const std::vector<Dim>& extents);
+/// Nothing is known: what a caller passes in or a library routine makes may be a mask.
+Facts unknown(MaskProgram& p, const std::vector<Dim>& extents, DType t);
 
 /// Facts of constants: scanned once, here.
-Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v);
-/// Facts of a known value by its leaves. `finite`: it holds no infinity and no NaN.
-Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, bool finite);
+Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known);
+/// Facts of a known value by its leaves.
+Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known);
 
 /// The forward analysis of one node, statement by statement; also answers for the backward one.
 class ProgramFacts {
@@ -46,7 +51,7 @@ class ProgramFacts {
   /// The terms of the statement's reduction that can matter, of those demanded (a mask over the program's axes).
   MaskId terms(const expr::Statement& s, MaskId demanded);
   /// The operand of the statement's addition (its position among the tensors) that absorbs, and where; -1 if none does. Where it absorbs, the
-  /// other operand is surely moderate: of two masks that meet, both count.
+  /// other operand is surely tame: of two masks that meet, both count.
   int absorbing(const expr::Statement& s, MaskId* where);
   /// False if a temporary has dimensions that cannot be expressed: then nothing is known about the node.
   bool analysable() const { return analysable_; }
@@ -62,8 +67,12 @@ class ProgramFacts {
   Facts selection(const Facts& c, const Facts& x, const Facts& y);
   Facts reduced(const expr::Statement& s, const Facts& v);
   Facts literal(double v);
-  MaskId positive(const expr::Expr& e);
+  Facts coordinate() const;
+  /// The expression's value, if it is one number known now.
+  std::optional<double> number(const expr::Expr& e) const;
+  bool keeps_masks(const expr::Expr& by, bool divides) const;
   ValueId value_of(const expr::Expr& access) const;
+  std::optional<DType> type_of(const expr::Expr& access) const;
   Facts none_written(const std::vector<Dim>& dims);
 
   MaskProgram p_;

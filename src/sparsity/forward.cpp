@@ -55,16 +55,17 @@ void Forward::start_values() {
     const auto id = static_cast<ValueId>(v);
     const Value& value = g_.values[v];
     if (!enabled_) facts_.push_back(ordinary(p_, value.dims));
-    else if (value.is_constant() && !known_.weight[v]) facts_.push_back(constant_facts(p_, g_, id));
-    else if (value.producer < 0 && known_.leaf[v] && !value.is_constant()) facts_.push_back(leaf_facts(p_, g_, id, known_.finite[v]));
-    else facts_.push_back(ordinary(p_, value.dims));
+    else if (value.is_constant() && !known_.weight[v]) facts_.push_back(constant_facts(p_, g_, id, known_));
+    else if (value.producer < 0 && known_.leaf[v] && !value.is_constant()) facts_.push_back(leaf_facts(p_, g_, id, known_));
+    else if (value.is_constant()) facts_.push_back(ordinary(p_, value.dims));
+    else facts_.push_back(unknown(p_, value.dims, value.dtype));
   }
 }
 
 void Forward::by_leaves(const Node& n) {
   for (ValueId v : n.outputs) {
     const auto i = static_cast<std::size_t>(v);
-    if (known_.leaf[i]) facts_[i] = leaf_facts(p_, g_, v, known_.finite[i]);
+    if (known_.leaf[i]) facts_[i] = leaf_facts(p_, g_, v, known_);
   }
 }
 

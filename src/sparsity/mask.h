@@ -57,12 +57,14 @@ struct AxisForm {
   bool operator==(const AxisForm&) const = default;
 };
 
-/// Predicates on the elements of a known (control) value; the leaves of mask programs.
+/// Predicates on the elements of a known (control) value; the leaves of mask programs. Between what is masked and what is moderate lies
+/// room for the score that a mask is added to (see README.md).
 enum class Predicate : std::uint8_t {
   nonzero,               ///< x != 0 (NaN is non-zero)
-  not_masked,            ///< x > -1e4: a bias that leaves the score alive
+  not_masked,            ///< not x <= -9900: a bias that may leave the score alive (NaN does)
+  moderate,              ///< |x| <= 1000: a bias that surely does
   absorbing,             ///< x <= -1e30: absorbs whatever moderate value is added
-  small_subtrahend,      ///< x < 1e4
+  small_subtrahend,      ///< not x >= 9900
   minus_infinity,
   positive,              ///< x > 0
   nan

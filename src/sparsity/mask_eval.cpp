@@ -358,7 +358,7 @@ class Printer {
   const std::string& name(ValueId v) const { return p_.graph->values[static_cast<std::size_t>(v)].name; }
 
   std::string leaf(const MaskNode& n) const {
-    static const char* tests[] = {" != 0", " > -1e4", " <= -1e30", " < 1e4", " == -inf", " > 0", " is NaN"};
+    static const char* tests[] = {" != 0", " > -9900", " is moderate", " <= -1e30", " < 9900", " == -inf", " > 0", " is NaN"};
     std::string e;
     for (const AxisForm& f : n.forms) e += (e.empty() ? "" : ",") + dim(f.extent);
     return name(n.source) + "[" + e + "]" + tests[static_cast<int>(n.predicate)];

@@ -124,6 +124,8 @@ void combine_rows(Bytes& out, const Extents& out_strides, const Extents& shape, 
   });
 }
 
+constexpr double masked_below = 9900, moderate_up_to = 1000;
+
 template <class T, class F>
 void test_elements(const Tensor& t, Bytes& out, F f) {
   const T* x = t.as<T>();
@@ -135,8 +137,9 @@ void apply_predicate(const Tensor& t, Predicate p, Bytes& out) {
   switch (p) {
     case Predicate::nonzero: return test_elements<T>(t, out, [](T x) { return x != T(0); });
     case Predicate::positive: return test_elements<T>(t, out, [](T x) { return x > T(0); });
-    case Predicate::not_masked: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) > -1e4; });
-    case Predicate::small_subtrahend: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) < 1e4; });
+    case Predicate::not_masked: return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) <= -masked_below); });
+    case Predicate::moderate: return test_elements<T>(t, out, [](T x) { return std::abs(static_cast<double>(x)) <= moderate_up_to; });
+    case Predicate::small_subtrahend: return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) >= masked_below); });
     case Predicate::absorbing: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) <= -1e30; });
     case Predicate::minus_infinity:
       return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) == -HUGE_VAL; });
@@ -150,13 +153,14 @@ void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     const bool negative = x[i] >> 15;
     const int magnitude = x[i] & 0x7fff;
-    constexpr int ten_thousand = 0x70e2, infinity = 0x7c00;
+    constexpr int masked_from = 0x70d6, moderate_to = 0x63d0, infinity = 0x7c00;  // 9904 (the next after 9900), 1000
     bool r = false;
     switch (p) {
       case Predicate::nonzero: r = magnitude != 0; break;
       case Predicate::positive: r = !negative && magnitude != 0 && magnitude <= infinity; break;
-      case Predicate::not_masked: r = magnitude <= infinity && (!negative || magnitude < ten_thousand); break;
-      case Predicate::small_subtrahend: r = magnitude <= infinity && (negative || magnitude < ten_thousand); break;
+      case Predicate::not_masked: r = magnitude > infinity || !negative || magnitude < masked_from; break;
+      case Predicate::moderate: r = magnitude <= moderate_to; break;
+      case Predicate::small_subtrahend: r = magnitude > infinity || negative || magnitude < masked_from; break;
       case Predicate::absorbing: case Predicate::minus_infinity: r = negative && magnitude == infinity; break;
       case Predicate::nan: r = magnitude > infinity; break;
     }

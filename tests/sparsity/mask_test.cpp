@@ -541,18 +541,20 @@ TEST(Predicates, OfEveryType) {
     return s;
   };
   EXPECT_EQ(bits(Predicate::nonzero), "001111");
-  EXPECT_EQ(bits(Predicate::not_masked), "111000");
+  EXPECT_EQ(bits(Predicate::not_masked), "111001");
+  EXPECT_EQ(bits(Predicate::moderate), "111000");
   EXPECT_EQ(bits(Predicate::absorbing), "000010");
   EXPECT_EQ(bits(Predicate::minus_infinity), "000000");
   EXPECT_EQ(bits(Predicate::positive), "001000");
   EXPECT_EQ(bits(Predicate::nan), "000001");
-  EXPECT_EQ(bits(Predicate::small_subtrahend), "111110");
+  EXPECT_EQ(bits(Predicate::small_subtrahend), "111111");
   Tensor h(DType::f16, {6});
   const std::uint16_t y[] = {0, 0x8000, 0x3c00, 0xf0e2, 0xfc00, 0x7e00};  // 0 -0 1 -1e4 -inf NaN
   std::copy(y, y + 6, h.as<std::uint16_t>());
   f = h;
   EXPECT_EQ(bits(Predicate::nonzero), "001111");
-  EXPECT_EQ(bits(Predicate::not_masked), "111000");
+  EXPECT_EQ(bits(Predicate::not_masked), "111001");
+  EXPECT_EQ(bits(Predicate::moderate), "111000");
   EXPECT_EQ(bits(Predicate::absorbing), "000010");
   EXPECT_EQ(bits(Predicate::minus_infinity), "000010");
   EXPECT_EQ(bits(Predicate::positive), "001000");
