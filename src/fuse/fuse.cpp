@@ -136,10 +136,36 @@ class Fuser {
         tainted = tainted || outside[v];
       }
       if (!reads_inside && !tainted) continue;
-      const bool joins = reads_inside && !tainted && f_.group_of[n] < 0 && is_control(n) == is_control(seed) && try_append(n);
+      const bool joins = reads_inside && !tainted && f_.group_of[n] < 0 && is_control(n) == is_control(seed) && !closes_circle(n, inside) && try_append(n);
       size += joins;
       for (ValueId v : node.outputs) (joins ? inside : outside)[v] = 1;
     }
+  }
+
+  // Whether node `n` reads what a group makes that in turn waits for values of `inside`: for its own sake, or for another of its members'.
+  bool closes_circle(NodeId n, const std::vector<char>& inside) const {
+    const auto of_larger_group = [&](ValueId v) {
+      const NodeId from = g_.values[v].producer;
+      return !inside[v] && from >= 0 && f_.group_of[from] >= 0 && f_.groups[f_.group_of[from]].nodes.size() > 1;
+    };
+    const std::vector<ValueId>& inputs = g_.nodes[n].inputs;
+    if (std::none_of(inputs.begin(), inputs.end(), of_larger_group)) return false;
+    std::vector<char> waits(g_.values.size(), 0);
+    std::vector<ValueId> todo;
+    for (ValueId v = 0; v < static_cast<ValueId>(inside.size()); ++v)
+      if (inside[v]) todo.push_back(v);
+    while (!todo.empty()) {
+      const ValueId v = todo.back();
+      todo.pop_back();
+      for (const auto& [user, position] : users_[v]) {
+        const int group = f_.group_of[user];
+        const std::vector<NodeId> alone = {user};
+        for (NodeId m : group >= 0 ? f_.groups[group].nodes : alone)
+          for (ValueId out : g_.nodes[m].outputs)
+            if (!inside[out] && !waits[out]) waits[out] = 1, todo.push_back(out);
+      }
+    }
+    return std::any_of(inputs.begin(), inputs.end(), [&](ValueId v) { return waits[v] != 0; });
   }
 
   std::vector<ValueId> live_outs(const std::vector<NodeId>& nodes) const {
