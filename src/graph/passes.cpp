@@ -48,10 +48,12 @@ std::string key_of(const Graph& g, const Node& n) {
     key += n.opaque;
     for (const auto& [name, list] : n.opaque_ints) {
       key += name;
+      put(&key, list.size());
       for (const std::int64_t i : list) put(&key, i);
     }
     for (const auto& [name, list] : n.opaque_floats) {
       key += name;
+      put(&key, list.size());
       for (const double d : list) put(&key, d);
     }
     return key;
@@ -77,7 +79,8 @@ std::string key_of(const Value& v) {
   std::string key;
   key.push_back(static_cast<char>(v.dtype));
   for (const Dim d : v.dims) put(&key, d.id);
-  key.push_back('|');
+  // Numbers of Dims and bytes of a constant may look alike.
+  key.push_back(v.has_elements ? 'D' : '|');
   if (v.has_elements) {
     for (const Dim d : v.elements) put(&key, d.id);
   } else {
