@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "fuse/frame.h"
+#include "fuse/visit.h"
 #include "sparsity/demand.h"
 #include "sparsity/forward.h"
 #include "sparsity/index_map.h"
@@ -20,10 +21,6 @@ using sparsity::NodeDemand;
 using sparsity::ProgramFacts;
 
 bool contains(const std::vector<ValueId>& values, ValueId v) { return std::find(values.begin(), values.end(), v) != values.end(); }
-
-bool has_axis(const Expr& access, int axis) {
-  return std::any_of(access->args.begin(), access->args.end(), [&](const Expr& i) { return expr::bare_axis(i) == axis; });
-}
 
 class Reads {
  public:
@@ -73,22 +70,13 @@ class Reads {
   /// visit(statement's number, statement) from the last to the first statement of `n` that the group runs.
   template <class F>
   void backwards(const Group& group, NodeId n, F&& visit) {
-    const auto& statements = g_.nodes[n].program.statements;
-    const bool part = n == group.nodes[0] && group.last >= 0;
-    const int first = part ? group.first : 0, last = part ? group.last : static_cast<int>(statements.size());
-    for (int i = last; i-- > first;) visit(i, statements[i]);
+    const auto [first, last] = statements_of(g_, group, n);
+    for (int i = last; i-- > first;) visit(i, g_.nodes[n].program.statements[i]);
   }
 
   ValueId written_value(const Group& group, NodeId n, const expr::Statement& s) {
     const ValueId v = a_.forward->context(n).tensor_values[s.out];
     return v >= 0 && contains(group.writes, v) ? v : -1;
-  }
-
-  // The analysis' absorbing operand, if the kernel lets it absorb.
-  int absorbing(const Group& group, NodeId n, int statement) const {
-    const int merged = group.first_statement.at(n) + statement - (n == group.nodes[0] && group.last >= 0 ? group.first : 0);
-    const bool emitted = group.kind == GroupKind::contraction ? merged > 0 && group.epilogue.absorbing[merged - 1] >= 0 : group.absorbing[merged] >= 0;
-    return emitted ? a_.nodes[n].statements[statement].absorbing : -1;
   }
 
   void note_live(NodeId n, int statement, MaskId live) {
@@ -186,22 +174,16 @@ class Reads {
         if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
         const MaskId matter = f->terms(s, evaluated);
         MaskId looked_up = here;
-        if (axis >= 0 && reduces(group, n, s, axis)) {
+        if (reduces(group, n, s, axis)) {
           needed_ = p_.or_(needed_, frame.of_node(matter, n));
           evaluated = p_.and_(evaluated, listed);
           looked_up = p_.and_(here, listed);
         }
-        demand.read(s, evaluated, looked_up, absorbing(group, n, i));
+        demand.read(s, evaluated, looked_up, absorbing_in(g_, a_, group, n, i));
         note_live(n, i, matter);
       });
       demand.finish();
     }
-  }
-
-  static bool reduces(const Group& group, NodeId n, const expr::Statement& s, int axis) {
-    const std::vector<int>& axes = group.axis_of.at(n);
-    const auto reduced = expr::reduced_axes(s);
-    return std::any_of(reduced.begin(), reduced.end(), [&](expr::AxisId a) { return axes[a] == axis; });
   }
 
   // -- contractions ------------------------------------------------------------------------------------------------------
@@ -246,11 +228,6 @@ class Reads {
     return axes;
   }
 
-  static int node_axis(const Group& group, NodeId n, int axis) {
-    const std::vector<int>& axes = group.axis_of.at(n);
-    return static_cast<int>(std::find(axes.begin(), axes.end(), axis) - axes.begin());
-  }
-
   void epilogue_node(const Frame& frame, const Group& group, NodeId n, MaskId computed) {
     ProgramFacts* f = facts(n);
     if (!f) return demand_inputs_whole(g_.nodes[n]);
@@ -259,7 +236,7 @@ class Reads {
     backwards(group, n, [&](int i, const expr::Statement& s) {
       MaskId evaluated = demand.enter(s);
       if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
-      demand.read(s, evaluated, here, absorbing(group, n, i));
+      demand.read(s, evaluated, here, absorbing_in(g_, a_, group, n, i));
       note_live(n, i, evaluated);
     });
     demand.finish();

@@ -1,0 +1,226 @@
+#include "fuse/verify.h"
+
+#include <fmt/format.h>
+
+#include "fuse/frame.h"
+#include "fuse/visit.h"
+#include "sparsity/forward.h"
+#include "sparsity/index_map.h"
+#include "support/check.h"
+
+namespace pit::fuse {
+namespace {
+
+using expr::Expr;
+using expr::Kind;
+using graph::Node;
+using sparsity::MaskId;
+using sparsity::MaskProgram;
+using sparsity::ProgramFacts;
+
+/// How a group's kernels run a statement, over the axes of the node.
+struct Run {
+  MaskId visited;           ///< results that are stored; others keep what the buffer holds
+  bool listed = false;      ///< the reduction walks a list
+  MaskId walked, certain;   ///< iterations that may run, and that surely do
+};
+
+class Verifier {
+ public:
+  Verifier(graph::Graph& g, const sparsity::Analysis& a, const Fusion& f) : g_(g), a_(a), p_(a.masks), f_(f) {
+    for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
+      const graph::Value& value = g.values[v];
+      const bool given = value.is_constant() || value.input >= 0 || value.has_elements || a.control[v] || value.producer < 0;
+      wrong_.push_back(given ? p_.nothing(value.dims) : p_.not_(a.values[v].demand));
+    }
+    absorbed_by_.assign(f.groups.size(), nullptr);
+    for (const Fusion::Attention& t : f.attentions) absorbed_by_[t.scores] = absorbed_by_[t.softmax] = &t;
+    for (const Fusion::Attention& t : f.attentions) computes_[t.output] = &t;
+  }
+
+  std::vector<Obligation> run() {
+    for (std::size_t i = 0; i < f_.groups.size(); ++i) {
+      const Group& group = f_.groups[i];
+      if (group.control || group.kind == GroupKind::elements) continue;
+      group_ = static_cast<int>(i);
+      if (!std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) { return !p_.is_nothing(a_.values[v].demand); })) continue;
+      const Frame frame(g_, p_, group);
+      const bool stores = (group.kind == GroupKind::rows || group.kind == GroupKind::contraction) && !absorbed_by_[i];
+      if (stores)
+        for (ValueId v : group.writes) covers(frame, group, v);
+      for (NodeId n : group.nodes) node(frame, group, n);
+    }
+    return std::move(found_);
+  }
+
+ private:
+  void claim(ValueId v, MaskId violated, std::string text) {
+    if (p_.is_nothing(violated)) return;
+    found_.push_back({group_, v, violated, p_.is_surely_nothing(violated), std::move(text)});
+  }
+
+  // Each demanded element is computed, or filled with the zero that it is.
+  void covers(const Frame& frame, const Group& group, ValueId v) {
+    const MaskId demand = frame.of_value(a_.values[v].demand, v), nz = frame.of_value(a_.values[v].nonzero, v);
+    const MaskId computed = group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+    const MaskId elsewhere = p_.and_(demand, p_.not_(computed));
+    claim(v, p_.and_(elsewhere, nz), "demanded elements that may not be zero lie in rows that are computed");
+    claim(v, p_.and_(elsewhere, p_.not_(group.zero_rows)), "demanded elements in rows that are not computed are filled with zeros");
+  }
+
+  // -- one node ----------------------------------------------------------------------------------------------------------
+
+  void node(const Frame& frame, const Group& group, NodeId n) {
+    const Node& node = g_.nodes[n];
+    if (group.kind == GroupKind::view && g_.values[node.outputs[0]].has_elements) return;
+    facts_ = a_.forward->program(n);
+    if (!facts_) return whole(node);
+    context_ = &a_.forward->context(n);
+    tensors_.clear();
+    for (std::size_t t = 0; t < context_->tensor_values.size(); ++t) {
+      const ValueId v = context_->tensor_values[t];
+      tensors_.push_back(v >= 0 ? wrong_[v] : p_.nothing(facts_->dims(static_cast<expr::TensorId>(t))));
+    }
+    const auto [first, last] = statements_of(g_, group, n);
+    for (int i = first; i < last; ++i) statement(frame, group, n, i);
+  }
+
+  // What no formula describes reads everything.
+  void whole(const Node& node) {
+    for (ValueId v : node.inputs) claim(node.outputs[0], wrong_[v], fmt::format("'{}' is demanded in full", g_.values[v].name));
+    for (ValueId v : node.outputs) wrong_[v] = p_.nothing(g_.values[v].dims);
+  }
+
+  void statement(const Frame& frame, const Group& group, NodeId n, int i) {
+    const expr::Statement& s = g_.nodes[n].program.statements[i];
+    facts_->enter(s);
+    const Run run = how(frame, group, n, s);
+    const ValueId v = context_->tensor_values[s.out];
+    const bool stored = v >= 0 && std::find(group.writes.begin(), group.writes.end(), v) != group.writes.end();
+    MaskId wrong = value(group, n, i, s);
+    const auto reduced = expr::reduced_axes(s);
+    if (run.listed) {
+      const MaskId matter = facts_->terms(s, p_.everything(g_.nodes[n].extents));
+      wrong = p_.or_(p_.and_(run.walked, wrong), p_.and_(p_.not_(run.certain), matter));
+    }
+    const auto map = facts_->map_of(s);
+    if (!stored || absorbed_by_[group_]) {
+      const MaskId result = p_.any(wrong, {reduced.begin(), reduced.end()});
+      MaskId& known = tensors_[s.out];
+      known = sparsity::write_through(p_, map, stored ? p_.or_(result, p_.not_(run.visited)) : result, true);
+      if (v >= 0) wrong_[v] = known;
+    } else {
+      const MaskId demanded = p_.and_(sparsity::read_through(p_, map, a_.values[v].demand, true), run.visited);
+      claim(v, p_.and_(demanded, wrong), fmt::format("what {} reads for demanded elements is computed", g_.describe(n)));
+    }
+    lookups(s, v, run);
+  }
+
+  // Indices of look-ups are checked against the table in every visited row.
+  void lookups(const expr::Statement& s, ValueId v, const Run& run) {
+    expr::for_each_access(s.value, [&](const Expr& e) {
+      for (const Expr& i : e->args)
+        expr::for_each_access(i, [&](const Expr& index) {
+          MaskId visited = run.listed ? p_.and_(run.visited, run.walked) : run.visited;
+          claim(v, p_.and_(visited, read(index)), "indices of look-ups are computed wherever a kernel looks");
+        });
+    });
+  }
+
+  Run how(const Frame& frame, const Group& group, NodeId n, const expr::Statement& s) {
+    const MaskId all = p_.everything(g_.nodes[n].extents);
+    if (group.kind != GroupKind::rows && group.kind != GroupKind::contraction) return {all, false, all, all};
+    if (const Fusion::Attention* attention = absorbed_by_[group_]) return inside(*attention, frame, group, n, s);
+    const MaskId visited = frame.to_node(group.live_columns.id >= 0 ? group.live_columns : group.live_rows, n);
+    if (group.kind == GroupKind::rows) {
+      if (group.mid < 0 || !reduces(group, n, s, group.mid)) return {visited, false, all, all};
+      const MaskId list = frame.to_node(frame.any(group.live_terms, {group.inner}), n);
+      return {visited, true, list, list};
+    }
+    if (n != group.nodes[0]) return {visited, false, all, all};
+    std::vector<int> mn = group.axes.m, mk = mn;
+    mn.push_back(group.axes.n), mk.push_back(group.axes.k);
+    const MaskId k = frame.any(group.live_terms, mn);
+    if (computes_.count(group_)) return {visited, true, frame.to_node(k, n), frame.to_node(group.live_terms, n)};
+    const MaskId pairs = p_.and_(p_.and_(frame.any(group.live_terms, {group.axes.n, group.axes.k}), frame.any(group.live_terms, mk)), k);
+    return {visited, true, frame.to_node(pairs, n), frame.to_node(pairs, n)};
+  }
+
+  // Scores and softmax of an attention: every live query meets every listed key.
+  Run inside(const Fusion::Attention& attention, const Frame& frame, const Group& group, NodeId n, const expr::Statement& s) {
+    const Group& output = f_.groups[attention.output];
+    const Frame outer(g_, p_, output);
+    const NodeId product = output.nodes[0];
+    ProgramFacts* facts = a_.forward->program(product);
+    const MaskId all = p_.everything(g_.nodes[n].extents);
+    if (!facts) return {all, false, all, all};
+    const expr::Statement& sum = g_.nodes[product].program.statements[0];
+    const bool second = has_axis(sum.value->args[0], node_axis(output, product, output.axes.n));
+    const auto map = facts->map_of(sum.value->args[second ? 1 : 0]);
+    std::vector<int> mn = output.axes.m;
+    mn.push_back(output.axes.n);
+    const auto here = [&](MaskId m) {  // over the axes of the output, the probabilities' dimensions, this group's, this node's
+      const ValueId v = group.writes[0];
+      return frame.to_node(frame.of_value(sparsity::write_through(p_, map, outer.to_node(m, product), true), v), n);
+    };
+    const MaskId keys = here(outer.any(output.live_terms, mn)), rows = here(output.live_rows);
+    const MaskId certain = here(outer.any(output.live_terms, {output.axes.n}));
+    return {p_.and_(rows, keys), reduces(group, n, s, group.inner), keys, certain};
+  }
+
+  // -- expressions -------------------------------------------------------------------------------------------------------
+
+  // Where the statement's value is not what the dense model has.
+  MaskId value(const Group& group, NodeId n, int i, const expr::Statement& s) {
+    const int absorbing = absorbing_in(g_, a_, group, n, i);
+    if (absorbing < 0) return wrong(s.value);
+    const auto& x = s.value->args;
+    const bool second = x[1]->kind == Kind::access && x[1]->id == absorbing;
+    const Expr &low = x[second ? 1 : 0], &other = x[second ? 0 : 1];
+    const sparsity::Facts f = facts_->of(low);
+    // The sum is its low operand, wherever that is low: then the other one does not matter if the dense one is lost in it.
+    return p_.or_(wrong(low), p_.and_(p_.or_(wrong(other), p_.nothing(g_.nodes[n].extents)), p_.not_(p_.and_(f.sd, facts_->of(other).tame))));
+  }
+
+  MaskId wrong(const Expr& e) {
+    if (e->kind == Kind::access) {
+      MaskId m = read(e);
+      const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
+      for (std::size_t i = 0; i < indices; ++i)
+        expr::for_each_access(e->args[i], [&](const Expr& index) { m = p_.or_(m, read(index)); });
+      return e->has_default ? p_.or_(m, wrong(e->args.back())) : m;
+    }
+    const auto& x = e->args;
+    if (e->kind == Kind::call && e->fn == expr::Fn::select) {
+      const sparsity::Facts c = facts_->of(x[0]);
+      return p_.or_(wrong(x[0]), p_.or_(p_.and_(c.nz, wrong(x[1])), p_.and_(p_.not_(c.tru), wrong(x[2]))));
+    }
+    MaskId m = p_.nothing(context_->node->extents);
+    for (const Expr& a : x) m = p_.or_(m, wrong(a));
+    return m;
+  }
+
+  MaskId read(const Expr& access) { return sparsity::read_through(p_, facts_->map_of(access), tensors_[access->id], true); }
+
+  graph::Graph& g_;
+  const sparsity::Analysis& a_;
+  MaskProgram p_;
+  const Fusion& f_;
+  std::vector<MaskId> wrong_;  ///< per value: where its storage does not hold the dense model's value
+  std::vector<const Fusion::Attention*> absorbed_by_;
+  std::map<int, const Fusion::Attention*> computes_;
+  std::vector<Obligation> found_;
+  // Of the node being visited.
+  int group_ = -1;
+  ProgramFacts* facts_ = nullptr;
+  const sparsity::IndexContext* context_ = nullptr;
+  std::vector<MaskId> tensors_;
+};
+
+}  // namespace
+
+std::vector<Obligation> obligations(graph::Graph& g, const sparsity::Analysis& analysis, const Fusion& fusion) {
+  return Verifier(g, analysis, fusion).run();
+}
+
+}  // namespace pit::fuse
