@@ -352,6 +352,85 @@ TEST(MaskProgram, RandomFormulasEqualBruteForce) {
   }
 }
 
+Dense both(World& w, const Dense& x, const Dense& y, bool conjunction) {
+  Dense r{conjunction ? w.program->and_(x.id, y.id) : w.program->or_(x.id, y.id), x.dims, x.shape, x.bits};
+  for (std::size_t i = 0; i < r.bits.size(); ++i) r.bits[i] = conjunction ? x.bits[i] && y.bits[i] : x.bits[i] || y.bits[i];
+  return r;
+}
+
+Dense negated(World& w, Dense x) {
+  x.id = w.program->not_(x.id);
+  x.bits.flip();
+  return x;
+}
+
+/// Axis i of the result is x's axis order[i], or a new one.
+Dense permuted(World& w, const Dense& x, const std::vector<int>& order, const std::vector<Dim>& dims) {
+  return mapped(w.program->permute(x.id, order, dims), dims, w.shape(dims), x, [&](const auto& at, auto& from) {
+    from.assign(x.shape.size(), 0);
+    for (std::size_t i = 0; i < order.size(); ++i) if (order[i] >= 0) from[static_cast<std::size_t>(order[i])] = at[i];
+    return true;
+  });
+}
+
+/// [b,s] <-> [b*s]: the same bits.
+Dense merged(World& w, Dense x) {
+  x = {w.program->merge(x.id, 0, 2, w.bs), {w.bs}, {x.shape[0] * x.shape[1]}, x.bits};
+  return x;
+}
+
+// Formulas of many more literals than a held one has, deeply nested: windows over what was demanded before, also in merged axes.
+TEST(MaskProgram, LongFormulasEqualBruteForce) {
+  for (unsigned seed = 1; seed <= 120; ++seed) {
+    World w(seed);
+    std::vector<Dense> rows, windows;
+    while (rows.size() < 6 || windows.size() < 3) {
+      const Dense d = w.leaf();
+      if (d.dims == std::vector<Dim>{w.b, w.s}) rows.push_back(d);
+      if (d.dims == std::vector<Dim>{w.s, w.s}) windows.push_back(d);
+    }
+    rows.push_back(any_dense(w, rows[0], {1})), rows.push_back(any_dense(w, rows[1], {0}));
+    const std::vector<Dim> space{w.b, w.s, w.s};
+    auto some = [&](const std::vector<Dense>& from) {
+      const Dense d = from[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(from.size()) - 1))];
+      return w.pick(0, 2) ? d : negated(w, d);
+    };
+    std::vector<Dense> levels{rows[2]};
+    for (int level = 0; level < 40; ++level) {
+      const Dense& d = levels.back();
+      const Dense reached = any_dense(w, both(w, permuted(w, d, {0, 1, -1}, space), permuted(w, some(windows), {-1, 0, 1}, space), true), {1});
+      std::vector<Dim> row{w.b, w.s};
+      Dense next = mapped(w.program->permute(reached.id, {0, 2}, row), row, w.shape(row), reached, [&](const auto& at, auto& from) {
+        from = {at[0], 0, at[1]};
+        return w.extent(w.s) > 0;
+      });
+      next = both(w, next, some(rows), true);
+      switch (w.pick(0, 5)) {
+        case 0: next = both(w, both(w, d, some(rows), true), next, false); break;
+        case 1: next = negated(w, both(w, d, next, false)); break;
+        case 2: {
+          const Dense flat = both(w, merged(w, d), merged(w, both(w, next, some(rows), false)), w.pick(0, 1));
+          next = {w.program->split(flat.id, 0, row), row, w.shape(row), flat.bits};
+          break;
+        }
+        case 3: next = both(w, both(w, d, next, false), any_dense(w, d, {0}), true); break;
+        default: next = both(w, d, next, false);
+      }
+      levels.push_back(std::move(next));
+    }
+    std::vector<MaskId> roots;
+    for (const Dense& d : levels) roots.push_back(d.id);
+    const auto masks = w.program->evaluate(roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+    for (std::size_t level = 0; level < levels.size(); ++level) {
+      const MaskArray& m = *masks[static_cast<std::size_t>(levels[level].id.id)];
+      std::int64_t wrong = 0;
+      each(levels[level].shape, [&](std::int64_t i, const std::vector<std::int64_t>& at) { wrong += m.at(at.data()) != levels[level].bits[static_cast<std::size_t>(i)]; });
+      ASSERT_EQ(wrong, 0) << "seed " << seed << ", level " << level << ": " << w.program->print(levels[level].id);
+    }
+    EXPECT_LT(w.program->size(), 40 * 200) << "seed " << seed;
+  }
+}
+
 TEST(MaskProgram, LayersReachAFixpoint) {
   World w(3);
   MaskProgram& p = *w.program;
