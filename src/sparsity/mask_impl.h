@@ -117,6 +117,12 @@ struct MaskProgram::Impl {
   bool splits_cleanly(int m, int axis, const std::vector<Dim>& e) const;
   int quantified(int m, const std::vector<int>& axes);
   int permuted(int m, const std::vector<int>& order, const std::vector<Dim>& extents);
+  /// The axes on which `m` depends.
+  std::vector<int> axes_of(int m) const;
+  /// The operands of a set, those over the same axes together, each group as one formula.
+  std::vector<int> by_axes(int m);
+  bool is_wide(int m) const;
+  std::optional<int> distributed(const std::vector<int>& members, const std::vector<int>& axes);
   int any_of_all(const std::vector<int>& operands, std::vector<int> axes);
   int any_atom(const std::vector<int>& operands, const std::vector<int>& axes);
   bool pieces_not_empty(int m) const;

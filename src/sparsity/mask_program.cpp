@@ -252,19 +252,18 @@ int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
 // The same with the heaviest operands held; nothing if all are literals.
 std::optional<int> MaskProgram::Impl::lightened(bool conjunction, std::vector<int> operands) {
   auto weight = [&](int m) { return node(m).weight; };
-  auto heaviest = [&] {
-    return std::max_element(operands.begin(), operands.end(), [&](int a, int b) { return weight(a) < weight(b); });
-  };
-  if (weight(*heaviest()) <= 1) return std::nullopt;
+  std::stable_sort(operands.begin(), operands.end(), [&](int a, int b) { return weight(a) > weight(b); });
   int total = 0;
   for (int m : operands) total += weight(m);
-  while (total > max_weight && weight(*heaviest()) > 1) {
-    auto& m = *heaviest();
-    total -= weight(m);
-    m = hold(m);
-    total += weight(m);
+  bool changed = false;
+  for (int& m : operands) {
+    if (total <= max_weight) break;
+    const int held = hold(m);
+    total -= weight(m) - weight(held);
+    changed = changed || held != m;
+    m = held;
   }
-  return combine(conjunction, std::move(operands));
+  return changed ? std::optional<int>(combine(conjunction, std::move(operands))) : std::nullopt;
 }
 
 int MaskProgram::Impl::hold(int m) {
@@ -276,6 +275,11 @@ int MaskProgram::Impl::hold(int m) {
   }
   if (n.op != MaskOp::logical_and && n.op != MaskOp::logical_or) return m;
   if (const auto u = unmerge(m, {})) return merge(hold(u->mask), u->axis, u->count, n.forms[static_cast<std::size_t>(u->axis)].extent);
+  // What depends on other axes is held apart: an atom over all of them would be an array over all of them.
+  if (std::vector<int> parts = by_axes(m); parts.size() > 1) {
+    for (int& part : parts) part = hold(part);
+    return combine(n.op == MaskOp::logical_and, std::move(parts));
+  }
   const std::vector<int> kept = compact_order({m}, {});
   MaskNode r;
   r.op = MaskOp::hold;

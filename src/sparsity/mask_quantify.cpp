@@ -134,6 +134,55 @@ int MaskProgram::Impl::quantified(int m, const std::vector<int>& axes) {
   return any_atom({m}, axes);
 }
 
+std::vector<int> MaskProgram::Impl::axes_of(int m) const {
+  std::vector<int> axes;
+  for (int a = 0; a < rank(m); ++a) if (!uniform(m, a)) axes.push_back(a);
+  return axes;
+}
+
+std::vector<int> MaskProgram::Impl::by_axes(int m) {
+  std::map<std::vector<int>, std::vector<int>> groups;
+  for (int a : node(m).args) groups[axes_of(a)].push_back(a);
+  std::vector<int> parts;
+  for (auto& [axes, group] : groups) parts.push_back(group.size() == 1 ? group[0] : combine(node(m).op == MaskOp::logical_and, std::move(group)));
+  return parts;
+}
+
+// An "or" over three axes or more of operands that each depend on fewer: rows or columns of pairs.
+bool MaskProgram::Impl::is_wide(int m) const {
+  if (node(m).op != MaskOp::logical_or) return false;
+  const std::size_t all = axes_of(m).size();
+  auto narrow = [&](int x) {
+    const MaskNode& n = node(x);
+    if (n.op != MaskOp::logical_and) return axes_of(x).size() < all;
+    return std::all_of(n.args.begin(), n.args.end(), [&](int a) { return axes_of(a).size() < all; });
+  };
+  return all >= 3 && std::all_of(node(m).args.begin(), node(m).args.end(), narrow);
+}
+
+// any over q of A[b,q,k] and (R[b,q] or C[b,k]) = (any over q of A and R) or (C and any over q of A): no array over all of b, q and k.
+std::optional<int> MaskProgram::Impl::distributed(const std::vector<int>& members, const std::vector<int>& axes) {
+  constexpr std::size_t max_parts = 8;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (!is_wide(members[i])) continue;
+    std::vector<int> parts;
+    for (int part : by_axes(members[i])) {
+      const MaskNode& n = node(part);
+      if (is_wide(part)) parts.insert(parts.end(), n.args.begin(), n.args.end());  // products of narrow ones
+      else parts.push_back(part);
+    }
+    if (parts.size() > max_parts) continue;
+    std::vector<int> alternatives;
+    for (int part : parts) {
+      std::vector<int> operands = members;
+      operands[i] = part;
+      alternatives.push_back(any(combine(true, std::move(operands)), axes));
+    }
+    return combine(false, std::move(alternatives));
+  }
+  return std::nullopt;
+}
+
 // any over axes of x0 and x1 and ...: what does not depend on them goes out, axes of one operand alone are reduced there.
 int MaskProgram::Impl::any_of_all(const std::vector<int>& operands, std::vector<int> axes) {
   std::vector<int> outside, inside;
@@ -164,6 +213,10 @@ int MaskProgram::Impl::any_of_all(const std::vector<int>& operands, std::vector<
     if (members.empty()) continue;
     if (members.size() == 1) {
       outside.push_back(any(members[0], axes));
+      continue;
+    }
+    if (const auto m = distributed(members, axes)) {
+      outside.push_back(*m);
       continue;
     }
     std::vector<int> shared;
