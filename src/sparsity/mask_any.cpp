@@ -1,5 +1,6 @@
 // any over axes of an "and": the one operation on masks that may be as large as a contraction. It is kept small by what holds in
 // this run: what does not depend on the reduced axes goes out, an axis of one operand alone is reduced there.
+#include <map>
 #include <optional>
 
 #include "sparsity/mask_nest.h"
@@ -37,17 +38,18 @@ Extents positions(const Common& c, const std::vector<int>& axes, const Extents& 
   return at;
 }
 
-void pack_bits(const std::uint8_t* x, std::int64_t n, std::uint64_t* words) {
+/// n bytes, `stride` apart, as bits.
+void pack_bits(const std::uint8_t* x, std::int64_t n, std::int64_t stride, std::uint64_t* words) {
   for (std::int64_t w = 0; w * 64 < n; ++w) {
     std::uint64_t word = 0;
     const std::int64_t end = std::min(n, w * 64 + 64);
     std::int64_t i = w * 64;
-    for (; i + 8 <= end; i += 8) {
+    for (; stride == 1 && i + 8 <= end; i += 8) {
       std::uint64_t bytes;
       std::memcpy(&bytes, x + i, 8);
       word |= ((bytes * 0x0102040810204080ull) >> 56) << (i & 63);  // the low bits of eight bytes, side by side
     }
-    for (; i < end; ++i) word |= static_cast<std::uint64_t>(x[i]) << (i & 63);
+    for (; i < end; ++i) word |= static_cast<std::uint64_t>(x[i * stride]) << (i & 63);
     words[w] = word;
   }
 }
@@ -56,9 +58,61 @@ void unpack_bits(const std::uint64_t* words, std::int64_t n, std::uint8_t* out) 
   for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<std::uint8_t>(words[i >> 6] >> (i & 63) & 1);
 }
 
-/// any over r of X[s..., r..., k...] and Y[s..., r..., b...] where there are many b and k (a window and the rows of a batch): rows of X as
-/// bits along k, of which each b collects those that it has. Nothing where that does not pay.
-std::optional<MaskView> collect_rows(const Common& c, const std::vector<int>& axes) {
+/// Rows of bits.
+struct Bits {
+  std::int64_t count, words;
+  std::vector<std::uint64_t> data;
+
+  Bits(std::size_t rows, std::int64_t n) : count(n), words((n + 63) / 64), data(rows * static_cast<std::size_t>(words)) {}
+  std::uint64_t* row(std::size_t r) { return data.data() + static_cast<std::int64_t>(r) * words; }
+  void pack(const std::uint8_t* x, const Extents& rows, std::int64_t stride) {
+    for (std::size_t r = 0; r < rows.size(); ++r) pack_bits(x + rows[r], count, stride, row(r));
+  }
+};
+
+/// The stride between all positions, if they are evenly spaced.
+std::optional<std::int64_t> even_stride(const Extents& at) {
+  if (at.size() < 2) return 1;
+  const std::int64_t stride = at[1] - at[0];
+  for (std::size_t i = 2; i < at.size(); ++i) if (at[i] - at[i - 1] != stride) return std::nullopt;
+  return stride;
+}
+
+/// Out[b,k]: rows of X as bits along k, of which each b collects those r that it has.
+void collect_rows(const std::uint8_t* x, const Extents& xr, Bits& rows, const std::uint8_t* y, const Extents& yr, const Extents& yb, std::uint8_t* out) {
+  rows.pack(x, xr, 1);
+  std::vector<std::uint64_t> sum(static_cast<std::size_t>(rows.words));
+  for (std::int64_t b : yb) {
+    std::fill(sum.begin(), sum.end(), 0);
+    for (std::size_t r = 0; r < yr.size(); ++r) {
+      if (!y[yr[r] + b]) continue;
+      const std::uint64_t* row = rows.row(r);
+      for (std::size_t w = 0; w < sum.size(); ++w) sum[w] |= row[w];
+    }
+    unpack_bits(sum.data(), rows.count, out);
+    out += rows.count;
+  }
+}
+
+/// Out[b,k]: rows of X and of Y as bits along r, and whether they meet.
+void meet_rows(const std::uint8_t* x, const Extents& xk, std::int64_t x_stride, Bits& xs, const std::uint8_t* y, const Extents& yb, std::int64_t y_stride,
+               Bits& ys, std::uint8_t* out) {
+  xs.pack(x, xk, x_stride);
+  ys.pack(y, yb, y_stride);
+  for (std::size_t b = 0; b < yb.size(); ++b) {
+    const std::uint64_t* v = ys.row(b);
+    for (std::size_t k = 0; k < xk.size(); ++k) {
+      const std::uint64_t* u = xs.row(k);
+      std::int64_t w = 0;
+      while (w < xs.words && !(u[w] & v[w])) ++w;
+      *out++ = w < xs.words;
+    }
+  }
+}
+
+/// any over r of X[s..., r..., k...] and Y[s..., r..., b...] by bits, where there are many b and k (a window and the rows of a batch).
+/// Nothing where that does not pay.
+std::optional<MaskView> contract_bits(const Common& c, const std::vector<int>& axes) {
   constexpr std::int64_t worth = 1 << 16;
   if (c.views.size() != 2 || product(c.shape) < worth) return std::nullopt;
   std::vector<int> both, reduced, own[2];
@@ -73,31 +127,24 @@ std::optional<MaskView> collect_rows(const Common& c, const std::vector<int>& ax
     for (int a : list) n *= c.shape[static_cast<std::size_t>(a)];
     return n;
   };
-  const int packed = extent(own[1]) > extent(own[0]);
-  const MaskView &x = c.views[static_cast<std::size_t>(packed)], &y = c.views[static_cast<std::size_t>(1 - packed)];
-  std::vector<int>&k = own[packed], &b = own[1 - packed];
+  const int larger = extent(own[1]) > extent(own[0]);
+  const MaskView &x = c.views[static_cast<std::size_t>(larger)], &y = c.views[static_cast<std::size_t>(1 - larger)];
+  std::vector<int>&k = own[larger], &b = own[1 - larger];
   if (k.empty() || extent(b) < 2) return std::nullopt;
   std::stable_sort(k.begin(), k.end(), [&](int i, int j) { return x.strides[static_cast<std::size_t>(i)] > x.strides[static_cast<std::size_t>(j)]; });
-  const Extents xk = positions(c, k, x.strides);
-  if (xk.back() != static_cast<std::int64_t>(xk.size()) - 1) return std::nullopt;  // not side by side
-  const Extents xs = positions(c, both, x.strides), ys = positions(c, both, y.strides), xr = positions(c, reduced, x.strides),
-                yr = positions(c, reduced, y.strides), yb = positions(c, b, y.strides);
-  const std::int64_t n = static_cast<std::int64_t>(xk.size()), words = (n + 63) / 64;
-  std::vector<std::uint64_t> rows(xr.size() * static_cast<std::size_t>(words)), sum(static_cast<std::size_t>(words));
+  const Extents xk = positions(c, k, x.strides), yb = positions(c, b, y.strides), xr = positions(c, reduced, x.strides), yr = positions(c, reduced, y.strides),
+                xs = positions(c, both, x.strides), ys = positions(c, both, y.strides);
+  const bool collects = even_stride(xk) == 1;
+  const auto x_stride = even_stride(xr), y_stride = even_stride(yr);
+  if (!collects && (!x_stride || !y_stride)) return std::nullopt;
+  Bits x_bits(collects ? xr.size() : xk.size(), static_cast<std::int64_t>(collects ? xk.size() : xr.size()));
+  Bits y_bits(collects ? 0 : yb.size(), static_cast<std::int64_t>(xr.size()));
   Bytes out(xs.size() * yb.size() * xk.size());
-  std::uint8_t* o = out.data();
   for (std::size_t s = 0; s < xs.size(); ++s) {
-    for (std::size_t r = 0; r < xr.size(); ++r) pack_bits(x.data->data() + xs[s] + xr[r], n, rows.data() + static_cast<std::int64_t>(r) * words);
-    for (std::int64_t from_b : yb) {
-      std::fill(sum.begin(), sum.end(), 0);
-      for (std::size_t r = 0; r < xr.size(); ++r) {
-        if (!(*y.data)[static_cast<std::size_t>(ys[s] + yr[r] + from_b)]) continue;
-        const std::uint64_t* row = rows.data() + static_cast<std::int64_t>(r) * words;
-        for (std::int64_t w = 0; w < words; ++w) sum[static_cast<std::size_t>(w)] |= row[w];
-      }
-      unpack_bits(sum.data(), n, o);
-      o += n;
-    }
+    const std::uint8_t *from_x = x.data->data() + xs[s], *from_y = y.data->data() + ys[s];
+    std::uint8_t* to = out.data() + s * yb.size() * xk.size();
+    if (collects) collect_rows(from_x, xr, x_bits, from_y, yr, yb, to);
+    else meet_rows(from_x, xk, *x_stride, x_bits, from_y, yb, *y_stride, y_bits, to);
   }
   std::vector<int> order = both, back(c.shape.size(), -1);
   order.insert(order.end(), b.begin(), b.end());
@@ -115,7 +162,7 @@ std::optional<MaskView> collect_rows(const Common& c, const std::vector<int>& ax
 /// any over `axes` of one operand, or of the "and" of two.
 MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<int>& axes) {
   Common c = conform(operands);
-  if (auto r = collect_rows(c, axes)) return *r;
+  if (auto r = contract_bits(c, axes)) return *r;
   Extents out_shape = c.shape;
   std::vector<Extents> out_cuts = c.cuts;
   for (int a : axes) out_shape[static_cast<std::size_t>(a)] = 1, out_cuts[static_cast<std::size_t>(a)].clear();
@@ -180,18 +227,63 @@ std::vector<std::vector<MaskView>> components(std::vector<MaskView> views, const
   return groups;
 }
 
-MaskView any_of_group(std::vector<MaskView> group, const std::vector<int>& axes) {
-  for (int a : axes) {
-    std::vector<std::size_t> users;
-    for (std::size_t i = 0; i < group.size(); ++i) if (depends(group[i], a)) users.push_back(i);
-    if (users.size() == 1 && group.size() > 1) group[users[0]] = reduce({&group[users[0]]}, {a});
+std::vector<int> axes_of(const MaskView& v) {
+  std::vector<int> axes;
+  for (int a = 0; a < static_cast<int>(v.shape.size()); ++a) if (depends(v, a)) axes.push_back(a);
+  return axes;
+}
+
+/// Operands over the same axes become one.
+std::vector<MaskView> by_axes(std::vector<MaskView> group) {
+  std::map<std::vector<int>, std::vector<const MaskView*>> same;
+  for (const MaskView& v : group) same[axes_of(v)].push_back(&v);
+  std::vector<MaskView> result;
+  for (const auto& [axes, views] : same) result.push_back(combine_views(true, views));
+  return result;
+}
+
+/// How many positions the operands that depend on `axis` have together.
+std::int64_t reach(const std::vector<MaskView>& group, int axis) {
+  Extents shape(group[0].shape.size(), 1);
+  for (const MaskView& v : group) {
+    for (std::size_t a = 0; a < shape.size() && depends(v, axis); ++a) shape[a] = std::max(shape[a], v.shape[a]);
   }
-  while (group.size() > 2) {  // rare: folded into one
-    group[group.size() - 2] = combine_views(true, {&group[group.size() - 2], &group.back()});
-    group.pop_back();
+  return product(shape);
+}
+
+// One axis after the other, the one whose operands are smallest first: any over q and k of A[q], B[q,k] and C[b,k] never needs an array
+// over all three.
+MaskView any_of_group(std::vector<MaskView> group, std::vector<int> axes) {
+  const Extents extents = [&] {
+    Extents e = group[0].extents;
+    for (const MaskView& v : group) for (std::size_t a = 0; a < e.size(); ++a) if (e[a] == 1) e[a] = v.extents[a];
+    return e;
+  }();
+  std::erase_if(axes, [&](int a) { return std::none_of(group.begin(), group.end(), [&](const MaskView& v) { return depends(v, a); }); });
+  while (group.size() > 1 && !axes.empty()) {
+    group = by_axes(std::move(group));
+    const bool all_share = std::all_of(axes.begin(), axes.end(), [&](int a) { return std::all_of(group.begin(), group.end(), [&](const MaskView& v) { return depends(v, a); }); });
+    if (group.size() == 2 && all_share) return reduce({&group[0], &group[1]}, axes);
+    const auto next = std::min_element(axes.begin(), axes.end(), [&](int a, int b) { return reach(group, a) < reach(group, b); });
+    std::vector<MaskView> users, rest;
+    for (MaskView& v : group) (depends(v, *next) ? users : rest).push_back(std::move(v));
+    while (users.size() > 2) {  // rare: folded into one
+      users[users.size() - 2] = combine_views(true, {&users[users.size() - 2], &users.back()});
+      users.pop_back();
+    }
+    if (users.size() == 2) rest.push_back(reduce({&users[0], &users[1]}, {*next}));
+    else if (users.size() == 1) rest.push_back(reduce({&users[0]}, {*next}));
+    axes.erase(next);
+    for (const MaskView& v : rest) if (v.constant && !v.value) return constant_view(false, extents);
+    if (rest.size() > 1) std::erase_if(rest, [](const MaskView& v) { return v.constant; });
+    if (rest.empty()) return constant_view(true, extents);
+    group = std::move(rest);
   }
-  if (group.size() == 2) return reduce({&group[0], &group[1]}, axes);
-  return reduce({&group[0]}, axes);
+  if (group.size() == 1 && group[0].constant) return constant_view(group[0].value, extents);
+  if (group.size() == 1) return axes.empty() ? group[0] : reduce({&group[0]}, axes);
+  std::vector<const MaskView*> all;
+  for (const MaskView& v : group) all.push_back(&v);
+  return combine_views(true, all);
 }
 
 }  // namespace
