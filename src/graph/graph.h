@@ -24,6 +24,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -79,6 +80,12 @@ struct Graph {
   std::vector<std::string> input_names, output_names;
   std::vector<ValueId> outputs;
   std::vector<Check> checks;
+  /// While operators are added: the f32 versions of half-precision values (opset/half.h). Dropped by `compact`.
+  struct Wide {
+    ValueId value;
+    bool computed;  ///< the half-precision value is this one rounded, rather than this one a copy of it
+  };
+  std::unordered_map<ValueId, Wide> wide;
   std::string name;
   /// Keeps memory of constants alive (maps of weight files).
   std::vector<std::shared_ptr<void>> storage;

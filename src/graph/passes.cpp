@@ -185,6 +185,7 @@ void compact(Graph& g) {
   }
   rename(g.inputs);
   rename(g.outputs);
+  g.wide.clear();
   g.nodes = std::move(nodes);
   g.values = std::move(values);
 }

@@ -10,13 +10,20 @@ namespace pit::graph {
 
 std::string OpBuilder::who() const { return call.name.empty() ? call.op : fmt::format("{} '{}'", call.op, call.name); }
 
+ValueId OpBuilder::declared(ValueId v) const {
+  for (const auto& [wide, narrow] : halves) {
+    if (wide == v) return narrow;
+  }
+  return v;
+}
+
 void OpBuilder::fail(const std::string& message, ValueId about) const {
-  const std::string tensor = about >= 0 ? value(about).name : std::string();
+  const std::string tensor = about >= 0 ? name_of(about) : std::string();
   throw ModelError(fmt::format("{}: {}", who(), message), who(), tensor);
 }
 
 void OpBuilder::unsupported(const std::string& message, ValueId about) const {
-  const std::string tensor = about >= 0 ? value(about).name : std::string();
+  const std::string tensor = about >= 0 ? name_of(about) : std::string();
   throw UnsupportedError(fmt::format("{}: {}", who(), message), who(), tensor);
 }
 
@@ -111,7 +118,7 @@ std::vector<std::int64_t> OpBuilder::need_constants(int input, const char* what)
   const ValueId v = in(input);
   auto r = constants(v);
   if (!r)
-    unsupported(fmt::format("operand '{}' ({}) must be known when the model is compiled", value(v).name, what), v);
+    unsupported(fmt::format("operand '{}' ({}) must be known when the model is compiled", name_of(v), what), v);
   return *r;
 }
 

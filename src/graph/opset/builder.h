@@ -29,6 +29,8 @@ class OpBuilder {
   Graph& g;
   const OpCall& call;
   const std::string_view text;  ///< the operator's template
+  /// Operands that are f32 versions of half-precision ones (half.h): (operand here, operand of the model).
+  std::vector<std::pair<ValueId, ValueId>> halves;
 
   // -- operands
   int input_count() const { return static_cast<int>(call.inputs.size()); }
@@ -39,6 +41,9 @@ class OpBuilder {
   std::vector<Dim> dims(ValueId v) const { return value(v).dims; }  ///< a copy: values move when one is added
   int rank(ValueId v) const { return static_cast<int>(value(v).dims.size()); }
   DType dtype(ValueId v) const { return value(v).dtype; }
+  ValueId declared(ValueId v) const;  ///< the model's operand for one in here
+  DType declared_type(ValueId v) const { return dtype(declared(v)); }
+  const std::string& name_of(ValueId v) const { return value(declared(v)).name; }
   int output_count() const { return static_cast<int>(call.output_names.size()); }
   bool wants(int i) const { return i < output_count() && !call.output_names[static_cast<std::size_t>(i)].empty(); }
 

@@ -13,7 +13,7 @@ std::vector<ValueId> matmul(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
   const std::vector<Dim>&dx = b.dims(x), &dy = b.dims(y);
   if (dx.empty() || dy.empty()) b.fail("operands must have at least one dimension", dx.empty() ? x : y);
-  if (b.dtype(x) != b.dtype(y)) b.fail("operands must have the same type", y);
+  if (b.declared_type(x) != b.declared_type(y)) b.fail("operands must have the same type", y);
   const bool has_m = dx.size() > 1, has_n = dy.size() > 1;
   const std::vector<Dim> bx(dx.begin(), dx.end() - (has_m ? 2 : 1)), by(dy.begin(), dy.end() - (has_n ? 2 : 1));
   const std::vector<Dim> batch = b.broadcast({bx, by});

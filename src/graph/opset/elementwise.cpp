@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "graph/numeric.h"
-#include "graph/opset/builder.h"
+#include "graph/opset/half.h"
 
 namespace pit::graph {
 namespace {
@@ -25,9 +25,9 @@ ValueId broadcast_op(OpBuilder& b, std::string_view text, const Operands& operan
 constexpr int kInner = 1000;  // position of an output that only this operator sees
 
 void same_types(OpBuilder& b, ValueId x, ValueId y) {
-  if (b.dtype(x) != b.dtype(y)) {
-    b.fail(fmt::format("operands '{}' and '{}' have types {} and {}; they must be the same", b.value(x).name,
-                       b.value(y).name, name_of(b.dtype(x)), name_of(b.dtype(y))),
+  if (b.declared_type(x) != b.declared_type(y)) {
+    b.fail(fmt::format("operands '{}' and '{}' have types {} and {}; they must be the same", b.name_of(x), b.name_of(y),
+                       name_of(b.declared_type(x)), name_of(b.declared_type(y))),
            y);
   }
 }
@@ -82,7 +82,7 @@ std::vector<ValueId> logical(OpBuilder& b) {
 ValueId fold_operands(OpBuilder& b, int last_position) {
   ValueId r = b.in(0);
   for (int i = 1; i < b.input_count(); ++i) {
-    same_types(b, r, b.in(i));
+    same_types(b, b.in(0), b.in(i));
     const int position = i + 1 == b.input_count() ? last_position : kInner + i;
     r = broadcast_op(b, alternative(b.text, 0), {{"A", r}, {"B", b.in(i)}}, b.dtype(r), position);
   }
@@ -139,7 +139,13 @@ std::vector<ValueId> where(OpBuilder& b) {
 std::vector<ValueId> cast_to(OpBuilder& b, DType to) {
   const ValueId x = b.in(0);
   if (b.dtype(x) == to) return {x};
-  return {broadcast_op(b, "Y[i...] = " + cast_text(to, "X[i...]"), {{"X", x}}, to)};
+  const bool widens = is_half(b.dtype(x)) && to == DType::f32;
+  if (const ValueId known = widens ? known_wide(b.g, x) : -1; known >= 0) return {known};
+  const ValueId y = widens && b.value(x).is_constant()
+                        ? b.add_tensor(widened(b.value(x).constant), 0)
+                        : broadcast_op(b, "Y[i...] = " + cast_text(to, "X[i...]"), {{"X", x}}, to);
+  if (widens) b.g.wide[x] = {y, false};
+  return {y};
 }
 
 std::vector<ValueId> cast(OpBuilder& b) {

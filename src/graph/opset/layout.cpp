@@ -144,7 +144,7 @@ std::vector<ValueId> concat(OpBuilder& b) {
     const ValueId v = b.in(i);
     if (b.rank(v) != rank && !(b.rank(v) == 1 && b.table().is_constant(b.dims(v)[0], 0)))
       b.fail(fmt::format("operands have ranks {} and {}", rank, b.rank(v)), v);
-    if (b.dtype(v) != b.dtype(b.in(0))) b.fail("operands must have the same type", v);
+    if (b.declared_type(v) != b.declared_type(b.in(0))) b.fail("operands must have the same type", v);
     if (b.rank(v) == rank && !b.table().is_constant(b.dims(v)[at], 0)) parts.push_back(v);
   }
   if (parts.empty()) return {b.in(0)};

@@ -29,12 +29,6 @@ std::vector<ValueId> layer_norm(OpBuilder& b) {
   const ValueId x = b.in(0), w = b.in(1), bias = b.optional_in(2);
   const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", -1), rank);
   const DType t = b.dtype(x);
-  if (t == DType::f16) {  // statistics in f32, as stash_type asks
-    std::vector<ValueId> in;
-    for (int i = 0; i < b.input_count(); ++i)
-      in.push_back(b.has(i) ? b.sub("Cast", {b.in(i)}, {{"to", std::int64_t{1}}}) : -1);
-    return {b.sub("Cast", {b.sub(b.call.op, in, b.call.attributes)}, {{"to", std::int64_t{10}}})};
-  }
   std::string text(alternative(b.text, 0));
   if (bias >= 0) text += " + B[c...]";
   const bool mean = b.wants(1), deviation = b.wants(2);

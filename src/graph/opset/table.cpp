@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "graph/opset/builder.h"
+#include "graph/opset/half.h"
 #include "pit/error.h"
 
 namespace pit::graph {
@@ -25,6 +25,11 @@ const Table& table() {
   return all;
 }
 
+std::vector<ValueId> bind(OpBuilder& b, const Definition& d) {
+  if (auto known = evaluate_known(b)) return std::move(*known);
+  return d.bind(b);
+}
+
 }  // namespace
 
 bool has_operator(std::string_view op) { return table().count(op) != 0; }
@@ -41,13 +46,12 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
     throw UnsupportedError(
         fmt::format("{}: opset {} is not supported; {} to {} are", who, call.opset, kOldestOpset, kNewestOpset), who);
   }
-  OpBuilder b(g, call, it->second->text);
-  std::vector<ValueId> r;
-  if (auto known = evaluate_known(b)) {
-    r = std::move(*known);
-  } else {
-    r = it->second->bind(b);
-  }
+  const Definition& d = *it->second;
+  OpBuilder b(g, call, d.text);
+  std::vector<ValueId> r =
+      computes_with_halves(g, call)
+          ? add_widened(g, call, d.text, [&](OpBuilder& wide) { return bind(wide, d); })
+          : bind(b, d);
   r.resize(static_cast<std::size_t>(std::max(1, b.output_count())), -1);
   for (std::size_t i = 0; i < r.size(); ++i) {
     if (b.wants(static_cast<int>(i)) && r[i] < 0)
