@@ -63,13 +63,16 @@ std::vector<ValueId> reduce_mapped(OpBuilder& b) {
   return n.build();
 }
 
+// Normalisations that are written out subtract this mean from its terms, and where those are equal nothing must be
+// left: so it is rounded once, from a sum in f64.
 std::vector<ValueId> reduce_mean(OpBuilder& b) {
   const Reduced r = reduced(b);
   const ValueId x = b.in(0);
   if (r.none) return {x};
-  Instance n(b, b.text);
+  const bool wide = b.dtype(x) == DType::f32;
+  Instance n(b, alternative(b.text, wide ? 0 : 1));
   n.pack("i", r.in).pack("o", r.out).input("X", x).output("Y", b.dtype(x), r.dims);
-  n.count("N", r.count, b.dtype(x));
+  n.count("N", r.count, wide ? DType::f64 : b.dtype(x));
   return n.build();
 }
 
@@ -78,8 +81,9 @@ constexpr Definition kTable[] = {
     {"ReduceProd", "Y[o...] *= X[i...]", reduce, "Y[i0] *= X[i0,i1]"},
     {"ReduceMax", "Y[o...] max= X[i...]\n---\nY[o...] or= X[i...]", reduce_extreme, "Y[i0] max= X[i0,i1]"},
     {"ReduceMin", "Y[o...] min= X[i...]\n---\nY[o...] and= X[i...]", reduce_extreme, "Y[i0] min= X[i0,i1]"},
-    {"ReduceMean", "S[o...] += X[i...]; Y[o...] = S[o...] / N[]", reduce_mean,
-     "S[i0] += X[i0,i1]; Y[i0] = S[i0] / 64.0"},
+    {"ReduceMean",
+     "S[o...] += cast_f64(X[i...]); Y[o...] = cast_f32(S[o...] / N[])\n---\nS[o...] += X[i...]; Y[o...] = S[o...] / N[]",
+     reduce_mean, "S[i0] += cast_f64(X[i0,i1]); Y[i0] = cast_f32(S[i0] / 64.0)"},
     {"ReduceL1", "Y[o...] += abs(X[i...])\n---\nY[i...] = abs(X[i...])", reduce_mapped, "Y[i0] += abs(X[i0,i1])"},
     {"ReduceL2", "S[o...] += X[i...] * X[i...]; Y[o...] = sqrt(S[o...])\n---\nY[i...] = abs(X[i...])", reduce_mapped,
      "S[i0] += X[i0,i1] * X[i0,i1]; Y[i0] = sqrt(S[i0])"},
