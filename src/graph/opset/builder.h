@@ -193,6 +193,8 @@ std::string example_of(std::string_view text);
 
 /// The elements of `x` under other dimensions (reshape.cpp).
 std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>& out);
+/// The same as a value of the operator's own.
+ValueId reshaped(OpBuilder& b, ValueId x, std::vector<Dim> out);
 
 /// Result of an operator whose operands are known integers (shape computations); nothing if it is not one of those.
 std::optional<std::vector<ValueId>> evaluate_known(OpBuilder& b);

@@ -13,17 +13,6 @@ ValueId op(OpBuilder& b, const char* name, std::vector<ValueId> in, Attributes a
   return b.sub(name, std::move(in), std::move(a), kOpset);
 }
 
-ValueId reshaped(OpBuilder& b, ValueId x, std::vector<Dim> dims) {
-  const auto n = static_cast<std::int64_t>(dims.size());
-  Value shape;
-  shape.name = b.fresh_name("shape");
-  shape.dtype = DType::i64;
-  shape.dims = {b.dim(n)};
-  shape.elements = std::move(dims);
-  shape.has_elements = true;
-  return op(b, "Reshape", {x, b.g.add_value(std::move(shape))}, {{"allowzero", std::int64_t{1}}});
-}
-
 ValueId permuted(OpBuilder& b, ValueId x, std::vector<std::int64_t> perm) {
   return op(b, "Transpose", {x}, {{"perm", std::move(perm)}});
 }

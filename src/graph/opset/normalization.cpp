@@ -16,6 +16,8 @@
 namespace pit::graph {
 namespace {
 
+constexpr int kInner = 1000;  // position of an output that only this operator sees
+
 // Axes o (before), c (normalised together), p (after), all named i0, i1, ... by position.
 Instance over_axes(OpBuilder& b, std::string_view text, int first, int last) {
   const ValueId x = b.in(0);
@@ -88,44 +90,69 @@ std::vector<ValueId> batch_norm(OpBuilder& b) {
   scale.input("W", b.in(1))
       .input("V", b.in(4))
       .operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
-  const ValueId a = scale.output("A", t, b.dims(b.in(1)), 1000).build_one();
+  const ValueId a = scale.output("A", t, b.dims(b.in(1)), kInner).build_one();
   Instance shift(b, alternative(b.text, 1));
   const ValueId s =
-      shift.input("B", b.in(2)).input("M", b.in(3)).input("A", a).output("S", t, b.dims(b.in(2)), 1001).build_one();
+      shift.input("B", b.in(2)).input("M", b.in(3)).input("A", a).output("S", t, b.dims(b.in(2)), kInner + 1).build_one();
   Instance n(b, alternative(b.text, 2));
   n.pack("p", axis_list("x", rank - 2)).input("X", x).input("A", a).input("S", s).output("Y", t, b.dims(x), 0);
   return n.build();
 }
 
+// X as [sample, group, elements]: what is normalised together is one axis, so that it can be a kernel's inner one, in
+// two steps, of which each only splits or only merges.
+ValueId grouped(OpBuilder& b, ValueId x, Dim groups, Dim channels_each) {
+  const std::vector<Dim> d = b.dims(x);
+  const std::span<const Dim> spatial = std::span(d).subspan(2);
+  std::vector<Dim> split{d[0], groups, channels_each};
+  split.insert(split.end(), spatial.begin(), spatial.end());
+  return reshaped(b, reshaped(b, x, split), {d[0], groups, b.table().mul(channels_each, b.product(spatial))});
+}
+
+// Back to the dimensions `d` of X.
+ValueId ungrouped(OpBuilder& b, ValueId y, Dim channels_each, const std::vector<Dim>& d) {
+  std::vector<Dim> split{d[0], b.dims(y)[1], channels_each};
+  split.insert(split.end(), d.begin() + 2, d.end());
+  return reshaped(b, reshaped(b, y, split), d);
+}
+
+ValueId standardised(OpBuilder& b, ValueId x) {
+  const DType t = b.dtype(x);
+  Instance n(b, alternative(b.text, 0));
+  n.input("X", x).output("Z", t, b.dims(x), kInner);
+  n.count("N", b.dims(x)[2], t);
+  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
+  return n.build_one();
+}
+
+// Z * W + B per element of dimension 1.
+ValueId scaled(OpBuilder& b, ValueId z, int position) {
+  Instance n(b, alternative(b.text, 1));
+  n.pack("p", axis_list("x", b.rank(z) - 2)).input("Z", z).input("W", b.in(1)).input("B", b.in(2));
+  return n.output("Y", b.dtype(z), b.dims(z), position).build_one();
+}
+
 std::vector<ValueId> instance_norm(OpBuilder& b) {
   const ValueId x = b.in(0);
-  const std::vector<Dim> shape = b.dims(x);
-  const int rank = b.rank(x);
-  const DType t = b.dtype(x);
-  if (rank < 2) b.fail("operand must have a channel dimension", x);
-  Instance n(b, b.text);
-  n.pack("p", axis_list("x", rank - 2)).input("X", x).input("W", b.in(1)).input("B", b.in(2)).output("Y", t, b.dims(x));
-  n.count("N", b.product(std::span(shape).subspan(2)), t);
-  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
-  return n.build();
+  const std::vector<Dim> d = b.dims(x);
+  if (b.rank(x) < 2) b.fail("operand must have a channel dimension", x);
+  if (b.rank(x) == 3) return {scaled(b, standardised(b, x), 0)};
+  const ValueId flat = reshaped(b, x, {d[0], d[1], b.product(std::span(d).subspan(2))});
+  return reshape_to(b, scaled(b, standardised(b, flat), kInner + 1), d);
 }
 
 std::vector<ValueId> group_norm(OpBuilder& b) {
   const ValueId x = b.in(0);
-  const int rank = b.rank(x);
-  const DType t = b.dtype(x);
   const std::int64_t groups = b.int_attr("num_groups", 1);
-  const std::vector<Dim>& d = b.dims(x);
+  const std::vector<Dim> d = b.dims(x);
+  if (d.size() < 2) b.fail("operand must have a channel dimension", x);
   const auto channels = b.table().constant_value(d[1]);
   if (!channels) b.unsupported("the number of channels must be constant", x);
   if (groups <= 0 || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), x);
-  const bool per_group = b.call.opset < 21;
-  Instance n(b, alternative(b.text, per_group ? 1 : 0));
-  n.pack("p", axis_list("x", rank - 2)).input("X", x).input("W", b.in(1)).input("B", b.in(2)).output("Y", t, d);
-  n.extent("g", b.dim(groups)).extent("c", b.dim(*channels / groups));
-  n.count("N", b.table().mul(b.dim(*channels / groups), b.product(std::span(d).subspan(2))), t);
-  n.operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
-  return n.build();
+  const Dim each = b.dim(*channels / groups);
+  const ValueId z = standardised(b, grouped(b, x, b.dim(groups), each));
+  if (b.call.opset >= 21) return {scaled(b, ungrouped(b, z, each, d), 0)};
+  return {ungrouped(b, scaled(b, z, kInner + 1), each, d)};  // scale and shift per group
 }
 
 std::vector<ValueId> lp_norm(OpBuilder& b) {
@@ -145,6 +172,12 @@ std::vector<ValueId> mean_variance(OpBuilder& b) {
       b.sub("Add", {b.sub("Sqrt", {variance}, {}, 13), b.float_constant(1e-9, b.dtype(x))}, {}, 13);
   return {b.sub("Div", {centred, deviation}, {}, 13)};
 }
+
+// A sample's groups, each over all of its elements; then scale and shift.
+constexpr const char* kStandardised =
+    "S[n,g] += X[n,g,q]; D[n,g,q] = X[n,g,q] - S[n,g] / N[]; T[n,g] += D[n,g,q]; V[n,g] += D[n,g,q] * D[n,g,q]; "
+    "Z[n,g,q] = (D[n,g,q] - T[n,g] / N[]) * (1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / N[]), 0.0) / N[] + E[]))"
+    "\n---\nY[n,c,p...] = Z[n,c,p...] * W[c] + B[c]";
 
 constexpr Definition kTable[] = {
     {"Softmax",
@@ -170,25 +203,13 @@ constexpr Definition kTable[] = {
      "A[c] = W[c] / sqrt(V[c] + E[])\n---\nS[c] = B[c] - M[c] * A[c]\n---\nY[n,c,p...] = X[n,c,p...] * A[c] + S[c]",
      batch_norm,
      "A[c] = W[c] / sqrt(V[c] + 1e-05); S[c] = B[c] - M[c] * A[c]; Y[n,c,x0,x1] = X[n,c,x0,x1] * A[c] + S[c]"},
-    {"InstanceNormalization",
-     "S[n,c] += X[n,c,p...]; D[n,c,p...] = X[n,c,p...] - S[n,c] / N[]; T[n,c] += D[n,c,p...]; "
-     "V[n,c] += D[n,c,p...] * D[n,c,p...]; Y[n,c,p...] = (D[n,c,p...] - T[n,c] / N[]) * "
-     "(1.0 / sqrt(max(V[n,c] - T[n,c] * (T[n,c] / N[]), 0.0) / N[] + E[])) * W[c] + B[c]",
-     instance_norm,
-     "S[n,c] += X[n,c,x0,x1]; D[n,c,x0,x1] = X[n,c,x0,x1] - S[n,c] / 64.0; T[n,c] += D[n,c,x0,x1]; "
-     "V[n,c] += D[n,c,x0,x1] * D[n,c,x0,x1]; Y[n,c,x0,x1] = (D[n,c,x0,x1] - T[n,c] / 64.0) * "
-     "(1.0 / sqrt(max(V[n,c] - T[n,c] * (T[n,c] / 64.0), 0.0) / 64.0 + 1e-05)) * W[c] + B[c]"},
-    {"GroupNormalization",
-     "S[n,g] += X[n,g:c,p...]; D[n,g,c,p...] = X[n,g:c,p...] - S[n,g] / N[]; T[n,g] += D[n,g,c,p...]; "
-     "V[n,g] += D[n,g,c,p...] * D[n,g,c,p...]; Y[n,g:c,p...] = (D[n,g,c,p...] - T[n,g] / N[]) * "
-     "(1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / N[]), 0.0) / N[] + E[])) * W[g:c] + B[g:c]\n---\n"
-     "S[n,g] += X[n,g:c,p...]; D[n,g,c,p...] = X[n,g:c,p...] - S[n,g] / N[]; T[n,g] += D[n,g,c,p...]; "
-     "V[n,g] += D[n,g,c,p...] * D[n,g,c,p...]; Y[n,g:c,p...] = (D[n,g,c,p...] - T[n,g] / N[]) * "
-     "(1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / N[]), 0.0) / N[] + E[])) * W[g] + B[g]",
-     group_norm,
-     "S[n,g] += X[n,g:c,x0]; D[n,g,c,x0] = X[n,g:c,x0] - S[n,g] / 64.0; T[n,g] += D[n,g,c,x0]; "
-     "V[n,g] += D[n,g,c,x0] * D[n,g,c,x0]; Y[n,g:c,x0] = (D[n,g,c,x0] - T[n,g] / 64.0) * "
-     "(1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / 64.0), 0.0) / 64.0 + 1e-05)) * W[g:c] + B[g:c]"},
+    {"InstanceNormalization", kStandardised, instance_norm,
+     "S[n,c] += X[n,c,q]; D[n,c,q] = X[n,c,q] - S[n,c] / 64.0; T[n,c] += D[n,c,q]; V[n,c] += D[n,c,q] * D[n,c,q]; "
+     "Y[n,c,q] = (D[n,c,q] - T[n,c] / 64.0) * (1.0 / sqrt(max(V[n,c] - T[n,c] * (T[n,c] / 64.0), 0.0) / 64.0 + 1e-05)) "
+     "* W[c] + B[c]"},
+    {"GroupNormalization", kStandardised, group_norm,
+     "S[n,g] += X[n,g,q]; D[n,g,q] = X[n,g,q] - S[n,g] / 64.0; T[n,g] += D[n,g,q]; V[n,g] += D[n,g,q] * D[n,g,q]; "
+     "Z[n,g,q] = (D[n,g,q] - T[n,g] / 64.0) * (1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / 64.0), 0.0) / 64.0 + 1e-05))"},
     {"LpNormalization",
      // A norm of zero gives zeros, says the specification: X is zero there.
      "S[o...,p...] += X[o...,c...,p...] * X[o...,c...,p...]; Y[o...,c...,p...] = X[o...,c...,p...] / "
