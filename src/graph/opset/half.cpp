@@ -33,9 +33,20 @@ bool is_of_half(const Graph& g, const OpCall& call) {
 // Mean and deviation of a LayerNormalization have the type in which it computes (stash_type).
 bool is_stashed(const OpCall& call, std::size_t output) { return call.op == "LayerNormalization" && output > 0; }
 
-// A result rounded to `type` under a name of its own; the model's name stays with the f32 value.
+ValueId cast(OpBuilder& b, ValueId v, DType to) {
+  OpCall c;
+  c.op = "Cast";
+  c.name = b.call.name;
+  c.opset = b.call.opset;
+  c.inputs = {v};
+  c.output_names = {b.fresh_name(fmt::format("{}:{}", b.value(v).name, name_of(to)))};
+  c.attributes["to"] = std::int64_t{to == DType::f16 ? 10 : 1};
+  return add_operator(b.g, c)[0];
+}
+
+// The model's name stays with the f32 value.
 ValueId rounded(OpBuilder& b, ValueId wide) {
-  const ValueId narrow = b.sub("Cast", {wide}, {{"to", std::int64_t{10}}});
+  const ValueId narrow = cast(b, wide, DType::f16);
   b.g.wide[narrow] = {wide, true};
   return narrow;
 }
@@ -65,7 +76,7 @@ std::vector<ValueId> add_widened(Graph& g, const OpCall& call, std::string_view 
   for (ValueId& v : wide.inputs) {
     if (v < 0 || !is_half(at(g, v).dtype)) continue;
     const ValueId narrow = v;
-    v = outer.sub("Cast", {narrow}, {{"to", std::int64_t{1}}});
+    v = cast(outer, narrow, DType::f32);
     halves.emplace_back(v, narrow);
   }
   const bool of_half = is_of_half(g, call);
