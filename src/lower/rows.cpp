@@ -16,6 +16,7 @@ using expr::Combiner;
 namespace {
 
 constexpr int kCopies = 4;       // of a loop's body, and accumulators of an inner reduction
+constexpr int kBlock = 16;       // terms that an accumulator takes before it is added to the reduction's total
 constexpr int kUnrollBelow = 8;  // loops without reductions: bodies cheaper than this are unrolled
 
 Value add(const Value& a, const Value& b) { return Builder::binary(Op::add, a, b); }
@@ -68,27 +69,35 @@ void RowEmitter::scalars(int stage) {
   for (int s : of_stage(stage, {RowStatement::scalar})) finish_scalar(s, eval(typed_.value(s)));
 }
 
-/// body(first element, copy) over the inner axis in vectors; `unroll` copies at a time, then one, then a masked one.
-template <class F> void RowEmitter::over_inner(int unroll, F&& body) {
-  auto one = [&](const Value& c, int copy) {
-    scopes_.emplace_back();
-    inner_ = c;
-    body(copy);
-    scopes_.pop_back();
-  };
-  Value done = Builder::i(0);
-  if (unroll > 1) {
-    b_.loop("c", done, unrolled_, Builder::i(unroll * lanes_), [&](const Value& c) {
-      for (int u = 0; u < unroll; ++u) one(add(c, Builder::i(u * lanes_)), u);
-    });
-    done = unrolled_;
-  }
-  b_.loop("c", done, whole_, Builder::i(lanes_), [&](const Value& c) { one(c, 0); });
+/// body(copy) for a vector of the inner axis.
+template <class F> void RowEmitter::at_vector(const Value& first, int copy, F&& body) {
+  scopes_.emplace_back();
+  inner_ = first;
+  body(copy);
+  scopes_.pop_back();
+}
+
+/// body(copy) over [from, to) of the inner axis in vectors, `unroll` at a time.
+template <class F> void RowEmitter::over_vectors(const Value& from, const Value& to, int unroll, F&& body) {
+  b_.loop("c", from, to, Builder::i(unroll * lanes_), [&](const Value& c) {
+    for (int u = 0; u < unroll; ++u) at_vector(add(c, Builder::i(u * lanes_)), u, body);
+  });
+}
+
+/// The vectors of the inner axis from `done` on one by one, then a masked one.
+template <class F> void RowEmitter::rest_of_inner(const Value& done, F&& body) {
+  over_vectors(done, whole_, 1, body);
   b_.branch(Builder::binary(Op::lt, whole_, extent_), [&] {
     mask_ = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, extent_, whole_), lanes_));
-    one(whole_, 0);
+    at_vector(whole_, 0, body);
     mask_ = nullptr;
   });
+}
+
+/// body(copy) over the inner axis: `unroll` copies at a time, then one, then a masked one.
+template <class F> void RowEmitter::over_inner(int unroll, F&& body) {
+  if (unroll > 1) over_vectors(Builder::i(0), unrolled_, unroll, body);
+  rest_of_inner(unroll > 1 ? unrolled_ : Builder::i(0), body);
 }
 
 /// Rough cost per vector of what a loop of the current stage evaluates.
@@ -102,30 +111,47 @@ int RowEmitter::loop_cost(int node) const {
 }
 
 void RowEmitter::inner_stage(int stage) {
-  std::vector<int> statements = of_stage(stage, {RowStatement::vector, RowStatement::reduce});
-  std::vector<Accumulators> acc(plan_.statements.size());
-  bool reduces = false, any = false;
+  std::vector<int> statements = of_stage(stage, {RowStatement::vector, RowStatement::reduce}), reductions;
+  bool any = false;
   int cost = 0;
   for (int s : statements) {
     const RowStatement& st = plan_.statements[s];
     if (st.kind == RowStatement::vector && st.operand < 0 && st.scratch < 0) continue;  // evaluated where it is read
     any = true;
     cost += loop_cost(typed_.value(s));
-    reduces |= st.kind == RowStatement::reduce;
+    if (st.kind == RowStatement::reduce) reductions.push_back(s);
     hoist_statement(s, kRow);
   }
   if (!any) return;
-  for (int s : statements)
-    if (plan_.statements[s].kind == RowStatement::reduce) acc[s] = declare_accumulators(plan_.statements[s], kCopies, lanes_);
-  over_inner(reduces || cost < kUnrollBelow ? kCopies : 1, [&](int copy) {
+  std::vector<Accumulators> acc(plan_.statements.size());
+  const auto body = [&](int copy) {
     for (int s : statements) {
       const RowStatement& st = plan_.statements[s];
       if (st.kind == RowStatement::reduce) accumulate(st, acc[s][copy], eval(typed_.value(s)));
       else if (st.operand >= 0 || st.scratch >= 0) store_place(s, rounded(s));
     }
+  };
+  if (reductions.empty()) return over_inner(cost < kUnrollBelow ? kCopies : 1, body);
+  reduce_inner(reductions, acc, body);
+  for (int s : reductions) finish_scalar(s, folded(plan_.statements[s], acc[s]));
+}
+
+/// In blocks, whose sums are summed up: chains stay short however long the row is, for a chain loses digits with its length.
+/// `acc` is left with the totals.
+template <class F> void RowEmitter::reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body) {
+  std::vector<Accumulators> totals(acc.size());
+  for (int s : reductions) totals[s] = declare_accumulators(plan_.statements[s], 1, lanes_);
+  for (int s : reductions) acc[s] = declare_accumulators(plan_.statements[s], kCopies, lanes_);
+  const Value block = Builder::i(kBlock * kCopies * lanes_);
+  b_.loop("block", Builder::i(0), unrolled_, block, [&](const Value& first) {
+    for (int s : reductions)
+      for (const Value& a : acc[s]) b_.assign(a, widen(identity_of(plan_.statements[s].combiner, plan_.statements[s].type), lanes_));
+    over_vectors(first, b_.let("end", Builder::binary(Op::min, add(first, block), unrolled_)), kCopies, body);
+    for (int s : reductions)
+      b_.assign(totals[s][0], combine(plan_.statements[s].combiner, totals[s][0], joined(plan_.statements[s], acc[s])));
   });
-  for (int s : statements)
-    if (plan_.statements[s].kind == RowStatement::reduce) finish_scalar(s, folded(plan_.statements[s], acc[s]));
+  acc = std::move(totals);
+  rest_of_inner(unrolled_, body);
 }
 
 // -- Reductions ----------------------------------------------------------------------------------------------------------
@@ -141,12 +167,15 @@ void RowEmitter::accumulate(const RowStatement& s, const Value& acc, const Value
   b_.assign(acc, mask_ && acc->type.lanes > 1 ? Builder::select(mask_, next, acc) : next);
 }
 
-/// (a0+a1)+(a2+a3), then the lanes.
-Value RowEmitter::folded(const RowStatement& s, Accumulators acc) {
+/// (a0+a1)+(a2+a3)
+Value RowEmitter::joined(const RowStatement& s, Accumulators acc) {
   for (std::size_t n = acc.size(); n > 1; n /= 2)
     for (std::size_t i = 0; i < n / 2; ++i) acc[i] = b_.let("fold", combine(s.combiner, acc[2 * i], acc[2 * i + 1]));
-  return fold(s.combiner, acc[0]);
+  return acc[0];
 }
+
+/// Accumulators, then lanes.
+Value RowEmitter::folded(const RowStatement& s, Accumulators acc) { return fold(s.combiner, joined(s, std::move(acc))); }
 
 // -- The mid axis --------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@
 //
 // Temporaries with the inner axis live in a per-call scratch row or, when produced and used in the same loop, in
 // registers; the others in registers. Consecutive statements share one loop over inner until one needs a finished reduction.
-// Reductions over inner use 4 vector accumulators folded in a fixed order (deterministic, the same for any row set). A reduction over `mid`
+// Reductions over inner use 4 vector accumulators, in blocks, folded in a fixed order (deterministic, the same for any row set). A reduction over `mid`
 // with free inner axis accumulates in the output row.
 #pragma once
 

@@ -56,11 +56,16 @@ class RowEmitter {
   void mid_rows(const std::vector<int>& statements);
   void mid_vectors(const std::vector<int>& statements);
   void mid_block(const std::vector<int>& statements, int copies, const Value& c, const Value& mask);
+  template <class F> void at_vector(const Value& first, int copy, F&& body);
+  template <class F> void over_vectors(const Value& from, const Value& to, int unroll, F&& body);
+  template <class F> void rest_of_inner(const Value& done, F&& body);
   template <class F> void over_inner(int unroll, F&& body);
+  template <class F> void reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body);
   template <class F> void over_mid(F&& body);
   int loop_cost(int node) const;
   Accumulators declare_accumulators(const RowStatement& s, int copies, int lanes);
   void accumulate(const RowStatement& s, const Value& acc, const Value& v);
+  Value joined(const RowStatement& s, Accumulators acc);
   Value folded(const RowStatement& s, Accumulators acc);
   void finish_scalar(int statement, Value v);
   std::vector<int> of_stage(int stage, std::initializer_list<RowStatement::Kind> kinds) const;

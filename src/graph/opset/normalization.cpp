@@ -8,7 +8,7 @@
 // sum (D - T/N)^2 = V - T*T/N, never below 0. Digits are lost in that only where T/N is large against the deviation.
 // With 1 / sqrt(...) once per row, and no division per element, this costs what the plain form with its division does.
 //
-// The bound: results are within 4 ulps of the largest of their row, or twice ONNX Runtime's error if that is more, for up to
+// The bound: results are within 8 ulps of the largest of their rows, or twice ONNX Runtime's error if that is more, for up to
 // 5000 elements, values up to 1e6, epsilons from 1e-12 (tests/python/test_normalization.py).
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
