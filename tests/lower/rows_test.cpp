@@ -13,9 +13,9 @@ const std::vector<std::int64_t> kInner{0, 1, 7, 16, 31, 64, 100, 200};
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// Runs a case with inputs [b,r,c] for each inner extent.
-void over_shapes(RowCase c, const std::map<std::string, std::string>& dims) {
+void over_shapes(RowCase c, const std::map<std::string, std::string>& dims, const std::vector<std::int64_t>& extents = kInner) {
   unsigned seed = 100;
-  for (std::int64_t inner : kInner) {
+  for (std::int64_t inner : extents) {
     std::map<char, std::int64_t> extent{{'b', 2}, {'r', 5}, {'c', inner}, {'v', 11}, {'m', 6}, {'1', 1}};
     for (auto& [tensor, letters] : dims) {
       Shape shape;
@@ -200,6 +200,21 @@ TEST(Rows, ReductionsOfFloats) {
   c.text = "A[r] += X[r,c]; M[r] = A[r] / cast_f32(|c|); B[r] max= X[r,c]; C[r] min= X[r,c]; P[r] *= X[r,c]; L[r] logsumexp= X[r,c]";
   c.outputs = {"A", "M", "B", "C", "P", "L"};
   over_shapes(c, {{"X", "rc"}});
+}
+
+/// Around the ends of blocks of 16 x 4 vectors, of 8 and of 16 lanes.
+TEST(Rows, ReductionsOverSeveralBlocks) {
+  RowCase c;
+  c.text = "S[r] += X[r,c]; D[r,c] = X[r,c] - S[r] / cast_f32(|c|); T[r] += D[r,c] + 1.0; V[r] += D[r,c] * D[r,c]; M[r] max= X[r,c]; L[r] min= X[r,c]";
+  c.outputs = {"S", "D", "T", "V", "M", "L"};
+  c.low = 0.5, c.high = 1.5, c.relative = 5e-5;  // the interpreter adds in one chain
+  over_shapes(c, {{"X", "rc"}}, {511, 512, 513, 1024, 1031, 1536, 2051, 3000});
+  c.text = "N[r] += X[r,c]; A[r] and= X[r,c] < 9; P[r] max= X[r,c]";
+  c.outputs = {"N", "A", "P"};
+  for (const char* name : {"X", "N", "P"}) c.dtypes[name] = DType::i64;
+  c.dtypes["A"] = DType::b8;
+  c.low = -5, c.high = 20;
+  over_shapes(c, {{"X", "rc"}}, {512, 1031, 2500});
 }
 
 TEST(Rows, ReductionsOfIntegersAndBooleans) {
