@@ -4,8 +4,10 @@
 #include <cmath>
 #include <cstring>
 #include <fmt/format.h>
+#include <functional>
 #include <map>
 #include <numeric>
+#include <type_traits>
 
 #include "graph/numeric.h"
 #include "support/check.h"
@@ -60,6 +62,44 @@ std::vector<std::int64_t> row_major(const Shape& s) {
   return r;
 }
 
+// Integers are compared and computed as integers: a double does not tell neighbours beyond 2^53 apart.
+template <class T> T element(const Tensor& t, std::int64_t i) {
+  if constexpr (std::is_integral_v<T>) return read_int(t, i);
+  else return read_double(t, i);
+}
+
+template <class T> bool is_nan(T v) { return v != v; }
+
+// f(a, b) where integers wrap around in two's complement.
+template <class T, class F> T wrapping(T a, T b, F f) {
+  using U = std::conditional_t<std::is_integral_v<T>, std::uint64_t, T>;
+  return static_cast<T>(f(static_cast<U>(a), static_cast<U>(b)));
+}
+
+// f with a value of the type in which elements of `t` are computed.
+template <class F> auto in_type_of(DType t, F&& f) { return is_float(t) ? f(double{}) : f(std::int64_t{}); }
+
+// The position of the largest (least) of a.size elements, a.inner apart; the first of equals, or the last. NaN is found before every
+// number, as NumPy has it.
+template <class T>
+std::int64_t extreme_position(const Tensor& x, const Around& a, std::int64_t begin, bool largest, bool last) {
+  std::int64_t best = 0;
+  T w = element<T>(x, begin);
+  for (std::int64_t k = 1; k < a.size; ++k) {
+    const T v = element<T>(x, begin + k * a.inner);
+    const bool better = is_nan(v) ? !is_nan(w) : !is_nan(w) && (largest ? v > w : v < w);
+    const bool equal = v == w || (is_nan(v) && is_nan(w));
+    if (!better && !(last && equal)) continue;
+    best = k;
+    w = v;
+  }
+  return best;
+}
+
+std::int64_t extreme_position(const Tensor& x, const Around& a, std::int64_t begin, bool largest, bool last) {
+  return in_type_of(x.dtype(), [&](auto zero) { return extreme_position<decltype(zero)>(x, a, begin, largest, last); });
+}
+
 // A shape given as data, with -1 and 0 as Reshape means them.
 std::vector<Tensor> reshape(const Call& c) {
   Shape s = c.shapes[0];
@@ -108,7 +148,12 @@ std::vector<Tensor> expand(const Call& c) {
 std::vector<Tensor> slice(const Call& c) {
   Tensor x = c.in[0];
   const std::vector<std::int64_t>&axes = c.ints("axes"), &steps = c.ints("steps");
-  for (std::size_t k = 0; k < axes.size() && static_cast<std::int64_t>(k) < c.in[1].size(); ++k) {
+  const std::int64_t given = c.in[1].size();
+  const bool fits = c.number("axes_left_out") != 0 ? given <= static_cast<std::int64_t>(axes.size())
+                                                   : given == static_cast<std::int64_t>(axes.size());
+  if (!fits || c.in[2].size() != given || (!steps.empty() && static_cast<std::int64_t>(steps.size()) != given))
+    c.fail("starts, ends, axes and steps have different lengths");
+  for (std::size_t k = 0; k < static_cast<std::size_t>(given); ++k) {
     const Around a(x.shape(), axes[k]);
     const std::int64_t step = steps.empty() ? 1 : std::clamp(steps[k], -a.size - 1, a.size + 1);
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
@@ -130,15 +175,37 @@ std::vector<Tensor> slice(const Call& c) {
   return {x};
 }
 
-std::vector<Tensor> range(const Call& c) {
-  const double s = read_double(c.in[0], 0), l = read_double(c.in[1], 0), d = read_double(c.in[2], 0);
-  if (d == 0 || !std::isfinite(s) || !std::isfinite(l)) c.fail("the step must not be 0, the bounds must be finite");
-  const double n = std::max(std::ceil((l - s) / d), 0.0);
+// Number of integers from `start` to before `limit`. Their distance may be more than an i64 holds.
+std::int64_t steps_between(std::int64_t start, std::int64_t limit, std::int64_t step) {
+  const __int128 distance = static_cast<__int128>(limit) - start, s = step;
+  if (distance == 0 || (distance > 0) != (s > 0)) return 0;
+  const __int128 n = (distance + s + (s > 0 ? -1 : 1)) / s;
+  return static_cast<std::int64_t>(std::min<__int128>(n, INT64_MAX));
+}
+
+std::int64_t range_count(const Call& c) {
+  double n = 0;
+  if (is_float(c.dtypes[0])) {
+    const double s = read_double(c.in[0], 0), l = read_double(c.in[1], 0), d = read_double(c.in[2], 0);
+    if (d == 0 || !std::isfinite(s) || !std::isfinite(l)) c.fail("the step must not be 0, the bounds must be finite");
+    n = std::max(std::ceil((l - s) / d), 0.0);
+  } else {
+    const std::int64_t step = read_int(c.in[2], 0);
+    if (step == 0) c.fail("the step must not be 0");
+    n = static_cast<double>(steps_between(read_int(c.in[0], 0), read_int(c.in[1], 0), step));
+  }
   if (!(n <= 1LL << 44)) c.fail(fmt::format("{} elements are more than any machine can hold", n));
-  Tensor y(c.dtypes[0], {static_cast<std::int64_t>(n)});
-  for (std::int64_t i = 0; i < y.size(); ++i) {
-    if (is_float(y.dtype())) write_double(y, i, s + static_cast<double>(i) * d);
-    else write_int(y, i, read_int(c.in[0], 0) + i * read_int(c.in[2], 0));
+  return static_cast<std::int64_t>(n);
+}
+
+std::vector<Tensor> range(const Call& c) {
+  Tensor y(c.dtypes[0], {range_count(c)});
+  if (is_float(y.dtype())) {
+    const double s = read_double(c.in[0], 0), d = read_double(c.in[2], 0);
+    for (std::int64_t i = 0; i < y.size(); ++i) write_double(y, i, s + static_cast<double>(i) * d);
+  } else {
+    const std::int64_t s = read_int(c.in[0], 0), d = read_int(c.in[2], 0);
+    for (std::int64_t i = 0; i < y.size(); ++i) write_int(y, i, wrapping(s, wrapping(i, d, std::multiplies<>()), std::plus<>()));
   }
   return {y};
 }
@@ -148,16 +215,10 @@ std::vector<Tensor> arg_extreme(const Call& c, bool largest) {
   const Around a(x.shape(), c.number("axis"));
   const bool last = c.number("select_last") != 0;
   Tensor y(DType::i64, c.shapes[0]);
+  if (a.size == 0 && a.outer * a.inner > 0) c.fail("an axis without elements has no largest and no least one");
   for (std::int64_t o = 0; o < a.outer; ++o) {
-    for (std::int64_t i = 0; i < a.inner; ++i) {
-      std::int64_t best = 0;
-      for (std::int64_t k = 1; k < a.size; ++k) {
-        const double v = read_double(x, (o * a.size + k) * a.inner + i),
-                     w = read_double(x, (o * a.size + best) * a.inner + i);
-        if ((largest ? v > w : v < w) || (last && v == w)) best = k;
-      }
-      write_int(y, o * a.inner + i, best);
-    }
+    for (std::int64_t i = 0; i < a.inner; ++i)
+      write_int(y, o * a.inner + i, extreme_position(x, a, o * a.size * a.inner + i, largest, last));
   }
   return {y};
 }
@@ -165,8 +226,21 @@ std::vector<Tensor> arg_extreme(const Call& c, bool largest) {
 std::vector<Tensor> arg_max(const Call& c) { return arg_extreme(c, true); }
 std::vector<Tensor> arg_min(const Call& c) { return arg_extreme(c, false); }
 
-// Equal values keep the order of their positions.
-std::vector<Tensor> top_k(const Call& c) {
+// Positions of the first k of `line` in order. Equal values keep the order of their positions; NaN counts as the largest.
+template <class T>
+void first_in_order(const std::vector<T>& line, bool largest, std::int64_t k, std::vector<std::int64_t>* order) {
+  std::iota(order->begin(), order->end(), 0);
+  const auto less = [](T v, T w) { return is_nan(w) ? !is_nan(v) : v < w; };
+  const auto before = [&](std::int64_t p, std::int64_t q) {
+    const T v = line[static_cast<std::size_t>(p)], w = line[static_cast<std::size_t>(q)];
+    if (less(v, w)) return !largest;
+    if (less(w, v)) return largest;
+    return p < q;
+  };
+  std::partial_sort(order->begin(), order->begin() + k, order->end(), before);
+}
+
+template <class T> std::vector<Tensor> top_k_of(const Call& c) {
   const Tensor& x = c.in[0];
   const std::int64_t axis = c.number("axis"), k = read_int(c.in[1], 0);
   const bool largest = c.number("largest") != 0;
@@ -176,17 +250,12 @@ std::vector<Tensor> top_k(const Call& c) {
   s[static_cast<std::size_t>(axis)] = k;
   Tensor values(x.dtype(), s), indices(DType::i64, s);
   std::vector<std::int64_t> order(static_cast<std::size_t>(a.size));
+  std::vector<T> line(order.size());
   for (std::int64_t o = 0; o < a.outer; ++o) {
     for (std::int64_t i = 0; i < a.inner; ++i) {
-      std::iota(order.begin(), order.end(), 0);
-      const auto before = [&](std::int64_t p, std::int64_t q) {
-        const double v = read_double(x, (o * a.size + p) * a.inner + i),
-                     w = read_double(x, (o * a.size + q) * a.inner + i);
-        if (std::isnan(v) || std::isnan(w))
-          return !std::isnan(v) && std::isnan(w) ? !largest : std::isnan(v) && !std::isnan(w) ? largest : p < q;
-        return v != w ? (largest ? v > w : v < w) : p < q;
-      };
-      std::partial_sort(order.begin(), order.begin() + k, order.end(), before);
+      for (std::int64_t p = 0; p < a.size; ++p)
+        line[static_cast<std::size_t>(p)] = element<T>(x, (o * a.size + p) * a.inner + i);
+      first_in_order(line, largest, k, &order);
       for (std::int64_t j = 0; j < k; ++j) {
         const std::int64_t to = (o * k + j) * a.inner + i;
         copy(values, to, x, (o * a.size + order[static_cast<std::size_t>(j)]) * a.inner + i, 1);
@@ -195,6 +264,10 @@ std::vector<Tensor> top_k(const Call& c) {
     }
   }
   return {values, indices};
+}
+
+std::vector<Tensor> top_k(const Call& c) {
+  return in_type_of(c.in[0].dtype(), [&](auto zero) { return top_k_of<decltype(zero)>(c); });
 }
 
 std::vector<Tensor> non_zero(const Call& c) {
@@ -242,15 +315,19 @@ std::int64_t wrapped(const Call& c, std::int64_t i, std::int64_t n) {
   return i < 0 ? i + n : i;
 }
 
+// NaN goes through maximum and minimum, as it does through sums.
+template <class T> T combined(std::int64_t how, T a, T b) {
+  if (how == 1) return wrapping(a, b, std::plus<>());
+  if (how == 2) return wrapping(a, b, std::multiplies<>());
+  if (is_nan(a) || is_nan(b)) return a + b;
+  return how == 3 ? std::max(a, b) : std::min(a, b);
+}
+
 void combine(const Call& c, Tensor& y, std::int64_t at, const Tensor& u, std::int64_t from) {
   const std::int64_t how = c.number("reduction");
   if (how == 0) return copy(y, at, u, from, 1);
-  if (is_float(y.dtype())) {
-    const double a = read_double(y, at), b = read_double(u, from);
-    return write_double(y, at, how == 1 ? a + b : how == 2 ? a * b : how == 3 ? std::max(a, b) : std::min(a, b));
-  }
-  const std::int64_t a = read_int(y, at), b = read_int(u, from);
-  write_int(y, at, how == 1 ? a + b : how == 2 ? a * b : how == 3 ? std::max(a, b) : std::min(a, b));
+  if (is_float(y.dtype())) write_double(y, at, combined(how, read_double(y, at), read_double(u, from)));
+  else write_int(y, at, combined(how, read_int(y, at), read_int(u, from)));
 }
 
 Tensor copied(const Tensor& x) {
@@ -264,6 +341,8 @@ std::vector<Tensor> scatter_nd(const Call& c) {
   Tensor y = copied(x);
   const std::int64_t depth = index.shape().back(), rows = depth == 0 ? 1 : index.size() / depth;
   const std::vector<std::int64_t> stride = row_major(x.shape());
+  if (depth > static_cast<std::int64_t>(stride.size()))
+    c.fail(fmt::format("indices of depth {} do not fit rank {}", depth, stride.size()));
   const std::int64_t block = product(x.shape(), static_cast<std::size_t>(depth), x.shape().size());
   if (u.size() != rows * block) c.fail(fmt::format("{} updates for {} elements", u.size(), rows * block));
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -327,11 +406,7 @@ std::vector<Tensor> hardmax(const Call& c) {
   for (std::int64_t i = 0; i < y.size(); ++i) write_double(y, i, 0);
   for (std::int64_t o = 0; o < a.outer; ++o) {
     for (std::int64_t i = 0; i < a.inner && a.size > 0; ++i) {
-      std::int64_t best = 0;
-      for (std::int64_t k = 1; k < a.size; ++k) {
-        if (read_double(x, (o * a.size + k) * a.inner + i) > read_double(x, (o * a.size + best) * a.inner + i))
-          best = k;
-      }
+      const std::int64_t best = extreme_position(x, a, o * a.size * a.inner + i, true, false);
       write_double(y, (o * a.size + best) * a.inner + i, 1);
     }
   }
@@ -370,6 +445,12 @@ std::vector<Tensor> reverse_sequence(const Call& c) {
   const Tensor& x = c.in[0];
   const auto batch = static_cast<std::size_t>(c.number("batch_axis")),
              time = static_cast<std::size_t>(c.number("time_axis"));
+  if (c.in[1].size() != x.shape()[batch])
+    c.fail(fmt::format("{} lengths for {} sequences", c.in[1].size(), x.shape()[batch]));
+  for (std::int64_t i = 0; i < c.in[1].size(); ++i) {
+    if (const std::int64_t n = read_int(c.in[1], i); n < 0 || n > x.shape()[time])
+      c.fail(fmt::format("length {} of sequence {} is not within the axis, which has {} elements", n, i, x.shape()[time]));
+  }
   const std::vector<std::int64_t> stride = row_major(x.shape());
   Tensor y(x.dtype(), x.shape());
   for (std::int64_t n = 0; n < x.size(); ++n) {

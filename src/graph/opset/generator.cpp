@@ -1,4 +1,5 @@
 // Operators that make values from attributes and shapes: constants, Shape, Range, ConstantOfShape, EyeLike.
+#include <algorithm>
 #include <cmath>
 
 #include "graph/numeric.h"
@@ -43,11 +44,23 @@ std::vector<ValueId> shape(OpBuilder& b) {
 
 std::vector<ValueId> size(OpBuilder& b) { return {b.add_known({{}, {b.product(b.dims(b.in(0)))}}, DType::i64, 0)}; }
 
+// Parameters of an expression are doubles: beyond 2^53 a constant is left to the routine, which counts in integers.
+bool exact(const OpBuilder& b, const Known& k) {
+  constexpr std::int64_t kLimit = std::int64_t{1} << 53;
+  return std::all_of(k.e.begin(), k.e.end(), [&](Dim d) {
+    const std::int64_t v = b.table().constant_value(d).value_or(0);
+    return -kLimit <= v && v <= kLimit;
+  });
+}
+
 std::vector<ValueId> range(OpBuilder& b) {
   const ValueId start = b.in(0), limit = b.in(1), delta = b.in(2);
   const DType t = b.dtype(start);
+  for (const ValueId v : {limit, delta}) {
+    if (b.dtype(v) != t) b.fail("start, limit and delta must have the same type", v);
+  }
   const auto s = b.known(start), l = b.known(limit), d = b.known(delta);
-  if (s && l && d && s->e.size() == 1 && l->e.size() == 1 && d->e.size() == 1) {
+  if (s && l && d && exact(b, *s) && exact(b, *l) && exact(b, *d) && s->e.size() == 1 && l->e.size() == 1 && d->e.size() == 1) {
     DimTable& table = b.table();
     if (table.is_constant(d->e[0], 0)) b.fail("the step is 0", delta);
     const Dim count = table.max(table.ceildiv(table.sub(l->e[0], s->e[0]), d->e[0]), b.dim(0));

@@ -244,7 +244,9 @@ std::vector<ValueId> slice(OpBuilder& b) {
     if (b.has(4)) steps = b.need_constants(4, "steps");
     if (!s || !e) {
       std::vector<Dim> out = b.dims(x);
-      if (axes.empty()) {
+      const bool all = axes.empty();
+      if (std::find(steps.begin(), steps.end(), 0) != steps.end()) b.fail("a step is 0", b.in(4));
+      if (all) {
         axes.resize(static_cast<std::size_t>(b.rank(x)));
         std::iota(axes.begin(), axes.end(), 0);
       }
@@ -252,7 +254,7 @@ std::vector<ValueId> slice(OpBuilder& b) {
         a = b.normal_axis(a, b.rank(x));
         out[static_cast<std::size_t>(a)] = b.table().fresh(fmt::format("{}.{}", b.output_name(0), a));
       }
-      return b.opaque("slice", {x, b.in(1), b.in(2)}, {{b.dtype(x), out}}, {{"axes", axes}, {"steps", steps}});
+      return b.opaque("slice", {x, b.in(1), b.in(2)}, {{b.dtype(x), out}}, {{"axes", axes}, {"axes_left_out", {all ? 1 : 0}}, {"steps", steps}});
     }
     starts = s->e;
     ends = e->e;

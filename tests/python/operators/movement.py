@@ -155,12 +155,35 @@ for op in ("ArgMax", "ArgMin"):
         case(op, X, axis=axis, keepdims=keep, opset=(11, 12, 13)[k % 3], **full)
         case(op, i("b", "m", "n", lo=0, hi=2, dtype="int32"), axis=axis, keepdims=keep, select_last_index=k % 2, opset=(12, 13)[k % 2], **full)
     case(op, X, **full)
-    case(op, given([[np.nan, 1, 2], [1, np.nan, 3], [np.inf, np.inf, 1]], np.float32), axis=1)
+    case(op, given([[np.nan, 1, 2], [1, np.nan, 3], [np.inf, np.inf, 1]], np.float32), axis=1, reference=True)
 for largest in (0, 1):
     case("TopK", f("b", 5), ints(2), outputs=2, largest=largest, opset=(11, 24), **take)
     case("TopK", f("b", 9, "n"), ints(3), outputs=2, axis=1, largest=largest, **take)
     case("TopK", i("b", 7, lo=0, hi=3), ints(4), outputs=2, largest=largest, **take)
 case("TopK", f(4, 5), ints(0), outputs=2, exact=True)
+
+#: Neighbours that no double tells apart, in every order.
+NEAR = 2**53 + np.array([[0, 1, 3, 2], [7, 5, 6, 4]])
+for near in (given(NEAR), given(-NEAR), given(NEAR + 2**61), given(np.array([[2**63 - 1, -(2**63), 2**63 - 2, 1 - 2**63]]))):
+    for op in ("ArgMax", "ArgMin"):
+        case(op, near, axis=1, opset=13, exact=True)
+    for largest in (0, 1):
+        case("TopK", near, ints(3), outputs=2, largest=largest, opset=(11, 24), exact=True)
+    for op in ("ReduceMax", "ReduceMin"):
+        case(op, near, axes=[1], opset=13, exact=True)
+    for op in ("Max", "Min", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Sub"):
+        case(op, near, given(np.asarray(near.value)[:, ::-1].copy()), opset=16, exact=True)
+    case("Clip", near, const(near.value.min() + 1), const(near.value.max() - 1), opset=13, exact=True)
+    case("Where", mask(*near.value.shape), near, given(near.value + 1), opset=16, exact=True)
+    case("Cast", near, to=T.BOOL, exact=True)
+#: NaN is found before every number, as NumPy has it; ONNX Runtime goes by where it stands.
+NANS = edges("b", 7)
+for op in ("ArgMax", "ArgMin"):
+    for last in (0, 1):
+        case(op, NANS, axis=1, select_last_index=last, opset=13, reference=True, exact=True, zero=False)
+case("Hardmax", NANS, axis=1, opset=13, reference=True, zero=False)
+for largest in (0, 1):
+    case("TopK", NANS, ints(4), outputs=2, largest=largest, exact=True)
 case("TopK", f("b", 20), given([3], np.int64), outputs=2, **take)
 case("NonZero", i("b", "m", lo=0, hi=2), opset=(9, 13), **take)
 case("NonZero", mask("n"), **take)
@@ -181,6 +204,10 @@ for op, opsets in (("ScatterElements", (11, 13, 16)), ("Scatter", (9,))):
 for reduction in ("add", "mul", "max", "min"):
     case("ScatterElements", f(3, 4), const([[1, 0, 1, 1]], np.int64), f(1, 4), opset=18, axis=1, reduction=reduction)
 case("ScatterElements", f("b", 4), i("b", 1, lo=0, hi=4), f("b", 1), opset=18, axis=1, **take)
+for reduction in ("add", "mul", "max", "min"):  # integers wrap around and are compared as integers
+    reduce = dict(opset=18, reduction=reduction, exact=True, reference=True)
+    case("ScatterElements", given([2**62, 2**53, -(2**63)]), const([0, 1, 2, 0], np.int64), given([2**62, 2**53 + 1, 2, 2**61]), **reduce)
+    case("ScatterElements", given([100, -100], np.int8), const([0, 1], np.int64), given([100, -100], np.int8), **reduce)
 case("ReverseSequence", f(4, 3, "n"), const([1, 4, 2], np.int64), batch_axis=1, time_axis=0, **take)
 case("ReverseSequence", f("b", "m"), i("b", lo=1, hi="m+1"), batch_axis=0, time_axis=1, at=[r for r in ROWS if r["b"]], exact=True)
 
@@ -194,6 +221,9 @@ case("Range", const(2, np.int64), const(9, np.int64), const(3, np.int64))
 case("Range", const(5, np.int64), const(0, np.int64), const(-2, np.int64))
 case("Range", const(5, np.int64), const(5, np.int64), const(1, np.int64))
 case("Range", const(0.5, np.float32), const(2.0, np.float32), const(0.5, np.float32))
+for start, limit, step in ((2**53 + 1, 2**53 + 6, 1), (2**62 + 1, 2**62 + 9, 3), (-(2**63), -(2**63) + 5, 2), (2**63 - 1, 2**63 - 5, -2)):
+    case("Range", const(start, np.int64), const(limit, np.int64), const(step, np.int64), exact=True)
+    case("Range", given(start, np.int64), given(limit, np.int64), given(step, np.int64), exact=True)
 case("Range", given(1, np.int64), given(6, np.int64), given(2, np.int64))
 case("Range", given(1, np.int32), given(6, np.int32), given(2, np.int32))
 case("Range", given(1, np.float32), given(3.2, np.float32), given(0.5, np.float32))
