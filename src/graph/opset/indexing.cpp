@@ -177,8 +177,25 @@ std::vector<std::int64_t> reduction_code(OpBuilder& b) {
   b.fail(fmt::format("unknown reduction '{}'", r));
 }
 
+// Indices of depth `depth` each write a block of the dimensions after it.
+void require_updates(OpBuilder& b, std::int64_t depth) {
+  const ValueId x = b.in(0), indices = b.in(1), updates = b.in(2);
+  if (depth > b.rank(x)) b.fail(fmt::format("indices of depth {} do not fit rank {}", depth, b.rank(x)), indices);
+  std::vector<Dim> written = b.dims(indices);
+  const std::vector<Dim> d = b.dims(x), u = b.dims(updates);
+  written.pop_back();
+  written.insert(written.end(), d.begin() + depth, d.end());
+  if (u.size() != written.size()) b.fail(fmt::format("the updates have rank {}, not {}", u.size(), written.size()), updates);
+  for (std::size_t i = 0; i < u.size(); ++i) b.require_equal(u[i], written[i], updates);
+}
+
 std::vector<ValueId> scatter_nd(OpBuilder& b) {
-  need_index(b, b.in(1));
+  const ValueId x = b.in(0), indices = b.in(1), updates = b.in(2);
+  need_index(b, indices);
+  if (b.dtype(updates) != b.dtype(x)) b.fail("data and updates must have the same type", updates);
+  if (b.rank(x) == 0) b.fail("the data must have at least one dimension", x);
+  if (b.rank(indices) == 0) b.fail("the indices must have at least one dimension", indices);
+  if (const auto depth = b.table().constant_value(b.dims(indices).back())) require_updates(b, *depth);
   return b.opaque("scatter_nd", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}},
                   {{"reduction", reduction_code(b)}});
 }
@@ -186,6 +203,10 @@ std::vector<ValueId> scatter_nd(OpBuilder& b) {
 std::vector<ValueId> scatter_elements(OpBuilder& b) {
   need_index(b, b.in(1));
   const int axis = b.normal_axis(b.int_attr("axis", 0), b.rank(b.in(0)));
+  for (const int i : {1, 2}) {
+    if (b.rank(b.in(i)) != b.rank(b.in(0))) b.fail("data, indices and updates must have the same rank", b.in(i));
+  }
+  if (b.dtype(b.in(2)) != b.dtype(b.in(0))) b.fail("data and updates must have the same type", b.in(2));
   return b.opaque("scatter_elements", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}},
                   {{"axis", {axis}}, {"reduction", reduction_code(b)}});
 }
@@ -198,10 +219,13 @@ std::vector<ValueId> hardmax(OpBuilder& b) {
 }
 
 std::vector<ValueId> reverse_sequence(OpBuilder& b) {
-  const ValueId x = b.in(0);
-  return b.opaque("reverse_sequence", {x, b.in(1)}, {{b.dtype(x), b.dims(x)}},
-                  {{"batch_axis", {b.normal_axis(b.int_attr("batch_axis", 1), b.rank(x))}},
-                   {"time_axis", {b.normal_axis(b.int_attr("time_axis", 0), b.rank(x))}}});
+  const ValueId x = b.in(0), lengths = b.in(1);
+  const int batch = b.normal_axis(b.int_attr("batch_axis", 1), b.rank(x), "batch_axis"),
+            time = b.normal_axis(b.int_attr("time_axis", 0), b.rank(x), "time_axis");
+  if (batch == time) b.fail(fmt::format("batch and time are both axis {}", batch), x);
+  if (b.rank(lengths) != 1) b.fail("the lengths must be a vector", lengths);
+  b.require_equal(b.dims(lengths)[0], b.dims(x)[static_cast<std::size_t>(batch)], lengths);
+  return b.opaque("reverse_sequence", {x, lengths}, {{b.dtype(x), b.dims(x)}}, {{"batch_axis", {batch}}, {"time_axis", {time}}});
 }
 
 constexpr const char* kDataShape = "the shape of the result depends on the data";
