@@ -355,7 +355,11 @@ void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, 
   }
   graph::Attributes attributes;
   for (auto& a : *f.mutable_attribute_proto()) attributes[a.name()] = attribute(a, who);
-  for (auto& [name, a] : attributes_of(n, *scope)) attributes[name] = a;
+  for (auto& [name, a] : attributes_of(n, *scope)) {
+    const bool declared = attributes.count(name) != 0 || std::find(f.attribute().begin(), f.attribute().end(), name) != f.attribute().end();
+    if (!declared) throw ModelError(fmt::format("{}: function '{}' has no attribute '{}'", who, f.name(), name), who);
+    attributes[name] = a;
+  }
   const std::vector<ValueId> in = inputs_of(n, *scope);
   Scope body;
   body.opsets = opsets_of(f.opset_import());
@@ -393,6 +397,10 @@ void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
         who, condition.name);
   }
   const bool taken = condition.constant.as<std::uint8_t>()[0] != 0;
+  for (const auto& a : n.attribute()) {
+    if (a.name() != "then_branch" && a.name() != "else_branch")
+      throw UnsupportedError(fmt::format("{}: attribute '{}' is not supported", who, a.name()), who);
+  }
   for (auto& a : *n.mutable_attribute()) {
     if (a.name() != (taken ? "then_branch" : "else_branch")) continue;
     pit_onnx::GraphProto& branch = *a.mutable_g();

@@ -29,7 +29,17 @@ void OpBuilder::unsupported(const std::string& message, ValueId about) const {
 
 ValueId OpBuilder::in(int i) const {
   if (!has(i)) fail(fmt::format("operand {} is missing", i));
+  read_.resize(call.inputs.size());
+  read_[static_cast<std::size_t>(i)] = true;
   return call.inputs[static_cast<std::size_t>(i)];
+}
+
+int OpBuilder::unread_input() const {
+  for (int i = 0; i < input_count(); ++i) {
+    const auto u = static_cast<std::size_t>(i);
+    if (has(i) && (u >= read_.size() || !read_[u])) return i;
+  }
+  return -1;
 }
 
 // -- attributes

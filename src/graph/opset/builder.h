@@ -44,6 +44,9 @@ class OpBuilder {
   ValueId declared(ValueId v) const;  ///< the model's operand for one in here
   DType declared_type(ValueId v) const { return dtype(declared(v)); }
   const std::string& name_of(ValueId v) const { return value(declared(v)).name; }
+  /// The first operand that nobody has asked for since the last `forget_reads`; -1 if there is none.
+  int unread_input() const;
+  void forget_reads() { read_.clear(); }
   int output_count() const { return static_cast<int>(call.output_names.size()); }
   bool wants(int i) const { return i < output_count() && !call.output_names[static_cast<std::size_t>(i)].empty(); }
 
@@ -99,6 +102,9 @@ class OpBuilder {
   std::string who() const;                                                              ///< "MatMul 'encoder.0.query'"
   [[noreturn]] void fail(const std::string& message, ValueId about = -1) const;         ///< ModelError
   [[noreturn]] void unsupported(const std::string& message, ValueId about = -1) const;  ///< UnsupportedError
+
+ private:
+  mutable std::vector<bool> read_;  ///< operands that `in` was asked for
 };
 
 /// TensorProto.DataType -> DType, where we have it; and the name that ONNX gives it.
@@ -190,6 +196,9 @@ std::string expand_packs(std::string_view text,
 std::string_view alternative(std::string_view text, int n);
 /// The template with every pack spelt out for a typical rank.
 std::string example_of(std::string_view text);
+
+/// UnsupportedError if the call has an attribute that the operator's binder does not read (attributes.cpp).
+void refuse_unknown_attributes(const OpBuilder& b);
 
 /// The elements of `x` under other dimensions (reshape.cpp).
 std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>& out);

@@ -206,6 +206,9 @@ ValueId along_axis(OpBuilder& b, ValueId s, ValueId x) {
 
 std::vector<ValueId> dequantize(OpBuilder& b) {
   const ValueId x = b.in(0), scale = b.in(1);
+  const auto said = dtype_of_onnx(b.int_attr("output_dtype", 0));
+  if (b.int_attr("output_dtype", 0) != 0 && said != b.dtype(scale))
+    b.unsupported("only the scale's type is supported as result; leave the attribute 'output_dtype' out");
   const Attributes to{{"to", std::int64_t{1}}};
   ValueId v = op(b, "Cast", {x}, to);
   if (b.has(2)) v = op(b, "Sub", {v, op(b, "Cast", {along_axis(b, b.in(2), x)}, to)});
@@ -214,7 +217,12 @@ std::vector<ValueId> dequantize(OpBuilder& b) {
 
 std::vector<ValueId> quantize(OpBuilder& b) {
   const ValueId x = b.in(0), scale = b.in(1);
-  const bool is_signed = b.has(2) && b.dtype(b.in(2)) == DType::i8;
+  const std::int64_t code = b.int_attr("output_dtype", 0);
+  const auto said = code == 0 ? std::optional(DType::u8) : dtype_of_onnx(code);
+  const bool is_signed = (b.has(2) ? b.dtype(b.in(2)) : said) == DType::i8;
+  if (!said || (*said != DType::i8 && *said != DType::u8))
+    b.unsupported(fmt::format("attribute 'output_dtype' asks for {}; only int8 and uint8 are supported", onnx_type_name(code)));
+  if (code != 0 && b.has(2) && *said != b.dtype(b.in(2))) b.fail("attribute 'output_dtype' is not the zero point's type", b.in(2));
   if (b.has(2) && !is_signed && b.dtype(b.in(2)) != DType::u8)
     b.unsupported("only i8 and u8 are supported as results", b.in(2));
   ValueId v = op(b, "Round", {op(b, "Div", {x, along_axis(b, scale, x)})});

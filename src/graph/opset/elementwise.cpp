@@ -222,6 +222,7 @@ std::vector<ValueId> is_inf(OpBuilder& b) {
 std::vector<ValueId> identity(OpBuilder& b) { return {b.in(0)}; }
 
 std::vector<ValueId> dropout(OpBuilder& b) {
+  b.optional_in(1);  // the ratio: of training
   if (b.has(2) && b.constants(b.in(2)) != std::vector<std::int64_t>{0}) b.unsupported("training mode is not supported");
   std::vector<ValueId> r{b.in(0)};
   if (b.wants(1)) r.push_back(broadcast_op(b, "Y[i...] = isnan(X[i...]) || true", {{"X", b.in(0)}}, DType::b8, 1));

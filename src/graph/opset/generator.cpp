@@ -9,9 +9,12 @@ namespace pit::graph {
 namespace {
 
 std::vector<ValueId> constant(OpBuilder& b) {
+  if (b.call.attributes.size() != 1) b.fail("there must be one attribute, the value");
   for (const auto& [name, a] : b.call.attributes) {
     if (name == "value") {
-      if (const auto* t = std::get_if<Tensor>(&a)) return {b.add_tensor(*t, 0)};
+      const auto* t = std::get_if<Tensor>(&a);
+      if (t == nullptr) b.fail("attribute 'value' must be a tensor");
+      return {b.add_tensor(*t, 0)};
     } else if (name == "value_float" || name == "value_int") {
       const bool f = name == "value_float";
       Tensor t(f ? DType::f32 : DType::i64, {});

@@ -358,6 +358,8 @@ std::vector<ValueId> pad(OpBuilder& b) {
   if (amounts.size() != 2 * axes.size())
     b.fail(fmt::format("{} amounts for {} axes; there must be two per axis", amounts.size(), axes.size()));
   const std::string mode = b.string_attr("mode", "constant");
+  if (mode != "constant" && mode != "reflect" && mode != "edge" && mode != "wrap") b.fail(fmt::format("unknown mode '{}'", mode));
+  ValueId value = b.optional_in(2);  // of no meaning in other modes
   DimTable& t = b.table();
   std::vector<Dim> out = b.dims(x), before(static_cast<std::size_t>(rank), b.dim(0)), after = before;
   for (std::size_t i = 0; i < axes.size(); ++i) {
@@ -369,7 +371,6 @@ std::vector<ValueId> pad(OpBuilder& b) {
   if (out == b.dims(x) && std::all_of(before.begin(), before.end(), [&](Dim d) { return t.is_constant(d, 0); }))
     return {x};
   if (mode != "constant") {
-    if (mode != "reflect" && mode != "edge" && mode != "wrap") b.fail(fmt::format("unknown mode '{}'", mode));
     std::vector<std::int64_t> pads;
     for (const auto* side : {&before, &after}) {
       for (const Dim d : *side)
@@ -392,11 +393,26 @@ std::vector<ValueId> pad(OpBuilder& b) {
     if (moved) list += fmt::format("-$p{}", i);
     if (moved) n.param(fmt::format("p{}", i), before[a]);
   }
-  ValueId value = b.optional_in(2);
   if (value < 0) value = b.float_constant(b.float_attr("value", 0), b.dtype(x));
   if (b.rank(value) != 0) value = reshape_to(b, value, {})[0];
   n.pack("i", axis_list("i", rank)).pack("X.i", list).input("X", x).operand("V", value);
   return n.output("Y", b.dtype(x), out).build();
+}
+
+// Whether blocks are in the order depth, column, row (or column, row, depth).
+bool depth_first(OpBuilder& b) {
+  const std::string mode = b.string_attr("mode", "DCR");
+  if (mode != "DCR" && mode != "CRD") b.fail(fmt::format("attribute 'mode' is '{}', not 'DCR' or 'CRD'", mode));
+  return mode == "DCR";
+}
+
+// Blocks that do not tile the operand would leave elements out.
+std::int64_t block_size(OpBuilder& b) {
+  constexpr std::int64_t kMost = 1 << 30;  // its square is an i64
+  if (!b.has_attr("blocksize")) b.fail("attribute 'blocksize' is missing");
+  const std::int64_t s = b.int_attr("blocksize", 0);
+  if (s < 1 || s > kMost) b.fail(fmt::format("attribute 'blocksize' is {}, not within 1 to {}", s, kMost));
+  return s;
 }
 
 std::vector<ValueId> depth_to_space(OpBuilder& b) {
@@ -404,9 +420,9 @@ std::vector<ValueId> depth_to_space(OpBuilder& b) {
   if (b.rank(x) != 4) b.fail("operand must have rank 4", x);
   const std::vector<Dim> d = b.dims(x);
   DimTable& t = b.table();
-  const Dim s = b.dim(b.int_attr("blocksize", 1)), s2 = t.mul(s, s);
-  const bool dcr = b.string_attr("mode", "DCR") == "DCR";
-  Instance n(b, alternative(b.text, dcr ? 0 : 1));
+  const Dim s = b.dim(block_size(b)), s2 = t.mul(s, s);
+  b.require_equal(t.mul(t.floordiv(d[1], s2), s2), d[1], x);
+  Instance n(b, alternative(b.text, depth_first(b) ? 0 : 1));
   n.input("X", x).extent("p", s).extent("q", s).extent("c", t.floordiv(d[1], s2)).extent("h", d[2]).extent("w", d[3]);
   return n.output("Y", b.dtype(x), {d[0], t.floordiv(d[1], s2), t.mul(d[2], s), t.mul(d[3], s)}).build();
 }
@@ -416,8 +432,10 @@ std::vector<ValueId> space_to_depth(OpBuilder& b) {
   if (b.rank(x) != 4) b.fail("operand must have rank 4", x);
   const std::vector<Dim> d = b.dims(x);
   DimTable& t = b.table();
-  const Dim s = b.dim(b.int_attr("blocksize", 1)), h = t.floordiv(d[2], s), w = t.floordiv(d[3], s);
-  Instance n(b, b.text);
+  const Dim s = b.dim(block_size(b)), h = t.floordiv(d[2], s), w = t.floordiv(d[3], s);
+  b.require_equal(t.mul(h, s), d[2], x);
+  b.require_equal(t.mul(w, s), d[3], x);
+  Instance n(b, alternative(b.text, depth_first(b) ? 0 : 1));
   n.input("X", x).extent("p", s).extent("q", s).extent("c", d[1]).extent("h", h).extent("w", w);
   return n.output("Y", b.dtype(x), {d[0], t.mul(d[1], t.mul(s, s)), h, w}).build();
 }
@@ -453,7 +471,7 @@ constexpr Definition kTable[] = {
     {"Pad", "Y[i...] = X[i... | V[]]", pad, "Y[i0,i1] = X[i0,i1-$p | 0]"},
     {"DepthToSpace", "Y[n,c,h:p,w:q] = X[n,p:q:c,h,w]\n---\nY[n,c,h:p,w:q] = X[n,c:p:q,h,w]", depth_to_space,
      "Y[n,c,h:p,w:q] = X[n,p:q:c,h,w]"},
-    {"SpaceToDepth", "Y[n,p:q:c,h,w] = X[n,c,h:p,w:q]", space_to_depth},
+    {"SpaceToDepth", "Y[n,p:q:c,h,w] = X[n,c,h:p,w:q]\n---\nY[n,c:p:q,h,w] = X[n,c,h:p,w:q]", space_to_depth},
     {"Trilu",
      "Y[o...,i,j] = select(j - i >= $k, X[o...,i,j], Z[])\n---\nY[o...,i,j] = select(j - i <= $k, X[o...,i,j], Z[])",
      trilu, "Y[i,j] = select(j - i >= $k, X[i,j], 0)"},

@@ -26,8 +26,16 @@ const Table& table() {
 }
 
 std::vector<ValueId> bind(OpBuilder& b, const Definition& d) {
-  if (auto known = evaluate_known(b)) return std::move(*known);
-  return d.bind(b);
+  std::vector<ValueId> r;
+  if (auto known = evaluate_known(b)) {
+    r = std::move(*known);
+  } else {
+    b.forget_reads();
+    r = d.bind(b);
+  }
+  if (const int i = b.unread_input(); i >= 0)
+    b.unsupported(fmt::format("operand {} is not supported in opset {}", i, b.call.opset), b.call.inputs[static_cast<std::size_t>(i)]);
+  return r;
 }
 
 }  // namespace
@@ -48,6 +56,7 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
   }
   const Definition& d = *it->second;
   OpBuilder b(g, call, d.text);
+  refuse_unknown_attributes(b);
   std::vector<ValueId> r =
       computes_with_halves(g, call)
           ? add_widened(g, call, d.text, [&](OpBuilder& wide) { return bind(wide, d); })

@@ -32,6 +32,20 @@ std::vector<std::int64_t> list(OpBuilder& b, const char* name, int n, std::int64
   return v;
 }
 
+// The window that a weight has; 'kernel_shape' may repeat it.
+std::vector<std::int64_t> window_of(OpBuilder& b, ValueId weight) {
+  std::vector<std::int64_t> kernel;
+  const std::vector<Dim> k = b.dims(weight);
+  for (std::size_t i = 2; i < k.size(); ++i) {
+    const auto v = b.table().constant_value(k[i]);
+    if (!v) b.unsupported("the window must be constant", weight);
+    kernel.push_back(*v);
+  }
+  if (const auto said = b.ints_attr("kernel_shape", kernel); said != kernel)
+    b.fail(fmt::format("attribute 'kernel_shape' is [{}], but the weight has [{}]", fmt::join(said, ", "), fmt::join(kernel, ", ")), weight);
+  return kernel;
+}
+
 Window window(OpBuilder& b, const std::vector<Dim>& in, std::vector<std::int64_t> kernel) {
   Window w;
   w.n = static_cast<int>(in.size()) - 2;
@@ -179,13 +193,7 @@ std::vector<ValueId> conv(OpBuilder& b) {
   if (d.size() < 3 || k.size() != d.size())
     b.fail(fmt::format("operand and weight have ranks {} and {}", d.size(), k.size()), weight);
   if (bias >= 0 && b.rank(bias) != 1) b.fail(fmt::format("the bias must have rank 1, but has {}", b.rank(bias)), bias);
-  std::vector<std::int64_t> kernel;
-  for (std::size_t i = 2; i < k.size(); ++i) {
-    const auto v = b.table().constant_value(k[i]);
-    if (!v) b.unsupported("the window must be constant", weight);
-    kernel.push_back(*v);
-  }
-  const Window w = window(b, d, kernel);
+  const Window w = window(b, d, window_of(b, weight));
   const std::int64_t groups = b.int_attr("group", 1);
   const auto features = b.table().constant_value(k[0]), inner = b.table().constant_value(k[1]),
              channels = b.table().constant_value(d[1]);
@@ -232,17 +240,19 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
   if (b.int_attr("group", 1) != 1) b.unsupported("grouped transposed convolutions are not supported");
   if (b.has_attr("output_shape") || b.string_attr("auto_pad", "NOTSET") != "NOTSET")
     b.unsupported("'output_shape' and 'auto_pad' are not supported; give 'pads'");
-  const std::vector<std::int64_t> stride = list(b, "strides", sn, 1), dilation = list(b, "dilations", sn, 1);
+  const std::vector<std::int64_t> stride = list(b, "strides", sn, 1), dilation = list(b, "dilations", sn, 1),
+                                  kernel = window_of(b, weight);
   const std::vector<std::int64_t> zeros(2 * static_cast<std::size_t>(sn), 0);
   const std::vector<std::int64_t> pads = b.ints_attr("pads", zeros), extra = b.ints_attr("output_padding", zeros);
+  if (pads.size() != zeros.size()) b.fail(fmt::format("attribute 'pads' has {} numbers for {} spatial dimensions", pads.size(), sn));
+  if (extra.size() < static_cast<std::size_t>(sn))
+    b.fail(fmt::format("attribute 'output_padding' has {} numbers for {} spatial dimensions", extra.size(), sn));
   DimTable& t = b.table();
   std::vector<Dim> out{d[0], k[1]};
   Instance n(b, "");
   std::string condition, index, ks;
   for (std::size_t i = 0; i < static_cast<std::size_t>(sn); ++i) {
-    const auto kernel = t.constant_value(k[i + 2]);
-    if (!kernel) b.unsupported("the window must be constant", weight);
-    const std::int64_t reach = (*kernel - 1) * dilation[i] + 1;
+    const std::int64_t reach = (kernel[i] - 1) * dilation[i] + 1;
     out.push_back(t.add(t.mul(t.sub(d[i + 2], b.dim(1)), b.dim(stride[i])),
                         b.dim(reach + extra[i] - pads[i] - pads[i + static_cast<std::size_t>(sn)])));
     const std::string from = fmt::format("y{0}+$p{0}-k{0}*$d{0}", i);

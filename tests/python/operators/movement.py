@@ -85,6 +85,8 @@ case("Tile", i("n"), ints(3), **move)
 case("Tile", f("b", "n"), ints(1, 1), **move)
 case("Tile", f("b", "n"), ints(0, 2), **move)
 case("Tile", f("b", "n"), given([2, 3], np.int64), refused="all", **move)
+case("Pad", X, opset=10, pads=[0, 1, 2, 1, 0, 3], value=0.5, **move)
+case("Pad", X, opset=10, pads=[0, 1, 2, 1, 0, 3], mode="edge", at=[r for r in BMN if all(r.values())], exact=True)
 case("Pad", f("b", "n"), ints(0, 1, 2, 0), opset=(11, 13, 19, 21), **move)
 case("Pad", f("b", "n"), ints(0, 1, 2, 0), const(np.float32(1.5)), **move)
 case("Pad", f("b", "n"), ints(0, 3, 1, 1), f(), **move)
@@ -101,6 +103,10 @@ case("Pad", f("b", "n"), ints(1, 2, 2, 1), opset=19, mode="wrap", at=[dict(b=4, 
 for mode in ("DCR", "CRD"):
     case("DepthToSpace", f("b", 8, "m", "n"), blocksize=2, mode=mode, opset=(11, 13), **move)
 case("DepthToSpace", f("b", 18, "m", "n"), blocksize=3, **move)
+for mode in ("DCR", "CRD"):
+    case("SpaceToDepth", f("b", 3, 4, 6), blocksize=2, mode=mode, opset=28, **move)
+    case("SpaceToDepth", f("b", 2, 6, 9), blocksize=3, mode=mode, opset=28, **move)
+    case("DepthToSpace", f("b", 12, "m", "n"), blocksize=2, mode=mode, opset=28, **move)
 case("SpaceToDepth", f("b", 2, 4, 6), blocksize=2, **move)
 case("SpaceToDepth", f("b", 2, "m", "n"), blocksize=2, at=[dict(b=1, m=2, n=4), dict(b=2, m=6, n=2), dict(b=1, m=8, n=34)], exact=True)
 for upper in (0, 1):
