@@ -486,6 +486,23 @@ int DimTable::symbol_index(Dim d) const {
 }
 const std::string& DimTable::symbol_name(int index) const { return impl_->symbols.at(static_cast<std::size_t>(index)); }
 
+std::vector<int> DimTable::symbols_of(Dim d) const {
+  std::vector<int> found;
+  std::vector<std::int32_t> open{d.id};
+  while (!open.empty()) {
+    const Entry& e = impl_->at({open.back()});
+    open.pop_back();
+    if (e.op == Op::symbol) {
+      found.push_back(e.args[0]);
+    } else if (e.op == Op::poly) {
+      for (const Term& t : e.poly) open.insert(open.end(), t.atoms.begin(), t.atoms.end());
+    } else if (e.op != Op::constant) {
+      std::copy_if(std::begin(e.args), std::end(e.args), std::back_inserter(open), [](std::int32_t a) { return a >= 0; });
+    }
+  }
+  return found;
+}
+
 namespace {
 
 std::int64_t evaluate_poly(const std::int64_t* code, std::int32_t terms, const std::vector<std::int64_t>& v) {

@@ -52,6 +52,7 @@ class DimTable {
   int symbol_count() const;
   int symbol_index(Dim d) const;  ///< -1 if not a plain symbol
   const std::string& symbol_name(int index) const;
+  std::vector<int> symbols_of(Dim d) const;  ///< indices of all symbols that the formula is over
 
   /// Values of *all* Dims (index: Dim::id) for the given symbol values (index: symbol_index; -1 = unbound).
   /// Entries that depend on an unbound symbol, or whose broadcast does not fit, are std::nullopt's encoding `unknown`.

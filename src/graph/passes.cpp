@@ -89,6 +89,72 @@ std::string key_of(const Value& v) {
   return key;
 }
 
+// What reaches an output, by values or by extents: who finds a count (NonZero) is wanted where only the count is.
+class Wanted {
+ public:
+  explicit Wanted(const Graph& g) : g_(g), values_(g.values.size(), false), nodes_(g.nodes.size(), false), found_by_(symbols(), -1) {
+    std::vector<bool> given(symbols(), false);
+    for (const ValueId i : g.inputs) {
+      for (const Dim d : g.values[static_cast<std::size_t>(i)].dims) {
+        if (const int s = g.dims.symbol_index(d); s >= 0) given[static_cast<std::size_t>(s)] = true;
+      }
+    }
+    for (std::size_t n = 0; n < g.nodes.size(); ++n) {
+      for (const ValueId o : g.nodes[n].removed ? std::vector<ValueId>{} : g.nodes[n].outputs) {
+        for (const Dim d : g.values[static_cast<std::size_t>(o)].dims) {
+          const int s = g.dims.symbol_index(d);
+          if (s < 0 || given[static_cast<std::size_t>(s)] || found_by_[static_cast<std::size_t>(s)] >= 0) continue;
+          found_by_[static_cast<std::size_t>(s)] = static_cast<NodeId>(n);
+        }
+      }
+    }
+  }
+
+  std::vector<bool> nodes() {
+    for (const ValueId v : g_.outputs) value(v);
+    for (const Check& c : g_.checks) dims({c.a, c.b});
+    while (!open_.empty()) {
+      const Node& n = g_.nodes[static_cast<std::size_t>(open_.back())];
+      open_.pop_back();
+      for (const ValueId v : n.inputs) value(v);
+      for (const ValueId v : n.outputs) dims(g_.values[static_cast<std::size_t>(v)].dims);
+      dims(n.extents);
+      for (const auto& p : n.params) {
+        if (const Dim* d = std::get_if<Dim>(&p)) dims({*d});
+      }
+    }
+    return nodes_;
+  }
+
+ private:
+  std::size_t symbols() const { return static_cast<std::size_t>(g_.dims.symbol_count()); }
+
+  void node(NodeId n) {
+    if (n < 0 || nodes_[static_cast<std::size_t>(n)]) return;
+    nodes_[static_cast<std::size_t>(n)] = true;
+    open_.push_back(n);
+  }
+  void value(ValueId v) {
+    if (values_[static_cast<std::size_t>(v)]) return;
+    values_[static_cast<std::size_t>(v)] = true;
+    const Value& x = g_.values[static_cast<std::size_t>(v)];
+    node(x.producer);
+    dims(x.dims);
+    dims(x.elements);
+  }
+  void dims(const std::vector<Dim>& list) {
+    for (const Dim d : list) {
+      if (g_.dims.constant_value(d)) continue;
+      for (const int s : g_.dims.symbols_of(d)) node(found_by_[static_cast<std::size_t>(s)]);
+    }
+  }
+
+  const Graph& g_;
+  std::vector<bool> values_, nodes_;
+  std::vector<NodeId> found_by_;  // symbols that no input gives
+  std::vector<NodeId> open_;
+};
+
 }  // namespace
 
 void fold_constants(Graph& g) {
@@ -139,19 +205,8 @@ void value_number(Graph& g) {
 }
 
 void remove_dead(Graph& g) {
-  std::vector<bool> wanted(g.values.size(), false);
-  for (const ValueId v : g.outputs) wanted[static_cast<std::size_t>(v)] = true;
-  for (std::size_t i = g.nodes.size(); i-- > 0;) {
-    Node& n = g.nodes[i];
-    if (n.removed) continue;
-    const bool used =
-        std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return wanted[static_cast<std::size_t>(v)]; });
-    if (!used) {
-      n.removed = true;
-      continue;
-    }
-    for (const ValueId v : n.inputs) wanted[static_cast<std::size_t>(v)] = true;
-  }
+  const std::vector<bool> wanted = Wanted(g).nodes();
+  for (std::size_t i = 0; i < g.nodes.size(); ++i) g.nodes[i].removed = g.nodes[i].removed || !wanted[i];
 }
 
 void compact(Graph& g) {
