@@ -30,6 +30,7 @@ int thread_count(int threads) {
 std::string cache_directory(const std::string& option) {
   std::string reason;
   std::string dir = usable_cache_dir(option, &reason);
+  if (has_nul(option)) throw InputError(reason);  // no oddity of the system, but of the call
   if (dir.empty() && !reason.empty()) warn("compiled code is not cached: {}", reason);
   return dir;
 }

@@ -33,12 +33,21 @@ class Descriptor {
   int fd_;
 };
 
+constexpr const char* kNul = "its name has a NUL byte";
+
+// For messages, which end at a NUL.
+std::string printable(std::string path) {
+  for (std::size_t at = 0; (at = path.find('\0', at)) != std::string::npos; at += 2) path.replace(at, 1, "\\0");
+  return path;
+}
+
 [[noreturn]] void throw_unreadable(const std::string& path, const std::string& why) {
-  throw ModelError(fmt::format("cannot read file '{}': {}", path, why));
+  throw ModelError(fmt::format("cannot read file '{}': {}", printable(path), why));
 }
 
 // Opens a regular file: opening a pipe or a device would hang or never end.
 int open_regular(const std::string& path, std::size_t* size) {
+  if (has_nul(path)) throw_unreadable(path, kNul);
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw_unreadable(path, std::strerror(errno));
   struct stat st {};
@@ -92,6 +101,10 @@ std::string cache_dir_path(const std::string& override_dir) {
 std::string checked_cache_dir(const std::string& override_dir, std::string* reason) {
   const std::string dir = cache_dir_path(override_dir);
   if (dir == "none") return {};
+  if (has_nul(dir)) {
+    set_reason(reason, fmt::format("cannot use cache directory '{}': {}", printable(dir), kNul));
+    return {};
+  }
   if (dir.empty()) {
     set_reason(reason, "no cache directory: neither PIT_CACHE_DIR nor XDG_CACHE_HOME nor HOME is set");
     return {};
@@ -150,6 +163,7 @@ FileMap::~FileMap() {
 }
 
 bool write_file_atomically(const std::string& path, std::string_view contents, std::string* reason) noexcept try {
+  if (has_nul(path)) return set_reason(reason, fmt::format("cannot create '{}': {}", printable(path), kNul));
   static std::atomic<unsigned> serial{0};
   const std::string beside = fmt::format("{}.{}.{}.tmp", path, ::getpid(), serial.fetch_add(1));
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -8,6 +8,9 @@
 
 namespace pit {
 
+/// Whether the system would see another path than the one given: it reads up to a NUL byte, and a file of the part before it may exist.
+inline bool has_nul(std::string_view path) { return path.find('\0') != std::string_view::npos; }
+
 /// The whole file. Throws ModelError naming the path.
 std::string read_file(const std::string& path);
 

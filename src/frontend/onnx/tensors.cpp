@@ -9,6 +9,7 @@
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
 #include "pit/error.h"
+#include "support/files.h"
 #include "support/memory.h"
 
 namespace pit::frontend {
@@ -95,6 +96,8 @@ std::shared_ptr<FileMap> TensorReader::open(const std::string& tensor, const std
   namespace fs = std::filesystem;
   if (folder_.empty())
     fail(tensor, fmt::format("external data '{}' cannot be found: the model was not read from a file", location));
+  if (has_nul(location))
+    fail(tensor, fmt::format("external data '{}': its location has a NUL byte", location.substr(0, location.find('\0'))));
   const fs::path relative(location);
   bool leaves = relative.empty() || relative.is_absolute();
   for (const fs::path& part : relative) leaves = leaves || part == "..";
