@@ -8,7 +8,7 @@
 namespace pit::graph {
 namespace {
 
-constexpr std::int64_t kFar = std::int64_t{1} << 62;
+constexpr std::int64_t kFar = std::int64_t{1} << 45;  // beyond every extent; sums and products with extents fit an i64
 
 std::vector<ValueId> transpose(OpBuilder& b) {
   const ValueId x = b.in(0);
@@ -203,26 +203,32 @@ std::vector<ValueId> cut(OpBuilder& b, ValueId x, const std::vector<Cut>& cuts, 
   return n.input("X", x).output("Y", b.dtype(x), out, position).build();
 }
 
+// What lies beyond an end counts as that end. Going backwards, the end before the first element is -1.
 Cut slice_cut(OpBuilder& b, int axis, Dim size, Dim start, Dim end, std::int64_t step) {
   DimTable& t = b.table();
-  const Dim zero = b.dim(0), one = b.dim(1);
-  const auto from_end = [&](Dim d) {
-    if (const auto v = t.constant_value(d)) return *v >= 0 ? d : *v <= -kFar ? b.dim(-kFar) : t.add(d, size);
-    return t.at_least(d, 0) ? d : t.select_lt(d, zero, t.add(d, size), d);
+  const Dim zero = b.dim(0), lowest = b.dim(step > 0 ? 0 : -1), highest = step > 0 ? size : t.sub(size, b.dim(1));
+  const auto within = [&](Dim d) {
+    const auto v = t.constant_value(d);
+    if (v && *v >= kFar) return highest;
+    if (v && *v <= -kFar) return lowest;
+    if (v ? *v < 0 : !t.at_least(d, 0)) d = v ? t.add(d, size) : t.select_lt(d, zero, t.add(d, size), d);
+    return t.max(t.min(d, highest), lowest);
   };
-  start = from_end(start);
-  const bool whole = t.constant_value(end).value_or(0) >= kFar;
-  end = from_end(end);
-  if (step > 0) {
-    start = t.max(t.min(start, size), zero);
-    end = whole ? size : t.max(t.min(end, size), zero);
-    const Dim count = t.max(t.ceildiv(t.sub(end, start), b.dim(step)), zero);
-    return {axis, start, b.dim(step), count};
+  start = within(start);
+  end = within(end);
+  step = std::clamp(step, -kFar, kFar);
+  const Dim length = step > 0 ? t.sub(end, start) : t.sub(start, end);
+  return {axis, start, b.dim(step), t.max(t.ceildiv(length, b.dim(std::abs(step))), zero)};
+}
+
+std::vector<std::int64_t> distinct_axes(OpBuilder& b, std::vector<std::int64_t> axes) {
+  std::vector<bool> seen(static_cast<std::size_t>(b.rank(b.in(0))), false);
+  for (std::int64_t& a : axes) {
+    a = b.normal_axis(a, b.rank(b.in(0)));
+    if (seen[static_cast<std::size_t>(a)]) b.fail(fmt::format("axis {} is named twice", a));
+    seen[static_cast<std::size_t>(a)] = true;
   }
-  const Dim last = t.sub(size, one);
-  start = t.max(t.min(start, last), b.dim(-1));
-  end = t.max(t.min(end, last), b.dim(-1));
-  return {axis, start, b.dim(step), t.max(t.ceildiv(t.sub(start, end), b.dim(-step)), zero)};
+  return axes;
 }
 
 std::vector<ValueId> slice(OpBuilder& b) {
@@ -250,8 +256,8 @@ std::vector<ValueId> slice(OpBuilder& b) {
         axes.resize(static_cast<std::size_t>(b.rank(x)));
         std::iota(axes.begin(), axes.end(), 0);
       }
-      for (std::int64_t& a : axes) {
-        a = b.normal_axis(a, b.rank(x));
+      axes = distinct_axes(b, axes);
+      for (const std::int64_t a : axes) {
         out[static_cast<std::size_t>(a)] = b.table().fresh(fmt::format("{}.{}", b.output_name(0), a));
       }
       return b.opaque("slice", {x, b.in(1), b.in(2)}, {{b.dtype(x), out}}, {{"axes", axes}, {"axes_left_out", {all ? 1 : 0}}, {"steps", steps}});
@@ -266,9 +272,10 @@ std::vector<ValueId> slice(OpBuilder& b) {
   if (starts.size() != axes.size() || ends.size() != axes.size() || steps.size() != axes.size())
     b.fail("starts, ends, axes and steps have different lengths");
   std::vector<Cut> cuts;
+  axes = distinct_axes(b, axes);
   for (std::size_t i = 0; i < axes.size(); ++i) {
     if (steps[i] == 0) b.fail("a step is 0");
-    const int axis = b.normal_axis(axes[i], b.rank(x));
+    const int axis = static_cast<int>(axes[i]);
     cuts.push_back(slice_cut(b, axis, b.dims(x)[static_cast<std::size_t>(axis)], starts[i], ends[i], steps[i]));
   }
   return cut(b, x, cuts, 0);
@@ -351,7 +358,7 @@ std::vector<ValueId> pad(OpBuilder& b) {
   }
   std::vector<int> axes;
   if (b.has(3)) {
-    for (const std::int64_t a : b.need_constants(3, "axes")) axes.push_back(b.normal_axis(a, rank));
+    for (const std::int64_t a : distinct_axes(b, b.need_constants(3, "axes"))) axes.push_back(static_cast<int>(a));
   } else {
     for (int i = 0; i < rank; ++i) axes.push_back(i);
   }

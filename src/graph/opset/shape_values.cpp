@@ -244,9 +244,12 @@ std::optional<Known> Evaluator::slice() {
   Shape shape = in_[0].shape;
   Strides stride = strides_of(shape);
   std::int64_t base = 0;
+  std::vector<bool> cut(shape.size(), false);
   for (std::size_t i = 0; i < starts.size(); ++i) {
     const auto a =
         static_cast<std::size_t>(b_.normal_axis(axes.empty() ? static_cast<std::int64_t>(i) : axes[i], rank0()));
+    if (cut[a]) return std::nullopt;
+    cut[a] = true;
     const std::int64_t n = in_[0].shape[a], step = steps.empty() ? 1 : std::clamp(steps[i], -n - 1, n + 1);
     if (step == 0) return std::nullopt;
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
