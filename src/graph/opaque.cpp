@@ -277,7 +277,7 @@ std::vector<Tensor> non_zero(const Call& c) {
     const double v = read_double(x, i);
     if (v != 0 || std::isnan(v)) found.push_back(i);
   }
-  const Shape s = x.shape().empty() ? Shape{1} : x.shape();
+  const Shape& s = x.shape();
   const std::vector<std::int64_t> stride = row_major(s);
   const auto n = static_cast<std::int64_t>(found.size());
   Tensor y(DType::i64, {static_cast<std::int64_t>(s.size()), n});

@@ -110,19 +110,22 @@ std::string cast_text(DType to, const char* what) { return fmt::format("cast_{}(
 std::vector<ValueId> power(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
   const DType base = b.dtype(x), exponent = b.dtype(y);
-  if (base == exponent || (is_float(base) && b.literal(y)))
-    return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
-  if (is_float(base)) {
-    return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
-  }
-  // The result has the base's type: a known whole exponent takes it too, else it is computed in double. Conversion truncates, and
-  // the exponential of a logarithm may fall short of an integer by an ulp or two.
+  const auto in_type = [&](DType t, const char* factor = "") {
+    const std::string f = fmt::format("pow({}, {}){}", cast_text(t, "A[i...]"), cast_text(t, "B[i...]"), factor);
+    return std::vector<ValueId>{broadcast_op(b, "Y[i...] = " + cast_text(base, f.c_str()), {{"A", x}, {"B", y}}, base)};
+  };
   const auto e = b.scalar(y);
+  constexpr double kExact = 1 << 24;  // whole numbers up to here are exact in f32
+  if (base == exponent || (is_float(base) && e && b.literal(y) && std::abs(*e) <= kExact && std::fmod(*e * 1024, 1) == 0))
+    return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
+  // The result has the base's type, but neither operand may lose digits on the way: an exponent's last one is the result's sign.
+  if (is_float(base) && exponent == DType::f16) return in_type(base);
+  if (is_float(base)) return in_type(exponent == DType::f32 ? (base == DType::f64 ? DType::f64 : DType::f32) : DType::f64);
+  // A whole exponent that is known takes the base's type. Otherwise conversion truncates, and the exponential of a logarithm may fall
+  // short of an integer by an ulp or two.
   if (e && *e >= 0 && *e < 64 && *e == std::floor(*e))
     return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
-  const std::string f = fmt::format("pow({}, {}) * 1.000000000000001", cast_text(DType::f64, "A[i...]"),
-                                    cast_text(DType::f64, "B[i...]"));
-  return {broadcast_op(b, "Y[i...] = " + cast_text(base, f.c_str()), {{"A", x}, {"B", y}}, base)};
+  return in_type(DType::f64, " * 1.000000000000001");
 }
 
 std::vector<ValueId> where(OpBuilder& b) {
@@ -162,9 +165,10 @@ std::vector<ValueId> clip(OpBuilder& b) {
   const ValueId x = b.in(0);
   const DType t = b.dtype(x);
   ValueId lo = b.optional_in(1), hi = b.optional_in(2);
-  if (b.call.opset < 11) {  // attributes
-    if (b.has_attr("min")) lo = b.float_constant(b.float_attr("min", 0), t);
-    if (b.has_attr("max")) hi = b.float_constant(b.float_attr("max", 0), t);
+  if (b.call.opset < 11) {  // attributes: what is left out is the largest finite f32, which stops infinities
+    constexpr double most = std::numeric_limits<float>::max();
+    lo = b.float_constant(b.float_attr("min", -most), t);
+    hi = b.float_constant(b.float_attr("max", most), t);
   }
   for (const ValueId v : {lo, hi}) {
     if (v >= 0 && !b.dims(v).empty() && !(b.rank(v) == 1 && b.table().is_constant(b.dims(v)[0], 1)))
@@ -211,7 +215,17 @@ std::vector<ValueId> hard_sigmoid(OpBuilder& b) { return {activation(b, {{"alpha
 std::vector<ValueId> selu(OpBuilder& b) {
   return {activation(b, {{"alpha", 1.67326319217681884765625}, {"gamma", 1.05070102214813232421875}})};
 }
-std::vector<ValueId> shrink(OpBuilder& b) { return {activation(b, {{"lambd", 0.5}, {"bias", 0.0}})}; }
+
+// Integers are moved by a bias that need not be one: in doubles then.
+std::vector<ValueId> shrink(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  if (is_float(b.dtype(x))) return {activation(b, {{"lambd", 0.5}, {"bias", 0.0}})};
+  const double lambd = b.float_attr("lambd", 0.5), bias = b.float_attr("bias", 0.0);
+  const std::string v = cast_text(DType::f64, "X[i...]");
+  const std::string text = fmt::format("select({0} < -P[i...], {0} + Q[i...], select({0} > P[i...], {0} - Q[i...], 0.0))", v);
+  return {broadcast_op(b, "Y[i...] = " + cast_text(b.dtype(x), text.c_str()),
+                       {{"X", x}, {"P", b.float_constant(lambd, DType::f64)}, {"Q", b.float_constant(bias, DType::f64)}}, b.dtype(x))};
+}
 
 std::vector<ValueId> is_inf(OpBuilder& b) {
   const bool negative = b.int_attr("detect_negative", 1) != 0, positive = b.int_attr("detect_positive", 1) != 0;

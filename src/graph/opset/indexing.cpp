@@ -153,9 +153,9 @@ std::vector<ValueId> top_k(OpBuilder& b) {
 }
 
 std::vector<ValueId> non_zero(OpBuilder& b) {
-  const ValueId x = b.in(0);
+  const ValueId x = b.in(0);  // a scalar's position has no coordinates: [0, 1], or [0, 0]
   return b.opaque("nonzero", {x},
-                  {{DType::i64, {b.dim(std::max(1, b.rank(x))), b.table().fresh(b.output_name(0) + ".count")}}});
+                  {{DType::i64, {b.dim(b.rank(x)), b.table().fresh(b.output_name(0) + ".count")}}});
 }
 
 std::vector<ValueId> compress(OpBuilder& b) {

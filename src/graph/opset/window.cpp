@@ -230,14 +230,38 @@ std::vector<ValueId> conv(OpBuilder& b) {
   return e.input("T", product).input("B", bias).output("Y", t, out, 0).build();
 }
 
-// Every output element gathers: the position that would have written it, where there is one.
+// What every position of the operand gives to every place of its window, Z[n, g:f:k..., x:...]: a matrix product of the weight and the
+// operand, with a batch of groups.
+ValueId spread(OpBuilder& b, ValueId x, ValueId weight, const std::vector<std::int64_t>& kernel, std::int64_t groups) {
+  const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
+  const DType t = b.dtype(x);
+  DimTable& table = b.table();
+  const Dim g = b.dim(groups), c = table.div(d[1], g);
+  std::vector<std::string> ks, xs;
+  Dim q = k[1], p = b.dim(1);
+  for (std::size_t i = 0; i < kernel.size(); ++i) {
+    ks.push_back(fmt::format("k{}", i));
+    xs.push_back(fmt::format("x{}", i));
+    q = table.mul(q, k[i + 2]);
+    p = table.mul(p, d[i + 2]);
+  }
+  Instance rows(b, fmt::format("V[g,f:{},c] = W[g:c,f,{}]", joined(ks, ":"), joined(ks, ",")));
+  rows.extent("g", g).extent("c", c).input("W", weight);
+  const ValueId v = rows.output("V", t, {g, q, c}, kInner).build_one();
+  Instance columns(b, fmt::format("P[n,g,c,{}] = X[n,g:c,{}]", joined(xs, ":"), joined(xs, ",")));
+  columns.extent("g", g).extent("c", c).input("X", x);
+  const ValueId m = columns.output("P", t, {d[0], g, c, p}, kInner + 1).build_one();
+  Instance product(b, "Z[n,g,q,p] += V[g,q,c] * P[n,g,c,p]");
+  return product.input("V", v).input("P", m).output("Z", t, {d[0], g, q, p}, kInner + 2).build_one();
+}
+
+// Every element of the result gathers from the positions whose windows cover it.
 std::vector<ValueId> conv_transpose(OpBuilder& b) {
   const ValueId x = b.in(0), weight = b.in(1), bias = b.optional_in(2);
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
   const int sn = static_cast<int>(d.size()) - 2;
   if (sn < 1 || k.size() != d.size()) b.fail("operand and weight have different ranks", weight);
   if (bias >= 0 && b.rank(bias) != 1) b.fail(fmt::format("the bias must have rank 1, but has {}", b.rank(bias)), bias);
-  if (b.int_attr("group", 1) != 1) b.unsupported("grouped transposed convolutions are not supported");
   if (b.has_attr("output_shape") || b.string_attr("auto_pad", "NOTSET") != "NOTSET")
     b.unsupported("'output_shape' and 'auto_pad' are not supported; give 'pads'");
   const std::vector<std::int64_t> stride = list(b, "strides", sn, 1), dilation = list(b, "dilations", sn, 1),
@@ -247,8 +271,16 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
   if (pads.size() != zeros.size()) b.fail(fmt::format("attribute 'pads' has {} numbers for {} spatial dimensions", pads.size(), sn));
   if (extra.size() < static_cast<std::size_t>(sn))
     b.fail(fmt::format("attribute 'output_padding' has {} numbers for {} spatial dimensions", extra.size(), sn));
+  const std::int64_t groups = b.int_attr("group", 1);
+  const auto channels = b.table().constant_value(k[0]);
+  if (groups <= 0 || !channels || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), weight);
+  b.require_equal(d[1], k[0], x);
   DimTable& t = b.table();
-  std::vector<Dim> out{d[0], k[1]};
+  std::vector<Dim> split{d[0], b.dim(groups), k[1]}, out{d[0], t.mul(b.dim(groups), k[1])};
+  for (const std::int64_t n : kernel) split.push_back(b.dim(n));
+  split.insert(split.end(), d.begin() + 2, d.end());
+  const ValueId z = reshape_to(b, spread(b, x, weight, kernel, groups), split)[0];
+
   Instance n(b, "");
   std::string condition, index, ks;
   for (std::size_t i = 0; i < static_cast<std::size_t>(sn); ++i) {
@@ -263,13 +295,11 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
         .param(fmt::format("d{}", i), b.dim(dilation[i]))
         .param(fmt::format("s{}", i), b.dim(stride[i]));
   }
-  n.set_text(
-      fmt::format("T[n,f,{}] += select({}, X[n,c{} | 0], 0) * W[c,f{}]", axis_list("y", sn), condition, index, ks));
-  const ValueId product =
-      n.input("X", x).input("W", weight).output("T", b.dtype(x), out, bias >= 0 ? kInner : 0).build_one();
-  if (bias < 0) return {product};
+  n.set_text(fmt::format("T[n,g:f,{}] += select({}, Z[n,g,f{}{} | 0], 0)", axis_list("y", sn), condition, ks, index));
+  const ValueId sum = n.input("Z", z).output("T", b.dtype(x), out, bias >= 0 ? kInner + 3 : 0).build_one();
+  if (bias < 0) return {sum};
   Instance e(b, fmt::format("Y[n,f,{0}] = T[n,f,{0}] + B[f]", axis_list("y", sn)));
-  return e.input("T", product).input("B", bias).output("Y", b.dtype(x), out, 0).build();
+  return e.input("T", sum).input("B", bias).output("Y", b.dtype(x), out, 0).build();
 }
 
 std::vector<Dim> pooled(const std::vector<Dim>& d, const Window& w) {
@@ -376,8 +406,9 @@ std::vector<ValueId> local_response(OpBuilder& b) {
 constexpr Definition kTable[] = {
     {"Conv", "T[n,f,x...] += X[n,c,x*$s+k*$d-$p | 0] * W[f,c,k...]; Y[n,f,x...] = T[n,f,x...] + B[f]", conv,
      "T[n,f,x0,x1] += X[n,c,x0*$s0+k0-$p0,x1*$s1+k1-$p1 | 0] * W[f,c,k0,k1]"},
-    {"ConvTranspose", "T[n,f,y...] += select((y+$p-k*$d) % $s == 0, X[n,c,(y+$p-k*$d)//$s | 0], 0) * W[c,f,k...]",
-     conv_transpose, "T[n,f,y0] += select((y0+$p0-k0*$d0) % $s0 == 0, X[n,c,(y0+$p0-k0*$d0)//$s0 | 0], 0) * W[c,f,k0]"},
+    {"ConvTranspose", "Z[n,f,k...,x...] += W[c,f,k...] * X[n,c,x...]; T[n,f,y...] += select((y+$p-k*$d) % $s == 0, Z[n,f,k...,(y+$p-k*$d)//$s | 0], 0)",
+     conv_transpose,
+     "Z[n,f,k0,x0] += W[c,f,k0] * X[n,c,x0]; T[n,f,y0] += select((y0+$p0-k0*$d0) % $s0 == 0, Z[n,f,k0,(y0+$p0-k0*$d0)//$s0 | 0], 0)"},
     {"MaxPool", "Y[n,c,x...] max= X[n,c,x*$s+k*$d-$p | -inf]", max_pool,
      "Y[n,c,x0,x1] max= X[n,c,x0*$s0+k0,x1*$s1+k1]"},
     {"AveragePool", "S[n,c,x...] += X[n,c,x*$s+k*$d-$p | 0]; Y[n,c,x...] = S[n,c,x...] / N[]", average_pool,

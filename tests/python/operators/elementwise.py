@@ -125,6 +125,17 @@ case("SwiGLU", f("b", "n"), f("b", "n"), opset=28, each=True)
 for slope in (("n",), (1,), (), ("b", 1, 1), ("m", 1), ("b", "m", "n")):
     case("PRelu", f("b", "m", "n"), f(*slope), opset=16, exact=True)
 
+#: The base's type is the result's, and no digit of the exponent is lost.
+case("Pow", f("n", lo=0.1, dtype="float16"), given([1e-38, 2.5, 70000.0, -3.25], np.float32), at=[dict(n=4), dict(n=1)], each=True, tolerance=1e-2)
+case("Pow", given([-1.0, 1.0, 2.0], np.float32), given([2**24 + 1, 2**53 + 1, 3]), each=True)
+case("Pow", given([-1.0, 1.0], np.float32), const(2**24 + 1), each=True)
+case("Pow", f("n", lo=0.1), f("n", dtype="float64"), each=True)
+case("Pow", f("n", lo=0.1, dtype="float64"), f("n"), each=True)
+for bias, lambd in ((0.3, 1.5), (-2.0, 0.5), (1.0, 2.0)):
+    case("Shrink", i("b", "n"), bias=bias, lambd=lambd, opset=9)
+    case("Shrink", i("n", dtype="int8"), bias=bias, lambd=lambd, opset=9)
+for attrs in ({}, {"min": -1.0}, {"max": 2.5}):
+    case("Clip", edges("n", 24), opset=7, exact=True, **attrs)
 for attrs in ({}, {"detect_negative": 0}, {"detect_positive": 0}, {"detect_negative": 0, "detect_positive": 0}):
     case("IsInf", edges("n", 24), opset=(10, 20), **attrs)
 case("IsNaN", edges("n", 24), opset=(9, 13, 20))

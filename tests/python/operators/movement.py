@@ -263,6 +263,11 @@ case("Conv", f("b", 2, 4, "m", "n"), const(f(3, 2, 2, 3, 3)), **image)
 case("Conv", f("b", 3, "m", "n"), const(f(4, 3, 3, 3)), pads=[1, 1, 1, 1], **image)
 for pad in ("SAME_UPPER", "SAME_LOWER", "VALID"):
     case("Conv", f("b", 3, "m", "n"), const(f(4, 3, 3, 3)), auto_pad=pad, strides=[2, 2], **image)
+for attrs in ({}, dict(strides=[2, 2]), dict(strides=[2, 1], pads=[1, 0, 1, 1]), dict(dilations=[2, 2])):
+    case("ConvTranspose", f("b", 4, "m", "n"), f(4, 3, 2, 3), f(6), group=2, refused="free",
+         at=[dict(b=2, m=3, n=4), dict(b=1, m=5, n=2)], **attrs)  # fmt: skip
+#: What no window reaches is the bias, whatever stands in the weight.
+case("ConvTranspose", f(2, 3, 5), given(np.array([np.inf, 1, -np.inf, 2, np.nan, 3] * 2, np.float32).reshape(3, 2, 2)), strides=[3], refused="free")
 case("ConvTranspose", f("b", 3, "n"), const(f(3, 2, 3)), strides=[2], pads=[1, 0], **image)
 case("ConvTranspose", f("b", 3, "m", "n"), const(f(3, 2, 2, 3)), const(f(2)), strides=[2, 1], output_padding=[1, 0], **image)
 case("ConvTranspose", f("b", 4, "n"), const(f(4, 2, 3)), group=2, dilations=[2], refused="all", **image)
