@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 import pit
 
-from .oracle import difference, session
+from .oracle import LARGE, difference, session
 from .spec import evaluated
 
 OPSET = 23
@@ -27,13 +27,15 @@ class Node:
 
 @dataclass
 class Net:
-    """`types`: name -> (dtype, extents: numbers or formulas over the names in the bindings). `feeds`: per binding the inputs' values."""
+    """`types`: name -> (dtype, extents: numbers or formulas over the names in the bindings). `feeds`: per binding the inputs' values.
+    `declared`: output -> the input that says where it is wanted."""
 
     nodes: list = field(default_factory=list)
     types: dict = field(default_factory=dict)
     inputs: list = field(default_factory=list)
     constants: dict = field(default_factory=dict)
     outputs: list = field(default_factory=list)
+    declared: dict = field(default_factory=dict)
     bindings: list = field(default_factory=list)
     feeds: list = field(default_factory=list)
 
@@ -54,7 +56,8 @@ class Net:
 
     def pruned(self):
         """Without what no output needs."""
-        needed, nodes = set(self.outputs), []
+        self.declared = {o: m for o, m in self.declared.items() if o in self.outputs}
+        needed, nodes = set(self.outputs) | set(self.declared.values()), []
         for n in reversed(self.nodes):
             if needed & set(n.outputs):
                 nodes.insert(0, n)
@@ -74,7 +77,12 @@ class Net:
         lines += [f"  constant {k}: {constant(v)}" for k, v in self.constants.items()]
         lines += [f"  {', '.join(n.outputs)} = {n.op}({', '.join(n.inputs)}{'; ' if n.attrs else ''}"
                   + ", ".join(f"{k}={v!r}" for k, v in n.attrs.items()) + ")" for n in self.nodes]  # fmt: skip
-        return "\n".join(lines + [f"  outputs  {', '.join(self.outputs)}", f"  at       {self.bindings}"])
+        wanted = [f"  wanted   {o} where {m}" for o, m in self.declared.items()]
+        return "\n".join(lines + [f"  outputs  {', '.join(self.outputs)}", *wanted, f"  at       {self.bindings}"])
+
+    def wanted(self):
+        """What to pass as `outputs` to pit.compile."""
+        return {o: self.declared.get(o) for o in self.outputs} if self.declared else None
 
 
 #: What each net is compiled with.
@@ -86,44 +94,68 @@ class Failure(Exception):
     pass
 
 
+class Refused(Exception):
+    """PIT says that it does not know something."""
+
+
 def check(net, tolerance=2e-4, lenient=False, configs=CONFIGS):
     """Raises Failure where PIT and ONNX Runtime disagree. `lenient`: where ONNX Runtime says NaN, PIT may have skipped it."""
     proto = net.proto()
     reference = session(proto)
-    wants = [reference.run(None, f) for f in net.feeds]
+    wants = [undemanded(net, f, reference.run(None, f)) for f in net.feeds]
+    slacks = [None] * len(wants)
     for config in configs:
         try:
-            model = pit.compile(proto, **config)
+            model = pit.compile(proto, outputs=net.wanted(), **config)
+        except pit.UnsupportedError as e:
+            raise Refused(f"{config}: {e}") from None
         except pit.PitError as e:
             raise Failure(f"{config}: {type(e).__name__}: {e}") from None
-        for binding, feeds, want in zip(net.bindings, net.feeds, wants):
+        order = [*range(len(wants)), 0] if len(wants) > 1 else [0]  # the first once more: what others left in memory
+        for k in order:
+            binding, feeds, want = net.bindings[k], net.feeds[k], wants[k]
             try:
                 got = model(feeds)
             except pit.PitError as e:
                 raise Failure(f"{config} at {binding}: {type(e).__name__}: {e}") from None
-            slack = None
-            for k, (name, w) in enumerate(zip(net.outputs, want)):
+            for o, (name, w) in enumerate(zip(net.outputs, want)):
                 g = got[name]
                 if lenient and w.dtype.kind == "f" and g.shape == w.shape:
                     g = np.where(np.isnan(w), w, g)
                 wrong = difference(g, w, tolerance, floor=FLOOR)
                 if not wrong:
                     continue
-                slack = slack or sensitivity(reference, feeds, want)
-                wrong = difference(g, w, tolerance, slack=slack[k], floor=FLOOR) if w.dtype.kind == "f" else wrong
-                if wrong and not (w.dtype.kind != "f" and slack[k].any()):
+                slacks[k] = slacks[k] or sensitivity(reference, feeds, reference.run(None, feeds))
+                wrong = difference(g, w, tolerance, slack=slacks[k][o], floor=FLOOR) if w.dtype.kind == "f" else wrong
+                if wrong and not (w.dtype.kind != "f" and slacks[k][o].any()):
                     raise Failure(f"{config} at {binding}: {name} {wrong}")
 
 
+def undemanded(net, feeds, results):
+    """What declared outputs are to hold: zero where their masks are."""
+    results = list(results)
+    for k, name in enumerate(net.outputs):
+        if name in net.declared:
+            mask = feeds[net.declared[name]] != 0
+            results[k] = np.where(mask.reshape(mask.shape + (1,) * (results[k].ndim - mask.ndim)), results[k], 0).astype(results[k].dtype)
+    return results
+
+
 def sensitivity(session, feeds, want):
-    """How far results move when the inputs move by rounding errors: what ill-conditioned graphs do is nobody's fault."""
+    """How far results move when the inputs move by rounding errors: what ill-conditioned graphs do is nobody's fault. Masks' fills stay."""
     rng = np.random.default_rng(1)
     moved = [np.zeros(w.shape, np.float64) for w in want]
+
+    def near(v):
+        if v.dtype.kind != "f":
+            return v
+        return np.where(np.abs(v) < LARGE, v * (1 + rng.uniform(-3e-7, 3e-7, v.shape)), v).astype(v.dtype)
+
     for _ in range(4):
-        near = {k: (v * (1 + rng.uniform(-3e-7, 3e-7, v.shape))).astype(v.dtype) if v.dtype.kind == "f" else v for k, v in feeds.items()}
         with np.errstate(all="ignore"):
-            for m, a, b in zip(moved, session.run(None, near), want):
+            for m, a, b in zip(moved, session.run(None, {k: near(v) for k, v in feeds.items()}), want):
                 delta = np.abs(a.astype(np.float64) - b.astype(np.float64))
+                delta[~(np.abs(b) < LARGE)] = 0
                 np.maximum(m, np.nan_to_num(delta, nan=0, posinf=0), out=m)
     return [30 * m + 30 * (m.max() if m.size else 0) * (m > 0) for m in moved]
 
@@ -134,7 +166,7 @@ def fails(net, **options):
     except Failure as e:
         return str(e)
     except Exception:
-        return None  # not a valid graph any more
+        return None  # not a valid graph any more, or refused
     return None
 
 
@@ -167,6 +199,10 @@ def shrink(net, seconds=60, **options):
         one.bindings, one.feeds = [net.bindings[k]], [net.feeds[k]]
         if len(net.bindings) > 1 and accept(one):
             break
+    for o in list(net.declared):
+        one = copy.copy(net)
+        one.declared = {k: v for k, v in net.declared.items() if k != o}
+        accept(one)
     for output in list(net.outputs):
         one = copy.copy(net)
         one.outputs = [output]
@@ -180,7 +216,35 @@ def shrink(net, seconds=60, **options):
                 continue
             if any(accept(c) for c in simpler(net, n)):
                 changed = True
+        for symbol in list(net.bindings[0]):
+            while accept(shorter(net, symbol)):
+                changed = True
+    for name in [*net.inputs, *net.constants]:
+        accept(rounded(net, name))
     return net, message
+
+
+def shorter(net, symbol):
+    """With one element less along the axes of this name, in the only binding that is left."""
+    c = copy.deepcopy(net)
+    n = c.bindings[0][symbol]
+    if len(c.bindings) != 1 or n < 1:
+        c.outputs = []  # no graph
+    c.bindings[0][symbol] = n - 1
+    for i in c.inputs:
+        cut = tuple(slice(0, n - 1) if d == symbol else slice(None) for d in c.types[i][1])
+        c.feeds[0][i] = c.feeds[0][i][cut]
+    return c
+
+
+def rounded(net, name):
+    """With values of an input or constant that read easily."""
+    c = copy.deepcopy(net)
+    for values in [*c.feeds, c.constants]:
+        if name in values and values[name].dtype.kind == "f":
+            v = values[name]
+            values[name] = np.where(np.abs(v) < LARGE, np.round(v.astype(np.float64), 1), v).astype(v.dtype)
+    return c
 
 
 def simpler(net, node):
