@@ -13,7 +13,7 @@ from onnx import helper
 from .net import OPSET, Net, Node
 from .oracle import LARGE, session
 
-LIMIT = 20000  #: elements of a tensor
+LIMIT = 60000  #: elements of a tensor
 MODERATE = 40.0  #: no other value is larger
 
 #: What multiplies: there NaN meets zeros, and PIT may leave the product out.
@@ -41,11 +41,12 @@ def runner(op, kinds, outputs, attrs):
 
 
 class Builder:
-    def __init__(self, seed, bindings, dtype="float32", optional=()):
+    def __init__(self, seed, bindings, dtype="float32", optional=(), fixed=()):
         self.rng = np.random.default_rng(seed)
         self.dtype = dtype
         self.net = Net(bindings=bindings, feeds=[{} for _ in bindings])
         self.optional = set(optional)  #: bindings of extreme extents, given up where an operator refuses them
+        self.fixed = set(fixed)  #: names of extents that the model knows
         self.values = {}  #: name -> per binding an array
         self.declared_dims = {}  #: of inputs
         self.count = 0
@@ -79,7 +80,7 @@ class Builder:
         return len(set(extent)) == 1 and extent not in self.symbols().values()
 
     def symbols(self):
-        return {n: tuple(b[n] for b in self.net.bindings) for n in self.net.bindings[0]}
+        return {n: tuple(b[n] for b in self.net.bindings) for n in self.net.bindings[0] if n not in self.fixed}
 
     def largest(self, x):
         sizes = [np.abs(v[np.isfinite(v)]).max(initial=0) for v in self.values[x]]
@@ -108,6 +109,7 @@ class Builder:
         """dims: extents or names of extents; make(shape, binding) gives the values."""
         name = self.name("x")
         self.net.inputs.append(name)
+        dims = [self.net.bindings[0][d] if d in self.fixed else d for d in dims]
         self.declared_dims[name] = tuple(dims)
         arrays = []
         for b in self.net.bindings:

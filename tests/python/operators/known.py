@@ -17,7 +17,7 @@ class Known(MaskedGenerator):
         self.lowest = [-1e9, -1e30, float(np.finfo(np.float32).min), -np.inf]
         if self.dtype != "float32":
             self.dtype = "float32"
-        self.optional = set()
+        self.optional, self.fixed = set(), set()
         self.net.bindings = [dict(b=2, s=8, t=6), dict(b=3, s=13, t=9)]
         self.net.feeds = [{} for _ in self.net.bindings]
         self.style = "right"

@@ -15,12 +15,15 @@ CONFIGS = [dict(sparsity="auto", threads=1, poison="nan"), dict(sparsity="auto",
 
 EXTENTS = [2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17]
 
+FIXED = [5, 8, 12, 16, 17, 24, 31, 32, 33, 48, 64, 65, 100, 130]  #: lengths that a model may be exported for
+
 
 class MaskedGenerator(Attention):
     def __init__(self, seed):
         dice = np.random.default_rng([seed, 1])
         dtype = str(dice.choice(["float32"] * 8 + ["float16", "float64"]))
-        super().__init__([seed, 2], self.extents_for(dice), dtype, optional=[2])
+        bindings, fixed = self.extents_for(dice)
+        super().__init__([seed, 2], bindings, dtype, optional=[2], fixed=fixed)
         self.plain, self.fills = [], []  #: tensors to go on with: of moderate values, and masked with something far below
 
     @staticmethod
@@ -33,7 +36,13 @@ class MaskedGenerator(Attention):
         while tuple(s) == tuple(t) or tuple(s) == tuple(b) or tuple(t) == tuple(b):
             s, t = two(), two()
         extreme = dict(zip("bst", (int(x) for x in dice.choice([0, 1, 1, 2], 3))))
-        return [dict(b=int(b[k]), s=int(s[k]), t=int(t[k])) for k in range(2)] + [extreme]
+        bindings = [dict(b=int(b[k]), s=int(s[k]), t=int(t[k])) for k in range(2)] + [extreme]
+        fixed = [n for n in "st" if dice.random() < 0.2]
+        for n in fixed:
+            length = int(dice.choice(FIXED))
+            for binding in bindings:
+                binding[n] = length
+        return bindings, fixed
 
     # -- sources
 
@@ -43,11 +52,12 @@ class MaskedGenerator(Attention):
     def computed(self, x):
         """Often a product with weights of it, so that there is something to leave out."""
         last = self.extents(x)[-1] if self.rank(x) else ()
-        if last and self.static(last) and last[0] > 0 and self.chance(0.7):
+        if last and self.static(last) and last[0] > 0 and self.chance(0.85):
             return self.linear(x)
         return x
 
     def linear(self, x, n=None, bias=None):
+        self.require(self.rank(x))
         last = self.extents(x)[-1]
         self.require(self.static(last) and last[0] > 0)
         k, n = last[0], n or self.width()
@@ -402,6 +412,23 @@ class MaskedGenerator(Attention):
             c = self.op("Mul", c, self.ints(3))
         return self.op("Cast", c, to=self.onnx_type)
 
+    def integers(self, x):
+        """Counted or chosen in integers, masked or not."""
+        self.require(not self.filled(x) and self.rank(x))
+        i = self.op("Cast", self.op("Round", self.op("Mul", x, self.number(3))), to=self.pick([6, 7]))
+        if self.chance(0.7):
+            m = self.mask_on(x, self.axes(x))
+            if self.chance(0.5):
+                i = self.op("Mul", i, self.op("Cast", m, to=6 if self.type(i) == "int32" else 7))
+            else:
+                i = self.op("Where", m, i, self.constant(self.pick([0, -1, -1000, 7]), self.type(i)))
+        op = self.pick(["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "CumSum", "none"])
+        if op == "CumSum":
+            i = self.op("CumSum", i, self.constant(np.int64(self.rng.integers(self.rank(x)))))
+        elif op != "none":
+            i = self.op(op, i, self.ints(*self.axes(x, 2)), keepdims=int(self.chance(0.5)))
+        return self.op("Tanh", self.op("Mul", self.op("Cast", i, to=self.onnx_type), self.number(0.125)))
+
     # -- layers on tokens [b, time, d]
 
     def feed_forward(self, x):
@@ -500,7 +527,7 @@ class MaskedGenerator(Attention):
         return pool[-1 - int(min(self.rng.geometric(0.6) - 1, len(pool) - 1))]
 
     MOVES = [("view", 6), ("unary", 3), ("mask_rows", 6), ("reduced", 3), ("softmax", 3), ("chosen", 1), ("normed", 3), ("summed_up", 1), ("windowed", 2),
-             ("scattered", 1), ("product", 3), ("residual", 2), ("gate", 1), ("linear", 4), ("cast_through", 1)]  # fmt: skip
+             ("scattered", 1), ("product", 3), ("residual", 2), ("gate", 1), ("linear", 4), ("cast_through", 1), ("integers", 1)]  # fmt: skip
     ON_FILLS = [("view", 4), ("softmax", 6), ("reduced", 4), ("unary", 2), ("chosen", 2), ("windowed", 2), ("weights", 2), ("scattered", 1)]
     LAYERS = [("attend", 7), ("feed_forward", 3), ("normed", 3), ("masked_tokens", 3), ("residual", 3), ("time_convolution", 2), ("shifted", 1),
               ("summed_up", 1), ("gate", 1), ("softmax", 1), ("linear", 1), ("unary", 1)]  # fmt: skip
@@ -560,6 +587,9 @@ class MaskedGenerator(Attention):
 
     def build(self):
         getattr(self, self.pick(["one_mechanism"] * 5 + ["layers"] * 4 + ["anyhow"] * 2))()
+        for _ in range(2):
+            if self.plain and self.chance(0.35):  # wanted in part only
+                self.attempt(lambda: self.keep(self.part_of(self.recent(self.plain))))
         made = [o for n in self.net.nodes for o in n.outputs]
         self.require(made)
         used = {i for n in self.net.nodes for i in n.inputs}
@@ -571,6 +601,10 @@ class MaskedGenerator(Attention):
             outputs = [x for x in outputs if not self.filled(x)]
         self.require(outputs)
         return self.finish(outputs, self.declared(outputs))
+
+    def part_of(self, x):
+        y = self.zeroed(x, self.mask_on(x, self.axes(x)))
+        return self.tamed(self.op("ReduceSum", y, self.ints(*self.axes(y, 2)), keepdims=0)) if self.chance(0.3) else y
 
     def declared(self, outputs):
         """Sometimes an output is wanted only where an input says so."""

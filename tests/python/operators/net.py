@@ -216,24 +216,34 @@ def shrink(net, seconds=60, **options):
                 continue
             if any(accept(c) for c in simpler(net, n)):
                 changed = True
-        for symbol in list(net.bindings[0]):
-            while accept(shorter(net, symbol)):
-                changed = True
+        for extent in extents(net):
+            for less in (lambda n: n // 2, lambda n: n - 1):
+                while accept(shorter(net, extent, less)):
+                    changed = True
     for name in [*net.inputs, *net.constants]:
         accept(rounded(net, name))
     return net, message
 
 
-def shorter(net, symbol):
-    """With one element less along the axes of this name, in the only binding that is left."""
+def extents(net):
+    """Names and numbers of extents of what is given."""
+    return sorted({d for i in [*net.inputs, *net.constants] for d in net.types[i][1] if isinstance(d, str) or d > 1}, key=str)
+
+
+def shorter(net, extent, less):
+    """With fewer elements along all axes of this name or number, in the only binding that is left; no graph where there are several."""
     c = copy.deepcopy(net)
-    n = c.bindings[0][symbol]
-    if len(c.bindings) != 1 or n < 1:
-        c.outputs = []  # no graph
-    c.bindings[0][symbol] = n - 1
-    for i in c.inputs:
-        cut = tuple(slice(0, n - 1) if d == symbol else slice(None) for d in c.types[i][1])
-        c.feeds[0][i] = c.feeds[0][i][cut]
+    n = c.bindings[0].get(extent, 0) if isinstance(extent, str) else extent
+    if len(c.bindings) != 1 or n < 1 or less(n) == n or extent not in extents(net):
+        c.outputs = []
+        return c
+    for values in [c.constants, c.feeds[0]]:
+        for i in [i for i in values if extent in c.types[i][1]]:
+            values[i] = values[i][tuple(slice(0, less(n)) if d == extent else slice(None) for d in c.types[i][1])]
+    if isinstance(extent, str):
+        c.bindings[0][extent] = less(n)
+    else:
+        c.types = {k: (dtype, tuple(less(n) if d == extent and isinstance(d, int) else d for d in dims)) for k, (dtype, dims) in c.types.items()}
     return c
 
 
