@@ -63,7 +63,10 @@ def kind(smallest, message):
 
 
 def work(first, last, shrink_seconds):
+    parent = os.getppid()
     for seed in range(first, last):
+        if os.getppid() != parent:  # nobody is listening any more
+            return
         print(json.dumps({"begun": seed}), flush=True)
         print(json.dumps(judged(seed, shrink_seconds)), flush=True)
 

@@ -584,10 +584,12 @@ class MaskedGenerator(Attention):
             self.attempt(lambda: self.keep(self.computed(self.anything())))
         for _ in range(int(self.rng.integers(2, 8))):
             self.step()
+        for _ in range(self.pick([0, 1, 2])):
+            self.attempt(lambda: self.keep(self.part_of(self.computed(self.recent(self.plain)))))
 
     def build(self):
         getattr(self, self.pick(["one_mechanism"] * 5 + ["layers"] * 4 + ["anyhow"] * 2))()
-        for _ in range(2):
+        for _ in range(3):
             if self.plain and self.chance(0.35):  # wanted in part only
                 self.attempt(lambda: self.keep(self.part_of(self.recent(self.plain))))
         made = [o for n in self.net.nodes for o in n.outputs]
@@ -599,6 +601,7 @@ class MaskedGenerator(Attention):
             outputs.append(self.pick([x for x in made if self.values[x][0].dtype.kind != "O"]))
         if self.dtype == "float16":  # what is rounded to infinity depends on who adds up how
             outputs = [x for x in outputs if not self.filled(x)]
+        outputs = [x for x in outputs if not 0 < self.largest(x) < 1e-3]  # nothing but what rounding left
         self.require(outputs)
         return self.finish(outputs, self.declared(outputs))
 
