@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .masks import Masks
+from .masks import FILLS, Masks
 
 
 class Attention(Masks):
@@ -60,7 +60,18 @@ class Attention(Masks):
         for kind in kinds:
             low = low if self.chance(0.7) else self.fill_value()
             s = self.masked_fill(s, self.score_mask(s, kind, batch, q, k), low)
+            s = self.attempt(self.adjusted, s) if self.chance(0.1) else s
+            self.require(s)
         return s
+
+    def adjusted(self, s):
+        """A filled tensor scaled, moved, or kept from below."""
+        form = self.pick(["scale", "scale", "move", "keep"])
+        if form == "scale":
+            return self.op("Mul", s, self.number(self.pick([0.125, 0.5, 2.0]))) if self.chance(0.5) else self.op("Div", s, self.number(2.0))
+        if form == "move":
+            return self.op("Add", s, self.number(float(self.rng.uniform(-2, 2))))
+        return self.op("Max", s, self.number(FILLS[self.dtype][-2]))
 
     def score_mask(self, s, kind, batch, q, k):
         extents = self.extents(s)
@@ -91,10 +102,11 @@ class Attention(Masks):
 
     def weights_of(self, s, axis):
         """A softmax along an axis, as an operator or written out, with what is done to it afterwards."""
-        form = self.pick(["operator"] * 6 + ["stable", "bare", "log", "sigmoid"])
-        if form == "bare" and (self.largest(s) > 1e3 or True) and not self.filled(s):
-            form = "operator"
-        if form == "operator":
+        form = self.pick(["operator"] * 6 + ["wider", "stable", "bare", "log", "sigmoid"])
+        if form == "wider" and self.dtype != "float64":
+            wide = self.op("Cast", s, to=11 if self.dtype == "float32" else 1)
+            p = self.op("Cast", self.op("Softmax", wide, axis=axis), to=self.onnx_type)
+        elif form in ("operator", "wider"):
             p = self.op("Softmax", s, axis=axis)
         elif form == "log":
             p = self.op("Exp", self.op("LogSoftmax", s, axis=axis))

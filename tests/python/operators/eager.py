@@ -132,6 +132,7 @@ class Builder:
         """The output's name, or a tuple of several."""
         nan_before = any(self.has_nan(i) for i in inputs if i)
         self.require(not (nan_before and op in NAN_BLIND))
+        self.require(not (op in ("MaxPool", "GlobalMaxPool") and any(np.isinf(v).any() for v in self.values[inputs[0]])))  # begins with a finite number
         self.require(op not in SUMS or not any(self.far(i) for i in inputs))
         results, lost = [], []
         for k in range(len(self.net.bindings)):
@@ -139,9 +140,10 @@ class Builder:
             try:
                 self.require(op not in NEEDS_ELEMENTS or all(v.size for v in given if v is not None))
                 results.append(run_operator(op, given, outputs, attrs))
+                self.require(op not in NEEDS_ELEMENTS or all(v.size for v in results[-1]))
             except Exception:
                 self.require(k in self.optional)
-                results.append(None)
+                results[k:] = [None]
                 lost.append(k)
         if lost:
             self.drop(lost)
@@ -185,6 +187,13 @@ class Builder:
             self.lenient = lenient
             return None
 
+    def alike(self, view, x, y):
+        """The same random view of both."""
+        state = self.rng.bit_generator.state
+        a = view(x)
+        self.rng.bit_generator.state = state
+        return a, view(y)
+
     # -- shapes
 
     def shape_of(self, x, axis):
@@ -218,7 +227,16 @@ class Builder:
                 parts.append(self.ints(k))
             else:
                 parts.append(functools.reduce(lambda p, q: self.op("Mul", p, q), [self.shape_of(x, a) for a in g]))
-        return self.op("Reshape", x, self.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0])
+        y = self.op("Reshape", x, self.op("Concat", *parts, axis=0) if len(parts) > 1 else parts[0])
+        self.only_shapes(y, [[g if isinstance(g, int) else int(np.prod([v.shape[a] for a in g])) for g in groups] for v in self.values[x]])
+        return y
+
+    def only_shapes(self, y, shapes):
+        """Gives up bindings in which a target shape's 0 was read as "like the input"."""
+        lost = [k for k, (v, shape) in enumerate(zip(self.values[y], shapes)) if list(v.shape) != shape]
+        self.require(set(lost) <= self.optional)
+        if lost:
+            self.drop(lost)
 
     def transpose(self, x, *perm):
         return self.op("Transpose", x, perm=list(perm))

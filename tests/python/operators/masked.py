@@ -8,6 +8,7 @@ import numpy as np
 
 from .attention import Attention
 from .eager import MODERATE, Rejected
+from .masks import FILLS
 
 #: What each of them is compiled with.
 CONFIGS = [dict(sparsity="auto", threads=1, poison="nan"), dict(sparsity="auto", threads=2, poison="large"), dict(sparsity="auto", threads=1),
@@ -79,8 +80,14 @@ class MaskedGenerator(Attention):
         n = width or self.pick([4, 8, 8, 12, 16, 16, 32])
         if self.chance(0.25):
             ids = self.input(("b", time), lambda shape, _: self.rng.integers(0, 6, shape), "int64")
-            return self.op("Gather", self.weight(6, n), ids, axis=0)
-        return self.input(("b", time, n), self.noise)
+            x = self.op("Gather", self.weight(6, n), ids, axis=0)
+        else:
+            x = self.input(("b", time, n), self.noise)
+        if self.chance(0.15):  # positions count real tokens only
+            m = self.op("Cast", self.mask(self.extents(x)[:2]), to=7)
+            at = self.op("Mul", self.op("CumSum", m, self.constant(np.int64(1))), m)
+            x = self.op("Add", x, self.op("Gather", self.weight(140, n), at, axis=0))
+        return x
 
     def anything(self):
         dims = self.pick([("b", "s"), ("b", "s", self.width()), ("b", "s", "t"), ("s", self.width()), ("b", 2, "s", 4), ("b", "s", 2, 4), ("b", 2, "s", "t"),
@@ -101,6 +108,37 @@ class MaskedGenerator(Attention):
         if self.chance(0.5):
             return self.zeroed(x, m)
         return self.masked_fill(x, m)
+
+    def one_or_other(self, x):
+        """Of two tensors, one where a mask says so."""
+        same = [y for y in self.plain if y != x and self.exists(y) and self.extents(y) == self.extents(x)]
+        y = self.pick(same) if same and self.chance(0.7) else self.computed_like(x)
+        m = self.mask_on(x, self.axes(x))
+        return self.op("Where", m, x, y) if self.chance(0.5) else self.op("Where", m, y, x)
+
+    def computed_like(self, x):
+        return self.op("Tanh", self.op("Mul", x, self.number(-1.5)))
+
+    def view_of_both(self, x):
+        """A view of x and the same one of its mask, which is put on there."""
+        m = self.op("Expand", self.mask_on(x, self.axes(x)), self.full_shape(x))
+        x, m = self.alike(self.view, self.zeroed(x, m) if self.chance(0.3) else x, m)
+        self.known.setdefault(self.extents(m), []).append(m)
+        return self.zeroed(x, m) if self.chance(0.5) else self.masked_fill(x, m)
+
+    def lowest(self, x):
+        """A minimum of what is live: masked with something far above."""
+        axes = self.axes(x)
+        y = self.op("Where", self.mask_on(x, axes), x, self.number(self.pick([-f for f in FILLS[self.dtype]])))
+        form = self.pick(["min", "min", "softmin", "arg"])
+        if form == "softmin":
+            return self.weights_of(self.op("Neg", y), self.pick(axes))
+        if form == "arg":
+            self.require(self.distinct(y, axes[-1]) and self.dtype != "float16")
+            i = self.op("ArgMin", y, axis=axes[-1], keepdims=1)
+            return self.op("GatherElements", x, i, axis=axes[-1])
+        y = self.op("ReduceMin", y, self.ints(self.pick(axes)), keepdims=int(self.chance(0.5)))
+        return self.op("Min", y, self.number(20.0))
 
     # -- views
 
@@ -486,6 +524,9 @@ class MaskedGenerator(Attention):
             y = self.masked_fill(x, rows)
             self.require(min(self.extents(y)[1]) >= 1)
             return self.unary(self.op("TopK", y, self.ints(1), outputs=2, axis=1, sorted=1)[0])
+        if kind == "last" and self.chance(0.4):  # of the largest mark, as the end of a text is found
+            at = self.op("ArgMax", self.op("Mul", self.op("Cast", m, to=7), self.range_like(self.extents(x)[1])), axis=1, keepdims=1)
+            return self.op("GatherND", x, at, batch_dims=1)
         if kind == "last":
             n = self.op("Sub", self.op("ReduceSum", self.op("Cast", m, to=7), self.ints(1), keepdims=1), self.ints(1))
             n = self.op("Max", n, self.ints(0))
@@ -526,9 +567,9 @@ class MaskedGenerator(Attention):
         self.require(pool)
         return pool[-1 - int(min(self.rng.geometric(0.6) - 1, len(pool) - 1))]
 
-    MOVES = [("view", 6), ("unary", 3), ("mask_rows", 6), ("reduced", 3), ("softmax", 3), ("chosen", 1), ("normed", 3), ("summed_up", 1), ("windowed", 2),
+    MOVES = [("view", 6), ("unary", 3), ("mask_rows", 6), ("view_of_both", 3), ("one_or_other", 2), ("lowest", 1), ("reduced", 3), ("softmax", 3), ("chosen", 1), ("normed", 3), ("summed_up", 1), ("windowed", 2),
              ("scattered", 1), ("product", 3), ("residual", 2), ("gate", 1), ("linear", 4), ("cast_through", 1), ("integers", 1)]  # fmt: skip
-    ON_FILLS = [("view", 4), ("softmax", 6), ("reduced", 4), ("unary", 2), ("chosen", 2), ("windowed", 2), ("weights", 2), ("scattered", 1)]
+    ON_FILLS = [("view", 4), ("softmax", 6), ("reduced", 4), ("unary", 2), ("chosen", 2), ("windowed", 2), ("weights", 2), ("scattered", 1), ("adjusted", 1)]
     LAYERS = [("attend", 7), ("feed_forward", 3), ("normed", 3), ("masked_tokens", 3), ("residual", 3), ("time_convolution", 2), ("shifted", 1),
               ("summed_up", 1), ("gate", 1), ("softmax", 1), ("linear", 1), ("unary", 1)]  # fmt: skip
 
@@ -553,7 +594,7 @@ class MaskedGenerator(Attention):
         x = self.attempt(lambda: self.keep(self.computed(self.anything())))
         for _ in range(self.pick([0, 0, 0, 1])):
             x = self.attempt(lambda: self.keep(self.view(x))) or x
-        self.attempt(lambda: self.keep(self.mask_rows(x)))
+        self.attempt(lambda: self.keep(getattr(self, self.pick(["mask_rows", "mask_rows", "view_of_both", "one_or_other"]))(x)))
         for _ in range(int(self.rng.integers(1, 4))):
             self.step()
 

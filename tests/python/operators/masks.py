@@ -69,11 +69,11 @@ class Masks(Builder):
     def produce(self, extents):
         forms = ["given", "given", "lengths"]
         if len(extents) >= 2:
-            forms += ["positions", "and", "opaque"]
+            forms += ["positions", "and", "opaque", "triangle"]
         if len(extents) == 1 or self.chance(0.3):
             forms += ["constant", "steps"]
         if len(extents) >= 1:
-            forms += ["counted"]
+            forms += ["counted", "values"]
         for _ in range(6):
             m = self.attempt(getattr(self, "by_" + self.pick(forms)), extents)
             if m:
@@ -150,6 +150,21 @@ class Masks(Builder):
         near = self.op("LessOrEqual", self.op("Abs", self.op("Sub", q, k)), self.constant(np.int64(self.pick([0, 1, 3]))))
         before = self.op("LessOrEqual", k, q)
         return near if kind == "window" else before if kind == "causal" else self.op("And", before, near)
+
+    def by_triangle(self, extents):
+        """Causal as a lower triangle of ones."""
+        self.require(len(extents) == 2)
+        n, k = self.range_like(extents[0]), self.range_like(extents[1])
+        shape = self.op("Concat", self.shape_of(n, 0), self.shape_of(k, 0), axis=0)
+        one = self.constant(1, self.pick(["int64", "float32", "bool"]))
+        ones = self.op("Expand", one, shape)
+        return self.live(self.op("Trilu", ones, upper=int(self.chance(0.2))))
+
+    def by_values(self, extents):
+        """What only computed values tell: nothing may be known of it."""
+        x = self.op("Mul", self.input(self.dims_of(extents), self.noise), self.number(1.25))
+        self.require(all((np.abs(v - 0.2) > 1e-3).all() for v in self.values[x]))
+        return self.op("Greater", x, self.number(0.2))
 
     def by_and(self, extents):
         """Of masks of some of the axes."""
@@ -238,15 +253,19 @@ class Masks(Builder):
         return self.op("Expand", self.number(0), self.full_shape(x))
 
     def fill_value(self):
+        if self.chance(0.06):  # so little below the rest that it counts
+            return self.pick([-5.0, -20.0])
         return self.pick(FILLS[self.dtype])
 
     def masked_fill(self, x, m, low=None):
         """x where m, far below everything elsewhere."""
         low = self.fill_value() if low is None else low
-        form = self.pick(["where", "where", "not", "add where", "arithmetic", "arithmetic", "sub", "tensor", "blend", "min", "given"])
+        form = self.pick(["where", "where", "not", "add where", "arithmetic", "arithmetic", "sub", "tensor", "blend", "min", "given", "log"])
         if form in ("arithmetic", "sub", "blend", "min") and not np.isfinite(low):
             form = "where"
-        if form == "where":
+        if form == "log" and self.dtype != "float16":
+            return self.plus(x, self.op("Log", self.as_number(m)))
+        if form in ("where", "log"):
             return self.op("Where", m, x, self.number(low))
         if form == "not":
             return self.op("Where", self.op("Not", m), self.number(low), x)
