@@ -113,6 +113,15 @@ struct Group {
   }
 };
 
+/// A claim of the read contract (verify.h) about one group.
+struct Obligation {
+  int group = -1;
+  ValueId value = -1;         ///< the result concerned
+  sparsity::MaskId violated;  ///< must be nothing: over the axes of one of the group's nodes, or of the group
+  bool proved = false;        ///< it is, whatever the inputs
+  std::string text;           ///< what is claimed
+};
+
 struct Fusion {
   std::vector<Layout> layouts;      ///< per value; root -1: the value is never materialised (internal to a group)
   std::vector<Group> groups;        ///< in execution order, control groups first
@@ -120,10 +129,12 @@ struct Fusion {
   /// Softmax fused with the contractions around it: (scores, softmax, output) groups by index; runtime runs them per query tile.
   struct Attention { int scores, softmax, output; };
   std::vector<Attention> attentions;
+  std::vector<Obligation> obligations;  ///< all of them are proved
 };
 
-/// Decides all of the above. Adds Dims to g.dims and masks to `analysis`.
-Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target);
+/// Decides all of the above. Adds Dims to g.dims and masks to `analysis`. What cannot be verified is computed in full, with a note in the analysis;
+/// `strict`: InternalError instead, naming step, value and claim.
+Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target, bool strict = false);
 
 /// One line per group, for tests and dumps.
 std::string print(const graph::Graph& g, const Fusion& f);

@@ -179,7 +179,7 @@ class Verifier {
     const Expr &low = x[second ? 1 : 0], &other = x[second ? 0 : 1];
     const sparsity::Facts f = facts_->of(low);
     // The sum is its low operand, wherever that is low: then the other one does not matter if the dense one is lost in it.
-    return p_.or_(wrong(low), p_.and_(p_.or_(wrong(other), p_.nothing(g_.nodes[n].extents)), p_.not_(p_.and_(f.sd, facts_->of(other).tame))));
+    return p_.or_(wrong(low), p_.and_(wrong(other), p_.not_(p_.and_(f.sd, facts_->of(other).tame))));
   }
 
   MaskId wrong(const Expr& e) {

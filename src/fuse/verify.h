@@ -9,15 +9,6 @@
 
 namespace pit::fuse {
 
-/// A claim about one group: the mask (over the axes of one of its nodes) of what would break it.
-struct Obligation {
-  int group = -1;
-  ValueId value = -1;         ///< the result concerned
-  sparsity::MaskId violated;  ///< must be nothing
-  bool proved = false;        ///< it is, by the formulas alone
-  std::string text;           ///< what is claimed
-};
-
 /// All obligations of a schedule whose live sets are attached.
 std::vector<Obligation> obligations(graph::Graph& g, const sparsity::Analysis& analysis, const Fusion& fusion);
 

@@ -15,9 +15,9 @@ inline std::pair<int, int> statements_of(const graph::Graph& g, const Group& gro
 
 /// The analysis' absorbing operand of a statement of `n`, if the kernel lets it absorb; else -1.
 inline int absorbing_in(const graph::Graph& g, const sparsity::Analysis& a, const Group& group, NodeId n, int statement) {
+  if (group.kind != GroupKind::rows && group.kind != GroupKind::contraction) return -1;
   const int merged = group.first_statement.at(n) + statement - statements_of(g, group, n).first;
-  const bool emitted = group.kind == GroupKind::contraction ? merged > 0 && group.epilogue.absorbing[merged - 1] >= 0
-                       : group.kind == GroupKind::rows ? group.absorbing[merged] >= 0 : false;
+  const bool emitted = group.kind == GroupKind::contraction ? merged > 0 && group.epilogue.absorbing[merged - 1] >= 0 : group.absorbing[merged] >= 0;
   return emitted ? a.nodes[n].statements[statement].absorbing : -1;
 }
 

@@ -80,7 +80,8 @@ class ProgramBuilder {
   std::shared_ptr<const Program> build() {
     p_->analysis = std::make_unique<sparsity::Analysis>(
         sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
-    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
+    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target, options_.strict);
+    p_->analysis->forward = nullptr;
     const auto& groups = p_->fusion.groups;
     if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
       p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir);

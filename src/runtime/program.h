@@ -79,6 +79,7 @@ struct ProgramOptions {
   CpuTarget target;
   std::string cache_dir;
   bool sparse = true;
+  bool strict = false;  ///< InternalError where the read contract cannot be verified (else: computed in full)
   int threads = 1;
 };
 
