@@ -1,7 +1,7 @@
 // Proofs about masks: whether a formula is nothing whatever the inputs are.
 //
-// A sequent calculus over the normal form: from all of `given` follows one of `goals`, at every position. Logic is taken apart; atoms follow
-// from equal atoms; "any" follows from an instance, and may be instantiated at a position of its own where nothing else depends on it.
+// A sequent calculus over the normal form, position by position: logic is taken apart, equal atoms close a branch, an "any" that is given
+// holds at a place of its own (axes are added to the space), and one that is a goal is tried at all places that have a name.
 // Sound, not complete: what it cannot decide within its budget counts as not proved.
 #include <algorithm>
 #include <set>
@@ -11,90 +11,80 @@
 namespace pit::sparsity {
 namespace {
 
+using Masks = std::set<int>;
+
+/// What is to be shown: wherever all of `given` hold, one of `goals` does.
+struct Sequent {
+  Masks given, goals;
+  Masks anys;    ///< goals that are an "any", kept for places that come up later
+  int rank = 0;  ///< of the space when they were last tried
+};
+
 class Prover {
  public:
   explicit Prover(MaskProgram::Impl& p) : p_(p) {}
 
-  bool follows(std::set<int> given, std::set<int> goals) {
+  bool holds(Sequent s) {
     if (--budget_ < 0) return false;
-    for (int m : given)
-      if (p_.is_constant(m, false) || goals.count(m)) return true;
-    for (int m : goals)
+    for (int m : s.given)
+      if (p_.is_constant(m, false) || s.goals.count(m) || s.anys.count(m)) return true;
+    for (int m : s.goals)
       if (p_.is_constant(m, true)) return true;
-    if (auto done = take_apart_given(given, goals)) return *done;
-    if (auto done = take_apart_goals(given, goals)) return *done;
-    if (auto done = by_pieces(given, goals)) return *done;
-    return by_instances(given, goals);
+    if (auto done = open_one(s)) return *done;
+    if (auto done = by_cases(s)) return *done;
+    if (auto done = by_pieces(s)) return *done;
+    if (auto done = name_a_place(s)) return *done;
+    if (auto done = try_places(s)) return *done;
+    return by_maps(s);
   }
 
  private:
   const MaskNode& node(int m) const { return p_.node(m); }
 
-  static std::set<int> without(std::set<int> s, int m) {
-    s.erase(m);
-    return s;
+  static Masks replaced(Masks set, int m, const std::vector<int>& by) {
+    set.erase(m);
+    set.insert(by.begin(), by.end());
+    return set;
   }
 
-  std::optional<bool> take_apart_given(const std::set<int>& given, const std::set<int>& goals) {
-    for (int m : given) {
-      const MaskNode n = node(m);
-      std::set<int> rest = without(given, m);
-      if (n.op == MaskOp::logical_and) {
-        rest.insert(n.args.begin(), n.args.end());
-        return follows(rest, goals);
+  // -- logic -------------------------------------------------------------------------------------------------------------
+
+  // What needs no cases: conjunctions that are given, disjunctions that are goals, negations, held atoms.
+  std::optional<bool> open_one(Sequent& s) {
+    for (const bool is_goal : {false, true}) {
+      Masks &here = is_goal ? s.goals : s.given, &there = is_goal ? s.given : s.goals;
+      for (int m : here) {
+        const MaskNode n = node(m);
+        if (n.op == (is_goal ? MaskOp::logical_or : MaskOp::logical_and)) {
+          here = replaced(here, m, n.args);
+          return holds(std::move(s));
+        }
+        if (n.op == MaskOp::logical_not) {
+          here.erase(m);
+          there.insert(n.args[0]);
+          return holds(std::move(s));
+        }
+        if (const int inside = opened(m); inside >= 0) {
+          here = replaced(here, m, {inside});
+          return holds(std::move(s));
+        }
       }
-      if (n.op == MaskOp::logical_not) {
-        std::set<int> more = goals;
-        more.insert(n.args[0]);
-        return follows(rest, more);
-      }
-      if (const int inside = opened(m); inside >= 0) {
-        rest.insert(inside);
-        return follows(rest, goals);
-      }
-    }
-    // Cases last: each doubles the work.
-    for (int m : given) {
-      const MaskNode n = node(m);
-      if (n.op != MaskOp::logical_or) continue;
-      const std::set<int> rest = without(given, m);
-      return std::all_of(n.args.begin(), n.args.end(), [&](int a) {
-        std::set<int> one = rest;
-        one.insert(a);
-        return follows(one, goals);
-      });
     }
     return std::nullopt;
   }
 
-  std::optional<bool> take_apart_goals(const std::set<int>& given, const std::set<int>& goals) {
-    for (int m : goals) {
-      const MaskNode n = node(m);
-      std::set<int> rest = without(goals, m);
-      if (n.op == MaskOp::logical_or) {
-        rest.insert(n.args.begin(), n.args.end());
-        return follows(given, rest);
+  std::optional<bool> by_cases(const Sequent& s) {
+    for (const bool is_goal : {false, true})
+      for (int m : is_goal ? s.goals : s.given) {
+        const MaskNode n = node(m);
+        if (n.op != (is_goal ? MaskOp::logical_and : MaskOp::logical_or)) continue;
+        return std::all_of(n.args.begin(), n.args.end(), [&](int a) {
+          Sequent one = s;
+          Masks& side = is_goal ? one.goals : one.given;
+          side = replaced(side, m, {a});
+          return holds(std::move(one));
+        });
       }
-      if (n.op == MaskOp::logical_not) {
-        std::set<int> more = given;
-        more.insert(n.args[0]);
-        return follows(more, rest);
-      }
-      if (const int inside = opened(m); inside >= 0) {
-        rest.insert(inside);
-        return follows(given, rest);
-      }
-    }
-    for (int m : goals) {
-      const MaskNode n = node(m);
-      if (n.op != MaskOp::logical_and) continue;
-      const std::set<int> rest = without(goals, m);
-      return std::all_of(n.args.begin(), n.args.end(), [&](int a) {
-        std::set<int> one = rest;
-        one.insert(a);
-        return follows(given, one);
-      });
-    }
     return std::nullopt;
   }
 
@@ -107,26 +97,28 @@ class Prover {
   }
 
   // Formulas that are put together from pieces of one axis: piece by piece.
-  std::optional<bool> by_pieces(const std::set<int>& given, const std::set<int>& goals) {
-    const MaskNode* first = nullptr;
-    for (const std::set<int>* side : {&given, &goals})
+  std::optional<bool> by_pieces(const Sequent& s) {
+    int first = -1;
+    for (const Masks* side : {&s.given, &s.goals})
       for (int m : *side)
-        if (!first && node(m).op == MaskOp::pieces) first = &node(m);
-    if (!first) return std::nullopt;
-    const MaskNode cut = *first;
+        if (first < 0 && node(m).op == MaskOp::pieces) first = m;
+    if (first < 0) return std::nullopt;
+    const MaskNode cut = node(first);
     for (std::size_t i = 0; i < cut.args.size(); ++i) {
-      const auto piece = [&](const std::set<int>& side) {
-        std::set<int> r;
+      const auto piece = [&](const Masks& side) {
+        Masks r;
         for (int m : side) {
           const MaskNode& n = node(m);
           r.insert(n.op == MaskOp::pieces && n.axis == cut.axis && n.positions == cut.positions ? n.args[i] : m);
         }
         return r;
       };
-      if (!follows(piece(given), piece(goals))) return false;
+      if (!holds({piece(s.given), piece(s.goals), s.anys, s.rank})) return false;
     }
     return true;
   }
+
+  // -- quantifiers -------------------------------------------------------------------------------------------------------
 
   struct Any {
     std::vector<int> order;  ///< axis of the space -> axis of the atom
@@ -137,89 +129,107 @@ class Prover {
     if (n.op == MaskOp::any) {
       Any a{{}, n};
       for (int i = 0; i < p_.rank(m); ++i) a.order.push_back(i);
+      for (int reduced : n.axes) a.order[static_cast<std::size_t>(reduced)] = -1;
       return a;
     }
-    if (n.op == MaskOp::permute && node(n.args[0]).op == MaskOp::any) return Any{n.axes, node(n.args[0])};
+    if (n.op != MaskOp::permute || node(n.args[0]).op != MaskOp::any) return std::nullopt;
+    Any a{n.axes, node(n.args[0])};
+    for (int reduced : a.atom.axes) std::replace(a.order.begin(), a.order.end(), reduced, -1);
+    return a;
+  }
+
+  // An "any" that is given holds somewhere: that place gets axes of its own.
+  std::optional<bool> name_a_place(const Sequent& s) {
+    constexpr int most_axes = 16;
+    for (int m : s.given) {
+      const auto a = any_of(m);
+      if (!a || p_.rank(m) > most_axes) continue;
+      std::vector<Dim> extents = p_.extents(m);
+      std::vector<int> wider, order = a->order;
+      for (int i = 0; i < p_.rank(m); ++i) wider.push_back(i);
+      for (int reduced : a->atom.axes) {
+        extents.push_back(a->atom.forms[static_cast<std::size_t>(reduced)].extent);
+        wider.push_back(-1);
+        order.push_back(reduced);
+      }
+      const auto moved = [&](const Masks& side) {
+        Masks r;
+        for (int x : side)
+          if (x != m) r.insert(p_.permute(x, wider, extents));
+        return r;
+      };
+      Sequent next{moved(s.given), moved(s.goals), moved(s.anys), s.rank};
+      for (int x : a->atom.args) next.given.insert(p_.permute(x, order, extents));
+      return holds(std::move(next));
+    }
     return std::nullopt;
   }
 
-  // The operands of an "any" at a position of the space: each reduced axis of the atom at an axis of the space of its extent, for which `usable`.
-  template <class Usable>
-  std::vector<std::set<int>> instances(int m, const Any& a, Usable&& usable) {
-    std::vector<std::set<int>> found;
-    const std::vector<Dim> extents = p_.extents(m);
-    std::vector<int> order = a.order;
-    for (int reduced : a.atom.axes) std::replace(order.begin(), order.end(), reduced, -1);
-    place(a, extents, order, 0, usable, found);
-    return found;
+  // An "any" that is a goal holds if one of its instances does: at all places that have a name.
+  std::optional<bool> try_places(const Sequent& s) {
+    Sequent next = s;
+    for (int m : s.goals)
+      if (any_of(m)) next.goals.erase(m), next.anys.insert(m);
+    const int rank = next.anys.empty() ? 0 : p_.rank(*next.anys.begin());
+    const Masks fresh = rank > s.rank ? next.anys : Masks(s.goals.begin(), s.goals.end());
+    bool found = false;
+    for (int m : fresh) {
+      const auto a = any_of(m);
+      if (!a) continue;
+      std::vector<int> order = a->order;
+      std::vector<int> instances;
+      place(*a, p_.extents(m), order, 0, instances);
+      next.goals.insert(instances.begin(), instances.end());
+      found = found || !instances.empty();
+    }
+    next.rank = rank;
+    if (!found) return std::nullopt;
+    return holds(std::move(next));
   }
 
-  template <class Usable>
-  void place(const Any& a, const std::vector<Dim>& extents, std::vector<int>& order, std::size_t k, Usable& usable, std::vector<std::set<int>>& found) {
+  // Each reduced axis of the atom at an axis of the space that has its extent.
+  void place(const Any& a, const std::vector<Dim>& extents, std::vector<int>& order, std::size_t k, std::vector<int>& instances) {
+    constexpr std::size_t most = 16;
+    if (instances.size() >= most) return;
     if (k == a.atom.axes.size()) {
-      std::set<int> operands;
-      for (int x : a.atom.args) operands.insert(p_.permute(x, order, extents));
-      found.push_back(std::move(operands));
+      std::vector<int> operands;
+      for (int x : a.atom.args) operands.push_back(p_.permute(x, order, extents));
+      instances.push_back(p_.combine(true, operands));
       return;
     }
     const int reduced = a.atom.axes[k];
     for (std::size_t i = 0; i < order.size(); ++i) {
-      if (order[i] >= 0 || !usable(static_cast<int>(i)) || !(extents[i] == a.atom.forms[static_cast<std::size_t>(reduced)].extent)) continue;
+      if (order[i] >= 0 || !(extents[i] == a.atom.forms[static_cast<std::size_t>(reduced)].extent)) continue;
       order[i] = reduced;
-      place(a, extents, order, k + 1, usable, found);
+      place(a, extents, order, k + 1, instances);
       order[i] = -1;
     }
   }
 
-  bool by_instances(const std::set<int>& given, const std::set<int>& goals) {
-    const auto free = [&](int axis, int except) {
-      for (const std::set<int>* side : {&given, &goals})
-        for (int m : *side)
-          if (m != except && !p_.uniform(m, axis)) return false;
-      return true;
-    };
-    for (int m : given) {  // somewhere it holds: call that place so
-      const auto a = any_of(m);
-      if (!a) continue;
-      const auto at = instances(m, *a, [&](int axis) { return free(axis, m); });
-      if (at.empty()) continue;
-      std::set<int> more = without(given, m);
-      more.insert(at[0].begin(), at[0].end());
-      return follows(more, goals);
-    }
-    for (int m : goals) {  // here it holds
-      const auto a = any_of(m);
-      if (!a) continue;
-      for (const std::set<int>& operands : instances(m, *a, [](int) { return true; })) {
-        const std::set<int> rest = without(goals, m);
-        if (std::all_of(operands.begin(), operands.end(), [&](int x) {
-              std::set<int> one = rest;
-              one.insert(x);
-              return follows(given, one);
-            })) return true;
-      }
-    }
-    return monotone(given, goals);
-  }
+  // -- index maps --------------------------------------------------------------------------------------------------------
 
-  // Index maps keep what follows from what: f(x) implies f(y) where x implies y.
-  bool monotone(const std::set<int>& given, const std::set<int>& goals) {
-    for (int g : given)
-      for (int d : goals)
-        if (same_map(node(g), node(d)) && follows({node(g).args[0]}, {node(d).args[0]})) return true;
-    for (int g : given)
-      for (int d : goals) {
-        const MaskNode &x = node(g), &y = node(d);
-        if (x.op != MaskOp::permute || y.op != MaskOp::permute || x.axes != y.axes) continue;
-        if (p_.extents(x.args[0]) == p_.extents(y.args[0]) && same_map(node(x.args[0]), node(y.args[0])) &&
-            follows({node(x.args[0]).args[0]}, {node(y.args[0]).args[0]})) return true;
-      }
+  // Maps that say for each position where to look commute with logic: what follows there follows here.
+  bool by_maps(const Sequent& s) {
+    std::vector<int> atoms(s.given.begin(), s.given.end());
+    atoms.insert(atoms.end(), s.goals.begin(), s.goals.end());
+    for (int first : atoms) {
+      Sequent inside;
+      for (int m : s.given) if (same_map(first, m)) inside.given.insert(mapped(m));
+      for (int m : s.goals) if (same_map(first, m)) inside.goals.insert(mapped(m));
+      if (inside.given.size() + inside.goals.size() > 1 && holds(std::move(inside))) return true;
+    }
     return false;
   }
 
-  bool same_map(const MaskNode& x, const MaskNode& y) const {
+  int atom_of(int m) const { return node(m).op == MaskOp::permute ? node(m).args[0] : m; }
+  int mapped(int m) const { return node(atom_of(m)).args[0]; }
+
+  bool same_map(int a, int b) const {
+    const bool moved = node(a).op == MaskOp::permute;
+    if (moved != (node(b).op == MaskOp::permute) || (moved && node(a).axes != node(b).axes)) return false;
+    const MaskNode &x = node(atom_of(a)), &y = node(atom_of(b));
     switch (x.op) {
-      case MaskOp::merge: case MaskOp::split: case MaskOp::window: case MaskOp::place: case MaskOp::take: case MaskOp::put: case MaskOp::fit: break;
+      case MaskOp::merge: case MaskOp::split: case MaskOp::window: case MaskOp::take: break;
       default: return false;
     }
     return x.op == y.op && x.axes == y.axes && x.count == y.count && x.axis == y.axis && x.positions == y.positions && x.step == y.step &&
@@ -227,7 +237,7 @@ class Prover {
   }
 
   MaskProgram::Impl& p_;
-  int budget_ = 2000;
+  int budget_ = 4000;
 };
 
 }  // namespace
@@ -235,7 +245,7 @@ class Prover {
 bool MaskProgram::is_surely_nothing(MaskId m) const {
   const MaskNode& n = impl_->node(m.id);
   if (n.op == MaskOp::constant) return !n.value;
-  return Prover(*impl_).follows({m.id}, {});
+  return Prover(*impl_).holds({{m.id}, {}, {}, 0});
 }
 
 }  // namespace pit::sparsity
