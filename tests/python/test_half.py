@@ -1,6 +1,9 @@
 """Half precision is storage: every operator computes in f32 and rounds its result once; nothing overflows on the way."""
 
+import pathlib
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto as T
@@ -227,3 +230,88 @@ def test_types_must_still_agree(op):
         with pytest.raises(pit.ModelError) as e:
             run([node], {"x": x, "w": w, **({"c": np.ones((4, 4), bool)} if op == "Where" else {})})
         assert "mixed" in str(e.value) and e.value.tensor in ("x", "w")
+
+
+draw = np.random.default_rng(1)
+X = draw.standard_normal((2, 3, 8)).astype(np.float16)
+SHIFT = np.array([3, 1, 2, 4, 6, 5, 8, 7], np.float16)
+INT64 = lambda *v: np.array(v, np.int64)  # noqa: E731
+AFFINE = {"s": SHIFT[:3], "b": SHIFT[1:4], "m": SHIFT[2:5], "v": SHIFT[3:6]}
+
+# operator, operands (those of FED are fed, others constants), attributes, type of the result
+LIKE = [
+    ("Clip", {"x": X, "lo": np.float16(-0.5), "hi": np.float16(0.5)}, {}, T.FLOAT16),
+    ("PRelu", {"x": X, "s": SHIFT[:3, None]}, {}, T.FLOAT16),
+    ("Gelu", {"x": X}, {}, T.FLOAT16),
+    ("Mod", {"x": X, "u": SHIFT}, {"fmod": 1}, T.FLOAT16),
+    ("Mean", {"x": X, "u": SHIFT}, {}, T.FLOAT16),
+    ("Sum", {"x": X}, {}, T.FLOAT16),
+    ("Max", {"x": X, "u": SHIFT}, {}, T.FLOAT16),
+    ("Where", {"c": draw.random((2, 3, 8)) < 0.5, "x": X, "u": SHIFT}, {}, T.FLOAT16),
+    ("Pow", {"x": X, "e": np.float32(3)}, {}, T.FLOAT16),
+    ("Pow", {"x": abs(X), "n": np.arange(8)}, {}, T.FLOAT16),
+    ("Einsum", {"x": X, "w": np.outer(SHIFT, SHIFT)}, {"equation": "bij,jk->bik"}, T.FLOAT16),
+    ("Conv", {"x": X, "w": draw.standard_normal((4, 3, 3)).astype(np.float16), "b": SHIFT[:4]}, {"pads": [1, 1]}, T.FLOAT16),
+    ("ConvTranspose", {"x": X, "w": draw.standard_normal((3, 4, 3)).astype(np.float16)}, {}, T.FLOAT16),
+    ("MaxPool", {"x": X}, {"kernel_shape": [3]}, T.FLOAT16),
+    ("GlobalMaxPool", {"x": X}, {}, T.FLOAT16),
+    ("BatchNormalization", {"x": X, **AFFINE}, {}, T.FLOAT16),
+    ("BatchNormalization", {"x": X, **AFFINE, "m": AFFINE["m"].astype(np.float32), "v": AFFINE["v"].astype(np.float32)}, {}, T.FLOAT16),
+    ("Attention", {"q": X[:, None], "k": X[:, None] * np.float16(2), "u": X[:, None]}, {}, T.FLOAT16),
+    ("Pad", {"x": X, "p": INT64(0, 0, 1, 0, 0, 2), "f": np.float16(3)}, {}, T.FLOAT16),
+    ("Pad", {"x": X, "p": INT64(0, 0, 1, 0, 0, 2)}, {"mode": "reflect"}, T.FLOAT16),
+    ("Slice", {"x": X, "p": INT64(0, 1), "e": INT64(2, 3)}, {}, T.FLOAT16),
+    ("Trilu", {"x": X}, {}, T.FLOAT16),
+    ("Compress", {"x": X, "c": np.array([True, False, True])}, {"axis": 1}, T.FLOAT16),
+    ("OneHot", {"n": np.array([1, 2, 4]), "d": np.int64(5), "w": np.array([0, 1], np.float16)}, {}, T.FLOAT16),
+    ("Hardmax", {"x": X}, {}, T.FLOAT16),
+    ("EyeLike", {"x": X[0]}, {}, T.FLOAT16),
+    ("CastLike", {"u": np.full(3, 1.00049, np.float32), "x": X}, {}, T.FLOAT16),
+    ("CastLike", {"x": X, "u": np.zeros(1, np.float32)}, {}, T.FLOAT),
+    ("QuantizeLinear", {"x": X, "s": np.float16(0.1), "z": np.uint8(100)}, {}, T.UINT8),
+    ("DequantizeLinear", {"n": np.arange(9, dtype=np.uint8), "s": np.float16(0.1), "z": np.uint8(4)}, {}, T.FLOAT16),
+    ("ArgMax", {"x": X}, {"axis": 2}, T.INT64),
+    ("NonZero", {"x": X}, {}, T.INT64),
+    ("IsInf", {"x": np.array([np.inf, 1, -np.inf, np.nan], np.float16)}, {}, T.BOOL),
+    ("Equal", {"x": X, "u": X}, {}, T.BOOL),
+    ("Less", {"x": X, "u": SHIFT}, {}, T.BOOL),
+]
+FED = "xuqkcn"
+
+
+@pytest.mark.parametrize("op, operands, attributes, kind", LIKE, ids=lambda v: v if isinstance(v, str) else "")
+def test_like_onnxruntime(op, operands, attributes, kind):
+    feeds = {k: v for k, v in operands.items() if k in FED}
+    constants = [constant(k, v) for k, v in operands.items() if k not in FED]
+    model = model_of([h.make_node(op, list(operands), ["y"], **attributes)], feeds, constants, opset=23, kinds={"y": kind})
+    want = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    got = pit.compile(model)(feeds)["y"]
+    assert got.dtype == want.dtype and got.shape == want.shape
+    assert np.allclose(got.astype(f64), want.astype(f64), rtol=2e-3, atol=1e-3, equal_nan=True)
+
+
+FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
+
+
+@pytest.mark.parametrize("name", ("bert-script", "bert-embedding-dynamo", "llama-past-dynamo", "t5-encoder-script", "plain-inf-dynamo",
+                                  "bert-dynamo-opset23", "resnet-script"))  # fmt: skip
+def test_models(name):
+    """Models converted to half precision: ONNX Runtime's answer, and what can be left out is left out as in f32."""
+    convert = pytest.importorskip("onnxruntime.transformers.float16").convert_float_to_float16
+    model = onnx.load(FIXTURES / f"{name}.onnx")
+    data = np.load(FIXTURES / f"{name}.npz")
+    feeds = {i.name: next(data[k] for k in data if k.endswith(i.name)) for i in model.graph.input}
+    halved = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in feeds.items()}
+    full = pit.compile(model.SerializeToString()).explain(feeds, json=True)
+    half = convert(model, disable_shape_infer=True, op_block_list=[]).SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    want = onnxruntime.InferenceSession(half, options, providers=["CPUExecutionProvider"]).run(None, halved)
+    for chosen in ({}, {"poison": True}, {"sparsity": "off"}):
+        compiled = pit.compile(half, **chosen)
+        for got, expected in zip(compiled(halved).values(), want, strict=True):
+            assert got.dtype == expected.dtype and np.isfinite(got).all()
+            assert np.abs(got.astype(f64) - expected).max() <= 1e-2 * max(1, np.abs(expected).max())
+    found = pit.compile(half).explain(halved, json=True)
+    for share in ("weight_flops_live", "attention_flops_live"):
+        assert found[share] == full[share]
