@@ -10,6 +10,8 @@
 //
 // The bound: results are within 8 ulps of the largest of their rows, or twice ONNX Runtime's error if that is more, for up to
 // 5000 elements, values up to 1e6, epsilons from 1e-12 (tests/python/test_normalization.py).
+#include <set>
+
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
 
@@ -162,15 +164,37 @@ std::vector<ValueId> lp_norm(OpBuilder& b) {
   return over_axes(b, alternative(b.text, p == 2 ? 0 : 1), axis, axis + 1).build();
 }
 
+// Any axes: they are moved behind the others and flattened, so that they are one here too.
 std::vector<ValueId> mean_variance(OpBuilder& b) {
   const ValueId x = b.in(0);
-  const Attributes a{{"axes", b.ints_attr("axes", {0, 2, 3})}, {"keepdims", std::int64_t{1}}};
-  const auto centre = [&](ValueId v) { return b.sub("Sub", {v, b.sub("ReduceMean", {v}, a, 13)}, {}, 13); };
-  const ValueId centred = centre(centre(x));  // twice, as above
-  const ValueId variance = b.sub("ReduceMean", {b.sub("Mul", {centred, centred}, {}, 13)}, a, 13);
-  const ValueId deviation =
-      b.sub("Add", {b.sub("Sqrt", {variance}, {}, 13), b.float_constant(1e-9, b.dtype(x))}, {}, 13);
-  return {b.sub("Div", {centred, deviation}, {}, 13)};
+  const int rank = b.rank(x);
+  const std::vector<Dim> d = b.dims(x);
+  std::set<int> over;
+  for (const std::int64_t a : b.ints_attr("axes", {0, 2, 3})) over.insert(b.normal_axis(a, rank));
+  if (over.empty()) {
+    for (int i = 0; i < rank; ++i) over.insert(i);
+  }
+  std::vector<std::int64_t> order, back(d.size());
+  for (const bool normalised : {false, true}) {
+    for (int i = 0; i < rank; ++i) {
+      if (over.count(i) == normalised) order.push_back(i);
+    }
+  }
+  std::vector<Dim> moved, flat;
+  Dim count = b.dim(1);
+  for (std::size_t i = 0; i < d.size(); ++i) {
+    const auto from = static_cast<std::size_t>(order[i]);
+    back[from] = static_cast<std::int64_t>(i);
+    moved.push_back(d[from]);
+    if (over.count(static_cast<int>(from))) count = b.table().mul(count, d[from]);
+    else flat.push_back(d[from]);
+  }
+  flat.push_back(count);
+  const ValueId rows = reshaped(b, b.sub("Transpose", {x}, {{"perm", order}}, 13), flat);
+  Instance n(b, b.text);
+  n.pack("o", axis_list("i", static_cast<int>(flat.size()) - 1)).input("X", rows).output("Z", b.dtype(x), flat, kInner);
+  n.count("N", count, b.dtype(x)).operand("E", b.float_constant(1e-9, b.dtype(x)));
+  return {b.sub("Transpose", {reshaped(b, n.build_one(), moved)}, {{"perm", back}}, 13)};
 }
 
 // A sample's groups, each over all of its elements; then scale and shift.
@@ -217,9 +241,13 @@ constexpr Definition kTable[] = {
      "S[o...,p...] += abs(X[o...,c...,p...]); Y[o...,c...,p...] = X[o...,c...,p...] / "
      "select(S[o...,p...] == 0, 1.0, S[o...,p...])",
      lp_norm, "S[r] += X[r,c] * X[r,c]; Y[r,c] = X[r,c] / select(S[r] == 0, 1.0, sqrt(S[r]))"},
-    {"MeanVarianceNormalization", "(X - mean(X)) / (sqrt(mean((X - mean(X))^2)) + 1e-9)", mean_variance,
-     "S[c] += X[n,c,x0]; D[n,c,x0] = X[n,c,x0] - S[c] / 64.0; V[c] += D[n,c,x0] * D[n,c,x0]; "
-     "Y[n,c,x0] = D[n,c,x0] / (sqrt(V[c] / 64.0) + 1e-09)"},
+    {"MeanVarianceNormalization",
+     "S[o...] += X[o...,q]; D[o...,q] = X[o...,q] - S[o...] / N[]; T[o...] += D[o...,q]; V[o...] += D[o...,q] * "
+     "D[o...,q]; Z[o...,q] = (D[o...,q] - T[o...] / N[]) * "
+     "(1.0 / (sqrt(max(V[o...] - T[o...] * (T[o...] / N[]), 0.0) / N[]) + E[]))",
+     mean_variance,
+     "S[c] += X[c,q]; D[c,q] = X[c,q] - S[c] / 64.0; T[c] += D[c,q]; V[c] += D[c,q] * D[c,q]; "
+     "Z[c,q] = (D[c,q] - T[c] / 64.0) * (1.0 / (sqrt(max(V[c] - T[c] * (T[c] / 64.0), 0.0) / 64.0) + 1e-09))"},
 };
 
 }  // namespace
