@@ -23,12 +23,14 @@ constexpr std::array<std::string_view, 16> kMove = {
 
 const Value& at(const Graph& g, ValueId v) { return g.values[static_cast<std::size_t>(v)]; }
 
-// Of the type T that the result has: the first floating-point operand, as the standard's signatures have it.
-bool is_of_half(const Graph& g, const OpCall& call) {
+// The floating-point type of the results: the first such operand's, as the standard's signatures have it.
+DType result_type(const Graph& g, const OpCall& call) {
   const auto first = std::find_if(call.inputs.begin(), call.inputs.end(),
                                   [&](ValueId v) { return v >= 0 && is_float(at(g, v).dtype); });
-  return first != call.inputs.end() && is_half(at(g, *first).dtype);
+  return first != call.inputs.end() ? at(g, *first).dtype : DType::f32;
 }
+
+std::int64_t onnx_code(DType t) { return t == DType::f16 ? 10 : 1; }
 
 // Mean and deviation of a LayerNormalization have the type in which it computes (stash_type).
 bool is_stashed(const OpCall& call, std::size_t output) { return call.op == "LayerNormalization" && output > 0; }
@@ -40,13 +42,13 @@ ValueId cast(OpBuilder& b, ValueId v, DType to) {
   c.opset = b.call.opset;
   c.inputs = {v};
   c.output_names = {b.fresh_name(fmt::format("{}:{}", b.value(v).name, name_of(to)))};
-  c.attributes["to"] = std::int64_t{to == DType::f16 ? 10 : 1};
+  c.attributes["to"] = onnx_code(to);
   return add_operator(b.g, c)[0];
 }
 
 // The model's name stays with the f32 value.
-ValueId rounded(OpBuilder& b, ValueId wide) {
-  const ValueId narrow = cast(b, wide, DType::f16);
+ValueId rounded(OpBuilder& b, ValueId wide, DType to) {
+  const ValueId narrow = cast(b, wide, to);
   b.g.wide[narrow] = {wide, true};
   return narrow;
 }
@@ -79,14 +81,14 @@ std::vector<ValueId> add_widened(Graph& g, const OpCall& call, std::string_view 
     v = cast(outer, narrow, DType::f32);
     halves.emplace_back(v, narrow);
   }
-  const bool of_half = is_of_half(g, call);
+  const DType type = result_type(g, call);
   OpBuilder b(g, wide, text);
   b.halves = halves;
   std::vector<ValueId> r = bind(b);
   for (std::size_t i = 0; i < r.size(); ++i) {
-    if (r[i] < 0 || at(g, r[i]).dtype != DType::f32 || !of_half || is_stashed(call, i)) continue;
+    if (r[i] < 0 || at(g, r[i]).dtype != DType::f32 || !is_half(type) || is_stashed(call, i)) continue;
     const auto operand = std::find_if(halves.begin(), halves.end(), [&](const auto& h) { return h.first == r[i]; });
-    r[i] = operand != halves.end() ? operand->second : rounded(outer, r[i]);
+    r[i] = operand != halves.end() ? operand->second : rounded(outer, r[i], type);
   }
   return r;
 }

@@ -20,7 +20,7 @@
 
 namespace pit::graph {
 
-/// Types that are only stored; another one (bf16) is another line here.
+/// Types that are only stored. Another one (bf16) joins here, in `onnx_code` and in `widened`.
 inline bool is_half(DType t) { return t == DType::f16; }
 
 /// Whether this operator has to be added on the f32 versions of its operands.
