@@ -139,7 +139,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   o.target = cpu_target(options.cpu);
   o.cache_dir = api::cache_directory(options.cache_dir);
   o.sparse = impl->sparse = options.sparsity == Sparsity::automatic;
-  o.strict = impl->poison != Poison::none;
+  o.verify = impl->poison != Poison::none;
   o.threads = threads;
   impl->program = runtime::build_program(std::move(g), o);
   return impl;

@@ -483,43 +483,17 @@ int Group::k_position() const {
   return -1;
 }
 
-namespace {
-
-// Asks for everything that groups with an unproved obligation read and write. Returns whether there was none.
-bool demand_in_full(Graph& g, sparsity::Analysis& analysis, const Fusion& f, std::set<NodeId>& in_full, bool strict) {
-  bool proved = true;
-  for (const Obligation& o : f.obligations) {
-    if (o.proved) continue;
-    proved = false;
-    const NodeId n = f.groups[o.group].nodes.back();
-    const std::string text = fmt::format("{}: '{}': not proved that {} (not so where {})", g.describe(n), g.values[o.value].name, o.text,
-                                         analysis.masks.print(o.violated));
-    if (strict || in_full.count(n)) PIT_UNREACHABLE("{}", text);
-    for (NodeId m : f.groups[o.group].nodes)
-      for (const std::vector<ValueId>* values : {&g.nodes[m].inputs, &g.nodes[m].outputs})
-        for (ValueId v : *values) analysis.required[v] = analysis.masks.everything(g.values[v].dims);
-    analysis.nodes[n].notes.push_back("computed in full: " + text);
-  }
-  for (const Obligation& o : f.obligations)
-    if (!o.proved) in_full.insert(f.groups[o.group].nodes.back());
-  return proved;
-}
-
-}  // namespace
-
-Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target, bool strict) {
+Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
   // Whether a view must become a copy is known only when groups are built, and which values make the lists only when these are known: then
   // everything is decided anew.
   std::set<ValueId> materialised;
-  std::set<NodeId> in_full;
   for (;;) {
     const std::size_t before = materialised.size();
     Fusion f = Fuser(g, analysis, target, materialised).run();
     if (materialised.size() != before) continue;
     attach_reads(g, analysis, f);
-    if (sparsity::compute_in_full(g, analysis, leaves_of_lists(analysis, f))) continue;
     f.obligations = obligations(g, analysis, f);
-    if (demand_in_full(g, analysis, f, in_full, strict)) return f;
+    if (!sparsity::compute_in_full(g, analysis, leaves_of_lists(analysis, f))) return f;
   }
 }
 

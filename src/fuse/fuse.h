@@ -129,12 +129,11 @@ struct Fusion {
   /// Softmax fused with the contractions around it: (scores, softmax, output) groups by index; runtime runs them per query tile.
   struct Attention { int scores, softmax, output; };
   std::vector<Attention> attentions;
-  std::vector<Obligation> obligations;  ///< all of them are proved
+  std::vector<Obligation> obligations;  ///< those that are not proved are looked at in each run
 };
 
-/// Decides all of the above. Adds Dims to g.dims and masks to `analysis`. What cannot be verified is computed in full, with a note in the analysis;
-/// `strict`: InternalError instead, naming step, value and claim.
-Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target, bool strict = false);
+/// Decides all of the above. Adds Dims to g.dims and masks to `analysis`.
+Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target);
 
 /// One line per group, for tests and dumps.
 std::string print(const graph::Graph& g, const Fusion& f);

@@ -317,6 +317,8 @@ std::vector<ValueId> leaves_of_lists(const sparsity::Analysis& analysis, const F
   for (const Group& group : fusion.groups)
     for (MaskId m : {group.live_rows, group.live_columns, group.live_terms, group.zero_rows})
       if (m.id >= 0) lists.push_back(m);
+  for (const Obligation& o : fusion.obligations)
+    if (!o.proved) lists.push_back(o.violated);
   return analysis.masks.leaves(lists);
 }
 

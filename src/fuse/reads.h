@@ -16,7 +16,7 @@ namespace pit::fuse {
 /// Fills in the live sets of all groups, and puts the schedule's demand in the place of the ideal one in `analysis.values`.
 void attach_reads(graph::Graph& g, sparsity::Analysis& analysis, Fusion& fusion);
 
-/// Control values that the lists of the groups read.
+/// Control values that the lists of the groups read, and the obligations that each run has to look at.
 std::vector<ValueId> leaves_of_lists(const sparsity::Analysis& analysis, const Fusion& fusion);
 
 }  // namespace pit::fuse

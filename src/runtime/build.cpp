@@ -80,8 +80,9 @@ class ProgramBuilder {
   std::shared_ptr<const Program> build() {
     p_->analysis = std::make_unique<sparsity::Analysis>(
         sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
-    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target, options_.strict);
+    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
     p_->analysis->forward = nullptr;
+    want_obligations();
     const auto& groups = p_->fusion.groups;
     if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
       p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir);
@@ -107,6 +108,19 @@ class ProgramBuilder {
         if (m.id >= 0) roots.push_back(m);
     for (sparsity::MaskId m : sparsity::flops_roots(p_->graph, *p_->analysis)) roots.push_back(m);
     return roots;
+  }
+
+  // Runs look at what the formulas alone do not prove; with poison, at everything that they can.
+  void want_obligations() {
+    auto& masks = p_->analysis->masks;
+    for (const fuse::Obligation& o : p_->fusion.obligations) {
+      const std::vector<ValueId> leaves = masks.leaves({o.violated});
+      const bool known = std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) { return p_->analysis->control[v] != 0; });
+      if (o.proved && !(options_.verify && known)) continue;
+      masks.want(o.violated);
+      wanted_masks_.push_back(o.violated);
+      p_->claims.push_back(o);
+    }
   }
 
   void find_element_values() {

@@ -79,7 +79,7 @@ struct ProgramOptions {
   CpuTarget target;
   std::string cache_dir;
   bool sparse = true;
-  bool strict = false;  ///< InternalError where the read contract cannot be verified (else: computed in full)
+  bool verify = false;  ///< runs look at all claims of the read contract, not only at those that are not proved
   int threads = 1;
 };
 
@@ -89,6 +89,7 @@ struct Program {
   fuse::Fusion fusion;
   std::vector<sparsity::OutputDemand> demands;
   std::vector<Step> steps;                 ///< one per group, in order
+  std::vector<fuse::Obligation> claims;    ///< of the read contract: looked at in each run
   std::vector<ValueId> element_values;     ///< known elements that something reads as data
   std::vector<ValueId> mask_leaves;        ///< control values that the mask program reads
   std::vector<graph::NodeId> extent_nodes; ///< run before planning: extents depend on their results (see graph::extent_nodes)

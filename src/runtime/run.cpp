@@ -234,6 +234,16 @@ void Run::evaluate_masks() {
     if (it == leaves.end()) it = leaves.emplace(v, contiguous(v)).first;
     return it->second;
   });
+  check_claims();
+}
+
+// A hole in the analysis is loud: no answer is better than a wrong one.
+void Run::check_claims() const {
+  for (const fuse::Obligation& o : p_.claims) {
+    const sparsity::MaskArray* violated = mask(o.violated);
+    PIT_CHECK(!violated || violated->none, "step {}, '{}': it does not hold that {}: not where {}", p_.steps[o.group].label,
+              p_.graph.values[o.value].name, o.text, p_.analysis->masks.print(o.violated));
+  }
 }
 
 LiveList Run::list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::int64_t extent, bool control) {

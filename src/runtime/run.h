@@ -75,6 +75,7 @@ class Run {
   void run_step(std::size_t i);
   void run_reference(const Step& s);
   void evaluate_masks();
+  void check_claims() const;
   void zero_undemanded();
   void copy_plain_outputs();
   void poison_memory();

@@ -17,6 +17,7 @@ using Masks = std::set<int>;
 struct Sequent {
   Masks given, goals;
   Masks anys;    ///< goals that are an "any", kept for places that come up later
+  Masks named;   ///< an "any" that was given, and has its place
   int rank = 0;  ///< of the space when they were last tried
 };
 
@@ -31,10 +32,11 @@ class Prover {
     for (int m : s.goals)
       if (p_.is_constant(m, true)) return true;
     if (auto done = open_one(s)) return *done;
-    if (auto done = by_cases(s)) return *done;
+    if (auto done = settle_one(s)) return *done;
     if (auto done = by_pieces(s)) return *done;
     if (auto done = name_a_place(s)) return *done;
     if (auto done = try_places(s)) return *done;
+    if (auto done = by_cases(s)) return *done;
     return by_maps(s);
   }
 
@@ -64,6 +66,12 @@ class Prover {
           there.insert(n.args[0]);
           return holds(std::move(s));
         }
+        // "Not all of these" is given: then to show all of them is as good.
+        if (!is_goal && n.op == MaskOp::logical_or && std::any_of(n.args.begin(), n.args.end(), [&](int a) { return node(a).op == MaskOp::logical_not; })) {
+          here.erase(m);
+          there.insert(p_.negate(m));
+          return holds(std::move(s));
+        }
         if (const int inside = opened(m); inside >= 0) {
           here = replaced(here, m, {inside});
           return holds(std::move(s));
@@ -72,6 +80,29 @@ class Prover {
     }
     return std::nullopt;
   }
+
+  // Cases that are decided: of a conjunction to be shown, what is given; of a disjunction that is given, what is a goal anyway.
+  std::optional<bool> settle_one(Sequent& s) {
+    for (const bool is_goal : {false, true}) {
+      Masks& here = is_goal ? s.goals : s.given;
+      const auto known = [&](int a) { return is_goal ? s.given.count(a) != 0 || denied(s.goals, a) : s.goals.count(a) != 0 || s.anys.count(a) != 0 || denied(s.given, a); };
+      for (int m : here) {
+        const MaskNode n = node(m);
+        if (n.op != (is_goal ? MaskOp::logical_and : MaskOp::logical_or)) continue;
+        std::vector<int> open;
+        for (int a : n.args)
+          if (!known(a)) open.push_back(a);
+        if (open.empty()) return true;
+        if (open.size() == n.args.size()) continue;
+        here = replaced(here, m, {open.size() == 1 ? open[0] : p_.combine(is_goal, open)});
+        return holds(std::move(s));
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Whether `a` is the negation of one of them.
+  bool denied(const Masks& side, int a) const { return node(a).op == MaskOp::logical_not && side.count(node(a).args[0]) != 0; }
 
   std::optional<bool> by_cases(const Sequent& s) {
     for (const bool is_goal : {false, true})
@@ -113,7 +144,7 @@ class Prover {
         }
         return r;
       };
-      if (!holds({piece(s.given), piece(s.goals), s.anys, s.rank})) return false;
+      if (!holds({piece(s.given), piece(s.goals), s.anys, s.named, s.rank})) return false;
     }
     return true;
   }
@@ -143,7 +174,7 @@ class Prover {
     constexpr int most_axes = 16;
     for (int m : s.given) {
       const auto a = any_of(m);
-      if (!a || p_.rank(m) > most_axes) continue;
+      if (!a || s.named.count(m) != 0 || p_.rank(m) > most_axes) continue;
       std::vector<Dim> extents = p_.extents(m);
       std::vector<int> wider, order = a->order;
       for (int i = 0; i < p_.rank(m); ++i) wider.push_back(i);
@@ -158,7 +189,8 @@ class Prover {
           if (x != m) r.insert(p_.permute(x, wider, extents));
         return r;
       };
-      Sequent next{moved(s.given), moved(s.goals), moved(s.anys), s.rank};
+      Sequent next{moved(s.given), moved(s.goals), moved(s.anys), moved(s.named), s.rank};
+      next.named.insert(p_.permute(m, wider, extents));
       for (int x : a->atom.args) next.given.insert(p_.permute(x, order, extents));
       return holds(std::move(next));
     }
@@ -237,7 +269,7 @@ class Prover {
   }
 
   MaskProgram::Impl& p_;
-  int budget_ = 4000;
+  int budget_ = 1000;
 };
 
 }  // namespace
@@ -245,7 +277,7 @@ class Prover {
 bool MaskProgram::is_surely_nothing(MaskId m) const {
   const MaskNode& n = impl_->node(m.id);
   if (n.op == MaskOp::constant) return !n.value;
-  return Prover(*impl_).holds({{m.id}, {}, {}, 0});
+  return Prover(*impl_).holds({{m.id}, {}, {}, {}, 0});
 }
 
 }  // namespace pit::sparsity
