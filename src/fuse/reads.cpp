@@ -25,6 +25,8 @@ bool contains(const std::vector<ValueId>& values, ValueId v) { return std::find(
 class Reads {
  public:
   Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f) : g_(g), a_(a), p_(a.masks), fusion_(f), demand_(a.required) {
+    for (const graph::Value& v : g.values) numbers_.push_back(p_.nothing(v.dims));
+    for (sparsity::ValueMasks& m : a.values) m.numbers = {};
     absorbed_by_.assign(f.groups.size(), nullptr);
     computes_.assign(f.groups.size(), nullptr);
     for (const Fusion::Attention& t : f.attentions) {
@@ -59,8 +61,19 @@ class Reads {
 
   ProgramFacts* facts(NodeId n) { return a_.forward->program(n); }
 
+  // What a later node of the same group takes as any number is in a register here, whatever it was made of: it has to be right.
+  NodeDemand node_demand(ProgramFacts& f, NodeId n) {
+    for (ValueId v : g_.nodes[n].outputs) want_right(v, p_.everything(g_.values[v].dims));
+    return NodeDemand(f, a_.forward->context(n), demand_, &numbers_);
+  }
+
+  void want_right(ValueId v, MaskId where) {
+    demand_[v] = p_.or_(demand_[v], p_.and_(numbers_[v], where));
+    numbers_[v] = p_.and_(numbers_[v], p_.not_(where));
+  }
+
   bool is_demanded(const Node& n) const {
-    return std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return !p_.is_nothing(demand_[v]); });
+    return std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return !p_.is_nothing(demand_[v]) || !p_.is_nothing(numbers_[v]); });
   }
 
   void demand_inputs_whole(const Node& n) {
@@ -99,6 +112,9 @@ class Reads {
       demand.read(s.value, demand.enter(s));
     });
     demand.finish();
+    NodeDemand numbers(*f, a_.forward->context(n), numbers_);
+    backwards(group, n, [&](int, const expr::Statement& s) { numbers.read(s.value, numbers.enter(s)); });
+    numbers.finish();
   }
 
   // The interpreter and library routines compute everything, and skip nothing.
@@ -108,7 +124,7 @@ class Reads {
     if (!is_demanded(node)) return;
     ProgramFacts* f = facts(n);
     if (!f) return demand_inputs_whole(node);
-    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    NodeDemand demand = node_demand(*f, n);
     backwards(group, n, [&](int i, const expr::Statement& s) {
       const MaskId evaluated = demand.enter(s);
       demand.read(s, evaluated, p_.everything(node.extents), -1);
@@ -131,6 +147,15 @@ class Reads {
     if (group.kind == GroupKind::contraction && p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::pieces)
       group.live_columns = p_.any(live, {group.axes.k});
     group.live_rows = frame.any(live, inside);
+    // Where any number does, a zero does, unless the row is computed: then all of it is.
+    const MaskId computed = group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+    for (ValueId v : group.writes) {
+      if (p_.is_nothing(numbers_[v])) continue;
+      zero = p_.or_(zero, p_.and_(frame.of_value(numbers_[v], v), p_.not_(computed)));
+      want_right(v, frame.to_value(computed, v));
+      a_.values[v].numbers = numbers_[v];
+      numbers_[v] = p_.nothing(g_.values[v].dims);
+    }
     group.zero_rows = frame.any(zero, inside);
   }
 
@@ -168,7 +193,7 @@ class Reads {
         continue;
       }
       const MaskId here = frame.to_node(visited, n), listed = axis >= 0 ? frame.to_node(list, n) : MaskId{};
-      NodeDemand demand(*f, a_.forward->context(n), demand_);
+      NodeDemand demand = node_demand(*f, n);
       backwards(group, n, [&](int i, const expr::Statement& s) {
         MaskId evaluated = demand.enter(s);
         if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
@@ -202,7 +227,7 @@ class Reads {
       if (attention) keys_[group.operands[0].value] = p_.everything(fusion_.groups[attention->softmax].extents);
       return;
     }
-    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    NodeDemand demand = node_demand(*f, n);
     const expr::Statement& s = g_.nodes[n].program.statements[0];
     MaskId wanted = demand.enter(s);
     if (written_value(group, n, s) >= 0) wanted = p_.and_(wanted, frame.to_node(computed, n));
@@ -232,7 +257,7 @@ class Reads {
     ProgramFacts* f = facts(n);
     if (!f) return demand_inputs_whole(g_.nodes[n]);
     const MaskId here = frame.to_node(computed, n);
-    NodeDemand demand(*f, a_.forward->context(n), demand_);
+    NodeDemand demand = node_demand(*f, n);
     backwards(group, n, [&](int i, const expr::Statement& s) {
       MaskId evaluated = demand.enter(s);
       if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
@@ -302,7 +327,7 @@ class Reads {
   sparsity::Analysis& a_;
   MaskProgram p_;
   Fusion& fusion_;
-  std::vector<MaskId> demand_;  ///< per value
+  std::vector<MaskId> demand_, numbers_;  ///< per value: what must be right, and what must be a finite number
   std::vector<const Fusion::Attention*> absorbed_by_, computes_;  ///< per group: runs inside an attention; is the last part of one
   std::vector<MaskId> keys_;    ///< per value, of probabilities: the listed keys, over the axes of the softmax group
   MaskId needed_;

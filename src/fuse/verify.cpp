@@ -32,6 +32,8 @@ class Verifier {
       const graph::Value& value = g.values[v];
       const bool given = value.is_constant() || value.input >= 0 || value.has_elements || a.control[v] || value.producer < 0;
       wrong_.push_back(given ? p_.nothing(value.dims) : p_.not_(a.values[v].demand));
+      const MaskId numbers = a.values[v].numbers;
+      junk_.push_back(given || numbers.id < 0 ? wrong_.back() : p_.and_(wrong_.back(), p_.not_(numbers)));
     }
     absorbed_by_.assign(f.groups.size(), nullptr);
     for (const Fusion::Attention& t : f.attentions) absorbed_by_[t.scores] = absorbed_by_[t.softmax] = &t;
@@ -48,7 +50,11 @@ class Verifier {
       const bool stores = (group.kind == GroupKind::rows || group.kind == GroupKind::contraction) && !absorbed_by_[i];
       if (stores)
         for (ValueId v : group.writes) covers(frame, group, v);
-      for (NodeId n : group.nodes) node(frame, group, n);
+      inside_.clear();
+      for (NodeId n : group.nodes) {
+        node(frame, group, n);
+        inside_.insert(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end());
+      }
     }
     return std::move(found_);
   }
@@ -66,6 +72,8 @@ class Verifier {
     const MaskId elsewhere = p_.and_(demand, p_.not_(computed));
     claim(v, p_.and_(elsewhere, nz), "demanded elements that may not be zero lie in rows that are computed");
     claim(v, p_.and_(elsewhere, p_.not_(group.zero_rows)), "demanded elements in rows that are not computed are filled with zeros");
+    if (const MaskId numbers = a_.values[v].numbers; numbers.id >= 0)
+      claim(v, p_.and_(frame.of_value(numbers, v), p_.not_(p_.or_(computed, group.zero_rows))), "where any number does, there is one");
   }
 
   // -- one node ----------------------------------------------------------------------------------------------------------
@@ -195,9 +203,24 @@ class Verifier {
       const sparsity::Facts c = facts_->of(x[0]);
       return p_.or_(wrong(x[0]), p_.or_(p_.and_(c.nz, wrong(x[1])), p_.and_(p_.not_(c.tru), wrong(x[2]))));
     }
+    if (e->kind == Kind::call && e->fn == expr::Fn::mul) return product(x[0], x[1]);
     MaskId m = p_.nothing(context_->node->extents);
     for (const Expr& a : x) m = p_.or_(m, wrong(a));
     return m;
+  }
+
+  // A zero times any number is zero.
+  MaskId product(const Expr& a, const Expr& b) {
+    const MaskId wrong_a = wrong(a), wrong_b = wrong(b);
+    const MaskId saved_a = p_.and_(p_.not_(facts_->of(b).nz), p_.and_(p_.not_(wrong_b), p_.not_(junk(a))));
+    const MaskId saved_b = p_.and_(p_.not_(facts_->of(a).nz), p_.and_(p_.not_(wrong_a), p_.not_(junk(b))));
+    return p_.or_(p_.and_(wrong_a, p_.not_(saved_a)), p_.and_(wrong_b, p_.not_(saved_b)));
+  }
+
+  // Where the expression may not be a finite number.
+  MaskId junk(const Expr& e) {
+    const ValueId v = e->kind == Kind::access && !e->has_default ? context_->tensor_values[e->id] : -1;
+    return v < 0 || inside_.count(v) ? wrong(e) : sparsity::read_through(p_, facts_->map_of(e), junk_[v], true);
   }
 
   MaskId read(const Expr& access) { return sparsity::read_through(p_, facts_->map_of(access), tensors_[access->id], true); }
@@ -207,6 +230,8 @@ class Verifier {
   MaskProgram p_;
   const Fusion& f_;
   std::vector<MaskId> wrong_;  ///< per value: where its storage does not hold the dense model's value
+  std::vector<MaskId> junk_;   ///< per value: where it may hold no finite number at all
+  std::set<ValueId> inside_;   ///< made by the group being visited: in registers, not as stored
   std::vector<const Fusion::Attention*> absorbed_by_;
   std::map<int, const Fusion::Attention*> computes_;
   std::vector<Obligation> found_;

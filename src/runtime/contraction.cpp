@@ -29,7 +29,6 @@ ContractionRunner::ContractionRunner(Run& run, const Step& step, const Contracti
   terms_k_ = run.list(step.contraction.terms_k, batch, plan.batch, plan.k, group_.control);
   terms_n_ = run.list(step.contraction.terms_n, batch, plan.batch, plan.n, group_.control);
   some_rows_absent_ = !terms_rows_.all() && terms_rows_.set != rows_.set;
-  if (some_rows_absent_) zeros_ = run.zero_row(plan.k * std::max<std::int64_t>(1, plan.operands[0].k / 4));
 }
 
 std::int64_t ContractionRunner::batch_offset(std::size_t o, std::int64_t batch) const {
@@ -43,8 +42,10 @@ std::int64_t ContractionRunner::row_offset(std::size_t o, std::int64_t m) const 
 void ContractionRunner::operator()() {
   clear_zero_rows();
   make_parts();
+  if (some_rows_absent_) part_rows_without_terms();
   double live = 0;
-  for (const Part& part : parts_) live += static_cast<double>(part.rows.total() * (part.last_panel - part.first_panel));
+  for (const Part& part : parts_)
+    if (part.has_terms) live += static_cast<double>(part.rows.total() * (part.last_panel - part.first_panel));
   const double all = static_cast<double>(plan_.batch * plan_.m * panels_.count());
   run_.record_.live = all > 0 ? live / all : 1.0;
   summed_ = sum_by_engine();
@@ -74,6 +75,32 @@ void ContractionRunner::make_parts() {
     parts_.back().last_panel = p + 1;
   }
   for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].rows = run_.rows_of_pieces(*m, range[i].first, range[i].second, plan_, pieces);
+}
+
+// Rows that nothing of A reaches hold what the epilogue makes of zero (the fill of a mask): they take no terms.
+void ContractionRunner::part_rows_without_terms() {
+  std::vector<Part> parts;
+  for (const Part& part : parts_)
+    for (const bool with : {true, false}) {
+      auto set = std::make_shared<detect::IndexSet>();
+      set->outer = plan_.batch;
+      set->extent = plan_.m;
+      set->offset.assign(1, 0);
+      set->index.resize(static_cast<std::size_t>(part.rows.total()) + 16);
+      std::int64_t count = 0;
+      for (std::int64_t o = 0; o < plan_.batch; ++o) {
+        const std::int32_t *rows = part.rows.data(o), *terms = terms_rows_.data(o);
+        for (std::int64_t i = 0; i < part.rows.count(o); ++i)
+          if (std::binary_search(terms, terms + terms_rows_.count(o), rows[i]) == with) set->index[static_cast<std::size_t>(count++)] = rows[i];
+        set->offset.push_back(count);
+      }
+      for (int i = 0; i < 16; ++i) set->index[static_cast<std::size_t>(count + i)] = 0;
+      Part one = part;
+      one.rows.set = std::move(set);
+      one.has_terms = with;
+      if (count > 0) parts.push_back(std::move(one));
+    }
+  parts_ = std::move(parts);
 }
 
 // Row blocks; split along the columns too when there are too few of them to keep the workers busy.
@@ -127,7 +154,9 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
 
   std::vector<Stretch> stretches;
   const std::uint8_t* live_n = nullptr;
-  if (group_.static_b) {
+  if (!t.part->has_terms) {
+    b.k = 0;
+  } else if (group_.static_b) {
     b.b = step_.contraction.weights->data[0].get();
     b.b_k = b.k = plan_.k;
     if (sparse_k) choose_terms(t.batch, b, stretches, scratch);
@@ -164,7 +193,7 @@ const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& 
   return live_n;
 }
 
-// Where the task's rows of A and C lie. Rows that are demanded, but have no terms, read zeros, whatever their storage holds.
+// Where the task's rows of A and C lie.
 void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows, void** c_rows) const {
   PIT_CHECK(rows <= max_block_rows, "a block of {} rows", rows);
   char* a = run_.root_address(group_.operands[0].value) + batch_offset(0, t.batch);
@@ -173,11 +202,6 @@ void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int r
     a_rows[i] = a + row_offset(0, list[i]);
     c_rows[i] = c + row_offset(2, list[i]);
   }
-  if (!some_rows_absent_) return;
-  const std::int32_t* first = terms_rows_.data(t.batch);
-  const std::int32_t* end = first + terms_rows_.count(t.batch);
-  for (int i = 0; i < rows; ++i)
-    if (!std::binary_search(first, end, list[i])) a_rows[i] = zeros_;
 }
 
 void ContractionRunner::find_epilogue_rows(const Task& t, const std::int32_t* list, int rows, std::vector<EpilogueRows>& epilogue,

@@ -78,9 +78,11 @@ class ContractionRunner {
   struct Part {
     LiveList rows;
     std::int64_t first_panel = 0, last_panel = 0;
+    bool has_terms = true;         ///< false: nothing of A reaches these rows, their epilogue runs on zero
   };
   struct Task { const Part* part; std::int64_t batch, begin, end, first_panel, last_panel; };
   void make_parts();
+  void part_rows_without_terms();
   /// Few rows, or zeros in values that it pays to leave out: the contraction engine sums, and true is returned. Then only the epilogue is missing.
   bool sum_by_engine();
   bool rows_are_whole() const;
@@ -100,8 +102,7 @@ class ContractionRunner {
   std::vector<Part> parts_;
   bool summed_ = false;            ///< C holds the sums
   LiveList rows_, terms_rows_, terms_k_, terms_n_;
-  bool some_rows_absent_ = false;  ///< demanded rows without terms read zeros_, whatever their storage holds
-  float* zeros_ = nullptr;
+  bool some_rows_absent_ = false;  ///< there are rows to be written that have no terms
 };
 
 }  // namespace pit::runtime

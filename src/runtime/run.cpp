@@ -61,15 +61,6 @@ void Arena::reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int wo
 
 std::int64_t Arena::bytes() const { return arena_bytes_ + scratch_bytes_ * static_cast<std::int64_t>(scratch_.size()); }
 
-float* Run::zero_row(std::int64_t floats) {
-  if (floats > zeros_size_) {
-    zeros_ = aligned_floats(floats);
-    zeros_size_ = floats;
-    std::memset(zeros_.get(), 0, static_cast<std::size_t>(floats) * sizeof(float));
-  }
-  return zeros_.get();
-}
-
 void Run::bind(const std::vector<const void*>& inputs) {
   const graph::Graph& g = p_.graph;
   arena_.reserve(plan_.arena_bytes, plan_.scratch_bytes, pool_.size());

@@ -83,8 +83,6 @@ class Run {
 
   /// Address of element 0 of a value's root storage.
   char* root_address(ValueId v) const { return address_[p_.fusion.layouts[v].root]; }
-  /// A shared row of at least `floats` zeros, valid until the run ends.
-  float* zero_row(std::int64_t floats);
   /// A contiguous copy of a value, or the value itself when it is contiguous.
   Tensor contiguous(ValueId v) const;
   const sparsity::MaskArray* mask(sparsity::MaskId m) const { return m.id < 0 ? nullptr : masks_[m.id].get(); }
@@ -111,8 +109,6 @@ class Run {
   std::map<ListKey, detect::IndexSetPtr> lists_;
   std::map<std::tuple<const void*, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;
   std::vector<std::int32_t> iota_;
-  std::shared_ptr<float> zeros_;
-  std::int64_t zeros_size_ = 0;
   StepRecord record_;  ///< of the step being run
 };
 

@@ -121,11 +121,11 @@ class Analyzer {
       const MaskId all = p_.everything(value.dims);
       a_.control[v] = !value.is_constant() && (known().control[v] || in_full[v]);
       if (value.is_constant()) {
-        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, all, all});
+        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, all, {}, all});
       } else if (in_full[v]) {
-        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, all, all});
+        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, all, {}, all});
       } else {
-        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, demand_[v], roots[v]});
+        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, demand_[v], {}, roots[v]});
       }
     }
     for (std::size_t n = 0; n < g_.nodes.size(); ++n) {
@@ -190,7 +190,7 @@ bool compute_in_full(const Graph& g, Analysis& a, const std::vector<ValueId>& va
     fresh = true;
     const MaskId all = a.masks.everything(g.values[v].dims);
     a.control[v] = 1;
-    a.values[v] = {a.values[v].nonzero, all, all};
+    a.values[v] = {a.values[v].nonzero, all, {}, all};
     if (g.values[v].producer < 0) continue;
     const auto n = static_cast<std::size_t>(g.values[v].producer);
     for (StatementFacts& s : a.nodes[n].statements) s = {a.masks.everything(g.nodes[n].extents), -1};

@@ -29,6 +29,7 @@ struct OutputDemand {
 struct ValueMasks {
   MaskId nonzero;   ///< may be non-zero
   MaskId demand;    ///< somebody reads it
+  MaskId numbers;   ///< what must hold a finite number, if not the dense value; unset before fusion
   MaskId computed;  ///< demand and nonzero: what kernels must produce; demand and not nonzero must hold zeros
 };
 

@@ -9,12 +9,13 @@ using expr::Expr;
 using expr::Fn;
 using expr::Kind;
 
-NodeDemand::NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand)
-    : p_(facts.masks()), facts_(facts), c_(c), demand_(demand) {
+NodeDemand::NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand, std::vector<MaskId>* numbers)
+    : p_(facts.masks()), facts_(facts), c_(c), demand_(demand), all_numbers_(numbers) {
   for (std::size_t t = 0; t < c.tensor_values.size(); ++t) {
     const ValueId v = c.tensor_values[t];
     const auto tensor = static_cast<expr::TensorId>(t);
-    tensors_.push_back(v < 0 ? p_.nothing(facts.dims(tensor)) : demand[static_cast<std::size_t>(v)]);
+    numbers_.push_back(p_.nothing(facts.dims(tensor)));
+    tensors_.push_back(v < 0 ? numbers_.back() : demand[static_cast<std::size_t>(v)]);
   }
 }
 
@@ -49,6 +50,9 @@ void NodeDemand::finish() {
     // One value may be several operands.
     MaskId& d = demand_[static_cast<std::size_t>(v)];
     d = p_.or_(d, tensors_[t]);
+    if (!all_numbers_) continue;
+    MaskId& n = (*all_numbers_)[static_cast<std::size_t>(v)];
+    n = p_.or_(n, numbers_[t]);
   }
 }
 
@@ -87,7 +91,24 @@ void NodeDemand::expression(const Expr& e, MaskId d) {
     expression(x[2], p_.and_(d, p_.not_(c.tru)));
     return;
   }
+  if (e->fn == Fn::mul && all_numbers_) return product(x[0], x[1], d);
   for (const Expr& a : x) expression(a, d);
+}
+
+// Where one factor is a zero (that it really is), any number does for the other.
+void NodeDemand::product(const Expr& a, const Expr& b, MaskId d) {
+  const MaskId nz_a = facts_.of(a).nz, nz_b = facts_.of(b).nz;
+  expression(a, p_.and_(d, p_.or_(nz_b, p_.not_(nz_a))));
+  number(a, p_.and_(d, p_.and_(nz_a, p_.not_(nz_b))));
+  expression(b, p_.and_(d, nz_a));
+  number(b, p_.and_(d, p_.not_(nz_a)));
+}
+
+void NodeDemand::number(const Expr& e, MaskId d) {
+  if (e->kind != Kind::access || e->has_default || c_.tensor_values[static_cast<std::size_t>(e->id)] < 0) return expression(e, d);
+  for (const Expr& i : e->args) index(i);
+  MaskId& n = numbers_[static_cast<std::size_t>(e->id)];
+  n = p_.or_(n, write_through(p_, facts_.map_of(e), d, true));
 }
 
 bool may_be_view(const expr::Statement& s) {

@@ -14,8 +14,9 @@ namespace pit::sparsity {
 /// Statements are visited from the last to the first.
 class NodeDemand {
  public:
-  /// `demand`: per value of the graph; `finish` adds what the node reads.
-  NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand);
+  /// `demand`: per value of the graph; `finish` adds what the node reads. `numbers`, if given, gets what must hold some finite number, whichever: the
+  /// other factor of a zero.
+  NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand, std::vector<MaskId>* numbers = nullptr);
 
   /// Goes on to statement `s`: what is demanded of its result (of the elements `among`, over the dimensions of the tensor, if given), over the
   /// program's axes (uniform along those that the statement reduces).
@@ -29,6 +30,8 @@ class NodeDemand {
 
  private:
   void expression(const expr::Expr& e, MaskId d);
+  void product(const expr::Expr& a, const expr::Expr& b, MaskId d);
+  void number(const expr::Expr& e, MaskId d);
   void index(const expr::Expr& e);
   MaskId absorbed(const expr::Statement& s, int absorbing);
 
@@ -36,7 +39,8 @@ class NodeDemand {
   ProgramFacts& facts_;
   const IndexContext& c_;
   std::vector<MaskId>& demand_;
-  std::vector<MaskId> tensors_;  ///< demand per tensor of the program
+  std::vector<MaskId>* all_numbers_;
+  std::vector<MaskId> tensors_, numbers_;  ///< per tensor of the program
   MaskId visited_;
 };
 
