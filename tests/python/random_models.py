@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from operators import net  # noqa: E402
-from operators.masked import CONFIGS, masked_net  # noqa: E402
+from operators.masked import configs, masked_net  # noqa: E402
 from operators.source import program  # noqa: E402
 
 BLOCK = 20
@@ -33,7 +33,7 @@ def judged(seed, shrink_seconds):
 
     graph, options = masked_net(seed)
     found = dict(seed=seed, result="right", operators=len(graph.nodes), live=1.0)
-    for config in CONFIGS:
+    for config in configs(seed):
         try:
             net.check(graph, configs=[config], **options)
         except net.Refused as e:
