@@ -31,6 +31,7 @@ class MaskedGenerator(Attention):
         dtype = str(dice.choice(["float32"] * 8 + ["float16", "float64"]))
         bindings, fixed = self.extents_for(dice)
         super().__init__([seed, 2], bindings, dtype, optional=[2], fixed=fixed)
+        self.marked = {}  #: tensor -> axes along which it is masked
         self.plain, self.fills = [], []  #: tensors to go on with: of moderate values, and masked with something far below
 
     @staticmethod
@@ -103,17 +104,26 @@ class MaskedGenerator(Attention):
     # -- masks
 
     def axes(self, x, most=3):
+        """Some axes; often the leading ones, as rows of padding are."""
         rank = self.rank(x)
         self.require(rank > 0)
+        if rank >= 2 and most > 2 and self.chance(0.5):
+            return list(range(int(self.pick([k for k in (1, 2, 2, 2, 3) if k < rank] or [1]))))
         n = int(self.rng.integers(1, min(rank, most) + 1))
         return sorted(self.rng.choice(rank, n, replace=False).tolist())
 
     def mask_rows(self, x):
         """Zeros or a fill on a mask over some of its axes."""
-        m = self.mask_on(x, self.axes(x))
-        if self.chance(0.5):
-            return self.zeroed(x, m)
-        return self.masked_fill(x, m)
+        axes = self.axes(x)
+        m = self.mask_on(x, axes)
+        y = self.zeroed(x, m) if self.chance(0.4) else self.masked_fill(x, m)
+        self.marked[y] = axes
+        return y
+
+    def axis(self, x):
+        """One to go along, rather one that is masked."""
+        self.require(self.rank(x))
+        return int(self.pick(self.marked[x])) if x in self.marked and self.chance(0.7) else int(self.rng.integers(self.rank(x)))
 
     def one_or_other(self, x):
         """Of two tensors, one where a mask says so."""
@@ -296,7 +306,7 @@ class MaskedGenerator(Attention):
     def reduced(self, x):
         rank = self.rank(x)
         self.require(rank)
-        axes, keep = self.axes(x, 2), int(self.chance(0.5))
+        axes, keep = [self.axis(x)] if self.chance(0.5) else self.axes(x, 2), int(self.chance(0.5))
         if self.filled(x):
             op = self.pick(["ReduceMax", "ReduceMax", "ReduceLogSumExp"])
             y = self.op(op, x, self.ints(*axes), keepdims=keep)
@@ -308,7 +318,7 @@ class MaskedGenerator(Attention):
     def softmax(self, x):
         self.require(self.rank(x))
         op = self.pick(["Softmax", "Softmax", "Softmax", "LogSoftmax"])
-        return self.op(op, x, axis=int(self.rng.integers(-1, self.rank(x))))
+        return self.op(op, x, axis=self.axis(x) if self.chance(0.8) else -1)
 
     def distinct(self, x, a):
         """Whether along an axis no two values are nearly but not quite the same."""
@@ -322,8 +332,7 @@ class MaskedGenerator(Attention):
 
     def chosen(self, x):
         """What depends on which element is the largest."""
-        self.require(self.rank(x))
-        a = int(self.rng.integers(self.rank(x)))
+        a = self.axis(x)
         self.require(self.distinct(x, a) and self.dtype != "float16")
         op = self.pick(["ArgMax", "ArgMin", "Hardmax", "TopK", "TopK indices"])
         if op in ("ArgMax", "ArgMin"):
@@ -373,7 +382,7 @@ class MaskedGenerator(Attention):
 
     def summed_up(self, x):
         self.require(self.rank(x) and not self.filled(x))
-        y = self.op("CumSum", x, self.constant(np.int64(self.rng.integers(self.rank(x)))), exclusive=int(self.chance(0.3)), reverse=int(self.chance(0.3)))
+        y = self.op("CumSum", x, self.constant(np.int64(self.axis(x))), exclusive=int(self.chance(0.3)), reverse=int(self.chance(0.3)))
         return self.tamed(y) if self.chance(0.5) else self.op("Tanh", y)
 
     def windowed(self, x):
@@ -584,8 +593,7 @@ class MaskedGenerator(Attention):
         return str(self.rng.choice(names, p=np.array(weights) / sum(weights)))
 
     def weights(self, x):
-        self.require(self.rank(x))
-        return self.weights_of(x, int(self.rng.integers(self.rank(x))))
+        return self.weights_of(x, self.axis(x))
 
     def step(self):
         """One more move on something recent."""
@@ -601,8 +609,18 @@ class MaskedGenerator(Attention):
         for _ in range(self.pick([0, 0, 0, 1])):
             x = self.attempt(lambda: self.keep(self.view(x))) or x
         self.attempt(lambda: self.keep(getattr(self, self.pick(["mask_rows", "mask_rows", "view_of_both", "one_or_other"]))(x)))
+        if self.chance(0.5):
+            self.attempt(lambda: self.keep(self.weighed(self.recent(self.plain + self.fills))))
         for _ in range(int(self.rng.integers(1, 4))):
             self.step()
+
+    def weighed(self, x):
+        """A softmax over what was masked, and with its weights a sum of something."""
+        a = self.axis(x)
+        p = self.weights_of(x, a)
+        self.keep(p)
+        y = self.computed_like(self.recent(self.plain)) if self.chance(0.3) else self.input(self.dims_of(self.extents(x)), self.noise)
+        return self.op("ReduceSum", self.op("Mul", p, y), self.ints(a), keepdims=int(self.chance(0.5)))
 
     def layers(self):
         x = self.keep(self.tokens())
@@ -635,7 +653,7 @@ class MaskedGenerator(Attention):
             self.attempt(lambda: self.keep(self.part_of(self.computed(self.recent(self.plain)))))
 
     def build(self):
-        getattr(self, self.pick(["one_mechanism"] * 5 + ["layers"] * 4 + ["anyhow"] * 2))()
+        getattr(self, self.pick(["one_mechanism"] * 5 + ["layers"] * 6 + ["anyhow"] * 3))()
         for _ in range(3):
             if self.plain and self.chance(0.35):  # wanted in part only
                 self.attempt(lambda: self.keep(self.part_of(self.recent(self.plain))))
