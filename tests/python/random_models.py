@@ -57,9 +57,11 @@ def live_share(pit, graph):
 
 
 def kind(smallest, message):
-    """Failures of one cause often agree in it: the operators that are left, and how it shows."""
-    error = re.search(r"\b(\w+Error)\b", message)
-    return " ".join(([error.group(1)] if error else []) + sorted({n.op for n in smallest.nodes}) + (["declared"] if smallest.declared else []))
+    """Failures of one cause often agree in it: what the error says but for names, or else the operators that are left."""
+    error = re.search(r"\b(\w+Error: .*)", message)
+    if error:
+        return re.sub(r"'[^']*'|\(.*|[^\w ]|\d+", "", error.group(1))
+    return " ".join(sorted({n.op for n in smallest.nodes}) + (["declared"] if smallest.declared else []))
 
 
 def work(first, last, shrink_seconds):
