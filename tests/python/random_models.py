@@ -58,9 +58,8 @@ def live_share(pit, graph):
 
 def kind(smallest, message):
     """Failures of one cause often agree in it: what the error says but for names, or else the operators that are left."""
-    error = re.search(r"\b(\w+Error: .*)", message)
-    if error:
-        return re.sub(r"'[^']*'|\(.*|[^\w ]|\d+", "", error.group(1))
+    if net.said(message):
+        return net.said(message)
     return " ".join(sorted({n.op for n in smallest.nodes}) + (["declared"] if smallest.declared else []))
 
 
