@@ -211,7 +211,10 @@ class Attention(Masks):
         q4, k4 = (self.unsqueeze(q, 1), self.unsqueeze(k, 2)) if first else (self.unsqueeze(q, 2), self.unsqueeze(k, 1))
         if form == "additive":
             t = self.op("Tanh", self.op("Add", q4, k4))
-            s = self.op("Squeeze", self.op("MatMul", t, self.weight(d, 1)), self.ints(3)) if self.chance(0.5) else self.total(self.op("Mul", t, self.weight(d)))
+            if self.chance(0.5):
+                s = self.op("Squeeze", self.op("MatMul", t, self.weight(d, 1)), self.ints(3))
+            else:
+                s = self.total(self.op("Mul", t, self.weight(d)))
         elif form == "distance":
             e = self.op("Sub", q4, k4)
             s = self.op("Neg", self.total(self.op("Mul", e, e)))

@@ -15,8 +15,8 @@ LIMIT = 60000  #: elements of a tensor
 MODERATE = 40.0  #: no other value is larger
 
 #: What multiplies or adds up: what masks fill with would leave nothing of the rest.
-SUMS = {"MatMul", "Gemm", "Einsum", "Conv", "ReduceSum", "ReduceMean", "CumSum", "AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceL2", "ReduceSumSquare",
-        "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization"}  # fmt: skip
+SUMS = {"MatMul", "Gemm", "Einsum", "Conv", "ReduceSum", "ReduceMean", "CumSum", "AveragePool", "GlobalAveragePool", "ReduceL1", "ReduceL2",
+        "ReduceSumSquare", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization"}  # fmt: skip
 #: What multiplies: there NaN meets zeros, and PIT may leave the product out.
 PRODUCTS = {"Mul", "MatMul", "Gemm", "Einsum", "Conv", "Attention", "Div", "And"}
 #: Where ONNX Runtime keeps or drops NaN as it falls out.

@@ -18,6 +18,10 @@ class Masks(Builder):
         self.given = {}  #: inputs that are masks -> extents
         self.style = self.pick(["mixed", "mixed", "right", "all dead sometimes", "all live sometimes"])
 
+    @property
+    def onnx_type(self):
+        return ONNX_TYPE[self.dtype]
+
     # -- values
 
     def pattern(self, n):
