@@ -233,8 +233,12 @@ class Builder:
 
     def only_shapes(self, y, shapes):
         """Gives up bindings in which a target shape's 0 was read as "like the input"."""
-        lost = [k for k, (v, shape) in enumerate(zip(self.values[y], shapes)) if list(v.shape) != shape]
-        self.require(set(lost) <= self.optional)
+        self.only(k for k, (v, shape) in enumerate(zip(self.values[y], shapes)) if list(v.shape) == shape)
+
+    def only(self, fitting):
+        """Gives up the other bindings."""
+        lost = set(range(len(self.net.bindings))) - set(fitting)
+        self.require(lost <= self.optional)
         if lost:
             self.drop(lost)
 

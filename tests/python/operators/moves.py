@@ -387,6 +387,7 @@ class Moves(Attention):
                 return self.op(kind, x)
             k = self.pick([2, 3])
             pads = [int(self.chance(0.5))] * 2 * spatial
+            self.windows_fit(x, k - 2 * pads[0])
             extra = dict(count_include_pad=int(self.chance(0.5))) if kind == "AveragePool" else {}
             return self.op(kind, x, kernel_shape=[k] * spatial, strides=[self.pick([1, 1, 2])] * spatial, pads=pads, **extra)
         channels = self.extents(x)[1]
@@ -397,9 +398,14 @@ class Moves(Attention):
         k = self.pick([1, 2, 3])
         w = self.weight(out, c // group, *[k] * spatial, scale=(c // group * k**spatial) ** -0.5 * 1.5)
         inputs = [x, w, self.weight(out)] if self.chance(0.5) else [x, w]
-        pads = [self.pick([0, 1])] * 2 * spatial
-        return self.op("Conv", *inputs, kernel_shape=[k] * spatial, pads=pads, strides=[self.pick([1, 1, 2])] * spatial,
-                       dilations=[self.pick([1, 1, 2])] * spatial, group=group)  # fmt: skip
+        pads, dilation = [self.pick([0, 1])] * 2 * spatial, self.pick([1, 1, 2])
+        self.windows_fit(x, (k - 1) * dilation + 1 - 2 * pads[0])
+        return self.op("Conv", *inputs, kernel_shape=[k] * spatial, pads=pads, strides=[self.pick([1, 1, 2])] * spatial, dilations=[dilation] * spatial,
+                       group=group)  # fmt: skip
+
+    def windows_fit(self, x, least):
+        """Where nothing fits, ONNX Runtime rounds the number of windows up."""
+        self.only(k for k, v in enumerate(self.values[x]) if min(v.shape[2:]) >= least)
 
     def scattered(self, x):
         rank = self.rank(x)
