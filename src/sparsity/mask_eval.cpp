@@ -17,10 +17,15 @@ class Evaluation {
   const MaskProgram::Impl& program;
   const std::vector<std::int64_t>& dims;
   const std::function<const Tensor&(ValueId)>& control;
-  std::vector<MaskView> views;
 
-  Evaluation(const MaskProgram::Impl& p, const std::vector<std::int64_t>& d, const std::function<const Tensor&(ValueId)>& c, std::size_t count)
-      : program(p), dims(d), control(c), views(count) {}
+  /// `needed`: the nodes that will be evaluated, not zero.
+  Evaluation(const MaskProgram::Impl& p, const std::vector<std::int64_t>& d, const std::function<const Tensor&(ValueId)>& c,
+             const std::vector<char>& needed)
+      : program(p), dims(d), control(c), place_(needed.size(), -1) {
+    std::int32_t count = 0;
+    for (std::size_t i = 0; i < needed.size(); ++i) if (needed[i]) place_[i] = count++;
+    views_.resize(static_cast<std::size_t>(count));
+  }
 
   std::int64_t extent(Dim d) const {
     if (d.id < 0) return 1;
@@ -35,7 +40,8 @@ class Evaluation {
     for (const AxisForm& f : n.forms) e.push_back(extent(f.extent));
     return e;
   }
-  const MaskView& view(int m) const { return views[static_cast<std::size_t>(m)]; }
+  MaskView& view(std::size_t m) { return views_[static_cast<std::size_t>(place_[m])]; }
+  const MaskView& view(int m) const { return views_[static_cast<std::size_t>(place_[static_cast<std::size_t>(m)])]; }
   const Tensor& tensor(ValueId v) const {
     const auto& value = program.graph->values[static_cast<std::size_t>(v)];
     return value.is_constant() ? value.constant : control(v);
@@ -70,7 +76,9 @@ class Evaluation {
 
  private:
   static constexpr std::size_t max_shared = 1 << 16;
-  std::unordered_map<std::string, MaskView> done_;  ///< by operation and operands, all of which `views` or this keep alive
+  std::vector<std::int32_t> place_;  ///< of a node's view: most programs have many nodes that a run does not need
+  std::vector<MaskView> views_;
+  std::unordered_map<std::string, MaskView> done_;  ///< by operation and operands, all of which `views_` or this keep alive
   std::unordered_multimap<std::uint64_t, std::shared_ptr<const Bytes>> shared_;
   std::unordered_map<std::string, MaskPtr> by_view_;
   std::unordered_multimap<std::uint64_t, MaskPtr> by_value_;
@@ -240,17 +248,17 @@ std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, con
   const std::size_t count = impl_->nodes.size();
   std::vector<char> needed(count, 0);
   for (MaskId r : roots) needed[static_cast<std::size_t>(r.id)] = 2;
-  Evaluation e(*impl_, dims, control, count);
   // Arguments have smaller numbers than what uses them.
   for (std::size_t i = count; i-- > 0;) {
     if (!needed[i]) continue;
     for (int a : impl_->nodes[i].args) needed[static_cast<std::size_t>(a)] |= 1;
   }
+  Evaluation e(*impl_, dims, control, needed);
   std::vector<MaskPtr> result(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (!needed[i]) continue;
-    e.views[i] = e.once(impl_->nodes[i]);
-    if (needed[i] >= 2) result[i] = e.array(e.views[i]);
+    e.view(i) = e.once(impl_->nodes[i]);
+    if (needed[i] >= 2) result[i] = e.array(e.view(i));
   }
   return result;
 }

@@ -509,16 +509,18 @@ TEST(MaskProgram, FitToAnExtentThatMayBeOne) {
   }
 }
 
-// Contractions of a size at which rows are collected as bits: any over r of X[s,r,k,l] and Y[s,b,r], in every order of axes, each
-// axis present or not.
+// Contractions of a size at which bits are used: any over r, or over r and k, of X[s,r,k,l], Y[s,b,r] and, in half of the trials, Z[b,k], in
+// every order of axes.
 TEST(MaskProgram, LargeContractionsEqualBruteForce) {
   std::mt19937 random(1);
-  for (int trial = 0; trial < 30; ++trial) {
+  for (int trial = 0; trial < 16; ++trial) {
     const std::vector<std::int64_t> size{trial % 3 ? 1 : 3, trial % 5 ? 5 : 2, 60 + trial, 9, 67};  // s b r k l
     graph::Graph g;
     std::vector<Dim> dim;
     for (auto n : size) dim.push_back(g.dims.constant(n));
-    const std::vector<std::vector<int>> axes_of{{0, 2, 3, 4}, {0, 1, 2}};
+    std::vector<std::vector<int>> axes_of{{0, 2, 3, 4}, {0, 1, 2}};
+    if (trial % 2) axes_of.push_back({1, 3});
+    const bool over_k = trial % 4 > 1;
     std::vector<std::vector<int>> stored;
     std::vector<Tensor> tensors;
     for (auto axes : axes_of) {
@@ -550,8 +552,10 @@ TEST(MaskProgram, LargeContractionsEqualBruteForce) {
       }
       return p.permute(leaf, order, e);
     };
-    const int r = static_cast<int>(std::find(space.begin(), space.end(), 2) - space.begin());
-    const MaskId m = p.any(p.and_(there(0), there(1)), {r});
+    auto place = [&](int a) { return static_cast<int>(std::find(space.begin(), space.end(), a) - space.begin()); };
+    MaskId all = p.and_(there(0), there(1));
+    if (stored.size() > 2) all = p.and_(all, there(2));
+    const MaskId m = p.any(all, over_k ? std::vector<int>{place(2), place(3)} : std::vector<int>{place(2)});
     const auto masks = p.evaluate({m}, g.dims.evaluate({}), [&](ValueId v) -> const Tensor& { return tensors[static_cast<std::size_t>(v)]; });
     auto bit = [&](std::size_t v, const std::vector<std::int64_t>& at) {
       std::vector<std::int64_t> own;
@@ -562,8 +566,10 @@ TEST(MaskProgram, LargeContractionsEqualBruteForce) {
     each({size[0], size[1], size[3], size[4]}, [&](std::int64_t, const std::vector<std::int64_t>& free) {
       std::vector<std::int64_t> at{free[0], free[1], 0, free[2], free[3]}, in_space;
       bool expected = false;
-      for (at[2] = 0; at[2] < size[2] && !expected; ++at[2]) expected = bit(0, at) && bit(1, at);
-      at[2] = 0;
+      for (at[3] = over_k ? 0 : free[2]; at[3] < (over_k ? size[3] : free[2] + 1) && !expected; ++at[3]) {
+        for (at[2] = 0; at[2] < size[2] && !expected; ++at[2]) expected = bit(0, at) && bit(1, at) && (stored.size() < 3 || bit(2, at));
+      }
+      at[2] = 0, at[3] = free[2];
       for (int a : space) in_space.push_back(at[static_cast<std::size_t>(a)]);
       wrong += masks[static_cast<std::size_t>(m.id)]->at(in_space.data()) != expected;
     });
