@@ -373,6 +373,11 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
   if (s.combiner == Combiner::assign) return v;
   const std::vector<expr::AxisId> axes = expr::reduced_axes(s);
   const std::vector<int> a(axes.begin(), axes.end());
+  // Over nothing a maximum is -inf and a minimum inf: neither zero nor masked.
+  const bool some = std::all_of(a.begin(), a.end(), [&](int i) {
+    const Dim extent = axes_[static_cast<std::size_t>(i)];
+    return extent.id < 0 || c_.graph->dims.at_least(extent, 1);
+  });
   Facts f = ordinary_;
   switch (s.combiner) {
     case Combiner::max: case Combiner::logsumexp:
@@ -382,11 +387,10 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
       f.sd = p_.all(v.sd, a);
       f.ninf = p_.all(v.ninf, a);
       f.nan = p_.any(v.nan, a);
-      if (s.combiner == Combiner::max) f.nz = p_.any(v.nz, a);
+      if (s.combiner == Combiner::max && some) f.nz = p_.any(v.nz, a);
       return f;
     case Combiner::min:
-      f.nz = p_.any(v.nz, a);
-      f.live = p_.all(v.live, a);
+      if (some) f.nz = p_.any(v.nz, a), f.live = p_.all(v.live, a);
       f.sure = p_.all(v.sure, a);
       f.tame = p_.all(v.tame, a);
       return f;

@@ -122,6 +122,9 @@ class MaskProgram {
   MaskId and_(MaskId a, MaskId b);
   MaskId or_(MaskId a, MaskId b);
   MaskId not_(MaskId a);
+  /// Exact where no reduced axis is empty. Over an empty axis along which `a` is uniform it is `a` (and not nothing), as if there were
+  /// one position; `all` likewise. So `any` is never too small, `all` never too large: of a "surely" by `any`, and of a "may be" by
+  /// `all`, whoever asks must know that there are positions, or that nothing follows where there are none.
   MaskId any(MaskId a, const std::vector<int>& axes);
   MaskId all(MaskId a, const std::vector<int>& axes);  ///< not any not
   /// result axis i is a's axis order[i], or a new uniform axis of extent extents[i] where order[i] is -1. Axes of `a` that are not named must be uniform.
