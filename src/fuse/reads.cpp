@@ -62,8 +62,9 @@ class Reads {
   ProgramFacts* facts(NodeId n) { return a_.forward->program(n); }
 
   // What a later node of the same group takes as any number is in a register here, whatever it was made of: it has to be right.
-  NodeDemand node_demand(ProgramFacts& f, NodeId n) {
-    for (ValueId v : g_.nodes[n].outputs) want_right(v, p_.everything(g_.values[v].dims));
+  NodeDemand node_demand(ProgramFacts& f, const Group& group, NodeId n) {
+    for (ValueId v : g_.nodes[n].outputs)
+      if (group.last < 0) want_right(v, p_.everything(g_.values[v].dims));
     return NodeDemand(f, a_.forward->context(n), demand_, &numbers_);
   }
 
@@ -115,6 +116,7 @@ class Reads {
     NodeDemand numbers(*f, a_.forward->context(n), numbers_);
     backwards(group, n, [&](int, const expr::Statement& s) { numbers.read(s.value, numbers.enter(s)); });
     numbers.finish();
+    a_.values[node.outputs[0]].numbers = numbers_[node.outputs[0]];
   }
 
   // The interpreter and library routines compute everything, and skip nothing.
@@ -124,7 +126,7 @@ class Reads {
     if (!is_demanded(node)) return;
     ProgramFacts* f = facts(n);
     if (!f) return demand_inputs_whole(node);
-    NodeDemand demand = node_demand(*f, n);
+    NodeDemand demand = node_demand(*f, group, n);
     backwards(group, n, [&](int i, const expr::Statement& s) {
       const MaskId evaluated = demand.enter(s);
       demand.read(s, evaluated, p_.everything(node.extents), -1);
@@ -154,7 +156,7 @@ class Reads {
       zero = p_.or_(zero, p_.and_(frame.of_value(numbers_[v], v), p_.not_(computed)));
       want_right(v, frame.to_value(computed, v));
       a_.values[v].numbers = numbers_[v];
-      numbers_[v] = p_.nothing(g_.values[v].dims);
+      if (group.last < 0) numbers_[v] = p_.nothing(g_.values[v].dims);  // else other groups write the rest
     }
     group.zero_rows = frame.any(zero, inside);
   }
@@ -193,7 +195,7 @@ class Reads {
         continue;
       }
       const MaskId here = frame.to_node(visited, n), listed = axis >= 0 ? frame.to_node(list, n) : MaskId{};
-      NodeDemand demand = node_demand(*f, n);
+      NodeDemand demand = node_demand(*f, group, n);
       backwards(group, n, [&](int i, const expr::Statement& s) {
         MaskId evaluated = demand.enter(s);
         if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);
@@ -227,7 +229,7 @@ class Reads {
       if (attention) keys_[group.operands[0].value] = p_.everything(fusion_.groups[attention->softmax].extents);
       return;
     }
-    NodeDemand demand = node_demand(*f, n);
+    NodeDemand demand = node_demand(*f, group, n);
     const expr::Statement& s = g_.nodes[n].program.statements[0];
     MaskId wanted = demand.enter(s);
     if (written_value(group, n, s) >= 0) wanted = p_.and_(wanted, frame.to_node(computed, n));
@@ -257,7 +259,7 @@ class Reads {
     ProgramFacts* f = facts(n);
     if (!f) return demand_inputs_whole(g_.nodes[n]);
     const MaskId here = frame.to_node(computed, n);
-    NodeDemand demand = node_demand(*f, n);
+    NodeDemand demand = node_demand(*f, group, n);
     backwards(group, n, [&](int i, const expr::Statement& s) {
       MaskId evaluated = demand.enter(s);
       if (written_value(group, n, s) >= 0) evaluated = p_.and_(evaluated, here);

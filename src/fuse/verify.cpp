@@ -120,6 +120,9 @@ class Verifier {
     } else {
       const MaskId demanded = p_.and_(sparsity::read_through(p_, map, a_.values[v].demand, true), run.visited);
       claim(v, p_.and_(demanded, wrong), fmt::format("what {} reads for demanded elements is computed", g_.describe(n)));
+      const MaskId numbers = a_.values[v].numbers;
+      if (group.kind == GroupKind::view && numbers.id >= 0)
+        claim(v, p_.and_(sparsity::read_through(p_, map, numbers, true), junk(s.value)), "where any number does, there is one");
     }
     lookups(s, v, run);
   }
