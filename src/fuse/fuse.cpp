@@ -143,14 +143,12 @@ class Fuser {
     }
   }
 
-  // Whether node `n` reads what a group makes that in turn waits for values of `inside`: for its own sake, or for another of its members'.
+  // Whether node `n` reads what waits for values of `inside`: because its own inputs do, or those of another member of its group.
   bool closes_circle(NodeId n, const std::vector<char>& inside) const {
-    const auto of_larger_group = [&](ValueId v) {
-      const NodeId from = g_.values[v].producer;
-      return !inside[v] && from >= 0 && f_.group_of[from] >= 0 && f_.groups[f_.group_of[from]].nodes.size() > 1;
-    };
-    const std::vector<ValueId>& inputs = g_.nodes[n].inputs;
-    if (std::none_of(inputs.begin(), inputs.end(), of_larger_group)) return false;
+    // What comes behind every group that reaches back before `n` cannot matter to it.
+    NodeId last = n;
+    for (const Group& group : f_.groups)
+      if (group.nodes.front() < n) last = std::max(last, group.nodes.back());
     std::vector<char> waits(g_.values.size(), 0);
     std::vector<ValueId> todo;
     for (ValueId v = 0; v < static_cast<ValueId>(inside.size()); ++v)
@@ -159,6 +157,7 @@ class Fuser {
       const ValueId v = todo.back();
       todo.pop_back();
       for (const auto& [user, position] : users_[v]) {
+        if (user > last) continue;
         const int group = f_.group_of[user];
         const std::vector<NodeId> alone = {user};
         for (NodeId m : group >= 0 ? f_.groups[group].nodes : alone)
@@ -166,6 +165,7 @@ class Fuser {
             if (!inside[out] && !waits[out]) waits[out] = 1, todo.push_back(out);
       }
     }
+    const std::vector<ValueId>& inputs = g_.nodes[n].inputs;
     return std::any_of(inputs.begin(), inputs.end(), [&](ValueId v) { return waits[v] != 0; });
   }
 
@@ -412,7 +412,15 @@ class Fuser {
         if (--waiting[j] == 0) ready.push(j);
       ordered.push_back(std::move(f_.groups[i]));
     }
-    PIT_CHECK(ordered.size() == f_.groups.size(), "groups depend on each other in a circle");
+    if (ordered.size() != f_.groups.size()) {
+      std::string waiting_groups;
+      for (int i = 0; i < n; ++i)
+        if (waiting[i] > 0) {
+          waiting_groups += "\n ";
+          for (NodeId node : f_.groups[i].nodes) waiting_groups += " " + g_.describe(node);
+        }
+      PIT_UNREACHABLE("groups depend on each other in a circle, or wait for it:{}", waiting_groups);
+    }
     f_.groups = std::move(ordered);
     for (std::size_t i = 0; i < f_.groups.size(); ++i)
       for (NodeId node : f_.groups[i].nodes) f_.group_of[node] = static_cast<int>(i);
