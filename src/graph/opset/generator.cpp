@@ -1,6 +1,7 @@
 // Operators that make values from attributes and shapes: constants, Shape, Range, ConstantOfShape, EyeLike.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
@@ -93,7 +94,8 @@ std::vector<ValueId> constant_of_shape(OpBuilder& b) {
   if (const auto it = b.call.attributes.find("value"); it != b.call.attributes.end()) {
     const auto* t = std::get_if<Tensor>(&it->second);
     if (t == nullptr || t->size() != 1) b.fail("attribute 'value' must be a tensor of one element");
-    value = *t;
+    value = Tensor(t->dtype(), {});  // a scalar, whatever dimensions the attribute has
+    std::memcpy(value.as<char>(), t->as<char>(), size_of(t->dtype()));
   }
   const auto k = b.known(b.in(0));
   const ValueId v = b.g.add_constant(b.fresh_name("value"), value);

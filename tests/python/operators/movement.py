@@ -234,6 +234,10 @@ case("Range", given(1, np.int64), given(6, np.int64), given(2, np.int64))
 case("Range", given(1, np.int32), given(6, np.int32), given(2, np.int32))
 case("Range", given(1, np.float32), given(3.2, np.float32), given(0.5, np.float32))
 case("Range", given(6, np.int64), given(1, np.int64), given(1, np.int64))
+#: The value is an element, whatever dimensions it is given in; no literal holds all integers.
+FILL = helper.make_tensor("value", T.INT64, [1], [2**62 + 1])
+for fill in (const(np.array([], np.int64)), const([2, 3], np.int64), given([2, 0, 3], np.int64)):
+    case("ConstantOfShape", fill, value=FILL, exact=True, refused="free")
 case("ConstantOfShape", ints(2, 3), opset=(9, 20))
 case("ConstantOfShape", ints())
 case("ConstantOfShape", ints(2, 0))
