@@ -61,6 +61,8 @@ std::optional<MaskProgram::Impl::Unmerged> MaskProgram::Impl::unmerge(int m, con
   std::vector<Dim> e;
   const auto& forms = node(node(atom).args[0]).forms;
   for (std::size_t i = forms.size() - static_cast<std::size_t>(node(atom).count); i < forms.size(); ++i) e.push_back(forms[i].extent);
+  // Where only one of the parts is wider than 1, split() leaves the merge as it is: whoever takes it apart would not come to an end.
+  if (std::count_if(e.begin(), e.end(), [&](Dim d) { return constant_extent(d) != 1; }) <= 1) return std::nullopt;
   if (!splits_cleanly(m, axis, e)) return std::nullopt;
   return Unmerged{split(m, axis, e), axis, static_cast<int>(e.size())};
 }

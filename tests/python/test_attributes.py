@@ -75,7 +75,7 @@ def test_an_unknown_attribute_is_refused(op):
 REFUSED = [("Clip", 11, "min", 0.0), ("Clip", 13, "max", 1.0), ("Pad", 13, "pads", [1, 1, 1, 1]), ("Slice", 13, "starts", [0]), ("Cast", 19, "saturate", 2),
            ("LayerNormalization", 17, "stash_type", 10), ("TopK", 11, "sorted", 2), ("MaxPool", 12, "storage_order", 3),
            ("BatchNormalization", 7, "spatial", 0), ("QuantizeLinear", 21, "output_dtype", 4), ("DequantizeLinear", 23, "output_dtype", 10),
-           ("SpaceToDepth", 28, "mode", "RCD"), ("DepthToSpace", 13, "mode", "crd"), ("Attention", 23, "softmax_precision", 10)]  # fmt: skip
+           ("SpaceToDepth", 28, "mode", "RCD"), ("DepthToSpace", 13, "mode", "crd"), ("Attention", 23, "softmax_precision", 11)]  # fmt: skip
 
 
 @pytest.mark.parametrize("op, opset, name, value", REFUSED)

@@ -107,7 +107,7 @@ constexpr Entry kEntries[] = {
     // composite.cpp
     {"Attention",
      "is_causal kv_num_heads left_window_size q_num_heads qk_matmul_output_mode right_window_size scale softcap "
-     "softmax_precision=1"},
+     "softmax_precision=1,10,16"},
     {"DequantizeLinear", "axis block_size output_dtype"},
     {"QuantizeLinear", "axis block_size output_dtype precision=0,1 saturate=0,1"},
     {"RotaryEmbedding", "interleaved num_heads rotary_embedding_dim"},

@@ -155,6 +155,7 @@ class Instance {
   const Out& out(const std::string& tensor) const;
   void bind_extents(Node* n) const;
   void check_operands(const Node& n) const;
+  void read_ones_at_zero(Node* n) const;
 
   OpBuilder& b_;
   std::string text_;

@@ -282,6 +282,25 @@ void Instance::check_operands(const Node& n) const {
   for (const expr::Statement& s : p.statements) expr::for_each_access(s.value, visit);
 }
 
+// A dimension that must be 1 (check_operands has recorded it) is read at 0. An axis that is known to have one position would otherwise
+// run along a dimension of any number of them, and analyses would take it for both.
+void Instance::read_ones_at_zero(Node* n) const {
+  expr::Program& p = n->program;
+  const auto fix = [&](const expr::Expr& e) -> expr::Expr {
+    if (e->kind != expr::Kind::access || p.tensors[static_cast<std::size_t>(e->id)].role != expr::Role::input) return e;
+    const std::vector<Dim> dims = b_.dims(bound(p.tensors[static_cast<std::size_t>(e->id)].name));
+    std::shared_ptr<expr::Node> copy;
+    for (std::size_t i = 0; i < dims.size(); ++i) {
+      const auto a = expr::bare_axis(e->args[i]);
+      if (!a || b_.table().constant_value(dims[i]) || !b_.table().is_constant(n->extents[static_cast<std::size_t>(*a)], 1)) continue;
+      if (!copy) copy = std::make_shared<expr::Node>(*e);
+      copy->args[i] = expr::int_literal(0);
+    }
+    return copy ? copy : e;
+  };
+  for (expr::Statement& s : p.statements) s.value = expr::transform(s.value, fix);
+}
+
 std::vector<ValueId> Instance::build() {
   Node n;
   n.op = b_.call.op;
@@ -310,6 +329,7 @@ std::vector<ValueId> Instance::build() {
   }
   bind_extents(&n);
   check_operands(n);
+  read_ones_at_zero(&n);
 
   std::vector<ValueId> results(outputs_.size(), -1);
   auto tensors = b_.try_fold(n, dtypes, dims);

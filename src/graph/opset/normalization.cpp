@@ -129,8 +129,13 @@ ValueId standardised(OpBuilder& b, ValueId x) {
 
 // Z * W + B per element of dimension 1.
 ValueId scaled(OpBuilder& b, ValueId z, int position) {
+  ValueId factors[2];  // scale and bias: vectors whose extent is that of the axis, whatever it is called
+  for (int i = 0; i < 2; ++i) {
+    if (b.rank(b.in(i + 1)) != 1) b.fail("scale and bias must be vectors", b.in(i + 1));
+    factors[i] = b.dims(b.in(i + 1))[0] == b.dims(z)[1] ? b.in(i + 1) : reshaped(b, b.in(i + 1), {b.dims(z)[1]});
+  }
   Instance n(b, alternative(b.text, 1));
-  n.pack("p", axis_list("x", b.rank(z) - 2)).input("Z", z).input("W", b.in(1)).input("B", b.in(2));
+  n.pack("p", axis_list("x", b.rank(z) - 2)).input("Z", z).input("W", factors[0]).input("B", factors[1]);
   return n.output("Y", b.dtype(z), b.dims(z), position).build_one();
 }
 

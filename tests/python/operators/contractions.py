@@ -116,6 +116,9 @@ case("BatchNormalization", f("b", 5), f(5), f(5), f(5), f(5, lo=0.5))
 case("BatchNormalization", f("b", 4, "m", "n"), f(4), f(4), f(4), f(4, lo=0.5))
 case("InstanceNormalization", f("b", 3, "m", "n"), f(3), f(3), zero=False)
 case("InstanceNormalization", f("b", 3, 17), const(f(3)), const(f(3)), epsilon=1e-3, zero=False)
+for groups, channels, opset in ((1, 3, 19), (3, 3, 19), (1, 1, 21), (1, 3, 21), (3, 3, 21)):  # as many scales as a name says
+    case("GroupNormalization", f(2, channels, 3, 6), f("n"), f("n"), at=[dict(n=groups if opset < 21 else channels)], opset=opset,
+         num_groups=groups, refused="free")  # fmt: skip
 case("GroupNormalization", f("b", 4, "n"), const(f(4)), const(f(4)), opset=21, num_groups=2, zero=False, refused="free")
 case("GroupNormalization", f("b", 6, "n", 2), f(6), f(6), opset=21, num_groups=3, epsilon=1e-3, zero=False, refused="free")
 case("GroupNormalization", f("b", 4, "n"), f(2), f(2), opset=18, num_groups=2, zero=False, refused="free")
