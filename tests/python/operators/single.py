@@ -832,7 +832,10 @@ def window(g, s, kernel):
     if g.maybe(0.6):
         g.single.attrs["pads"] = [g.number(0, k - 1) for k in kernel * 2]
     elif g.maybe(0.4):
-        g.single.attrs["auto_pad"] = g.choose(["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+        auto = g.single.attrs["auto_pad"] = g.choose(["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, g.single.attrs.get("dilations", [1] * n))]
+        if auto.startswith("SAME") and any(t > r for t, r in zip(g.single.attrs.get("strides", [1] * n), reach)):
+            g.set(undefined="padding to the same size where windows leave gaps: every implementation cuts off something else")
 
 
 @of("Conv", "ConvTranspose")
