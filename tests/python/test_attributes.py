@@ -7,6 +7,7 @@ type: who reads it complains about it, who does not know it refuses it, and who 
 import functools
 import json
 
+import numpy as np
 import onnx.defs
 import pytest
 from onnx import helper
@@ -106,3 +107,29 @@ def test_an_operand_that_nobody_reads_is_refused():
         node.input.extend([""] * (operands - 1 - len(node.input)) + [proto.graph.input[0].name])
         with pytest.raises(pit.UnsupportedError, match=f"{op} 'it': operand {operands - 1} is not supported"):
             pit.compile(proto)
+
+
+#: Shape computations are done when the model is compiled; what is no operator is none there either.
+NO_SHAPES = [("Squeeze", [[0]], {}, "extent 3, not 1"), ("Unsqueeze", [[0, 0]], {}, "twice"), ("CumSum", [5], {}, "out of range"),
+             ("Split", [], dict(axis=1), "out of range"), ("Split", [], dict(num_outputs=2), "outputs"), ("Gather", [3], {}, "out of range"),
+             ("Concat", [[1]], dict(axis=1), "out of range"), ("Slice", [[0], [1], [1]], {}, "out of range"), ("Transpose", [], dict(perm=[1]), "perm")]  # fmt: skip
+
+
+@pytest.mark.parametrize("op, operands, attributes, message", NO_SHAPES)
+def test_shape_computations_are_checked(op, operands, attributes, message):
+    names = [f"c{k}" for k in range(len(operands))]
+    nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node(op, ["s", *names], ["y"], **attributes)]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, ["a", 2, "b"])], [helper.make_empty_tensor_value_info("y")],
+                              [onnx.numpy_helper.from_array(np.array(v), n) for n, v in zip(names, operands)])  # fmt: skip
+    with pytest.raises(pit.ModelError, match=f"{op}: .*{message}"):
+        pit.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8))
+
+
+@pytest.mark.parametrize("opset, dtype", [(7, np.float32), (7, np.float64), (10, np.bool_), (13, np.bool_)])
+def test_the_type_of_a_mask_of_dropout(opset, dtype):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(np.float32 if dtype == np.bool_ else dtype))
+    graph = helper.make_graph([helper.make_node("Dropout", ["x"], ["y", "mask"])], "g", [helper.make_tensor_value_info("x", kind, [3])],
+                              [helper.make_empty_tensor_value_info(o) for o in ("y", "mask")])  # fmt: skip
+    x = np.array([1, np.nan, 0], helper.tensor_dtype_to_np_dtype(kind))
+    got = pit.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8))(x=x)
+    assert got["mask"].dtype == dtype and got["mask"].all() and np.array_equal(got["y"], x, equal_nan=True)

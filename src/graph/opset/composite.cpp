@@ -197,6 +197,7 @@ ValueId along_axis(OpBuilder& b, ValueId s, ValueId x) {
   if (b.int_attr("block_size", 0) != 0) b.unsupported("blocked quantisation is not supported");
   if (b.rank(s) == 0) return s;
   if (b.rank(s) != 1) b.fail("scale and zero point must have rank 0 or 1", s);
+  if (b.table().is_constant(b.dims(s)[0], 1)) return reshaped(b, s, {});  // one for all, whatever the axis
   std::vector<Dim> d(static_cast<std::size_t>(b.rank(x)), b.dim(1));
   if (d.empty()) return s;
   const auto a = static_cast<std::size_t>(b.normal_axis(b.int_attr("axis", 1), b.rank(x)));

@@ -239,7 +239,10 @@ std::vector<ValueId> dropout(OpBuilder& b) {
   b.optional_in(1);  // the ratio: of training
   if (b.has(2) && b.constants(b.in(2)) != std::vector<std::int64_t>{0}) b.unsupported("training mode is not supported");
   std::vector<ValueId> r{b.in(0)};
-  if (b.wants(1)) r.push_back(broadcast_op(b, "Y[i...] = isnan(X[i...]) || true", {{"X", b.in(0)}}, DType::b8, 1));
+  if (!b.wants(1)) return r;
+  const DType mask = b.call.opset < 10 ? b.dtype(b.in(0)) : DType::b8;
+  const std::string ones = mask == DType::b8 ? "isnan(X[i...]) || true" : cast_text(mask, "isnan(X[i...]) || true");
+  r.push_back(broadcast_op(b, "Y[i...] = " + ones, {{"X", b.in(0)}}, mask, 1));
   return r;
 }
 

@@ -300,6 +300,7 @@ std::vector<ValueId> split(OpBuilder& b) {
         b.has_attr("num_outputs") ? static_cast<std::size_t>(b.int_attr("num_outputs", 1)) : n);
     if (count <= 0) b.fail("there must be at least one part");
     const Dim chunk = t.ceildiv(size, b.dim(count));
+    if (b.call.opset < 18) b.require_equal(t.mul(chunk, b.dim(count)), size, x);
     for (std::int64_t i = 0; i + 1 < count; ++i) parts.push_back(chunk);
     parts.push_back(t.sub(size, t.mul(chunk, b.dim(count - 1))));
   }

@@ -306,7 +306,7 @@ std::optional<Known> Evaluator::reduce() {
 
 std::optional<Known> Evaluator::cum_sum() {
   const auto axis = numbers(1);
-  if (rank0() != 1 || !axis || b_.int_attr("exclusive", 0) != 0 || b_.int_attr("reverse", 0) != 0) return std::nullopt;
+  if (rank0() != 1 || !axis || axis->size() != 1 || ((*axis)[0] != 0 && (*axis)[0] != -1) || b_.int_attr("exclusive", 0) != 0 || b_.int_attr("reverse", 0) != 0) return std::nullopt;
   Known r = in_[0];
   for (std::size_t i = 1; i < r.e.size(); ++i) r.e[i] = t_.add(r.e[i - 1], r.e[i]);
   return r;
@@ -346,15 +346,20 @@ std::optional<Known> Evaluator::reshape() {
     const bool all = axes.empty();
     for (int i = 0; i < rank0(); ++i) {
       const std::int64_t d = s[static_cast<std::size_t>(i)];
-      const bool drop = d == 1 && (all || std::find(axes.begin(), axes.end(), i) != axes.end());
-      if (!drop) out.push_back(d);
+      const bool named = std::find(axes.begin(), axes.end(), i) != axes.end();
+      if (named && d != 1) return std::nullopt;  // the op set says what is wrong
+      if (!named && !(all && d == 1)) out.push_back(d);
     }
   } else {
     const auto list = b_.has_attr("axes") ? std::optional(b_.ints_attr("axes")) : numbers(1);
     if (!list) return std::nullopt;
     const int rank = rank0() + static_cast<int>(list->size());
     out.assign(static_cast<std::size_t>(rank), -1);
-    for (const std::int64_t a : *list) out[static_cast<std::size_t>(b_.normal_axis(a, rank))] = 1;
+    for (const std::int64_t a : *list) {
+      std::int64_t& d = out[static_cast<std::size_t>(b_.normal_axis(a, rank))];
+      if (d == 1) return std::nullopt;  // named twice
+      d = 1;
+    }
     std::size_t next = 0;
     for (std::int64_t& d : out) {
       if (d < 0) d = next < s.size() ? s[next++] : 1;
@@ -386,8 +391,12 @@ std::optional<Known> Evaluator::transpose() {
 }
 
 std::optional<std::vector<ValueId>> Evaluator::split() {
-  if (rank0() != 1) return std::nullopt;
-  const auto n = static_cast<std::int64_t>(b_.output_count()), size = in_[0].shape[0];
+  const std::int64_t axis = b_.int_attr("axis", 0);
+  const auto n = static_cast<std::int64_t>(b_.output_count());
+  if (rank0() != 1 || (axis != 0 && axis != -1) || b_.int_attr("num_outputs", n) != n) return std::nullopt;
+  const std::int64_t size = in_[0].shape[0];
+  const bool even = b_.has(1) || b_.has_attr("split") || b_.call.opset >= 18;
+  if (n == 0 || (!even && size % n != 0)) return std::nullopt;
   std::vector<std::int64_t> parts;
   if (b_.has(1)) parts = numbers(1).value_or(std::vector<std::int64_t>{});
   else if (b_.has_attr("split")) parts = b_.ints_attr("split");

@@ -235,7 +235,8 @@ def binary(g):
     names = [g.schema.inputs[0].type_str, g.schema.inputs[1].type_str]
     if g.single.op == "Pow":
         return power(g, shapes, names)
-    a, b = (g.x(s, n) for s, n in zip(shapes, names))
+    # A slope times a zero counts for some as negative, for others not: no infinite slopes.
+    a, b = (g.x(s, n, style="plain" if k and g.single.op == "PRelu" else None) for k, (s, n) in enumerate(zip(shapes, names)))
     if g.single.op == "Div":
         divided(g, a, b)
 
@@ -316,7 +317,7 @@ def dropout(g):
         g.add(np.array(0.5, g.type("T1")), 0.9)
         if g.maybe():
             g.add(np.array(False), 0.9)
-    g.set(outputs=g.number(1, 2))
+    g.set(outputs=g.number(1, 2) if g.since(12) else 1)  # before, nobody says what a mask is that masks nothing
 
 
 @of("SwiGLU")
@@ -834,6 +835,8 @@ def window(g, s, kernel):
     elif g.maybe(0.4):
         auto = g.single.attrs["auto_pad"] = g.choose(["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, g.single.attrs.get("dilations", [1] * n))]
+        if auto.startswith("SAME") and g.single.op != "Conv" and max(reach) > max(kernel):
+            g.set(undefined="padding to the same size with dilations: ONNX Runtime leaves them out of the size")
         if auto.startswith("SAME") and any(t > r for t, r in zip(g.single.attrs.get("strides", [1] * n), reach)):
             g.set(undefined="padding to the same size where windows leave gaps: every implementation cuts off something else")
 
@@ -1014,33 +1017,50 @@ def local_response(x, size=1, alpha=1e-4, beta=0.75, bias=1.0):
     return x / (bias + alpha / size * np.stack(squares, 1)) ** beta
 
 
+def as_matrix(x, opset, axis=None):
+    """An operand and the axis along which it is normalised: before opset 13 it counts as a matrix, cut in front of the axis."""
+    if opset >= 13:
+        return x, -1 if axis is None else axis
+    rows = int(np.prod(x.shape[: 1 if axis is None else axis % x.ndim]))
+    return x.reshape(rows, x.size // rows if rows else 0), -1
+
+
+def softmax_of(x, opset, axis=None, log=False):
+    flat, along = as_matrix(x, opset, axis)
+    if not x.size:
+        return x
+    shifted = flat - flat.max(along, keepdims=True)
+    total = np.exp(shifted).sum(along, keepdims=True)
+    return (shifted - np.log(total) if log else np.exp(shifted) / total).reshape(x.shape)
+
+
 def hardmax(x, opset, axis=None):
-    flat = x.reshape(int(np.prod(x.shape[: 1 if axis is None else axis % x.ndim])), -1) if opset < 13 else x
-    along = -1 if opset < 13 or axis is None else axis
+    flat, along = as_matrix(x, opset, axis)
     y = np.zeros_like(flat)
     if y.size:
         np.put_along_axis(y, np.expand_dims(flat.argmax(along), along), 1, along)
     return y.reshape(x.shape)
 
 
-#: Instead of onnx's reference evaluator, where that is wrong: LRN leaves channels out, the pool reduces too few dimensions, Hardmax has
-#: the meaning of opset 13 in all of them.
+#: Instead of onnx's reference evaluator, where that is wrong: LRN leaves channels out, the pool reduces too few dimensions, and what is
+#: normalised along an axis has the meaning of opset 13 in all of them.
 OWN = {
     "LRN": lambda s: local_response(s.operands[0], **s.attrs),
     "GlobalMaxPool": lambda s: s.operands[0].max(tuple(range(2, s.operands[0].ndim)), keepdims=True),
     "Hardmax": lambda s: hardmax(s.operands[0], s.opset, **s.attrs),
+    "Softmax": lambda s: softmax_of(s.operands[0], s.opset, **s.attrs),
+    "LogSoftmax": lambda s: softmax_of(s.operands[0], s.opset, **s.attrs, log=True),
 }
 
 
 def reference(single, proto):
-    if single.op in OWN:
-        return [OWN[single.op](single).astype(single.operands[0].dtype)]
-
     from onnx.reference import ReferenceEvaluator
 
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
+            if single.op in OWN:
+                return [OWN[single.op](single).astype(single.operands[0].dtype)]
             return [np.asarray(y) for y in ReferenceEvaluator(proto).run(None, single.feeds())]
     except Exception as e:
         return f"{type(e).__name__}: {e}"
