@@ -359,7 +359,9 @@ Dim DimTable::mod(Dim a, Dim b) {
   return impl_->atom(Op::mod, a, b, r);
 }
 
+// Constants are compared as they are: their difference may be more than an i64 holds, and a number near 2^63 is only that beside an extent.
 Dim DimTable::max(Dim a, Dim b) {
+  if (const auto va = impl_->value(a), vb = impl_->value(b); va && vb) return *va >= *vb ? a : b;
   const Interval d = impl_->difference(a, b);
   if (d.lo >= 0 || impl_->range(b).hi <= -kHuge) return a;
   if (d.hi <= 0 || impl_->range(a).hi <= -kHuge) return b;
@@ -371,6 +373,7 @@ Dim DimTable::max(Dim a, Dim b) {
 }
 
 Dim DimTable::min(Dim a, Dim b) {
+  if (const auto va = impl_->value(a), vb = impl_->value(b); va && vb) return *va <= *vb ? a : b;
   const Interval d = impl_->difference(a, b);
   if (d.hi <= 0 || impl_->range(b).lo >= kHuge) return a;
   if (d.lo >= 0 || impl_->range(a).lo >= kHuge) return b;
@@ -402,6 +405,7 @@ Dim DimTable::broadcast(Dim a, Dim b) {
 
 Dim DimTable::select_eq(Dim a, Dim b, Dim then, Dim otherwise) {
   if (then == otherwise || a == b) return then;
+  if (impl_->value(a) && impl_->value(b)) return otherwise;
   const Interval d = impl_->difference(a, b);
   if (d.lo > 0 || d.hi < 0) return otherwise;
   // A test of a test with constant results, as Where(Equal(...)) gives it, is the inner test.
@@ -421,6 +425,7 @@ Dim DimTable::select_eq(Dim a, Dim b, Dim then, Dim otherwise) {
 }
 
 Dim DimTable::select_lt(Dim a, Dim b, Dim then, Dim otherwise) {
+  if (const auto va = impl_->value(a), vb = impl_->value(b); va && vb) return *va < *vb ? then : otherwise;
   const Interval d = impl_->difference(a, b);
   if (then == otherwise || d.hi < 0) return then;
   if (d.lo >= 0) return otherwise;

@@ -182,6 +182,15 @@ for near in (given(NEAR), given(-NEAR), given(NEAR + 2**61), given(np.array([[2*
     case("Clip", near, const(near.value.min() + 1), const(near.value.max() - 1), opset=13, exact=True)
     case("Where", mask(*near.value.shape), near, given(near.value + 1), opset=16, exact=True)
     case("Cast", near, to=T.BOOL, exact=True)
+    known = const(near.value)  # small integers that are known are computed while the model is read
+    for op in ("ReduceMax", "ReduceMin", "ReduceSum"):
+        # (ONNX Runtime adds integers in floating point.)
+        case(op, known, *([ints(1)] if op == "ReduceSum" else []), **({} if op == "ReduceSum" else dict(axes=[1])), opset=13, exact=True,
+             reference=op == "ReduceSum", skip=("inputs",))  # fmt: skip
+    for op in ("Max", "Min", "Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Add", "Sub", "Mul"):
+        case(op, known, const(near.value[:, ::-1].copy()), opset=16, exact=True)
+    case("Mod", known, const(np.int64(7)), exact=True)
+    case("Mod", known, const(np.int64(-7)), exact=True)
 #: NaN is found before every number, as NumPy has it; ONNX Runtime goes by where it stands.
 NANS = edges("b", 7)
 for op in ("ArgMax", "ArgMin"):
