@@ -368,6 +368,8 @@ std::vector<ValueId> pad(OpBuilder& b) {
   const std::string mode = b.string_attr("mode", "constant");
   if (mode != "constant" && mode != "reflect" && mode != "edge" && mode != "wrap") b.fail(fmt::format("unknown mode '{}'", mode));
   ValueId value = b.optional_in(2);  // of no meaning in other modes
+  if (value >= 0 && b.dtype(value) != b.dtype(x))
+    b.fail(fmt::format("the value has the type {}, the operand {}", name_of(b.dtype(value)), name_of(b.dtype(x))), value);
   DimTable& t = b.table();
   std::vector<Dim> out = b.dims(x), before(static_cast<std::size_t>(rank), b.dim(0)), after = before;
   for (std::size_t i = 0; i < axes.size(); ++i) {

@@ -648,10 +648,10 @@ def pad(g):
         g.attr("value", (0.0, 1.5), 0.4)
         return
     g.ints(pads)
-    value = g.maybe(0.5)
-    if value or len(axes) < len(s):
+    value, named = g.maybe(0.5), axes != list(range(len(s)))
+    if value or named:
         g.add(g.values([], x.dtype) if value else None, 0.5)
-    if len(axes) < len(s) or axes != sorted(axes):
+    if named:
         g.ints(axes)
 
 
