@@ -173,7 +173,7 @@ class Moves(Attention):
         self.require(rank)
         a = int(self.rng.integers(rank))
         end = 2**62
-        start, stop, step = self.pick([(0, 1, 1), (-1, end, 1), (1, end, 1), (0, -1, 1), (-1, -end, -1), (0, end, 2), (1, end, 2), (-2, -end, -2)])
+        start, stop, step = self.pick([(0, 1, 1), (-1, end, 1), (1, end, 1), (0, -1, 1), (-1, -end, -1), (0, end, 2), (1, end, 2), (-1, -end, -2)])
         return self.op("Slice", x, self.ints(start), self.ints(stop), self.ints(a), self.ints(step))
 
     def cut(self, x):
