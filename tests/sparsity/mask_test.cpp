@@ -321,6 +321,48 @@ Dense step(World& w, std::vector<Dense>& pool) {
   }
 }
 
+// What is proved to be nothing is nothing, here as everywhere.
+TEST(Proofs, OfRandomFormulasHold) {
+  int proved = 0, true_here = 0;
+  for (unsigned seed = 1; seed <= 600; ++seed) {
+    World w(seed);
+    MaskProgram& p = *w.program;
+    std::vector<Dense> pool;
+    for (int i = 0; i < 6; ++i) pool.push_back(w.leaf());
+    for (int i = 0; i < 24; ++i) pool.push_back(step(w, pool));
+    for (const Dense& x : pool)
+      for (const Dense& y : pool) {
+        if (!(x.dims == y.dims) || x.id == y.id) continue;
+        bool violated = false;
+        for (std::size_t i = 0; i < x.bits.size(); ++i) violated = violated || (x.bits[i] && !y.bits[i]);
+        true_here += !violated;
+        if (!p.is_surely_nothing(p.and_(x.id, p.not_(y.id)))) continue;
+        ++proved;
+        ASSERT_FALSE(violated) << "seed " << seed << ": " << p.print(x.id) << " does not imply " << p.print(y.id);
+      }
+  }
+  EXPECT_GT(proved, 200) << "of " << true_here;
+}
+
+// What read contracts are made of is proved.
+TEST(Proofs, OfWhatFollowsByForm) {
+  for (unsigned seed = 1; seed <= 200; ++seed) {
+    World w(seed);
+    MaskProgram& p = *w.program;
+    const MaskId f = p.leaf(w.leaf_values[0], Predicate::nonzero), h = p.permute(p.leaf(w.leaf_values[w.leaf_values.size() > 8 ? 8 : 1], Predicate::nonzero), {0, -1}, {w.b, w.s});
+    const auto implies = [&](MaskId a, MaskId b) { return p.is_surely_nothing(p.and_(a, p.not_(b))); };
+    const std::vector<int> s{1};
+    EXPECT_TRUE(implies(f, p.or_(f, h)));
+    EXPECT_TRUE(implies(p.and_(f, h), f));
+    EXPECT_TRUE(implies(f, p.any(f, s)));
+    EXPECT_TRUE(implies(p.any(p.and_(f, h), s), p.any(f, s)));
+    EXPECT_TRUE(implies(p.all(f, s), f));
+    EXPECT_TRUE(implies(p.and_(f, p.not_(p.any(f, s))), h));
+    EXPECT_FALSE(implies(p.any(f, s), f));
+    EXPECT_FALSE(implies(p.or_(f, h), f));
+  }
+}
+
 TEST(MaskProgram, RandomFormulasEqualBruteForce) {
   for (unsigned seed = 1; seed <= 1500; ++seed) {
     World w(seed);
