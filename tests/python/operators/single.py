@@ -990,9 +990,12 @@ OUTCOMES = ("equal", "both refuse", "PIT refuses", "PIT alone takes", "ONNX Runt
 
 
 def absorbs(single):
-    """Whether some number says "not this one", as masks do: it absorbs what it is added to, NaN as well (see the README's limits)."""
+    """Whether a zero or a number that says "not this one", as masks do, meets infinity or NaN and absorbs it: see the README's limits."""
     sums = ("Add", "Sub", "Sum", "Mean", "Conv", "ConvTranspose", "Gemm")
-    return single.op in sums and any(v is not None and floats(v.dtype) and (np.abs(v) >= 1e4).any() for v in single.operands)
+    products = ("Mul", "MatMul", "Einsum")
+    if single.op not in sums and (single.op not in products or single.options["sparsity"] == "off"):
+        return False
+    return any(v is not None and floats(v.dtype) and not (np.abs(v) < 1e4).all() for v in single.operands)
 
 
 def difference(single, got, want):
