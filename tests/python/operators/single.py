@@ -1003,6 +1003,8 @@ def difference(single, got, want):
 
     for k, w in enumerate(want):
         g = np.asarray(got[f"y{k}"])
+        if single.op == "MaxPool" and w.dtype.kind == "f":  # of nothing but padding: ONNX Runtime has the least finite number
+            w = np.where(w == np.finfo(w.dtype).min, np.array(-np.inf, w.dtype), w)
         if absorbs(single) and w.dtype.kind == "f" and g.shape == w.shape:
             g = np.where(np.isnan(w) | (np.abs(w.astype(np.float64)) >= 1e30), w, g)
         if single.exact and w.dtype.kind == "f":  # bit for bit, but for which zero it is
