@@ -16,9 +16,6 @@ import pit
 
 TYPES = {onnx.TensorProto.DataType.Value(t) for t in "FLOAT DOUBLE FLOAT16 INT64 INT32 INT8 UINT8 BOOL".split()}
 LEAST = 1050  #: as many are answered at least
-#: Still wrong, sparse only: live keys of attention in f16. Whoever mends them takes them off this list.
-OPEN = {"test_attention_4d_causal_fp16", "test_attention_4d_causal_fp16_expanded", "test_attention_4d_gqa_causal_nonpad_decode_fp16",
-        "test_attention_4d_gqa_causal_nonpad_decode_fp16_expanded"}  # fmt: skip
 #: Random, or in training.
 OTHER = ("bernoulli", "dropout_default_mask_ratio", "training")
 
@@ -93,6 +90,5 @@ def test_backend_cases(sparsity, cache):
                     failures.append(f"{name}: {why}")
     print(f"{answered} answered, {sum(refused.values())} refused:")
     print("\n".join(f"  {n:4d}  {why}" for why, n in sorted(refused.items())))
-    failures = [f for f in failures if sparsity == "off" or f.split(":")[0] not in OPEN]
     assert not failures, "\n".join(failures)
     assert answered >= LEAST, f"only {answered} cases are answered"

@@ -1,0 +1,129 @@
+"""Models that once were wrong, crashed or were refused, each the smallest of its kind; random models (test_random_models.py) found most of them."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import pit
+
+MIN = float(np.finfo(np.float32).min)
+CPUS = ["native", "x86-64-v3"]
+
+
+def model(nodes, inputs, outputs, constants=None, opset=17):
+    """`nodes`: (op, inputs, output, attributes); `inputs`: name -> (type, dims)."""
+    made = [helper.make_node(op, ins.split(), outs.split(), **attributes) for op, ins, outs, attributes in nodes]
+    infos = [helper.make_tensor_value_info(n, t, d) for n, (t, d) in inputs.items()]
+    graph = helper.make_graph(made, "g", infos, [helper.make_tensor_value_info(o, TensorProto.UNDEFINED, None) for o in outputs],
+                              [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()])  # fmt: skip
+    for o in graph.output:
+        o.ClearField("type")
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9).SerializeToString()
+
+
+def check(proto, feeds, tolerance=1e-4, **options):
+    names = [o.name for o in onnxruntime.InferenceSession(proto, providers=["CPUExecutionProvider"]).get_outputs()]
+    want = onnxruntime.InferenceSession(proto, providers=["CPUExecutionProvider"]).run(None, feeds)
+    for more in (dict(), dict(sparsity="off"), dict(poison="nan"), dict(poison="large")):
+        got = pit.compile(proto, **options, **more)(feeds)
+        for name, w in zip(names, want):
+            np.testing.assert_allclose(got[name], w, rtol=tolerance, atol=tolerance, err_msg=f"{name} with {more}")
+
+
+def attention(mask, keys, hidden=8):
+    """Q [b,s,8] against K = V [b,keys,8], under a mask that the nodes `mask` make of `m`: `add`, to be added to the scores."""
+    return [("Transpose", "k", "kt", dict(perm=[0, 2, 1])), ("MatMul", "q kt", "z", {}), *mask, ("Add", "z add", "zm", {}),
+            ("Softmax", "zm", "p", dict(axis=-1)), ("MatMul", "p k", "y", {})]  # fmt: skip
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.parametrize("keys", [8, 17, 24, 48, 49, 77, 130, 512])
+def test_attention_over_fixed_keys(keys, cpu):
+    """Live keys may be any number up to the fixed one: a kernel for each width that their panels can have."""
+    where = [("Cast", "m", "mb", dict(to=TensorProto.BOOL)), ("Unsqueeze", "mb axis", "mu", {}), ("Where", "mu zero low", "add", {})]
+    f = TensorProto.FLOAT
+    proto = model(attention(where, keys), dict(q=(f, ["b", "s", 8]), k=(f, ["b", keys, 8]), m=(TensorProto.INT64, ["b", keys])), ["y"],
+                  dict(axis=np.array([1]), zero=np.float32(0), low=np.float32(MIN)))  # fmt: skip
+    compiled, dense = pit.compile(proto, cpu=cpu), pit.compile(proto, cpu=cpu, sparsity="off")
+    rng = np.random.default_rng(keys)
+    q, k = rng.standard_normal((2, 9, 8), np.float32), rng.standard_normal((2, keys, 8), np.float32)
+    for live in range(keys + 1) if keys < 100 else (0, 1, 15, 16, 17, 33, 64, 100, keys - 1, keys):
+        m = np.zeros((2, keys), np.int64)
+        m[0, :live] = 1
+        m[1, rng.permutation(keys)[:live]] = 1
+        feeds = dict(q=q, k=k, m=m)
+        np.testing.assert_allclose(compiled(feeds)["y"], dense(feeds)["y"], rtol=1e-4, atol=1e-4, err_msg=f"{live} of {keys} keys live")
+
+
+@pytest.mark.parametrize("fill", [-1e4, -1e9, -1e30, MIN, -np.inf])
+@pytest.mark.parametrize("dims", [["b", 1, "s"], ["b", "s", "s"], [1, "s", "s"]], ids=str)
+def test_two_masks_that_are_added(fill, dims):
+    """Keys that are masked twice weigh less than those masked once, where no key is left; the second mask comes from outside, as floats."""
+    f, rng = TensorProto.FLOAT, np.random.default_rng(0)
+    nodes = attention([("Where", "c z low", "w", {}), ("Identity", "a", "add", {})], "s")
+    nodes = [(op, ins.replace("z add", "w add"), out, at) for op, ins, out, at in nodes]
+    proto = model(nodes, dict(q=(f, ["b", "s", 8]), k=(f, ["b", "s", 8]), a=(f, dims), c=(TensorProto.BOOL, ["b", 1, "s"])), ["y"],
+                  dict(low=np.float32(MIN)))  # fmt: skip
+    shape = [dict(b=2, s=6).get(d, d) for d in dims]
+    a = np.where(rng.random(shape) < 0.5, np.float32(fill), np.float32(0)).astype(np.float32)
+    a[..., 0, :] = fill
+    if fill == -np.inf:
+        a[..., 3] = 0
+    c = np.array([[[1, 1, 1, 1, 0, 0]], [[0, 1, 0, 1, 0, 1]]], bool)
+    check(proto, dict(q=rng.standard_normal((2, 6, 8), np.float32), k=rng.standard_normal((2, 6, 8), np.float32), a=a, c=c))
+
+
+def test_masks_of_integers():
+    """Additive masks of integers, cast to floats."""
+    f, rng = TensorProto.FLOAT, np.random.default_rng(0)
+    nodes = attention([("Cast", "m", "mf", dict(to=f)), ("Unsqueeze", "mf axis", "add", {})], "s")
+    proto = model(nodes, dict(q=(f, ["b", "s", 8]), k=(f, ["b", "s", 8]), m=(TensorProto.INT32, ["b", "s"])), ["y"], dict(axis=np.array([1])))
+    m = np.array([[0, 0, -10000, -10000], [-10000] * 4], np.int32)
+    check(proto, dict(q=rng.standard_normal((2, 4, 8), np.float32), k=rng.standard_normal((2, 4, 8), np.float32), m=m))
+
+
+def test_scores_that_look_like_masks():
+    """Numbers just this side and that of what counts as a mask: data, whose differences matter."""
+    proto = model([("Softmax", "x", "y", dict(axis=-1))], dict(x=(TensorProto.FLOAT, ["b", "s"])), ["y"])
+    check(proto, dict(x=np.array([[-9999, -10001, -9998.5], [-9899, -9901, -9900], [-1000, -999, -20000], [np.nan, 1, 2]], np.float32)))
+
+
+@pytest.mark.parametrize("to", [TensorProto.UINT8, TensorProto.INT32, TensorProto.FLOAT16])
+def test_casts_that_narrow_before_a_condition(to):
+    """What is not zero before a cast may be zero after it."""
+    f = TensorProto.FLOAT if to != TensorProto.UINT8 else TensorProto.INT64
+    nodes = [("Cast", "m", "n", dict(to=to)), ("Cast", "n", "c", dict(to=TensorProto.BOOL)), ("Where", "c x z", "y", {})]
+    proto = model(nodes, dict(m=(f, ["n"]), x=(TensorProto.FLOAT, ["n"]), z=(TensorProto.FLOAT, ["n"])), ["y"])
+    m = np.array([0, 256, 1, 255]) if f == TensorProto.INT64 else np.array([0, 0.4 if to == TensorProto.INT32 else 1e-9, 1, 2], np.float32)
+    check(proto, dict(m=m, x=np.arange(4, dtype=np.float32), z=-np.ones(4, np.float32)))
+
+
+def test_constants_are_not_shapes():
+    """Value numbering: the bytes of a constant may be those of an extent's number."""
+    constants = {f"c{i}": np.array(i, np.int32) for i in range(40)}
+    nodes = [("Size", "x", "n", {}), ("Cast", "n", "t", dict(to=TensorProto.INT32))]
+    nodes += [("Add", f"t c{i}", f"y{i}", {}) for i in range(40)]
+    compiled = pit.compile(model(nodes, dict(x=(TensorProto.FLOAT, ["s", "t"])), [f"y{i}" for i in range(40)], constants))
+    found = compiled(x=np.zeros((3, 5), np.float32))
+    assert [int(found[f"y{i}"]) for i in range(40)] == [15 + i for i in range(40)]
+
+
+def test_groups_that_would_wait_for_each_other():
+    nodes = [("ReduceMax", "x", "a", dict(axes=[0, 2], keepdims=0)), ("Greater", "m zero", "g", {}), ("Cast", "g", "f", dict(to=TensorProto.FLOAT)),
+             ("Mul", "a f", "u", {}), ("Mul", "a a", "v", {}), ("Gelu", "v", "w", {}), ("Where", "g w a", "y", {})]  # fmt: skip
+    proto = model(nodes, dict(x=(TensorProto.FLOAT, ["b", "t", "s"]), m=(TensorProto.INT64, ["t"])), ["u", "y"], dict(zero=np.array(0)), opset=20)
+    proto = onnx_with_axes(proto)
+    check(proto, dict(x=np.random.default_rng(0).standard_normal((2, 5, 3), np.float32), m=np.array([1, 0, 1, 1, 0])))
+
+
+def onnx_with_axes(proto):
+    """ReduceMax takes its axes as an operand since opset 18."""
+    import onnx
+
+    m = onnx.load_from_string(proto)
+    reduce = m.graph.node[0]
+    del reduce.attribute[0]
+    reduce.input.append("axes")
+    m.graph.initializer.append(numpy_helper.from_array(np.array([0, 2]), "axes"))
+    return m.SerializeToString()
