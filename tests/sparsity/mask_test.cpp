@@ -349,7 +349,10 @@ TEST(Proofs, OfWhatFollowsByForm) {
   for (unsigned seed = 1; seed <= 200; ++seed) {
     World w(seed);
     MaskProgram& p = *w.program;
-    const MaskId f = p.leaf(w.leaf_values[0], Predicate::nonzero), h = p.permute(p.leaf(w.leaf_values[w.leaf_values.size() > 8 ? 8 : 1], Predicate::nonzero), {0, -1}, {w.b, w.s});
+    const auto of = [&](const std::vector<Dim>& d) {
+      return *std::find_if(w.leaf_values.begin(), w.leaf_values.end(), [&](ValueId v) { return w.g.values[static_cast<std::size_t>(v)].dims == d; });
+    };
+    const MaskId f = p.leaf(of({w.b, w.s}), Predicate::nonzero), h = p.permute(p.leaf(of({w.b, w.one}), Predicate::nonzero), {0, -1}, {w.b, w.s});
     const auto implies = [&](MaskId a, MaskId b) { return p.is_surely_nothing(p.and_(a, p.not_(b))); };
     const std::vector<int> s{1};
     EXPECT_TRUE(implies(f, p.or_(f, h)));
