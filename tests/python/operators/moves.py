@@ -456,16 +456,17 @@ class Moves(Attention):
         """By way of integers or truths."""
         self.require(not self.filled(x))
         if self.chance(0.5):
+            self.require(all((np.abs(v - 0.1) > 1e-3).all() for v in self.values[x]))
             c = self.op("Greater", x, self.number(0.1))
         else:
-            c = self.op("Cast", self.op("Round", self.op("Mul", x, self.number(2))), to=7)
+            c = self.op("Cast", self.rounded(x, 2), to=7)
             c = self.op("Mul", c, self.ints(3))
         return self.op("Cast", c, to=self.onnx_type)
 
     def integers(self, x):
         """Counted or chosen in integers, masked or not."""
         self.require(not self.filled(x) and self.rank(x))
-        i = self.op("Cast", self.op("Round", self.op("Mul", x, self.number(3))), to=self.pick([6, 7]))
+        i = self.op("Cast", self.rounded(x, 3), to=self.pick([6, 7]))
         if self.chance(0.7):
             m = self.mask_on(x, self.axes(x))
             if self.chance(0.5):
@@ -478,6 +479,12 @@ class Moves(Attention):
         elif op != "none":
             i = self.op(op, i, self.ints(*self.axes(x, 2)), keepdims=int(self.chance(0.5)))
         return self.op("Tanh", self.op("Mul", self.op("Cast", i, to=self.onnx_type), self.number(0.125)))
+
+    def rounded(self, x, factor):
+        """None of the values so near to a half that another order of sums could round it the other way."""
+        y = self.op("Mul", x, self.number(factor))
+        self.require(all((np.abs(np.abs(v - np.round(v)) - 0.5) > 1e-3).all() for v in self.values[y]))
+        return self.op("Round", y)
 
     # -- layers on tokens [b, time, d]
 
