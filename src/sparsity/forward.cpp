@@ -98,7 +98,7 @@ ProgramFacts& Forward::make(NodeId id) {
 
 ProgramFacts* Forward::program(NodeId id) {
   const auto n = static_cast<std::size_t>(id);
-  if (!enabled_ || !g_.nodes[n].opaque.empty() || p_.size() > max_mask_nodes) return nullptr;
+  if (!enabled_ || !g_.nodes[n].opaque.empty() || (!programs_[n] && p_.size() > max_mask_nodes)) return nullptr;
   ProgramFacts& f = programs_[n] ? *programs_[n] : make(id);
   return f.analysable() ? &f : nullptr;
 }

@@ -5,6 +5,7 @@
 // Sound, not complete: what it cannot decide within its budget counts as not proved.
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "sparsity/mask_impl.h"
 
@@ -275,9 +276,17 @@ class Prover {
 }  // namespace
 
 bool MaskProgram::is_surely_nothing(MaskId m) const {
-  const MaskNode& n = impl_->node(m.id);
-  if (n.op == MaskOp::constant) return !n.value;
-  return Prover(*impl_).holds({{m.id}, {}, {}, {}, 0});
+  Impl& p = *impl_;
+  if (p.node(m.id).op == MaskOp::constant) return !p.node(m.id).value;
+  // A proof leaves nothing behind: its formulas are of no use to anybody else, and what was rewritten names them.
+  const std::size_t before = p.nodes.size();
+  auto rewritten = std::exchange(p.rewritten_, {});
+  const bool proved = Prover(p).holds({{m.id}, {}, {}, {}, 0});
+  p.rewritten_ = std::move(rewritten);
+  if (p.nodes.size() == before) return proved;
+  std::erase_if(p.interned_, [&](const auto& entry) { return entry.second >= static_cast<int>(before); });
+  p.nodes.erase(p.nodes.begin() + static_cast<std::ptrdiff_t>(before), p.nodes.end());
+  return proved;
 }
 
 }  // namespace pit::sparsity
