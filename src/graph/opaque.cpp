@@ -160,7 +160,7 @@ std::vector<Tensor> slice(const Call& c) {
       return std::clamp(v < 0 ? (v < -a.size ? -1 : v + a.size) : v, lo, hi);
     };
     const std::int64_t lo = step > 0 ? 0 : -1, hi = step > 0 ? a.size : a.size - 1;
-    const std::int64_t s = clamp(read_int(c.in[1], static_cast<std::int64_t>(k)), lo, hi);
+    const std::int64_t s = clamp(read_int(c.in[1], static_cast<std::int64_t>(k)), std::min<std::int64_t>(0, hi), hi);  // see slice_cut
     const std::int64_t e = clamp(read_int(c.in[2], static_cast<std::int64_t>(k)), lo, hi);
     const std::int64_t n = std::max<std::int64_t>(0, step > 0 ? (e - s + step - 1) / step : (s - e - step - 1) / -step);
     Shape shape = x.shape();

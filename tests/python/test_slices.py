@@ -17,10 +17,10 @@ EXTENTS = [0, 1, 4, 5]
 
 
 def python_slice(start, end, step, extent):
-    """What ONNX means, which counts what lies before the beginning as the beginning, and Python too but for an end that is -1 - extent
-    or less: going backwards that is before the first element."""
+    """What ONNX means: starts are clamped to [0, extent - 1] going backwards, where Python has nothing before the first element; ends to
+    [-1, extent - 1]."""
     first, last = (0, extent) if step > 0 else (-1, extent - 1)
-    start = min(max(start + extent if start < 0 else start, 0 if step > 0 else -1), last)
+    start = min(max(start + extent if start < 0 else start, 0), last)
     end = min(max(end + extent if end < 0 else end, first), last)
     return list(range(start, end, step))
 

@@ -203,19 +203,20 @@ std::vector<ValueId> cut(OpBuilder& b, ValueId x, const std::vector<Cut>& cuts, 
   return n.input("X", x).output("Y", b.dtype(x), out, position).build();
 }
 
-// What lies beyond an end counts as that end. Going backwards, the end before the first element is -1.
+// What lies beyond an end counts as that end. Going backwards, the end before the first element is -1, but a start there is the first element (the
+// standard clamps starts to [0, size - 1]; Python's slices have none then).
 Cut slice_cut(OpBuilder& b, int axis, Dim size, Dim start, Dim end, std::int64_t step) {
   DimTable& t = b.table();
   const Dim zero = b.dim(0), lowest = b.dim(step > 0 ? 0 : -1), highest = step > 0 ? size : t.sub(size, b.dim(1));
-  const auto within = [&](Dim d) {
+  const auto within = [&](Dim d, Dim least) {
     const auto v = t.constant_value(d);
     if (v && *v >= kFar) return highest;
-    if (v && *v <= -kFar) return lowest;
+    if (v && *v <= -kFar) return least;
     if (v ? *v < 0 : !t.at_least(d, 0)) d = v ? t.add(d, size) : t.select_lt(d, zero, t.add(d, size), d);
-    return t.max(t.min(d, highest), lowest);
+    return t.max(t.min(d, highest), least);
   };
-  start = within(start);
-  end = within(end);
+  start = within(start, step > 0 ? zero : t.min(zero, highest));
+  end = within(end, lowest);
   step = std::clamp(step, -kFar, kFar);
   const Dim length = step > 0 ? t.sub(end, start) : t.sub(start, end);
   return {axis, start, b.dim(step), t.max(t.ceildiv(length, b.dim(std::abs(step))), zero)};

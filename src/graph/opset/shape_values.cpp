@@ -255,7 +255,7 @@ std::optional<Known> Evaluator::slice() {
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
       return std::clamp(v < 0 ? (v < -n ? -1 - n : v) + n : v, lo, hi);
     };
-    const std::int64_t s = step > 0 ? clamp(starts[i], 0, n) : clamp(starts[i], -1, n - 1);
+    const std::int64_t s = step > 0 ? clamp(starts[i], 0, n) : clamp(starts[i], std::min<std::int64_t>(0, n - 1), n - 1);
     const std::int64_t e = step > 0 ? clamp(ends[i], 0, n) : clamp(ends[i], -1, n - 1);
     shape[a] = std::max<std::int64_t>(0, step > 0 ? (e - s + step - 1) / step : (s - e - step - 1) / -step);
     base += s * stride[a];
