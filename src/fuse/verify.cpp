@@ -31,9 +31,9 @@ class Verifier {
     for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
       const graph::Value& value = g.values[v];
       const bool given = value.is_constant() || value.input >= 0 || value.has_elements || a.control[v] || value.producer < 0;
-      wrong_.push_back(given ? p_.nothing(value.dims) : p_.not_(a.values[v].demand));
+      right_.push_back(given ? p_.everything(value.dims) : a.values[v].demand);
       const MaskId numbers = a.values[v].numbers;
-      junk_.push_back(given || numbers.id < 0 ? wrong_.back() : p_.and_(wrong_.back(), p_.not_(numbers)));
+      numbers_.push_back(given || numbers.id < 0 ? right_.back() : p_.or_(right_.back(), numbers));
     }
     absorbed_by_.assign(f.groups.size(), nullptr);
     for (const Fusion::Attention& t : f.attentions) absorbed_by_[t.scores] = absorbed_by_[t.softmax] = &t;
@@ -60,20 +60,21 @@ class Verifier {
   }
 
  private:
-  void claim(ValueId v, MaskId violated, std::string text) {
-    if (p_.is_nothing(violated)) return;
-    found_.push_back({group_, v, violated, p_.is_surely_nothing(violated), std::move(text)});
+  void claim(ValueId v, MaskId premise, MaskId conclusion, std::string text) {
+    const auto [known, fresh] = proved_.try_emplace({premise.id, conclusion.id}, false);  // layers say the same again
+    if (fresh) known->second = p_.follows(premise, conclusion);
+    const MaskId violated = p_.and_(premise, p_.not_(conclusion));
+    if (!p_.is_nothing(violated)) found_.push_back({group_, v, violated, known->second, std::move(text)});
   }
 
   // Each demanded element is computed, or filled with the zero that it is.
   void covers(const Frame& frame, const Group& group, ValueId v) {
     const MaskId demand = frame.of_value(a_.values[v].demand, v), nz = frame.of_value(a_.values[v].nonzero, v);
     const MaskId computed = group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
-    const MaskId elsewhere = p_.and_(demand, p_.not_(computed));
-    claim(v, p_.and_(elsewhere, nz), "demanded elements that may not be zero lie in rows that are computed");
-    claim(v, p_.and_(elsewhere, p_.not_(group.zero_rows)), "demanded elements in rows that are not computed are filled with zeros");
+    claim(v, p_.and_(demand, nz), computed, "demanded elements that may not be zero lie in rows that are computed");
+    claim(v, demand, p_.or_(computed, group.zero_rows), "demanded elements in rows that are not computed are filled with zeros");
     if (const MaskId numbers = a_.values[v].numbers; numbers.id >= 0)
-      claim(v, p_.and_(frame.of_value(numbers, v), p_.not_(p_.or_(computed, group.zero_rows))), "where any number does, there is one");
+      claim(v, frame.of_value(numbers, v), p_.or_(computed, group.zero_rows), "where any number does, there is one");
   }
 
   // -- one node ----------------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ class Verifier {
     tensors_.clear();
     for (std::size_t t = 0; t < context_->tensor_values.size(); ++t) {
       const ValueId v = context_->tensor_values[t];
-      tensors_.push_back(v >= 0 ? wrong_[v] : p_.nothing(facts_->dims(static_cast<expr::TensorId>(t))));
+      tensors_.push_back(v >= 0 ? right_[v] : p_.everything(facts_->dims(static_cast<expr::TensorId>(t))));
     }
     const auto [first, last] = statements_of(g_, group, n);
     for (int i = first; i < last; ++i) statement(frame, group, n, i);
@@ -95,8 +96,9 @@ class Verifier {
 
   // What no formula describes reads everything.
   void whole(const Node& node) {
-    for (ValueId v : node.inputs) claim(node.outputs[0], wrong_[v], fmt::format("'{}' is demanded in full", g_.values[v].name));
-    for (ValueId v : node.outputs) wrong_[v] = p_.nothing(g_.values[v].dims);
+    for (ValueId v : node.inputs)
+      claim(node.outputs[0], p_.everything(g_.values[v].dims), right_[v], fmt::format("'{}' is demanded in full", g_.values[v].name));
+    for (ValueId v : node.outputs) right_[v] = p_.everything(g_.values[v].dims);
   }
 
   void statement(const Frame& frame, const Group& group, NodeId n, int i) {
@@ -105,26 +107,34 @@ class Verifier {
     const Run run = how(frame, group, n, s);
     const ValueId v = context_->tensor_values[s.out];
     const bool stored = v >= 0 && std::find(group.writes.begin(), group.writes.end(), v) != group.writes.end();
-    MaskId wrong = value(group, n, i, s);
-    const auto reduced = expr::reduced_axes(s);
-    if (run.listed) {
-      const MaskId matter = facts_->terms(s, p_.everything(g_.nodes[n].extents));
-      wrong = p_.or_(p_.and_(run.walked, wrong), p_.and_(p_.not_(run.certain), matter));
-    }
+    const MaskId right = value(group, n, i, s);
     const auto map = facts_->map_of(s);
-    if (!stored || absorbed_by_[group_]) {
-      const MaskId result = p_.any(wrong, {reduced.begin(), reduced.end()});
-      MaskId& known = tensors_[s.out];
-      known = sparsity::write_through(p_, map, stored ? p_.or_(result, p_.not_(run.visited)) : result, true);
-      if (v >= 0) wrong_[v] = known;
+    if (stored && !absorbed_by_[group_]) {
+      result(group, n, s, run, v, right, sparsity::read_through(p_, map, a_.values[v].demand, true));
     } else {
-      const MaskId demanded = p_.and_(sparsity::read_through(p_, map, a_.values[v].demand, true), run.visited);
-      claim(v, p_.and_(demanded, wrong), fmt::format("what {} reads for demanded elements is computed", g_.describe(n)));
-      const MaskId numbers = a_.values[v].numbers;
-      if (group.kind == GroupKind::view && numbers.id >= 0)
-        claim(v, p_.and_(sparsity::read_through(p_, map, numbers, true), junk(s.value)), "where any number does, there is one");
+      MaskId& known = tensors_[s.out];
+      known = p_.not_(sparsity::write_through(p_, map, p_.not_(made(s, run, stored ? p_.and_(right, run.visited) : right)), true));
+      if (v >= 0) right_[v] = known;
     }
     lookups(s, v, run);
+  }
+
+  void result(const Group& group, NodeId n, const expr::Statement& s, const Run& run, ValueId v, MaskId right, MaskId demanded) {
+    const MaskId wanted = p_.and_(demanded, run.visited);
+    claim(v, run.listed ? p_.and_(wanted, run.walked) : wanted, right, fmt::format("what {} reads for demanded elements is right", g_.describe(n)));
+    if (run.listed) claim(v, facts_->terms(s, wanted), run.certain, fmt::format("{} leaves out nothing that matters", g_.describe(n)));
+    const MaskId numbers = a_.values[v].numbers;
+    if (group.kind == GroupKind::view && numbers.id >= 0)
+      claim(v, sparsity::read_through(p_, facts_->map_of(s), numbers, true), number(s.value), "where any number does, there is one");
+  }
+
+  // Where the result of the statement is right: whatever runs is, and what matters runs.
+  MaskId made(const expr::Statement& s, const Run& run, MaskId right) {
+    MaskId wrong = p_.not_(right);
+    if (run.listed)
+      wrong = p_.or_(p_.and_(run.walked, wrong), p_.and_(facts_->terms(s, p_.everything(context_->node->extents)), p_.not_(run.certain)));
+    const auto reduced = expr::reduced_axes(s);
+    return p_.not_(p_.any(wrong, {reduced.begin(), reduced.end()}));
   }
 
   // Indices of look-ups are checked against the table in every visited row.
@@ -132,8 +142,7 @@ class Verifier {
     expr::for_each_access(s.value, [&](const Expr& e) {
       for (const Expr& i : e->args)
         expr::for_each_access(i, [&](const Expr& index) {
-          MaskId visited = run.listed ? p_.and_(run.visited, run.walked) : run.visited;
-          claim(v, p_.and_(visited, read(index)), "indices of look-ups are computed wherever a kernel looks");
+          claim(v, run.listed ? p_.and_(run.visited, run.walked) : run.visited, read(index), "indices of look-ups are right wherever a kernel looks");
         });
     });
   }
@@ -181,63 +190,61 @@ class Verifier {
 
   // -- expressions -------------------------------------------------------------------------------------------------------
 
-  // Where the statement's value is not what the dense model has.
+  // Where the statement's value is what the dense model has.
   MaskId value(const Group& group, NodeId n, int i, const expr::Statement& s) {
     const int absorbing = absorbing_in(g_, a_, group, n, i);
-    if (absorbing < 0) return wrong(s.value);
+    if (absorbing < 0) return right(s.value);
     const auto& x = s.value->args;
     const bool second = x[1]->kind == Kind::access && x[1]->id == absorbing;
     const Expr &low = x[second ? 1 : 0], &other = x[second ? 0 : 1];
-    const sparsity::Facts f = facts_->of(low);
-    // The sum is its low operand, wherever that is low: then the other one does not matter if the dense one is lost in it.
-    return p_.or_(wrong(low), p_.and_(wrong(other), p_.not_(p_.and_(f.sd, facts_->of(other).tame))));
+    // The sum is its low operand, wherever that is low: the other one does not matter if the dense one is lost in it.
+    return p_.and_(right(low), p_.or_(right(other), p_.and_(facts_->of(low).sd, facts_->of(other).tame)));
   }
 
-  MaskId wrong(const Expr& e) {
+  MaskId right(const Expr& e) {
     if (e->kind == Kind::access) {
       MaskId m = read(e);
       const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
       for (std::size_t i = 0; i < indices; ++i)
-        expr::for_each_access(e->args[i], [&](const Expr& index) { m = p_.or_(m, read(index)); });
-      return e->has_default ? p_.or_(m, wrong(e->args.back())) : m;
+        expr::for_each_access(e->args[i], [&](const Expr& index) { m = p_.and_(m, read(index)); });
+      return e->has_default ? p_.and_(m, right(e->args.back())) : m;
     }
     const auto& x = e->args;
     if (e->kind == Kind::call && e->fn == expr::Fn::select) {
       const sparsity::Facts c = facts_->of(x[0]);
-      return p_.or_(wrong(x[0]), p_.or_(p_.and_(c.nz, wrong(x[1])), p_.and_(p_.not_(c.tru), wrong(x[2]))));
+      return p_.and_(right(x[0]), p_.and_(p_.or_(p_.not_(c.nz), right(x[1])), p_.or_(c.tru, right(x[2]))));
     }
     if (e->kind == Kind::call && e->fn == expr::Fn::mul) return product(x[0], x[1]);
-    MaskId m = p_.nothing(context_->node->extents);
-    for (const Expr& a : x) m = p_.or_(m, wrong(a));
+    MaskId m = p_.everything(context_->node->extents);
+    for (const Expr& a : x) m = p_.and_(m, right(a));
     return m;
   }
 
   // A zero times any number is zero.
   MaskId product(const Expr& a, const Expr& b) {
-    const MaskId wrong_a = wrong(a), wrong_b = wrong(b);
-    const MaskId saved_a = p_.and_(p_.not_(facts_->of(b).nz), p_.and_(p_.not_(wrong_b), p_.not_(junk(a))));
-    const MaskId saved_b = p_.and_(p_.not_(facts_->of(a).nz), p_.and_(p_.not_(wrong_a), p_.not_(junk(b))));
-    return p_.or_(p_.and_(wrong_a, p_.not_(saved_a)), p_.and_(wrong_b, p_.not_(saved_b)));
+    const MaskId right_a = right(a), right_b = right(b), zero_a = p_.not_(facts_->of(a).nz), zero_b = p_.not_(facts_->of(b).nz);
+    return p_.or_(p_.and_(right_a, right_b), p_.or_(p_.and_(p_.and_(right_a, zero_a), number(b)), p_.and_(p_.and_(right_b, zero_b), number(a))));
   }
 
-  // Where the expression may not be a finite number.
-  MaskId junk(const Expr& e) {
+  // Where the expression surely is a finite number.
+  MaskId number(const Expr& e) {
     const ValueId v = e->kind == Kind::access && !e->has_default ? context_->tensor_values[e->id] : -1;
-    return v < 0 || inside_.count(v) ? wrong(e) : sparsity::read_through(p_, facts_->map_of(e), junk_[v], true);
+    return v < 0 || inside_.count(v) ? right(e) : sparsity::read_through(p_, facts_->map_of(e), numbers_[v], false);
   }
 
-  MaskId read(const Expr& access) { return sparsity::read_through(p_, facts_->map_of(access), tensors_[access->id], true); }
+  MaskId read(const Expr& access) { return sparsity::read_through(p_, facts_->map_of(access), tensors_[access->id], false); }
 
   graph::Graph& g_;
   const sparsity::Analysis& a_;
   MaskProgram p_;
   const Fusion& f_;
-  std::vector<MaskId> wrong_;  ///< per value: where its storage does not hold the dense model's value
-  std::vector<MaskId> junk_;   ///< per value: where it may hold no finite number at all
+  std::vector<MaskId> right_;    ///< per value: where its storage holds the dense model's value
+  std::vector<MaskId> numbers_;  ///< per value: where it holds some finite number
   std::set<ValueId> inside_;   ///< made by the group being visited: in registers, not as stored
   std::vector<const Fusion::Attention*> absorbed_by_;
   std::map<int, const Fusion::Attention*> computes_;
   std::vector<Obligation> found_;
+  std::map<std::pair<int, int>, bool> proved_;
   // Of the node being visited.
   int group_ = -1;
   ProgramFacts* facts_ = nullptr;

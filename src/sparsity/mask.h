@@ -152,8 +152,8 @@ class MaskProgram {
 
   bool is_everything(MaskId m) const;
   bool is_nothing(MaskId m) const;
-  /// Whether it can be proved that no input makes an element of `m` true (mask_prove.cpp). More than a look: for verifiers.
-  bool is_surely_nothing(MaskId m) const;
+  /// Whether it can be proved that `conclusion` holds wherever `premise` does, whatever the inputs (mask_prove.cpp). More than a look: for verifiers.
+  bool follows(MaskId premise, MaskId conclusion);
   bool is_uniform(MaskId m, int axis) const;
   const std::vector<AxisForm>& forms(MaskId m) const;
   std::vector<Dim> extents(MaskId m) const;

@@ -1,4 +1,4 @@
-// Proofs about masks: whether a formula is nothing whatever the inputs are.
+// Proofs about masks: whether one follows from another, whatever the inputs are.
 //
 // A sequent calculus over the normal form, position by position: logic is taken apart, equal atoms close a branch, an "any" that is given
 // holds at a place of its own (axes are added to the space), and one that is a goal is tried at all places that have a name.
@@ -57,7 +57,7 @@ class Prover {
     for (const bool is_goal : {false, true}) {
       Masks &here = is_goal ? s.goals : s.given, &there = is_goal ? s.given : s.goals;
       for (int m : here) {
-        const MaskNode n = node(m);
+        const MaskNode& n = node(m);
         if (n.op == (is_goal ? MaskOp::logical_or : MaskOp::logical_and)) {
           here = replaced(here, m, n.args);
           return holds(std::move(s));
@@ -88,7 +88,7 @@ class Prover {
       Masks& here = is_goal ? s.goals : s.given;
       const auto known = [&](int a) { return is_goal ? s.given.count(a) != 0 || denied(s.goals, a) : s.goals.count(a) != 0 || s.anys.count(a) != 0 || denied(s.given, a); };
       for (int m : here) {
-        const MaskNode n = node(m);
+        const MaskNode& n = node(m);
         if (n.op != (is_goal ? MaskOp::logical_and : MaskOp::logical_or)) continue;
         std::vector<int> open;
         for (int a : n.args)
@@ -108,7 +108,7 @@ class Prover {
   std::optional<bool> by_cases(const Sequent& s) {
     for (const bool is_goal : {false, true})
       for (int m : is_goal ? s.goals : s.given) {
-        const MaskNode n = node(m);
+        const MaskNode& n = node(m);
         if (n.op != (is_goal ? MaskOp::logical_and : MaskOp::logical_or)) continue;
         return std::all_of(n.args.begin(), n.args.end(), [&](int a) {
           Sequent one = s;
@@ -122,7 +122,7 @@ class Prover {
 
   /// The formula that a held atom stands for, in the atom's place; -1 if it is none.
   int opened(int m) {
-    const MaskNode n = node(m);
+    const MaskNode& n = node(m);
     if (n.op == MaskOp::hold) return n.args[0];
     if (n.op != MaskOp::permute || node(n.args[0]).op != MaskOp::hold) return -1;
     return p_.permute(node(n.args[0]).args[0], n.axes, p_.extents(m));
@@ -135,7 +135,7 @@ class Prover {
       for (int m : *side)
         if (first < 0 && node(m).op == MaskOp::pieces) first = m;
     if (first < 0) return std::nullopt;
-    const MaskNode cut = node(first);
+    const MaskNode& cut = node(first);
     for (std::size_t i = 0; i < cut.args.size(); ++i) {
       const auto piece = [&](const Masks& side) {
         Masks r;
@@ -154,7 +154,7 @@ class Prover {
 
   struct Any {
     std::vector<int> order;  ///< axis of the space -> axis of the atom
-    MaskNode atom;
+    const MaskNode& atom;
   };
   std::optional<Any> any_of(int m) const {
     const MaskNode& n = node(m);
@@ -165,7 +165,7 @@ class Prover {
       return a;
     }
     if (n.op != MaskOp::permute || node(n.args[0]).op != MaskOp::any) return std::nullopt;
-    Any a{n.axes, node(n.args[0])};
+    Any a{n.axes, node(n.args[0])};  // nodes do not move when others are made
     for (int reduced : a.atom.axes) std::replace(a.order.begin(), a.order.end(), reduced, -1);
     return a;
   }
@@ -275,13 +275,14 @@ class Prover {
 
 }  // namespace
 
-bool MaskProgram::is_surely_nothing(MaskId m) const {
+bool MaskProgram::follows(MaskId premise, MaskId conclusion) {
+  // What was put together by "or" and "and" shows at once.
+  if (is_nothing(premise) || is_everything(conclusion) || or_(premise, conclusion) == conclusion || and_(premise, conclusion) == premise) return true;
   Impl& p = *impl_;
-  if (p.node(m.id).op == MaskOp::constant) return !p.node(m.id).value;
   // A proof leaves nothing behind: its formulas are of no use to anybody else, and what was rewritten names them.
   const std::size_t before = p.nodes.size();
   auto rewritten = std::exchange(p.rewritten_, {});
-  const bool proved = Prover(p).holds({{m.id}, {}, {}, {}, 0});
+  const bool proved = Prover(p).holds({{premise.id}, {conclusion.id}, {}, {}, 0});
   p.rewritten_ = std::move(rewritten);
   if (p.nodes.size() == before) return proved;
   std::erase_if(p.interned_, [&](const auto& entry) { return entry.second >= static_cast<int>(before); });
