@@ -248,12 +248,23 @@ Value fmod(Builder& b, Value x, Value y) {
   // a round takes 23 bits off the quotient; what is left at the end is within (-d, d).
   Value r = b.var("fmod_r", abs(from));
   const int rounds = wide ? 46 : 13;  // quotients of f32 have up to 277 bits
-  b.loop("fmod_i", B::i(0), B::i(rounds), B::i(1), [&](const Value&) {
-    Value q = b.let("fmod_q", div(r, d));
-    Value whole = B::select(lt(q, number(0, q)), B::unary(Op::ceil, q), B::unary(Op::floor, q));
-    Value cut = B::bitcast(both(as_bits(whole), bits(-(INT64_C(1) << 29), q)), q->type);
-    b.assign(r, B::fma(neg(cut), d, r));
-  });
+  const auto reduce = [&](const Value& by) {
+    b.loop("fmod_i", B::i(0), B::i(rounds), B::i(1), [&](const Value&) {
+      Value q = b.let("fmod_q", div(r, by));
+      Value whole = B::select(lt(q, number(0, q)), B::unary(Op::ceil, q), B::unary(Op::floor, q));
+      Value cut = B::bitcast(both(as_bits(whole), bits(-(INT64_C(1) << 29), q)), q->type);
+      b.assign(r, B::fma(neg(cut), by, r));
+    });
+  };
+  if (wide) {  // quotients beyond the type: by multiples of the divisor first
+    const auto unless_finite = [&](const Value& by, double scale) {
+      return b.let("fmod_by", B::select(eq(div(r, by), number(kInf, d)), mul(d, number(scale, d)), by));
+    };
+    const Value once = unless_finite(d, 0x1p512);
+    reduce(unless_finite(once, 0x1p1022));
+    reduce(once);
+  }
+  reduce(d);
   Value rest = b.let("fmod_rest", B::select(lt(r, number(0, r)), add(r, d), r));
   rest = b.let("fmod_inf", B::select(both(eq(d, number(kInf, d)), lt(abs(from), number(kInf, d))), abs(from), rest));
   Value sign = both(as_bits(from), bits(std::numeric_limits<std::int64_t>::min(), from));

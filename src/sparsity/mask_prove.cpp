@@ -270,7 +270,7 @@ class Prover {
   }
 
   MaskProgram::Impl& p_;
-  int budget_ = 1000;
+  int budget_ = 100;
 };
 
 }  // namespace

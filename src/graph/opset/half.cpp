@@ -25,7 +25,9 @@ const Value& at(const Graph& g, ValueId v) { return g.values[static_cast<std::si
 
 // The floating-point type of the results: the first such operand's, as the standard's signatures have it.
 DType result_type(const Graph& g, const OpCall& call) {
-  const auto first = std::find_if(call.inputs.begin(), call.inputs.end(),
+  // OneHot's type is that of its values; its indices may be floats, too.
+  const auto from = call.inputs.begin() + (call.op == "OneHot" ? std::min<std::ptrdiff_t>(2, std::ssize(call.inputs)) : 0);
+  const auto first = std::find_if(from, call.inputs.end(),
                                   [&](ValueId v) { return v >= 0 && is_float(at(g, v).dtype); });
   return first != call.inputs.end() ? at(g, *first).dtype : DType::f32;
 }
