@@ -238,14 +238,16 @@ class Reads {
     if (absorbed) return scores(frame, group, demand, s, wanted);
     group.live_terms = attention ? pairs(*attention, frame, group, s, *f, wanted, matter) : frame.of_node(matter, n);
     const std::vector<int>& m = group.axes.m;
-    std::vector<int> mn = m;
-    mn.push_back(group.axes.n);
-    const MaskId any_k = frame.any(group.live_terms, mn);
+    const MaskId terms = group.live_terms, listed_k = frame.any(terms, with(m, group.axes.n));
+    // A list that is the same everywhere would only say, at each row, that there is a row.
+    const auto along = [&](MaskId lines, int axis, MaskId list) { return p_.is_uniform(terms, axis) ? lines : p_.and_(lines, list); };
     for (const Expr& factor : s.value->args) {
-      const bool is_b = has_axis(factor, node_axis(group, n, group.axes.n));
-      if (attention && !is_b) continue;  // the probabilities never leave the tile
-      const MaskId lines = is_b ? frame.any(group.live_terms, with(m, group.axes.k)) : frame.any(group.live_terms, {group.axes.n, group.axes.k});
-      demand.read(factor, frame.to_node(attention ? any_k : p_.and_(lines, any_k), n));
+      if (has_axis(factor, node_axis(group, n, group.axes.n))) {
+        const MaskId columns = frame.any(terms, with(m, group.axes.k));
+        demand.read(factor, frame.to_node(attention ? listed_k : along(listed_k, group.axes.n, columns), n));
+      } else if (!attention) {  // the probabilities never leave the tile
+        demand.read(factor, frame.to_node(along(frame.any(terms, {group.axes.n, group.axes.k}), group.axes.k, listed_k), n));
+      }
     }
     demand.finish();
   }

@@ -162,7 +162,9 @@ class Verifier {
     mn.push_back(group.axes.n), mk.push_back(group.axes.k);
     const MaskId k = frame.any(group.live_terms, mn);
     if (computes_.count(group_)) return {visited, true, frame.to_node(k, n), frame.to_node(group.live_terms, n)};
-    const MaskId pairs = p_.and_(p_.and_(frame.any(group.live_terms, {group.axes.n, group.axes.k}), frame.any(group.live_terms, mk)), k);
+    MaskId pairs = frame.any(group.live_terms, {group.axes.n, group.axes.k});
+    if (!p_.is_uniform(group.live_terms, group.axes.k)) pairs = p_.and_(pairs, k);
+    if (!p_.is_uniform(group.live_terms, group.axes.n)) pairs = p_.and_(pairs, frame.any(group.live_terms, mk));
     return {visited, true, frame.to_node(pairs, n), frame.to_node(pairs, n)};
   }
 

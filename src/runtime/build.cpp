@@ -121,7 +121,6 @@ class ProgramBuilder {
       wanted_masks_.push_back(o.violated);
       p_->claims.push_back(o);
     }
-    if (getenv("PIT_CLAIMS")) fprintf(stderr, "claims %zu, each run %zu\n", p_->fusion.obligations.size(), p_->claims.size());
   }
 
   void find_element_values() {

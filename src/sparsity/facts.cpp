@@ -79,12 +79,13 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& 
   Facts f = ordinary(p, value.dims);
   f.nz = f.tru = p.leaf(v, Predicate::nonzero);
   if (value.dtype == DType::b8) return f;
-  f.live = p.leaf(v, Predicate::not_masked);
+  // What the predicates imply of each other is spelt out, so that formulas see it.
   f.sure = p.leaf(v, Predicate::moderate);
+  f.live = p.or_(p.leaf(v, Predicate::not_masked), f.sure);
   const double bound = known.bound[static_cast<std::size_t>(v)];
   if (bound > tame_up_to) f.tame = f.sure;
   if (bound < -absorbed_below) return f;
-  f.sd = p.leaf(v, Predicate::absorbing);
+  f.sd = p.and_(p.leaf(v, Predicate::absorbing), p.not_(f.live));
   if (std::isfinite(bound)) return f;
   f.ninf = p.leaf(v, Predicate::minus_infinity);
   f.nan = p.leaf(v, Predicate::nan);
