@@ -134,6 +134,9 @@ struct MaskProgram::Impl {
   std::vector<Dim> replaced_extents(int m, int axis, int count, const std::vector<Dim>& with) const;
 };
 
+/// Spells out everything that makes a node what it is.
+std::string intern_key(const MaskNode& n);
+
 /// What a rewriting was asked for: the operation, its mask, its numbers.
 std::string rewrite_key(MaskOp op, int m, const std::vector<int>& numbers);
 

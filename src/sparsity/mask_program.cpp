@@ -20,6 +20,9 @@ std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
 
 void put_word(std::string& key, std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); }
 
+
+}  // namespace
+
 std::string intern_key(const MaskNode& n) {
   std::string k;
   put_word(k, static_cast<std::int64_t>(n.op));
@@ -40,8 +43,6 @@ std::string intern_key(const MaskNode& n) {
   for (const AxisForm& f : n.forms) put_word(k, (static_cast<std::int64_t>(f.form) << 40) + f.extent.id);
   return k;
 }
-
-}  // namespace
 
 std::string rewrite_key(MaskOp op, int m, const std::vector<int>& numbers) {
   std::string k;

@@ -284,9 +284,7 @@ bool MaskProgram::follows(MaskId premise, MaskId conclusion) {
   auto rewritten = std::exchange(p.rewritten_, {});
   const bool proved = Prover(p).holds({{premise.id}, {conclusion.id}, {}, {}, 0});
   p.rewritten_ = std::move(rewritten);
-  if (p.nodes.size() == before) return proved;
-  std::erase_if(p.interned_, [&](const auto& entry) { return entry.second >= static_cast<int>(before); });
-  p.nodes.erase(p.nodes.begin() + static_cast<std::ptrdiff_t>(before), p.nodes.end());
+  for (; p.nodes.size() > before; p.nodes.pop_back()) p.interned_.erase(intern_key(p.nodes.back()));
   return proved;
 }
 
