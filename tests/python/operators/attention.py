@@ -19,7 +19,7 @@ class Attention(Masks):
 
     def project(self, x, n, mask_axes=True):
         p = self.linear(x, n)
-        if mask_axes and self.chance(0.15):  # rows of padding are zero
+        if mask_axes and self.chance(0.25):  # rows of padding are zero
             p = self.zeroed(p, self.mask_on(p, [0, 1]))
         return p
 
@@ -32,7 +32,7 @@ class Attention(Masks):
         if self.chance(0.1):
             x = self.zeroed(x, self.mask_on(x, [0, 1]))
         q, k, v = self.project(x, n), self.project(y, n), self.project(y, n)
-        if self.chance(0.1):
+        if self.chance(0.15):
             k, v = self.with_zero_key(k), self.with_zero_key(v)
         return q, k, v
 

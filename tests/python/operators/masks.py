@@ -77,7 +77,7 @@ class Masks(Builder):
         if len(extents) == 1 or self.chance(0.3):
             forms += ["constant", "steps"]
         if len(extents) >= 1:
-            forms += ["counted", "values"]
+            forms += ["counted", "values", "narrowed"]
         for _ in range(6):
             m = self.attempt(getattr(self, "by_" + self.pick(forms)), extents)
             if m:
@@ -95,6 +95,14 @@ class Masks(Builder):
         x = self.input(self.dims_of(extents), self.patterns, dtype)
         self.given[x] = tuple(extents)
         return self.live(x)
+
+    def by_narrowed(self, extents):
+        """Numbers of which some are zero only after a cast that narrows: 256 as a byte, a fraction as an integer, a small number as a half."""
+        dtype, to, odd = self.pick([("int64", "uint8", [256, 512, 1]), ("int64", "int8", [256, -1, 3]), ("int32", "uint8", [256, 255]),
+                                    ("float32", "int32", [0.4, -0.6, 1.5]), ("float32", "float16", [1e-9, 1.0]), ("float64", "float32", [1e-60, -1.0])])  # fmt: skip
+        odd = np.array(odd)
+        x = self.input(self.dims_of(extents), lambda shape, _: np.where(self.patterns(shape), odd[self.rng.integers(0, len(odd), shape)], 0), dtype)
+        return self.live(self.op("Cast", x, to=ONNX_TYPE[to]))
 
     def live(self, x):
         """bool from whatever says it with zeros."""
@@ -264,6 +272,8 @@ class Masks(Builder):
     def masked_fill(self, x, m, low=None):
         """x where m, far below everything elsewhere."""
         low = self.fill_value() if low is None else low
+        if self.chance(0.12):  # and one from outside, with rows of its own that are dead
+            x = self.attempt(self.plus_given, x, low) or x
         form = self.pick(["where", "where", "not", "add where", "arithmetic", "arithmetic", "sub", "tensor", "blend", "min", "given", "log"])
         if form in ("arithmetic", "sub", "blend", "min") and not np.isfinite(low):
             form = "where"
