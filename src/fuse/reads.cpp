@@ -1,7 +1,6 @@
 #include "fuse/reads.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "fuse/frame.h"
 #include "fuse/visit.h"
