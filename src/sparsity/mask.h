@@ -152,8 +152,9 @@ class MaskProgram {
 
   bool is_everything(MaskId m) const;
   bool is_nothing(MaskId m) const;
-  /// Whether it can be proved that `conclusion` holds wherever `premise` does, whatever the inputs (mask_prove.cpp). More than a look: for verifiers.
-  bool follows(MaskId premise, MaskId conclusion);
+  /// Whether it can be proved that `conclusion` holds wherever `premise` does, whatever the inputs (mask_prove.cpp), in at most so
+  /// many steps. More than a look: for verifiers.
+  bool follows(MaskId premise, MaskId conclusion, int steps = 100);
   bool is_uniform(MaskId m, int axis) const;
   const std::vector<AxisForm>& forms(MaskId m) const;
   std::vector<Dim> extents(MaskId m) const;

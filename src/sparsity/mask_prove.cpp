@@ -24,7 +24,7 @@ struct Sequent {
 
 class Prover {
  public:
-  explicit Prover(MaskProgram::Impl& p) : p_(p) {}
+  Prover(MaskProgram::Impl& p, int steps) : p_(p), budget_(steps) {}
 
   bool holds(Sequent s) {
     if (--budget_ < 0) return false;
@@ -270,19 +270,24 @@ class Prover {
   }
 
   MaskProgram::Impl& p_;
-  int budget_ = 100;
+  int budget_;
 };
 
 }  // namespace
 
-bool MaskProgram::follows(MaskId premise, MaskId conclusion) {
+bool MaskProgram::follows(MaskId premise, MaskId conclusion, int steps) {
   // What was put together by "or" and "and" shows at once.
   if (is_nothing(premise) || is_everything(conclusion) || or_(premise, conclusion) == conclusion || and_(premise, conclusion) == premise) return true;
   Impl& p = *impl_;
+  // Part by part: each has its steps.
+  if (const MaskNode& n = p.node(conclusion.id); n.op == MaskOp::logical_and)
+    return std::all_of(n.args.begin(), n.args.end(), [&](int a) { return follows(premise, {a}, steps); });
+  if (const MaskNode& n = p.node(premise.id); n.op == MaskOp::logical_or)
+    return std::all_of(n.args.begin(), n.args.end(), [&](int a) { return follows({a}, conclusion, steps); });
   // A proof leaves nothing behind: its formulas are of no use to anybody else, and what was rewritten names them.
   const std::size_t before = p.nodes.size();
   auto rewritten = std::exchange(p.rewritten_, {});
-  const bool proved = Prover(p).holds({{premise.id}, {conclusion.id}, {}, {}, 0});
+  const bool proved = Prover(p, steps).holds({{premise.id}, {conclusion.id}, {}, {}, 0});
   p.rewritten_ = std::move(rewritten);
   for (; p.nodes.size() > before; p.nodes.pop_back()) p.interned_.erase(intern_key(p.nodes.back()));
   return proved;
