@@ -197,6 +197,9 @@ void value_number(Graph& g) {
     const auto [it, added] = known_nodes.emplace(key_of(g, n), static_cast<NodeId>(i));
     if (added) continue;
     const Node& first = g.nodes[static_cast<std::size_t>(it->second)];
+    // Two that find the same count each define the symbol of theirs, which others may name.
+    const auto same_dims = [&](ValueId a, ValueId b) { return at(g, a).dims == at(g, b).dims; };
+    if (!std::equal(n.outputs.begin(), n.outputs.end(), first.outputs.begin(), first.outputs.end(), same_dims)) continue;
     for (std::size_t o = 0; o < n.outputs.size(); ++o)
       representative[static_cast<std::size_t>(n.outputs[o])] = first.outputs[o];
     n.removed = true;

@@ -349,12 +349,12 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     }
     case Fn::exp:  // exp(-1e4) is 0 in every type we have
       f.nz = of(x[0]).live;
-      f.sure = f.tame = ordinary_.nz;
+      f.sure = ordinary_.nz;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       return f;
     case Fn::logical_xor: case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::isinf: break;
     case Fn::tanh: case Fn::sigmoid: case Fn::erf: case Fn::sin: case Fn::cos: case Fn::sign:
-      f.sure = f.tame = ordinary_.nz;
+      f.sure = ordinary_.nz;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       break;
     default:  // arithmetic carries NaN along

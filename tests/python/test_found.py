@@ -127,3 +127,28 @@ def onnx_with_axes(proto):
     reduce.input.append("axes")
     m.graph.initializer.append(numpy_helper.from_array(np.array([0, 2]), "axes"))
     return m.SerializeToString()
+
+
+def test_a_slice_of_what_reads_a_first_row():
+    """Demand that is one place of an axis, whose formula says so in pieces."""
+    nodes = [("Tanh", "x", "t", {}), ("Gather", "t zero", "first", dict(axis=1)), ("Add", "t first", "z", {}), ("Slice", "z zero one one", "y", {})]
+    constants = dict(zero=np.array([0]), one=np.array([1]))
+    check(model(nodes, dict(x=(TensorProto.FLOAT, ["b", "t", 4])), ["y"], constants), dict(x=np.ones((2, 3, 4), np.float32)))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_same_count_found_twice(apart):
+    """Equal nodes that find a count are not one: each defines a symbol, which others may name."""
+    nodes = [("NonZero", "m", "i", {}), ("NonZero", "m", "j", {}), ("Transpose", "i", "it", {}), ("Transpose", "j", "jt", {}),
+             ("GatherND", "x it", "p", {}), ("GatherND", "x jt", "q", {})]  # fmt: skip
+    nodes += [("Neg", "q", "r", {})] if apart else [("Mul", "p q", "r", {})]
+    proto = model(nodes, dict(m=(TensorProto.BOOL, ["b", "s"]), x=(TensorProto.FLOAT, ["b", "s", 4])), ["p", "r"])
+    check(proto, dict(m=np.array([[1, 0, 1], [0, 0, 1]], bool), x=np.arange(24, dtype=np.float32).reshape(2, 3, 4)))
+
+
+def test_nan_beside_an_infinite_mask():
+    """A maximum of -inf absorbs what is tame, which a sum over nothing but -inf is not: it is NaN."""
+    nodes = [("Where", "m x low", "s", {}), ("ReduceMax", "s", "top", dict(axes=[1], keepdims=1)), ("Sub", "s top", "d", {}), ("Exp", "d", "e", {}),
+             ("ReduceSum", "e one", "z", dict(keepdims=1)), ("Add", "top z", "y", {})]  # fmt: skip
+    proto = model(nodes, dict(m=(TensorProto.BOOL, ["b", "s"]), x=(TensorProto.FLOAT, ["b", "s"])), ["y"], dict(low=np.float32(-np.inf), one=np.array([1])))
+    check(proto, dict(m=np.array([[1, 0, 1], [0, 0, 0]], bool), x=np.arange(6, dtype=np.float32).reshape(2, 3)))
