@@ -56,24 +56,27 @@ class Verifier {
         inside_.insert(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end());
       }
     }
+    prove_at_length();
     return std::move(found_);
   }
 
  private:
   void claim(ValueId v, MaskId premise, MaskId conclusion, std::string text) {
     const auto [known, fresh] = proved_.try_emplace({premise.id, conclusion.id}, false);  // layers say the same again
-    if (fresh) known->second = prove(premise, conclusion);
+    if (fresh) known->second = p_.follows(premise, conclusion);
     const MaskId violated = p_.and_(premise, p_.not_(conclusion));
-    if (!p_.is_nothing(violated)) found_.push_back({group_, v, violated, known->second, std::move(text)});
+    if (p_.is_nothing(violated)) return;
+    found_.push_back({group_, v, violated, known->second, std::move(text)});
+    claims_.push_back(known->first);
   }
 
   // Most claims take a few steps. Some take thousands, which is worth more than a look in every run, as long as they are few.
-  bool prove(MaskId premise, MaskId conclusion) {
-    constexpr int many = 3000;
-    if (p_.follows(premise, conclusion)) return true;
-    if (long_proofs_ == 0) return false;
-    --long_proofs_;
-    return p_.follows(premise, conclusion, many);
+  void prove_at_length() {
+    constexpr std::ptrdiff_t few = 4;
+    constexpr int steps = 3000;
+    if (std::count_if(proved_.begin(), proved_.end(), [](const auto& c) { return !c.second; }) > few) return;
+    for (auto& [claim, proved] : proved_) proved = proved || p_.follows({claim.first}, {claim.second}, steps);
+    for (std::size_t i = 0; i < found_.size(); ++i) found_[i].proved = proved_.at(claims_[i]);
   }
 
   // Each demanded element is computed, or filled with the zero that it is.
@@ -256,7 +259,7 @@ class Verifier {
   std::map<int, const Fusion::Attention*> computes_;
   std::vector<Obligation> found_;
   std::map<std::pair<int, int>, bool> proved_;
-  int long_proofs_ = 2;
+  std::vector<std::pair<int, int>> claims_;  ///< premise and conclusion of each in found_
   // Of the node being visited.
   int group_ = -1;
   ProgramFacts* facts_ = nullptr;
