@@ -149,7 +149,7 @@ class Reads {
       group.live_columns = p_.any(live, {group.axes.k});
     group.live_rows = frame.any(live, inside);
     // Where any number does, a zero does, unless the row is computed: then all of it is.
-    const MaskId computed = group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+    const MaskId computed = computed_by(group);
     for (ValueId v : group.writes) {
       if (p_.is_nothing(numbers_[v])) continue;
       zero = p_.or_(zero, p_.and_(frame.of_value(numbers_[v], v), p_.not_(computed)));
@@ -218,7 +218,7 @@ class Reads {
     const Frame frame(g_, p_, group);
     list_rows(frame, group, {group.axes.n, group.axes.k});
     const MaskId computed = absorbed ? frame.of_value(demand_[group.writes[0]], group.writes[0])
-                            : group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+                                     : computed_by(group);
     for (std::size_t k = group.nodes.size(); k-- > 1;) epilogue_node(frame, group, group.nodes[k], computed);
     const NodeId n = group.nodes[0];
     ProgramFacts* f = facts(n);

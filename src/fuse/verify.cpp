@@ -82,7 +82,7 @@ class Verifier {
   // Each demanded element is computed, or filled with the zero that it is.
   void covers(const Frame& frame, const Group& group, ValueId v) {
     const MaskId demand = frame.of_value(a_.values[v].demand, v), nz = frame.of_value(a_.values[v].nonzero, v);
-    const MaskId computed = group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+    const MaskId computed = computed_by(group);
     claim(v, p_.and_(demand, nz), computed, "demanded elements that may not be zero lie in rows that are computed");
     claim(v, demand, p_.or_(computed, group.zero_rows), "demanded elements in rows that are not computed are filled with zeros");
     if (const MaskId numbers = a_.values[v].numbers; numbers.id >= 0)
@@ -163,7 +163,7 @@ class Verifier {
     const MaskId all = p_.everything(g_.nodes[n].extents);
     if (group.kind != GroupKind::rows && group.kind != GroupKind::contraction) return {all, false, all, all};
     if (const Fusion::Attention* attention = absorbed_by_[group_]) return inside(*attention, frame, group, n, s);
-    const MaskId visited = frame.to_node(group.live_columns.id >= 0 ? group.live_columns : group.live_rows, n);
+    const MaskId visited = frame.to_node(computed_by(group), n);
     if (group.kind == GroupKind::rows) {
       if (group.mid < 0 || !reduces(group, n, s, group.mid)) return {visited, false, all, all};
       const MaskId list = frame.to_node(frame.any(group.live_terms, {group.inner}), n);

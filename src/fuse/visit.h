@@ -21,6 +21,9 @@ inline int absorbing_in(const graph::Graph& g, const sparsity::Analysis& a, cons
   return emitted ? a.nodes[n].statements[statement].absorbing : -1;
 }
 
+/// The results that the group's kernel computes, over its axes: listed rows whole, or per piece of the columns.
+inline sparsity::MaskId computed_by(const Group& group) { return group.live_columns.id >= 0 ? group.live_columns : group.live_rows; }
+
 /// Whether a statement of `n` reduces the group's axis.
 inline bool reduces(const Group& group, NodeId n, const expr::Statement& s, int axis) {
   const std::vector<int>& axes = group.axis_of.at(n);

@@ -194,12 +194,17 @@ Known classify(const Graph& g) {
     const bool given = value.is_constant() || value.has_elements || (value.input >= 0 && small_input);
     k.known[v] = k.leaf[v] = given;
     k.control[v] = given && !value.is_constant();
-    k.bound[v] = value.is_constant() ? bound_of(value.constant) : bound_of_type(value.dtype);
+    if (!value.is_constant()) k.bound[v] = bound_of_type(value.dtype);
   }
   for (const Node& n : g.nodes) {
     if (n.removed) continue;
     const bool work = is_model_work(NodeView(g, n));
-    for (ValueId v : n.inputs) if (!work) k.weight[static_cast<std::size_t>(v)] = 0;
+    for (ValueId v : n.inputs) {
+      const auto i = static_cast<std::size_t>(v);
+      if (work) continue;
+      if (k.weight[i] && g.values[i].is_constant()) k.bound[i] = bound_of(g.values[i].constant);  // weights are many, and nobody asks
+      k.weight[i] = 0;
+    }
     bool known = true, small = true, masks = true;
     for (ValueId v : n.inputs) {
       const auto i = static_cast<std::size_t>(v);
