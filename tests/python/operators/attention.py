@@ -247,11 +247,9 @@ class Attention(Masks):
             m = self.unsqueeze(self.mask((b, t)), 1, 2) if self.chance(0.6) else self.unsqueeze(self.by_positions((s, t)), 0, 1)
             shape = self.op("Concat", self.shape_of(x, 0), self.ints(1), self.shape_of(x, 1), self.shape_of(y, 1), axis=0)
             m = self.op("Expand", m, shape)
-            # ONNX Runtime gives 0 for a query that causality leaves no key, where the operator is defined otherwise; and what f16 leaves of scores
-            # that are all masked is a matter of where they are rounded.
-            if attrs["is_causal"] or self.dtype == "float16":
-                near = [np.tri(*v.shape[-2:], dtype=bool) | (not attrs["is_causal"]) for v in self.values[m]]
-                self.require(all((v & n).any(-1).all() for v, n in zip(self.values[m], near)))
+            # ONNX Runtime gives 0 for a query that causality or an additive mask leaves no key, where the operator is defined otherwise.
+            near = [np.tri(*v.shape[-2:], dtype=bool) | (not attrs["is_causal"]) for v in self.values[m]]
+            self.require(all((v & n).any(-1).all() for v, n in zip(self.values[m], near)))
             low = self.pick([-1e4] if self.dtype == "float16" else [-1e4, -1e9, float(np.finfo(np.float32).min)])
             inputs.append(m if self.chance(0.5) else self.additive_where(m, low))
         o = self.op("Attention", *inputs, **attrs)
