@@ -40,7 +40,7 @@ class Evaluation {
     for (const AxisForm& f : n.forms) e.push_back(extent(f.extent));
     return e;
   }
-  MaskView& view(std::size_t m) { return views_[static_cast<std::size_t>(place_[m])]; }
+  MaskView& view(int m) { return views_[static_cast<std::size_t>(place_[static_cast<std::size_t>(m)])]; }
   const MaskView& view(int m) const { return views_[static_cast<std::size_t>(place_[static_cast<std::size_t>(m)])]; }
   const Tensor& tensor(ValueId v) const {
     const auto& value = program.graph->values[static_cast<std::size_t>(v)];
@@ -257,8 +257,8 @@ std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, con
   std::vector<MaskPtr> result(count);
   for (std::size_t i = 0; i < count; ++i) {
     if (!needed[i]) continue;
-    e.view(i) = e.once(impl_->nodes[i]);
-    if (needed[i] >= 2) result[i] = e.array(e.view(i));
+    e.view(static_cast<int>(i)) = e.once(impl_->nodes[i]);
+    if (needed[i] >= 2) result[i] = e.array(e.view(static_cast<int>(i)));
   }
   return result;
 }

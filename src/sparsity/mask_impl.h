@@ -51,6 +51,17 @@ struct MaskNode {
   int reads = 0;                     ///< the values that evaluation reads, by number of the set (0: none)
 };
 
+/// What a rewriting was asked for: the operation, its mask, its numbers.
+struct Rewriting {
+  MaskOp op;
+  int mask;
+  std::vector<int> numbers;
+  bool operator==(const Rewriting&) const = default;
+  struct Hash {
+    std::size_t operator()(const Rewriting& r) const;
+  };
+};
+
 struct MaskProgram::Impl {
   const graph::Graph* graph = nullptr;
   std::deque<MaskNode> nodes;  ///< which stay where they are when others come
@@ -63,6 +74,8 @@ struct MaskProgram::Impl {
   std::vector<Dim> extents(int m) const;
 
   int intern(MaskNode n);
+  /// Takes back what was made since there were so many nodes.
+  void forget_from(std::size_t count);
   int constant(bool value, const std::vector<Dim>& extents);
   int leaf(ValueId v, Predicate p);
   int combine(bool conjunction, std::vector<int> operands);
@@ -86,8 +99,8 @@ struct MaskProgram::Impl {
 
  private:
   friend class MaskProgram;
-  std::unordered_map<std::string, int> interned_;
-  std::unordered_map<std::string, int> rewritten_;  ///< results of quantifiers and index maps, by what they were asked for
+  std::unordered_multimap<std::uint64_t, int> interned_;  ///< by what makes a node what it is
+  std::unordered_map<Rewriting, int, Rewriting::Hash> rewritten_;  ///< results of quantifiers and permutations
   mutable std::vector<std::vector<std::int64_t>> samples_;  ///< values of all Dims at a few random points
 
   /// Most nodes read what another one reads: sets of values are interned, too.
@@ -133,12 +146,6 @@ struct MaskProgram::Impl {
   /// The piece of `m`'s forms at `axis` replaced by `with`.
   std::vector<Dim> replaced_extents(int m, int axis, int count, const std::vector<Dim>& with) const;
 };
-
-/// Spells out everything that makes a node what it is.
-std::string intern_key(const MaskNode& n);
-
-/// What a rewriting was asked for: the operation, its mask, its numbers.
-std::string rewrite_key(MaskOp op, int m, const std::vector<int>& numbers);
 
 /// Evaluates a predicate over a tensor; uniform axes are found and dropped.
 MaskView predicate_view(const Tensor& t, Predicate p);

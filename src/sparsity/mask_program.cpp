@@ -18,38 +18,35 @@ std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
   return h * 0xff51afd7ed558ccdull;
 }
 
-void put_word(std::string& key, std::int64_t v) { key.append(reinterpret_cast<const char*>(&v), sizeof v); }
+std::uint64_t mix_all(std::uint64_t h, const auto& values) {
+  h = mix(h, values.size());
+  for (auto v : values) h = mix(h, static_cast<std::uint64_t>(v));
+  return h;
+}
 
+/// Of what makes a node what it is.
+std::uint64_t hash_of(const MaskNode& n) {
+  std::uint64_t h = mix_all(static_cast<std::uint64_t>(n.op) * 2 + n.value, n.args);
+  if (!n.axes.empty()) h = mix_all(h, n.axes);
+  for (const AxisForm& f : n.forms) h = mix(h, (static_cast<std::uint64_t>(f.form) << 40) + static_cast<std::uint64_t>(f.extent.id));
+  for (const Position& p : n.positions) h = mix(mix(h, static_cast<std::uint64_t>(p.dim.id)), static_cast<std::uint64_t>(p.scale * 1000003 + p.offset));
+  if (n.source >= 0) h = mix(h, static_cast<std::uint64_t>(n.source) * 64 + static_cast<std::uint64_t>(n.predicate));
+  if (n.lookup.value >= 0) h = mix_all(mix_all(mix(h, static_cast<std::uint64_t>(n.lookup.value)), n.lookup.axes), n.lookup.at);
+  return h;
+}
+
+/// The same formula: what follows from its parts (cuts, weight, what it reads) does not count.
+bool same(const MaskNode& a, const MaskNode& b) {
+  const auto same_form = [](const AxisForm& x, const AxisForm& y) { return x.form == y.form && x.extent == y.extent; };
+  return a.op == b.op && a.value == b.value && a.args == b.args && a.axes == b.axes && a.count == b.count && a.axis == b.axis && a.step == b.step &&
+         a.source == b.source && a.predicate == b.predicate && a.positions == b.positions && a.lookup == b.lookup &&
+         std::equal(a.forms.begin(), a.forms.end(), b.forms.begin(), b.forms.end(), same_form);
+}
 
 }  // namespace
 
-std::string intern_key(const MaskNode& n) {
-  std::string k;
-  put_word(k, static_cast<std::int64_t>(n.op));
-  auto list = [&](const auto& v) {
-    put_word(k, static_cast<std::int64_t>(v.size()));
-    for (auto x : v) put_word(k, static_cast<std::int64_t>(x));
-  };
-  list(n.args);
-  list(n.axes);
-  put_word(k, (static_cast<std::int64_t>(n.value) << 32) + n.count);
-  put_word(k, (static_cast<std::int64_t>(n.axis) << 32) + static_cast<std::int64_t>(n.predicate));
-  put_word(k, n.step);
-  put_word(k, n.source);
-  for (const Position& p : n.positions) put_word(k, p.dim.id), put_word(k, p.scale), put_word(k, p.offset);
-  put_word(k, n.lookup.value);
-  list(n.lookup.axes);
-  list(n.lookup.at);
-  for (const AxisForm& f : n.forms) put_word(k, (static_cast<std::int64_t>(f.form) << 40) + f.extent.id);
-  return k;
-}
-
-std::string rewrite_key(MaskOp op, int m, const std::vector<int>& numbers) {
-  std::string k;
-  k.reserve(8 * (numbers.size() + 2) + 32);
-  put_word(k, (static_cast<std::int64_t>(op) << 32) + m);
-  for (int x : numbers) put_word(k, x);
-  return k;
+std::size_t Rewriting::Hash::operator()(const Rewriting& r) const {
+  return mix_all((static_cast<std::uint64_t>(r.op) << 32) + static_cast<std::uint64_t>(r.mask), r.numbers);
 }
 
 std::vector<Dim> MaskProgram::Impl::extents(int m) const {
@@ -134,15 +131,24 @@ int MaskProgram::Impl::reads(const MaskNode& n) {
 }
 
 int MaskProgram::Impl::intern(MaskNode n) {
-  std::string key = intern_key(n);
-  if (auto it = interned_.find(key); it != interned_.end()) return it->second;
+  const std::uint64_t hash = hash_of(n);
+  for (auto [it, end] = interned_.equal_range(hash); it != end; ++it)
+    if (same(node(it->second), n)) return it->second;
   n.shape_key = shape_key(n);
   n.weight = weight(n);
   n.reads = reads(n);
   nodes.push_back(std::move(n));
   const int id = static_cast<int>(nodes.size()) - 1;
-  interned_.emplace(std::move(key), id);
+  interned_.emplace(hash, id);
   return id;
+}
+
+void MaskProgram::Impl::forget_from(std::size_t count) {
+  for (; nodes.size() > count; nodes.pop_back()) {
+    auto it = interned_.find(hash_of(nodes.back()));
+    while (it->second + 1 != static_cast<int>(nodes.size())) ++it;
+    interned_.erase(it);
+  }
 }
 
 int MaskProgram::Impl::constant(bool value, const std::vector<Dim>& e) {
@@ -422,8 +428,8 @@ int MaskProgram::Impl::permute(int m, const std::vector<int>& order, const std::
     identity = identity && same && n.forms[i].extent == e[i];
   }
   if (identity) return m;
-  std::string key = rewrite_key(MaskOp::permute, m, order);
-  for (Dim d : e) put_word(key, d.id);
+  Rewriting key{MaskOp::permute, m, order};
+  for (Dim d : e) key.numbers.push_back(d.id);
   if (auto it = rewritten_.find(key); it != rewritten_.end()) return it->second;
   const int r = permuted(m, order, e);
   rewritten_.emplace(std::move(key), r);

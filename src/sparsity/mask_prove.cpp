@@ -289,7 +289,7 @@ bool MaskProgram::follows(MaskId premise, MaskId conclusion, int steps) {
   auto rewritten = std::exchange(p.rewritten_, {});
   const bool proved = Prover(p, steps).holds({{premise.id}, {conclusion.id}, {}, {}, 0});
   p.rewritten_ = std::move(rewritten);
-  for (; p.nodes.size() > before; p.nodes.pop_back()) p.interned_.erase(intern_key(p.nodes.back()));
+  p.forget_from(before);
   return proved;
 }
 

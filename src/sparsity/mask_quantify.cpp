@@ -73,7 +73,7 @@ int MaskProgram::Impl::any(int m, std::vector<int> axes) {
   std::erase_if(axes, [&](int a) { return uniform(m, a); });
   if (axes.empty()) return m;
   // Parts of a formula are shared: without a memory each would be rewritten once per way to it.
-  std::string key = rewrite_key(MaskOp::any, m, axes);
+  Rewriting key{MaskOp::any, m, axes};
   if (auto it = rewritten_.find(key); it != rewritten_.end()) return it->second;
   const int r = quantified(m, axes);
   rewritten_.emplace(std::move(key), r);

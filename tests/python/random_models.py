@@ -29,13 +29,13 @@ BLOCK = 20
 
 def judged(seed, shrink_seconds):
     """What became of a seed: {"seed", "result": right, refused, wrong, ...}."""
-    import pit
-
     graph, options = masked_net(seed)
     found = dict(seed=seed, result="right", operators=len(graph.nodes), live=1.0)
     for config in configs(seed):
         try:
-            net.check(graph, configs=[config], **options)
+            model = net.check(graph, configs=[config], **options)
+            if config["sparsity"] == "auto":
+                found["live"] = live_share(model, graph.feeds[0])
         except net.Refused as e:
             return dict(found, result="refused", message=str(e))
         except net.Failure as e:
@@ -45,13 +45,12 @@ def judged(seed, shrink_seconds):
             title = f"seed {seed}: {message.splitlines()[0]}"
             return dict(found, result="wrong", message=message, kind=kind(smallest, message), size=len(smallest.nodes),
                         program=program(smallest, title, config, net.OPSET))  # fmt: skip
-    found["live"] = live_share(pit, graph)
     return found
 
 
-def live_share(pit, graph):
-    """Of the steps that PIT runs after its masks, the mean live share at the first binding."""
-    profile = pit.compile(graph.proto(), outputs=graph.wanted(), threads=1).profile(graph.feeds[0], repeat=1, json=True)
+def live_share(model, feeds):
+    """Of the steps that PIT runs after its masks, the mean live share."""
+    profile = model.profile(feeds, repeat=1, json=True)
     shares = [s["live"] for s in profile["steps"] if s["kind"] in ("rows", "contraction", "attention")]
     return sum(shares) / len(shares) if shares else 1.0
 

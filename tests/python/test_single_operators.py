@@ -11,7 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from operators import single
+from operators import judging, single
 
 import pit
 
@@ -44,7 +44,7 @@ def test_a_seed_is_always_the_same_model():
 @pytest.mark.parametrize("op", ["Relu", "MatMul", "TopK", "Where"])
 def test_a_wrong_answer_is_found(op):
     """Whatever PIT gets wrong is seen: an element that is off by more than rounding."""
-    right = single.ask_pit
+    right = judging.ask_pit
 
     def broken(drawn, proto):
         got = right(drawn, proto)
@@ -52,9 +52,9 @@ def test_a_wrong_answer_is_found(op):
             return got
         return {k: np.where(np.arange(v.size).reshape(v.shape) == v.size // 2, np.zeros_like(v) + 101, v) for k, v in got.items()}
 
-    drawn = next(m for m in (single.draw(s, op) for s in range(60)) if single.judge(m)[0] == "equal" and m.operands[0].size > 1)
-    with mock.patch.object(single, "ask_pit", broken):
-        assert single.judge(drawn)[0] == "wrong"
+    drawn = next(m for m in (single.draw(s, op) for s in range(60)) if judging.judge(m)[0] == "equal" and m.operands[0].size > 1)
+    with mock.patch.object(judging, "ask_pit", broken):
+        assert judging.judge(drawn)[0] == "wrong"
 
 
 def test_a_crash_names_its_seed(tmp_path):

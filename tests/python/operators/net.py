@@ -128,7 +128,7 @@ class Refused(Exception):
 
 
 def check(net, tolerance=2e-4, lenient=False, configs=CONFIGS):
-    """Raises Failure where PIT and ONNX Runtime disagree. `lenient`: where ONNX Runtime says NaN, PIT may have skipped it."""
+    """The last model compiled; Failure where PIT and ONNX Runtime disagree. `lenient`: where ONNX Runtime says NaN, PIT may have skipped it."""
     proto, floor = net.proto(), HALF_FLOOR if net.has_halves() else FLOOR
     reference = session(proto)
     wants = [undemanded(net, f, reference.run(None, f)) for f in net.feeds]
@@ -166,6 +166,7 @@ def check(net, tolerance=2e-4, lenient=False, configs=CONFIGS):
                 wrong = difference(g, w, tolerance, slack=slacks[k][o], floor=floor) if w.dtype.kind == "f" else wrong
                 if wrong and not (w.dtype.kind != "f" and slacks[k][o].any()):
                     raise Failure(f"{config} at {binding}: {name} {wrong}")
+    return model
 
 
 def undemanded(net, feeds, results):
