@@ -3,6 +3,8 @@
 #   pit_add_library(pit_expr SOURCES a.cpp b.cpp LINK pit_tensor pit_support PRIVATE_LINK fmt::fmt)
 #     One folder of src/ as a static library. Without SOURCES: headers only. LINK is public, PRIVATE_LINK hides the
 #     include folders from users (LLVM). The include roots are src/, include/ and the generated include/ in the build tree.
+#     It may link only libraries of folders that stand before its own in PIT_FOLDERS (tests/python/test_architecture.py
+#     checks that it includes nothing else either).
 #
 #   pit_add_executable(pit_cli OUTPUT_NAME pit INSTALL SOURCES main.cpp LINK pit::pit CLI11::CLI11)
 #     A program. With INSTALL it goes to bin/, and in the build tree to the top of it (build/release/pit).
@@ -42,11 +44,25 @@ function(_pit_check_links out name)
   endif()
 endfunction()
 
+# An error where a folder's library links one that does not stand before it in PIT_FOLDERS.
+function(_pit_check_direction name)
+  list(TRANSFORM PIT_FOLDERS REPLACE "/" "_" OUTPUT_VARIABLE order)
+  list(TRANSFORM order PREPEND "pit_")
+  list(FIND order ${name} own)
+  foreach(lib IN LISTS ARGN)
+    list(FIND order ${lib} other)
+    if(own GREATER -1 AND other GREATER -1 AND NOT other LESS own)
+      message(FATAL_ERROR "${name} links ${lib}, which stands behind it: links go one way, see PIT_FOLDERS in CMakeLists.txt")
+    endif()
+  endforeach()
+endfunction()
+
 function(pit_add_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK;PRIVATE_LINK")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "pit_add_library(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
   endif()
+  _pit_check_direction(${name} ${arg_LINK} ${arg_PRIVATE_LINK})
   if(arg_SOURCES)
     add_library(${name} STATIC ${arg_SOURCES})
     target_include_directories(${name} PUBLIC ${PIT_INCLUDE_DIRS})
