@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "support/check.h"
@@ -31,30 +32,34 @@ bool before(const Monomial& a, const Monomial& b) {
   return a < b;
 }
 
-// Coefficients wrap around: extents that large cannot be allocated anyway, and nothing must be undefined on the way.
-std::int64_t wrapping_mul(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-}
-std::int64_t wrapping_add(std::int64_t a, std::int64_t b) {
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-}
+// A formula has so many terms, of so many factors each, and a table so many numbers in all its formulas: what real models
+// need, many times over. Beyond that, and where a coefficient does not fit an i64, a sum or product is an opaque atom: still
+// right when it is evaluated (or `unknown`, if its own value does not fit), but nothing is proven about it. Otherwise a few
+// squared sums would be formulas of billions of terms.
+constexpr std::size_t kTerms = 64, kDegree = 16, kWords = std::size_t{1} << 22;
 
-Poly poly_add(const Poly& a, const Poly& b, std::int64_t factor) {
+// a + factor * b; nothing if that is too large.
+std::optional<Poly> poly_add(const Poly& a, const Poly& b, std::int64_t factor) {
   Poly r;
   r.reserve(a.size() + b.size());
   std::size_t i = 0, j = 0;
   while (i < a.size() || j < b.size()) {
     if (j == b.size() || (i < a.size() && before(a[i].atoms, b[j].atoms))) {
       r.push_back(a[i++]);
-    } else if (i == a.size() || before(b[j].atoms, a[i].atoms)) {
-      r.push_back({b[j].atoms, wrapping_mul(factor, b[j].coefficient)});
-      ++j;
-    } else {
-      const std::int64_t c = wrapping_add(a[i].coefficient, wrapping_mul(factor, b[j].coefficient));
-      if (c != 0) r.push_back({a[i].atoms, c});
-      ++i, ++j;
+      continue;
     }
+    std::int64_t c;
+    if (__builtin_mul_overflow(factor, b[j].coefficient, &c)) return std::nullopt;
+    if (i == a.size() || before(b[j].atoms, a[i].atoms)) {
+      r.push_back({b[j].atoms, c});
+    } else {
+      if (__builtin_add_overflow(a[i].coefficient, c, &c)) return std::nullopt;
+      if (c != 0) r.push_back({a[i].atoms, c});
+      ++i;
+    }
+    ++j;
   }
+  if (r.size() > kTerms) return std::nullopt;
   return r;
 }
 
@@ -64,13 +69,19 @@ Monomial monomial_mul(const Monomial& a, const Monomial& b) {
   return r;
 }
 
-Poly poly_mul(const Poly& a, const Poly& b) {
-  Poly r;
+// Nothing if that is too large.
+std::optional<Poly> poly_mul(const Poly& a, const Poly& b) {
+  std::optional<Poly> r = Poly{};
   for (const Term& t : b) {
     Poly row;
-    for (const Term& u : a) row.push_back({monomial_mul(u.atoms, t.atoms), wrapping_mul(u.coefficient, t.coefficient)});
+    for (const Term& u : a) {
+      std::int64_t c;
+      if (u.atoms.size() + t.atoms.size() > kDegree || __builtin_mul_overflow(u.coefficient, t.coefficient, &c)) return std::nullopt;
+      row.push_back({monomial_mul(u.atoms, t.atoms), c});
+    }
     std::sort(row.begin(), row.end(), [](const Term& x, const Term& y) { return before(x.atoms, y.atoms); });
-    r = poly_add(r, row, 1);
+    r = poly_add(*r, row, 1);
+    if (!r) return r;
   }
   return r;
 }
@@ -83,7 +94,7 @@ std::optional<Monomial> monomial_div(const Monomial& a, const Monomial& b) {
   return r;
 }
 
-// a / b if the division is exact.
+// a / b if the division is exact (and short enough to be worth it).
 std::optional<Poly> poly_div(Poly a, const Poly& b) {
   if (b.empty()) return std::nullopt;
   Poly q;
@@ -91,18 +102,24 @@ std::optional<Poly> poly_div(Poly a, const Poly& b) {
     const std::optional<Monomial> m = monomial_div(a[0].atoms, b[0].atoms);
     const bool unit = b[0].coefficient == -1;  // INT64_MIN / -1 would trap
     if (!m || (!unit && a[0].coefficient % b[0].coefficient != 0)) return std::nullopt;
-    const std::int64_t c = unit ? wrapping_mul(a[0].coefficient, -1) : a[0].coefficient / b[0].coefficient;
-    const Poly t = {{*m, c}};
-    q = poly_add(q, t, 1);
-    a = poly_add(a, poly_mul(t, b), -1);
-    if (q.size() > 32) return std::nullopt;
+    if (unit && a[0].coefficient == INT64_MIN) return std::nullopt;
+    const Poly t = {{*m, a[0].coefficient / b[0].coefficient}};
+    const auto whole = poly_add(q, t, 1), taken = poly_mul(t, b), rest = taken ? poly_add(a, *taken, -1) : std::nullopt;
+    if (!whole || !rest || whole->size() > 32) return std::nullopt;
+    q = *whole;
+    a = *rest;
   }
   return q;
 }
 
-enum class Op : std::uint8_t { constant, symbol, poly, div, floordiv, mod, max, min, broadcast, select_eq, select_lt };
+enum class Op : std::uint8_t { constant, symbol, poly, sum, difference, product, div, floordiv, mod, max, min, broadcast, select_eq, select_lt };
 
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0); }
+
+std::int64_t floor_mod(std::int64_t a, std::int64_t b) {  // b is neither 0 nor -1
+  const std::int64_t r = a % b;
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
 
 // Saturating interval arithmetic; the infinities absorb.
 std::int64_t sat_add(std::int64_t a, std::int64_t b) {
@@ -125,6 +142,11 @@ std::int64_t sat_mul(std::int64_t a, std::int64_t b) {
 struct Interval {
   std::int64_t lo = kMinusInf, hi = kInf;
 };
+Interval minus(Interval a) {
+  const auto negated = [](std::int64_t v) { return v == kMinusInf ? kInf : v == kInf ? kMinusInf : -v; };
+  return {negated(a.hi), negated(a.lo)};
+}
+Interval plus(Interval a, Interval b) { return {sat_add(a.lo, b.lo), sat_add(a.hi, b.hi)}; }
 Interval times(Interval a, Interval b) {
   const std::int64_t p[] = {sat_mul(a.lo, b.lo), sat_mul(a.lo, b.hi), sat_mul(a.hi, b.lo), sat_mul(a.hi, b.hi)};
   return {*std::min_element(p, p + 4), *std::max_element(p, p + 4)};
@@ -197,7 +219,7 @@ struct DimTable::Impl {
       for (const Term& t : p) {
         Interval r{t.coefficient, t.coefficient};
         for (const std::int32_t a : t.atoms) r = times(r, entries[static_cast<std::size_t>(a)].range);
-        e.range = {sat_add(e.range.lo, r.lo), sat_add(e.range.hi, r.hi)};
+        e.range = plus(e.range, r);
       }
     }
     e.poly = std::move(p);
@@ -217,7 +239,16 @@ struct DimTable::Impl {
   }
 
   Interval range(Dim d) const { return at(d).range; }
-  Interval difference(Dim a, Dim b) { return range(from_poly(poly_add(poly(a), poly(b), -1))); }
+  // The formula, or an opaque atom where it is too large.
+  Dim formula(std::optional<Poly> p, Op op, Dim a, Dim b, Interval r) {
+    if (p && (code.size() < kWords || p->size() <= 1)) return from_poly(std::move(*p));
+    if (op != Op::difference && b.id < a.id) std::swap(a, b);
+    return atom(op, a, b, r);
+  }
+  Dim add(Dim a, Dim b) { return formula(poly_add(poly(a), poly(b), 1), Op::sum, a, b, plus(range(a), range(b))); }
+  Dim sub(Dim a, Dim b) { return formula(poly_add(poly(a), poly(b), -1), Op::difference, a, b, plus(range(a), minus(range(b)))); }
+  Dim mul(Dim a, Dim b) { return formula(poly_mul(poly(a), poly(b)), Op::product, a, b, times(range(a), range(b))); }
+  Interval difference(Dim a, Dim b) { return range(sub(a, b)); }
   bool is_arg(Dim d, Op op, Dim of) const {
     const Entry& e = at(of);
     return e.op == op && (e.args[0] == d.id || e.args[1] == d.id);
@@ -234,6 +265,8 @@ struct DimTable::Impl {
   // Cancels what all terms of `a` and the single term of `b` have in common (the divisor is then not zero).
   void cancel(Poly* a, Poly* b) const {
     if (b->size() != 1 || a->empty()) return;
+    for (const Poly* p : {a, b})
+      if (std::any_of(p->begin(), p->end(), [](const Term& t) { return t.coefficient == INT64_MIN; })) return;
     Monomial common = (*b)[0].atoms;
     std::int64_t gcd = std::abs((*b)[0].coefficient);
     for (const Term& t : *a) {
@@ -250,7 +283,7 @@ struct DimTable::Impl {
     }
   }
 
-  std::string print(Dim d) const;
+  std::string print(Dim d, int* budget) const;
 };
 
 DimTable::DimTable() : impl_(new Impl) {}
@@ -278,9 +311,9 @@ Dim DimTable::fresh(const std::string& hint) {
   return symbol(name);
 }
 
-Dim DimTable::add(Dim a, Dim b) { return impl_->from_poly(poly_add(impl_->poly(a), impl_->poly(b), 1)); }
-Dim DimTable::sub(Dim a, Dim b) { return impl_->from_poly(poly_add(impl_->poly(a), impl_->poly(b), -1)); }
-Dim DimTable::mul(Dim a, Dim b) { return impl_->from_poly(poly_mul(impl_->poly(a), impl_->poly(b))); }
+Dim DimTable::add(Dim a, Dim b) { return impl_->add(a, b); }
+Dim DimTable::sub(Dim a, Dim b) { return impl_->sub(a, b); }
+Dim DimTable::mul(Dim a, Dim b) { return impl_->mul(a, b); }
 
 Dim DimTable::div(Dim a, Dim b) {
   const auto va = impl_->value(a), vb = impl_->value(b);
@@ -298,7 +331,7 @@ Dim DimTable::floordiv(Dim a, Dim b) {
   if (vb && *vb > 1) {  // floor((q*b + r) / b) = q + floor(r / b)
     Poly whole, rest;
     for (const Term& t : impl_->poly(a)) {
-      const std::int64_t q = floor_div(t.coefficient, *vb), r = t.coefficient - q * *vb;
+      const std::int64_t q = floor_div(t.coefficient, *vb), r = floor_mod(t.coefficient, *vb);
       if (q != 0) whole.push_back({t.atoms, q});
       if (r != 0) rest.push_back({t.atoms, r});
     }
@@ -341,16 +374,16 @@ Dim DimTable::ceildiv(Dim a, Dim b) {
 
 Dim DimTable::mod(Dim a, Dim b) {
   const auto va = impl_->value(a), vb = impl_->value(b);
-  if (va && vb && *vb != 0) return constant(*vb == -1 ? 0 : *va - floor_div(*va, *vb) * *vb);
+  if (va && vb && *vb != 0) return constant(*vb == -1 ? 0 : floor_mod(*va, *vb));
   if (poly_div(impl_->poly(a), impl_->poly(b))) return constant(0);
   if (vb && *vb > 1) {
     Poly rest;
     for (const Term& t : impl_->poly(a)) {
-      const std::int64_t r = t.coefficient - floor_div(t.coefficient, *vb) * *vb;
+      const std::int64_t r = floor_mod(t.coefficient, *vb);
       if (r != 0) rest.push_back({t.atoms, r});
     }
     a = impl_->from_poly(std::move(rest));
-    if (const auto v = impl_->value(a)) return constant(*v - floor_div(*v, *vb) * *vb);
+    if (const auto v = impl_->value(a)) return constant(floor_mod(*v, *vb));
   }
   const Interval rb = impl_->range(b);
   Interval r;
@@ -443,14 +476,25 @@ bool DimTable::may_stretch(Dim d, Dim to) const {
   return r.lo <= 1 && r.hi >= 1;
 }
 
-std::string DimTable::Impl::print(Dim d) const {
+// `budget`: how many more parts are spelt out; formulas share parts, so that a short one may have a text without end.
+std::string DimTable::Impl::print(Dim d, int* budget) const {
+  if (--*budget < 0) return "...";
   const Entry& e = at(d);
-  const auto arg = [&](int i) { return print({e.args[i]}); };
+  std::string args[4];  // from left to right: the budget is shared
+  for (int i = 0; i < 4 && e.op != Op::symbol; ++i)
+    if (e.args[i] >= 0) args[i] = print({e.args[i]}, budget);
+  const auto arg = [&](int i) { return args[i]; };
   switch (e.op) {
     case Op::constant:
       return std::to_string(e.value);
     case Op::symbol:
       return symbols[static_cast<std::size_t>(e.args[0])];
+    case Op::sum:
+      return fmt::format("({} + {})", arg(0), arg(1));
+    case Op::difference:
+      return fmt::format("({} - {})", arg(0), arg(1));
+    case Op::product:
+      return fmt::format("({})*({})", arg(0), arg(1));
     case Op::div:
       return fmt::format("div({}, {})", arg(0), arg(1));
     case Op::floordiv:
@@ -475,15 +519,18 @@ std::string DimTable::Impl::print(Dim d) const {
     const bool negative = t.coefficient < 0;
     s += s.empty() ? (negative ? "-" : "") : (negative ? " - " : " + ");
     std::string product;
-    for (const std::int32_t a : t.atoms) product += (product.empty() ? "" : "*") + print({a});
-    const std::int64_t c = negative ? -t.coefficient : t.coefficient;
+    for (const std::int32_t a : t.atoms) product += (product.empty() ? "" : "*") + print({a}, budget);
+    const std::uint64_t c = negative ? 0 - static_cast<std::uint64_t>(t.coefficient) : static_cast<std::uint64_t>(t.coefficient);
     if (c != 1 || product.empty()) product = std::to_string(c) + (product.empty() ? "" : "*") + product;
     s += product;
   }
   return s;
 }
 
-std::string DimTable::print(Dim d) const { return impl_->print(d); }
+std::string DimTable::print(Dim d) const {
+  int budget = 256;
+  return impl_->print(d, &budget);
+}
 int DimTable::symbol_count() const { return static_cast<int>(impl_->symbols.size()); }
 int DimTable::symbol_index(Dim d) const {
   const Entry& e = impl_->at(d);
@@ -494,9 +541,12 @@ const std::string& DimTable::symbol_name(int index) const { return impl_->symbol
 std::vector<int> DimTable::symbols_of(Dim d) const {
   std::vector<int> found;
   std::vector<std::int32_t> open{d.id};
+  std::unordered_set<std::int32_t> seen;
   while (!open.empty()) {
-    const Entry& e = impl_->at({open.back()});
+    const std::int32_t at = open.back();
     open.pop_back();
+    if (!seen.insert(at).second) continue;
+    const Entry& e = impl_->at({at});
     if (e.op == Op::symbol) {
       found.push_back(e.args[0]);
     } else if (e.op == Op::poly) {
@@ -526,13 +576,20 @@ std::int64_t evaluate_poly(const std::int64_t* code, std::int32_t terms, const s
 std::int64_t evaluate_op(Op op, const std::int64_t* a) {
   if (a[0] == DimTable::unknown || a[1] == DimTable::unknown) return DimTable::unknown;
   const bool divides = a[1] != 0 && a[1] != -1;
+  std::int64_t r;
   switch (op) {
+    case Op::sum:
+      return __builtin_add_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
+    case Op::difference:
+      return __builtin_sub_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
+    case Op::product:
+      return __builtin_mul_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
     case Op::div:
       return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::unknown : -a[0]);
     case Op::floordiv:
       return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : -a[0]);
     case Op::mod:
-      return divides ? a[0] - floor_div(a[0], a[1]) * a[1] : (a[1] == 0 ? DimTable::unknown : 0);
+      return divides ? floor_mod(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : 0);
     case Op::max:
       return std::max(a[0], a[1]);
     case Op::min:

@@ -49,10 +49,15 @@ std::string who(const Node& n) { return n.name.empty() ? n.op : fmt::format("{} 
 
 }  // namespace
 
-Tensor materialise(const Graph&, const Value& v, const std::vector<std::int64_t>& dims) {
+Tensor materialise(const Graph& g, const Value& v, const std::vector<std::int64_t>& dims) {
   Tensor t(v.dtype, shape_of(v.dims, dims));
-  for (std::size_t i = 0; i < v.elements.size(); ++i)
-    write_int(t, static_cast<std::int64_t>(i), dims[static_cast<std::size_t>(v.elements[i].id)]);
+  for (std::size_t i = 0; i < v.elements.size(); ++i) {
+    const std::int64_t e = dims[static_cast<std::size_t>(v.elements[i].id)];
+    if (e == DimTable::unknown)
+      throw InputError(fmt::format("element {} of '{}' ({}) cannot be computed for inputs of these shapes: it does not fit 64 bits, "
+                                   "or something is divided by 0", i, v.name, g.dims.print(v.elements[i])), {}, v.name);
+    write_int(t, static_cast<std::int64_t>(i), e);
+  }
   return t;
 }
 

@@ -78,6 +78,40 @@ TEST_F(Dims, EvaluationSaysWhatIsUnknown) {
   EXPECT_EQ(t.print(t.sub(t.mul(b, s), c(1))), "b*s - 1");
 }
 
+// A sum of symbols squared again and again would have C(4099, 3) terms, x * x * ... 4,000 factors: beyond a limit products and sums are
+// opaque. They evaluate all the same.
+TEST_F(Dims, LargeFormulasBecomeOpaque) {
+  Dim sum = t.add(t.add(b, s), h), power = b, many = c(0);
+  for (int i = 0; i < 12; ++i) sum = t.mul(sum, sum), power = t.mul(power, power);
+  for (int i = 0; i < 3000; ++i) many = t.add(many, t.symbol("n" + std::to_string(i)));
+  EXPECT_EQ(t.sub(sum, sum), c(0));
+  EXPECT_EQ(t.mul(sum, power), t.mul(power, sum));
+  EXPECT_TRUE(t.at_least(sum, 0));
+  EXPECT_EQ(t.symbols_of(sum).size(), 3u);
+  EXPECT_LT(t.print(sum).size(), 10000u);
+  std::vector<std::int64_t> symbols(3003, 1);
+  symbols[1] = symbols[2] = 0;
+  const std::vector<std::int64_t> v = t.evaluate(symbols);
+  EXPECT_EQ(v[sum.id], 1);
+  EXPECT_EQ(v[power.id], 1);
+  EXPECT_EQ(v[many.id], 3000);
+  symbols[1] = 1;
+  EXPECT_EQ(t.evaluate(symbols)[sum.id], DimTable::unknown);  // 2^4096
+}
+
+// Numbers that an i64 does not hold are unknown; they do not wrap around to extents that look harmless.
+TEST_F(Dims, OverflowIsUnknown) {
+  const Dim far = c(std::int64_t{1} << 62);
+  const Dim formulas[] = {t.add(far, far), t.mul(far, far), t.mul(t.mul(far, b), c(4)), t.sub(c(INT64_MIN), c(1)), t.mul(c(INT64_MIN), c(-1))};
+  const std::vector<std::int64_t> v = t.evaluate({1, 1, 1});
+  for (const Dim d : formulas) {
+    EXPECT_EQ(v[d.id], DimTable::unknown) << t.print(d);
+    EXPECT_FALSE(t.constant_value(d)) << t.print(d);
+  }
+  EXPECT_TRUE(t.at_least(formulas[1], std::int64_t{1} << 62));
+  EXPECT_EQ(t.mod(c(5), c(INT64_MIN)), c(5 + INT64_MIN));
+}
+
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - ((a % b != 0) && ((a < 0) != (b < 0))); }
 
 // Random formulas: the simplified Dim evaluates to what the formula says.

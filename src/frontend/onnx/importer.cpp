@@ -141,9 +141,7 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& alias
   x.input = static_cast<int>(g_->inputs.size());
   for (int i = 0; i < type.shape().dim_size(); ++i) {
     const auto& d = type.shape().dim(i);
-    if (d.has_dim_value() && d.dim_value() < 0)
-      throw ModelError(fmt::format("dimension {} of input '{}' is {}", i, name, d.dim_value()), {}, name);
-    if (d.has_dim_value()) {
+    if (d.has_dim_value() && d.dim_value() >= 0) {  // some exporters write a free dimension as -1
       x.dims.push_back(g_->dims.constant(d.dim_value()));
     } else if (!d.dim_param().empty()) {
       const auto it = aliases.find(d.dim_param());
