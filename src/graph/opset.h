@@ -53,6 +53,7 @@ struct OpEntry {
   std::string expression;  ///< the template
   expr::Program example;   ///< a typical instance (rules are derived from it)
   std::string opaque;      ///< why no expression describes it, for opaque operators
+  std::string operands, attributes;  ///< what it asks of them, in the notation of opset/constraints.cpp
 };
 std::vector<OpEntry> op_entries();
 

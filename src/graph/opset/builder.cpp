@@ -171,6 +171,7 @@ std::vector<Dim> OpBuilder::broadcast(const std::vector<std::vector<Dim>>& shape
 Dim OpBuilder::product(std::span<const Dim> ds) const {
   Dim p = dim(1);
   for (const Dim d : ds) p = g.dims.mul(p, d);
+  if (g.dims.at_least(p, std::int64_t{1} << 62)) fail(fmt::format("{} elements are more than any machine can hold", g.dims.print(p)));
   return p;
 }
 

@@ -58,7 +58,7 @@ ValueId repeat_heads(OpBuilder& b, ValueId x, Dim to) {
   const auto have = b.table().constant_value(d[1]), want = b.table().constant_value(to);
   if (d[1] == to) return x;
   if (!have || !want) b.unsupported("the numbers of query and key heads must be constant", x);
-  if (*want % *have != 0) b.fail("the number of query heads is no multiple of that of key heads", x);
+  if (*have == 0 || *want % *have != 0) b.fail("the number of query heads is no multiple of that of key heads", x);
   Instance n(b, "Y[b,h:r,s,d] = X[b,h,s,d]");
   n.extent("r", b.dim(*want / *have)).input("X", x);
   return n.output("Y", b.dtype(x), {d[0], to, d[2], d[3]}, 1000).build_one();
@@ -156,8 +156,6 @@ std::vector<ValueId> rotary(OpBuilder& b) {
     if (n <= 0) b.fail("an operand of rank 3 needs the attribute num_heads");
     const std::vector<Dim> d = b.dims(x);
     x = reshaped(b, x, {d[0], d[1], b.dim(n), b.table().div(d[2], b.dim(n))});
-  } else if (b.rank(x) != 4) {
-    b.fail("operand must have rank 3 or 4", x);
   }
   const std::vector<Dim> d = b.dims(x);
   const auto size = b.table().constant_value(d[3]);
@@ -226,7 +224,8 @@ std::vector<ValueId> quantize(OpBuilder& b) {
   if (code != 0 && b.has(2) && *said != b.dtype(b.in(2))) b.fail("attribute 'output_dtype' is not the zero point's type", b.in(2));
   if (b.has(2) && !is_signed && b.dtype(b.in(2)) != DType::u8)
     b.unsupported("only i8 and u8 are supported as results", b.in(2));
-  ValueId v = op(b, "Round", {op(b, "Div", {x, along_axis(b, scale, x)})});
+  const ValueId number = is_float(b.dtype(x)) ? x : op(b, "Cast", {x}, {{"to", std::int64_t{1}}});
+  ValueId v = op(b, "Round", {op(b, "Div", {number, along_axis(b, scale, x)})});
   if (b.has(2)) v = op(b, "Add", {v, op(b, "Cast", {along_axis(b, b.in(2), x)}, {{"to", std::int64_t{1}}})});
   const double lo = is_signed ? -128 : 0, hi = is_signed ? 127 : 255;
   v = op(b, "Clip", {v, b.float_constant(lo, DType::f32), b.float_constant(hi, DType::f32)});

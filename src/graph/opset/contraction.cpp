@@ -12,8 +12,6 @@ constexpr int kInner = 1000;  // position of an output that only this operator s
 std::vector<ValueId> matmul(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
   const std::vector<Dim>&dx = b.dims(x), &dy = b.dims(y);
-  if (dx.empty() || dy.empty()) b.fail("operands must have at least one dimension", dx.empty() ? x : y);
-  if (b.declared_type(x) != b.declared_type(y)) b.fail("operands must have the same type", y);
   const bool has_m = dx.size() > 1, has_n = dy.size() > 1;
   const std::vector<Dim> bx(dx.begin(), dx.end() - (has_m ? 2 : 1)), by(dy.begin(), dy.end() - (has_n ? 2 : 1));
   const std::vector<Dim> batch = b.broadcast({bx, by});
@@ -34,7 +32,6 @@ std::vector<ValueId> matmul(OpBuilder& b) {
 
 std::vector<ValueId> gemm(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1), c = b.optional_in(2);
-  if (b.rank(x) != 2 || b.rank(y) != 2) b.fail("operands must have rank 2", b.rank(x) != 2 ? x : y);
   const bool ta = b.int_attr("transA", 0) != 0, tb = b.int_attr("transB", 0) != 0;
   const double alpha = b.float_attr("alpha", 1), beta = b.float_attr("beta", 1);
   const std::vector<Dim> out{b.dims(x)[ta ? 1 : 0], b.dims(y)[tb ? 0 : 1]};
@@ -53,7 +50,6 @@ std::vector<ValueId> gemm(OpBuilder& b) {
   e.pack("i", "m,n").input("T", product).output("Y", t, out, 0);
   if (scaled) e.operand("P", b.float_constant(alpha, t));
   if (biased) {
-    if (b.rank(c) > 2) b.fail("the bias must have at most rank 2", c);
     b.broadcast({out, b.dims(c)});
     e.stretched_operand("C", c, out, "i", "m");
     if (beta != 1) e.operand("Q", b.float_constant(beta, t));

@@ -1,5 +1,6 @@
 // The op set: all tables of this folder in one, and the door to it.
 #include <algorithm>
+#include <tuple>
 #include <unordered_map>
 
 #include "graph/opset/half.h"
@@ -56,7 +57,7 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
   }
   const Definition& d = *it->second;
   OpBuilder b(g, call, d.text);
-  refuse_unknown_attributes(b);
+  check_constraints(b);
   std::vector<ValueId> r =
       computes_with_halves(g, call)
           ? add_widened(g, call, d.text, [&](OpBuilder& wide) { return bind(wide, d); })
@@ -75,6 +76,7 @@ std::vector<OpEntry> op_entries() {
     OpEntry e;
     e.op = std::string(op);
     e.expression = std::string(alternative(d->text, 0));
+    std::tie(e.operands, e.attributes) = constraints_of(op);
     if (d->opaque != nullptr) {
       e.opaque = d->opaque;
     } else {

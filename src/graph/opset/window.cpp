@@ -26,9 +26,6 @@ std::vector<std::int64_t> list(OpBuilder& b, const char* name, int n, std::int64
   std::vector<std::int64_t> v = b.ints_attr(name, std::vector<std::int64_t>(static_cast<std::size_t>(n), otherwise));
   if (static_cast<int>(v.size()) != n)
     b.fail(fmt::format("attribute '{}' has {} numbers for {} spatial dimensions", name, v.size(), n));
-  for (const std::int64_t x : v) {
-    if (x <= 0) b.fail(fmt::format("attribute '{}' must be positive", name));
-  }
   return v;
 }
 
@@ -72,8 +69,6 @@ Window window(OpBuilder& b, const std::vector<Dim>& in, std::vector<std::int64_t
       if (auto_pad == "NOTSET") {
         begin = b.dim(pads[i]);
         end = b.dim(pads[i + static_cast<std::size_t>(w.n)]);
-      } else if (auto_pad != "VALID") {
-        b.fail(fmt::format("attribute 'auto_pad' is '{}'", auto_pad));
       }
       const Dim room = t.sub(t.add(size, t.add(begin, end)), reach);
       out = t.add(ceil_mode ? t.ceildiv(room, s) : t.floordiv(room, s), b.dim(1));
@@ -190,17 +185,14 @@ ValueId convolve(OpBuilder& b, Window w, ValueId x, ValueId weight, ValueId bias
 std::vector<ValueId> conv(OpBuilder& b) {
   const ValueId x = b.in(0), weight = b.in(1), bias = b.optional_in(2);
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
-  if (d.size() < 3 || k.size() != d.size())
-    b.fail(fmt::format("operand and weight have ranks {} and {}", d.size(), k.size()), weight);
-  if (bias >= 0 && b.rank(bias) != 1) b.fail(fmt::format("the bias must have rank 1, but has {}", b.rank(bias)), bias);
   const Window w = window(b, d, window_of(b, weight));
   const std::int64_t groups = b.int_attr("group", 1);
   const auto features = b.table().constant_value(k[0]), inner = b.table().constant_value(k[1]),
              channels = b.table().constant_value(d[1]);
-  if (!features || !inner || groups <= 0 || *features % groups != 0)
+  if (!features || !inner || *features % groups != 0)
     b.fail(fmt::format("{} groups do not divide the features", groups), weight);
-  if (channels && *channels != *inner * groups)
-    b.fail(fmt::format("the weight asks for {} channels, the operand has {}", *inner * groups, *channels), x);
+  if (channels && (*channels % groups != 0 || *channels / groups != *inner))
+    b.fail(fmt::format("the weight asks for {} channels in each of {} groups, the operand has {} in all", *inner, groups, *channels), x);
   if (groups == 1) return {convolve(b, w, x, weight, bias)};
   const DType t = b.dtype(x);
 
@@ -260,8 +252,6 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
   const ValueId x = b.in(0), weight = b.in(1), bias = b.optional_in(2);
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
   const int sn = static_cast<int>(d.size()) - 2;
-  if (sn < 1 || k.size() != d.size()) b.fail("operand and weight have different ranks", weight);
-  if (bias >= 0 && b.rank(bias) != 1) b.fail(fmt::format("the bias must have rank 1, but has {}", b.rank(bias)), bias);
   if (b.has_attr("output_shape") || b.string_attr("auto_pad", "NOTSET") != "NOTSET")
     b.unsupported("'output_shape' and 'auto_pad' are not supported; give 'pads'");
   const std::vector<std::int64_t> stride = list(b, "strides", sn, 1), dilation = list(b, "dilations", sn, 1),
@@ -273,7 +263,7 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
     b.fail(fmt::format("attribute 'output_padding' has {} numbers for {} spatial dimensions", extra.size(), sn));
   const std::int64_t groups = b.int_attr("group", 1);
   const auto channels = b.table().constant_value(k[0]);
-  if (groups <= 0 || !channels || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), weight);
+  if (!channels || *channels % groups != 0) b.fail(fmt::format("{} groups do not divide the channels", groups), weight);
   b.require_equal(d[1], k[0], x);
   DimTable& t = b.table();
   std::vector<Dim> split{d[0], b.dim(groups), k[1]}, out{d[0], t.mul(b.dim(groups), k[1])};
@@ -310,8 +300,19 @@ std::vector<Dim> pooled(const std::vector<Dim>& d, const Window& w) {
 
 Window pool_window(OpBuilder& b) {
   const std::vector<Dim> d = b.dims(b.in(0));
-  if (d.size() < 3) b.fail("operand must have spatial dimensions", b.in(0));
-  return window(b, d, list(b, "kernel_shape", static_cast<int>(d.size()) - 2, 0));
+  const Window w = window(b, d, list(b, "kernel_shape", static_cast<int>(d.size()) - 2, 0));
+  // Every place of the window is walked, also where all of it is padding.
+  constexpr std::int64_t kMost = 1 << 24;
+  Dim volume = b.dim(1);
+  for (std::size_t i = 0; i < w.kernel.size(); ++i) {
+    volume = b.table().mul(volume, b.dim(w.kernel[i]));
+    const auto reach = (w.kernel[i] - 1) * w.dilation[i] + 1;
+    for (const Dim pad : {w.begin[i], w.end[i]})
+      if (const auto p = b.table().constant_value(pad); p && *p >= reach && *p > 0)
+        b.fail(fmt::format("spatial dimension {} is padded by {}, which is not less than the window, {}", i, *p, reach));
+  }
+  if (b.table().at_least(volume, kMost + 1)) b.unsupported(fmt::format("a window of {} elements is more than the {} that are supported", b.table().print(volume), kMost));
+  return w;
 }
 
 expr::Expr lowest(DType t) {
@@ -339,7 +340,7 @@ std::vector<ValueId> average_pool(OpBuilder& b) {
   Instance n(b, "");
   const std::string at = positions(b, &n, w, d), xs = axis_list("x", w.n);
   std::string text = fmt::format("S[n,c,{}] += X[n,c,{}{}]; ", xs, at, w.padded ? " | 0" : "");
-  std::int64_t size = 1;
+  std::int64_t size = 1;  // pool_window has seen to it that it is small
   for (const std::int64_t k : w.kernel) size *= k;
   if (!w.padded || (with_padding && !overhangs)) {
     text += fmt::format("Y[n,c,{0}] = S[n,c,{0}] / N[]", xs);
@@ -374,7 +375,6 @@ std::vector<ValueId> lp_pool(OpBuilder& b) {
 std::vector<ValueId> global_pool(OpBuilder& b) {
   const ValueId x = b.in(0);
   const std::vector<Dim> d = b.dims(x);
-  if (d.size() < 3) b.fail("operand must have spatial dimensions", x);
   const int n_spatial = static_cast<int>(d.size()) - 2;
   std::vector<Dim> out{d[0], d[1]};
   out.resize(d.size(), b.dim(1));
@@ -395,8 +395,13 @@ std::vector<ValueId> local_response(OpBuilder& b) {
   const ValueId x = b.in(0);
   const DType t = b.dtype(x);
   const std::int64_t size = b.int_attr("size", 1);
+  DimTable& table = b.table();
+  // Only what lies inside is walked: a window may be larger than the channels are many.
+  Dim half = b.dim((size - 1) / 2);
+  const Dim reach = table.max(table.sub(b.dims(x)[1], b.dim(1)), b.dim(0));
+  if (table.constant_value(reach) || size > 1024) half = table.min(half, reach);
   Instance n(b, b.text);
-  n.pack("p", axis_list("x", b.rank(x) - 2)).extent("j", b.dim(size)).param("h", b.dim((size - 1) / 2));
+  n.pack("p", axis_list("x", b.rank(x) - 2)).extent("j", table.add(table.mul(half, b.dim(2)), b.dim(1))).param("h", half);
   n.operand("K", b.float_constant(b.float_attr("bias", 1.0), t));
   n.operand("A", b.float_constant(b.float_attr("alpha", 0.0001f) / static_cast<double>(size), t));
   n.operand("B", b.float_constant(b.float_attr("beta", 0.75), t));
