@@ -24,7 +24,7 @@ apt_packages=(
   g++ cmake ninja-build make ccache mold                  # compiler and build tools
   llvm-19-dev libzstd-dev zlib1g-dev                      # code generation
   libprotobuf-dev protobuf-compiler                       # ONNX files
-  libtbb-dev libfmt-dev libspdlog-dev nlohmann-json3-dev  # threads, text, logging, JSON
+  libfmt-dev libspdlog-dev nlohmann-json3-dev  # text, logging, JSON
   libcli11-dev                                            # command line
   libgtest-dev librapidcheck-dev                          # tests
   python3-dev python3-venv                                # Python package

@@ -12,6 +12,7 @@
 #include "pit/contraction.h"
 #include "rules/contraction.h"
 #include "support/cpu.h"
+#include "support/fork.h"
 #include "support/threads.h"
 
 namespace pit {
@@ -23,7 +24,7 @@ struct LiveSet::Impl {
   std::shared_ptr<const detect::LiveMap> transposed(const ThreadPool& pool) const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   mutable std::shared_ptr<const detect::LiveMap> transposed_;
 };
 
@@ -48,7 +49,7 @@ struct Contraction::Impl {
   const std::vector<int>& dims_of_b() const { return found.swapped ? form.a : form.b; }
 
  private:
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   mutable std::vector<detect::LiveMap> maps_;
 };
 

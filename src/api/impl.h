@@ -6,6 +6,7 @@
 
 #include "pit/model.h"
 #include "runtime/run.h"
+#include "support/fork.h"
 
 namespace pit {
 
@@ -29,7 +30,7 @@ struct Model::Impl {
   std::unique_ptr<runtime::Arena> take_arena() const;
   void give_arena(std::unique_ptr<runtime::Arena> arena) const;
 
-  mutable std::mutex mutex;  ///< guards plans (most recently used first) and arenas
+  mutable Mutex mutex;  ///< guards plans (most recently used first) and arenas
   mutable std::list<std::shared_ptr<const runtime::Plan>> plans;
   mutable std::vector<std::unique_ptr<runtime::Arena>> arenas;
 };

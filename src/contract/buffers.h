@@ -6,6 +6,8 @@
 #include <mutex>
 #include <vector>
 
+#include "support/fork.h"
+
 namespace pit::contract {
 
 class BufferPool;
@@ -47,7 +49,7 @@ class BufferPool {
  private:
   friend class Buffer;
   void give(std::shared_ptr<void> memory, std::int64_t bytes);
-  std::mutex mutex_;
+  Mutex mutex_;
   std::vector<std::pair<std::int64_t, std::shared_ptr<void>>> free_;
 };
 

@@ -53,7 +53,7 @@ void Kernels::make_tiles(Family family, Tiles& tiles) const {
 
 const TileTable& Kernels::tiles(Family family) const {
   Tiles& tiles = tiles_[static_cast<std::size_t>(family)];
-  std::call_once(tiles.once, [&] { make_tiles(family, tiles); });
+  tiles.once.call([&] { make_tiles(family, tiles); });
   return tiles.table;
 }
 
@@ -81,7 +81,7 @@ void Kernels::make_packs() const {
 }
 
 const PackSet& Kernels::packs() const {
-  std::call_once(packs_once_, [&] { make_packs(); });
+  packs_once_.call([&] { make_packs(); });
   return packs_;
 }
 
@@ -93,7 +93,7 @@ void Kernels::make_streams() const {
 }
 
 KernelFn Kernels::stream(int rows) const {
-  std::call_once(stream_once_, [&] { make_streams(); });
+  stream_once_.call([&] { make_streams(); });
   return stream_.at(rows);
 }
 

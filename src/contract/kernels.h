@@ -4,13 +4,13 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "codegen/codegen.h"
 #include "contract/pack.h"
 #include "lower/stream.h"
 #include "lower/tile.h"
+#include "support/fork.h"
 
 namespace pit::contract {
 
@@ -57,7 +57,7 @@ class Kernels {
 
  private:
   struct Tiles {
-    std::once_flag once;
+    Once once;
     std::shared_ptr<const codegen::Code> code;
     TileTable table;
   };
@@ -71,7 +71,7 @@ class Kernels {
   std::string cache_dir_;
   lower::TileShape shape_;
   mutable std::array<Tiles, family_count> tiles_;
-  mutable std::once_flag packs_once_, stream_once_;
+  mutable Once packs_once_, stream_once_;
   mutable PackSet packs_;
   mutable std::array<codegen::KernelFn, lower::max_stream_rows + 1> stream_{};
   mutable std::shared_ptr<const codegen::Code> pack_code_, stream_code_;

@@ -56,7 +56,7 @@ void PackedB::make_terms(const detect::LiveMap& map) {
 }
 
 const std::uint64_t* PackedB::terms(const detect::LiveMap& map, std::int64_t number, std::int64_t panel) {
-  std::call_once(terms_once_, [&] { make_terms(map); });
+  terms_once_.call([&] { make_terms(map); });
   return terms_.data() + (number * panels.count() + panel) * ((k + 63) / 64);
 }
 

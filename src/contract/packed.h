@@ -7,6 +7,7 @@
 
 #include "contract/engine.h"
 #include "contract/kernels.h"
+#include "support/fork.h"
 
 namespace pit::contract {
 
@@ -27,9 +28,9 @@ class PackedB {
  private:
   void make_terms(const detect::LiveMap& map);
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<std::shared_ptr<float>> rows_;
-  std::once_flag terms_once_;
+  Once terms_once_;
   std::vector<std::uint64_t> terms_;               ///< [number][panel][words of k]
 };
 

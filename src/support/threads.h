@@ -1,17 +1,16 @@
-// Threads: oneTBB in an arena of our own (no global_control: other libraries of the process may share TBB).
+// Threads: one crew of workers for the whole process, made when first needed and asleep when there is nothing to do.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 
 namespace pit {
 
-/// A pool of `threads` workers, the caller included. Safe to use from many threads at once.
+/// Room for `threads` workers of the crew, the caller included. Safe to use from many threads at once, and in children of a fork, where the crew
+/// begins anew. Pools share the crew: many models do not mean many threads.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
-  ~ThreadPool();
   int size() const noexcept { return threads_; }
 
   /// Calls body(task, worker) for every task in 0..count, dynamically balanced, each exactly once; returns when all
@@ -21,9 +20,7 @@ class ThreadPool {
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t task, int worker)>& body) const;
 
  private:
-  struct Impl;
   int threads_;
-  std::unique_ptr<Impl> impl_;
 };
 
 /// Sets round-to-nearest, no flush-to-zero, all exceptions masked; restores the caller's state on destruction.

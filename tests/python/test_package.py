@@ -300,7 +300,7 @@ def one_call(bert):
 
 
 class TestNeighbours:
-    """Side by side with libraries that bring LLVM, protobuf or oneTBB of their own; those that are not installed are left out."""
+    """Side by side with libraries that bring LLVM or protobuf of their own; those that are not installed are left out."""
 
     ALL = ["onnxruntime", "onnx", "torch", "triton", "openvino", "numba"]
 

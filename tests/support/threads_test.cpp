@@ -1,13 +1,18 @@
 #include "support/threads.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <xmmintrin.h>
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <vector>
+
+#include "support/fork.h"
 
 namespace pit {
 namespace {
@@ -71,6 +76,77 @@ TEST(ThreadPool, CallersFloatingPointEnvironmentHoldsInWorkers) {
   EXPECT_EQ(_mm_getcsr() & 0x8040, 0x8040u);
   _mm_setcsr(saved);
   EXPECT_EQ(wrong, 0);
+}
+
+// A child has none of its parent's workers.
+TEST(ThreadPool, WorksInChildrenOfAForkWhileTheParentWorks) {
+  const ThreadPool pool(3);
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) pool.parallel_for(50, [](std::int64_t, int) {});
+  });
+  for (int fork_number = 0; fork_number < 50; ++fork_number) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(10);
+      std::atomic<int> n{0};
+      for (int i = 0; i < 20; ++i) pool.parallel_for(50, [&](std::int64_t, int) { ++n; });
+      _exit(n == 1000 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "fork " << fork_number << ", status " << status;
+  }
+  stop = true;
+  busy.join();
+}
+
+// What is half done by another thread at the moment of a fork would stay so in the child.
+TEST(Fork, WaitsForShortSectionsAndChildrenTakeOverLongOnes) {
+  Mutex mutex;
+  Once once;
+  std::atomic<bool> stop{false}, began{false};
+  int a = 0, b = 0;
+  std::thread busy([&] {
+    while (!stop) {
+      const std::lock_guard lock(mutex);
+      ++a;
+      ++b;
+    }
+  });
+  std::thread slow([&] {
+    once.call([&] {
+      began = true;
+      while (!stop) std::this_thread::yield();
+    });
+  });
+  while (!began) std::this_thread::yield();
+  for (int i = 0; i < 50; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(10);
+      int done = 0;
+      once.call([&] { done = 1; });
+      once.call([&] { done = 2; });
+      const std::lock_guard lock(mutex);
+      _exit(a == b && done == 1 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "fork " << i << ", status " << status;
+  }
+  stop = true;
+  busy.join();
+  slow.join();
+}
+
+TEST(Once, IsTriedAgainAfterAnException) {
+  Once once;
+  int n = 0;
+  EXPECT_THROW(once.call([&] { throw std::runtime_error("x"); }), std::runtime_error);
+  once.call([&] { ++n; });
+  once.call([&] { ++n; });
+  EXPECT_EQ(n, 1);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "codegen/llvm/backend.h"
 #include "support/check.h"
+#include "support/fork.h"
 
 namespace pit::codegen::llvm_backend {
 namespace {
@@ -79,6 +80,7 @@ class Session final : public Loaded {
 }  // namespace
 
 std::unique_ptr<Loaded> load(std::string_view object, const std::vector<std::string>& kernel_names) {
+  const ForkHold hold;  // LLVM has locks of its own
   return std::make_unique<Session>(object, kernel_names);
 }
 

@@ -23,6 +23,7 @@
 #include "codegen/llvm/backend.h"
 #include "codegen/llvm/emit.h"
 #include "support/check.h"
+#include "support/fork.h"
 
 namespace pit::codegen::llvm_backend {
 namespace {
@@ -100,6 +101,7 @@ std::string identity() { return "LLVM " LLVM_VERSION_STRING " cse-licm aggressiv
 std::string host_cpu_name() { return llvm::sys::getHostCPUName().str(); }
 
 std::string generate(const std::vector<Kernel>& kernels, const CpuTarget& target, Output output) {
+  const ForkHold hold;  // LLVM has locks of its own
   std::unique_ptr<llvm::TargetMachine> machine = target_machine(target);
   std::string errors;
   llvm::LLVMContext context;
