@@ -12,6 +12,7 @@
 #include "graph/reference.h"
 #include "pit/version.h"
 #include "support/check.h"
+#include "support/files.h"
 
 namespace pit {
 namespace {
@@ -257,6 +258,9 @@ namespace {
 }  // namespace
 
 std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile) const {
+  for (const std::shared_ptr<void>& owner : program->files)
+    if (const FileMap* file = FileMap::of(owner); file->changed())
+      throw ModelError(fmt::format("'{}' was changed after the model was compiled, and it holds weights that are read in place; compile the model again", file->path()));
   const FloatEnvironment environment;
   auto arena = take_arena();
   std::vector<Tensor> out;

@@ -8,6 +8,7 @@
 #include "graph/reference.h"
 #include "runtime/pack.h"
 #include "runtime/program.h"
+#include "sparsity/facts.h"
 #include "sparsity/flops.h"
 #include "sparsity/value_zeros.h"
 #include "support/check.h"
@@ -341,18 +342,25 @@ class ProgramBuilder {
     p_->packs = p_->engine->packs();
   }
 
+  Tensor& constant_behind(ValueId v) {
+    const ValueId root = p_->fusion.layouts[v].root;
+    return p_->graph.values[root >= 0 ? root : v].constant;
+  }
+
   void pack_weights() {
     ThreadPool pool(options_.threads);
     for (Step& s : p_->steps) {
       const Group& group = p_->group(s);
       if (group.kind != GroupKind::contraction || !group.static_b) continue;
       runtime::pack_weights(*p_, group, pool, s.contraction);
+      // Only for now: what somebody else reads comes back from the file.
+      const Tensor& t = constant_behind(group.operands[1].value);
+      if (const FileMap* file = FileMap::of(t.owner())) file->forget(t.data(), t.bytes());
     }
   }
 
-  // Constants that runs read leave the mapped file: a file that is truncated or overwritten later must not reach a compiled model. What is
-  // packed stays behind, unread.
-  void own_constants() {
+  // What runs read beside the packed weights.
+  std::set<ValueId> read_by_runs() const {
     std::set<ValueId> used(p_->mask_leaves.begin(), p_->mask_leaves.end());
     for (const Step& s : p_->steps) {
       const Group& group = p_->group(s);
@@ -363,20 +371,54 @@ class ProgramBuilder {
       }
     }
     used.insert(p_->graph.outputs.begin(), p_->graph.outputs.end());
+    return used;
+  }
+
+  // Constants that runs read leave the model's file, which may be written anew while the model lives. Large ones in weight files stay there: they
+  // are the kernel's to keep in memory, and for all processes at once; runs look whether the file has changed. What is packed is not held a second
+  // time: in a file it stays behind, unread, and on the heap it goes.
+  void own_constants() {
+    constexpr std::size_t large = std::size_t{1} << 20;
+    std::set<const void*> kept;
     ThreadPool pool(options_.threads);
-    for (ValueId v : used) {
-      const ValueId root = p_->fusion.layouts[v].root;
-      Tensor& t = p_->graph.values[root >= 0 ? root : v].constant;
-      if (!t.defined() || t.owner().get() == t.data()) continue;
-      Tensor copy(t.dtype(), t.shape());
-      advise_huge_pages(copy.data(), copy.bytes());
-      constexpr std::int64_t piece = 1 << 21;
-      const auto bytes = static_cast<std::int64_t>(t.bytes());
-      pool.parallel_for((bytes + piece - 1) / piece, [&](std::int64_t i, int) {
-        std::memcpy(copy.as<char>() + i * piece, t.as<char>() + i * piece, static_cast<std::size_t>(std::min(piece, bytes - i * piece)));
-      });
-      t = copy;
+    for (ValueId v : read_by_runs()) {
+      Tensor& t = constant_behind(v);
+      if (!t.defined()) continue;
+      if (const FileMap* file = FileMap::of(t.owner())) {
+        if (file->lasting() && t.bytes() >= large) {
+          if (std::find(p_->files.begin(), p_->files.end(), t.owner()) == p_->files.end()) p_->files.push_back(t.owner());
+        } else {
+          t = copy_of(t, pool);
+        }
+      }
+      kept.insert(t.data());
     }
+    for (const Step& s : p_->steps) {
+      const Group& group = p_->group(s);
+      if (group.kind != GroupKind::contraction || !group.static_b) continue;
+      Tensor& t = constant_behind(group.operands[1].value);
+      const bool droppable = !FileMap::of(t.owner()) && t.bytes() >= large && !kept.contains(t.data());
+      if (droppable && sparsity::reads_like_zeros(t)) t = zeros_without_memory(t.dtype(), t.shape());
+    }
+  }
+
+  static Tensor copy_of(const Tensor& t, const ThreadPool& pool) {
+    Tensor copy(t.dtype(), t.shape());
+    advise_huge_pages(copy.data(), copy.bytes());
+    constexpr std::int64_t piece = 1 << 21;
+    const auto bytes = static_cast<std::int64_t>(t.bytes());
+    pool.parallel_for((bytes + piece - 1) / piece, [&](std::int64_t i, int) {
+      std::memcpy(copy.as<char>() + i * piece, t.as<char>() + i * piece, static_cast<std::size_t>(std::min(piece, bytes - i * piece)));
+    });
+    return copy;
+  }
+
+  // Pages that nobody touches do not exist; reports that analyse the graph again may touch them.
+  static Tensor zeros_without_memory(DType dtype, const Shape& shape) {
+    const std::size_t bytes = static_cast<std::size_t>(element_count(shape)) * size_of(dtype);
+    void* map = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) throw std::bad_alloc();
+    return Tensor(dtype, shape, map, std::shared_ptr<void>(map, [bytes](void* p) { munmap(p, bytes); }));
   }
 
   ProgramOptions options_;

@@ -96,6 +96,7 @@ struct Program {
   PackSet packs;
   lower::TileShape tile;
   CpuTarget target;
+  std::vector<std::shared_ptr<void>> files; ///< FileMaps in which constants lie that runs read
   std::shared_ptr<const codegen::Code> code;
   std::string code_report;                 ///< "43 kernels, 0.31 s" for explain
   std::shared_ptr<const contract::Engine> engine;  ///< null: no contractions

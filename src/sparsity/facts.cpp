@@ -92,6 +92,8 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& 
   return f;
 }
 
+bool reads_like_zeros(const Tensor& t) { return t.size() != 1 && (t.size() > max_scanned || is_ordinary(t)); }
+
 Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
   if (value.constant.size() > max_scanned) return unknown(p, value.dims, value.dtype);

@@ -29,6 +29,9 @@ Facts ordinary(MaskProgram& p, const std::vector<Dim>& extents);
 /// Nothing is known: what a caller passes in or a library routine makes may be a mask.
 Facts unknown(MaskProgram& p, const std::vector<Dim>& extents, DType t);
 
+/// Whether zeros of the same shape would have the same facts.
+bool reads_like_zeros(const Tensor& t);
+
 /// Facts of constants: scanned once, here.
 Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known);
 /// Facts of a known value by its leaves.

@@ -10,8 +10,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <set>
 
 #include "pit/error.h"
+#include "support/fork.h"
 
 namespace pit {
 namespace {
@@ -23,6 +26,11 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
+  int release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
   bool close() {
     const int fd = fd_;
     fd_ = -1;
@@ -150,16 +158,68 @@ std::string read_file(const std::string& path) {
   return contents;
 }
 
-FileMap::FileMap(const std::string& path) {
+namespace {
+
+struct Maps {
+  Mutex mutex;
+  std::set<const void*> all;
+};
+
+Maps& maps() {
+  static Maps* m = new Maps;  // never destroyed: models may be destroyed later
+  return *m;
+}
+
+}  // namespace
+
+FileMap::FileMap(const std::string& path, bool lasting) : path_(path), lasting_(lasting) {
   Descriptor file(open_regular(path, &size_));
+  struct stat st {};
+  if (::fstat(file.get(), &st) == 0) written_[0] = st.st_mtim.tv_sec, written_[1] = st.st_mtim.tv_nsec;
+  {
+    const std::lock_guard lock(maps().mutex);
+    maps().all.insert(this);
+  }
   if (size_ == 0) return;  // mmap refuses empty maps
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (map == MAP_FAILED) throw_unreadable(path, std::strerror(errno));
+  if (map == MAP_FAILED) {
+    const int error = errno;
+    {
+      const std::lock_guard lock(maps().mutex);
+      maps().all.erase(this);
+    }
+    throw_unreadable(path, std::strerror(error));
+  }
   data_ = static_cast<const char*>(map);
+  if (lasting) file_ = file.release();
 }
 
 FileMap::~FileMap() {
+  {
+    const std::lock_guard lock(maps().mutex);
+    maps().all.erase(this);
+  }
   if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
+  if (file_ >= 0) ::close(file_);
+}
+
+bool FileMap::changed() const noexcept {
+  struct stat st {};
+  if (file_ < 0 || ::fstat(file_, &st) != 0) return false;
+  return static_cast<std::size_t>(st.st_size) != size_ || st.st_mtim.tv_sec != written_[0] || st.st_mtim.tv_nsec != written_[1];
+}
+
+void FileMap::forget(const void* data, std::size_t bytes) const noexcept {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto at = reinterpret_cast<std::uintptr_t>(data), first = reinterpret_cast<std::uintptr_t>(data_);
+  if (at < first || at + bytes > first + size_) return;  // nothing else may be thrown away
+  const std::uintptr_t begin = (at + page - 1) / page * page, end = (at + bytes) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+const FileMap* FileMap::of(const std::shared_ptr<void>& owner) noexcept {
+  const std::lock_guard lock(maps().mutex);
+  return maps().all.contains(owner.get()) ? static_cast<const FileMap*>(owner.get()) : nullptr;
 }
 
 bool write_file_atomically(const std::string& path, std::string_view contents, std::string* reason) noexcept try {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,16 +18,31 @@ std::string read_file(const std::string& path);
 /// A read-only memory map of a whole file; the map lives as long as the object.
 class FileMap {
  public:
-  explicit FileMap(const std::string& path);  ///< throws ModelError naming the path
+  /// `lasting`: what lies in it may stay there for the life of a model, rather than be copied. Throws ModelError naming the path.
+  explicit FileMap(const std::string& path, bool lasting = false);
   ~FileMap();
   FileMap(const FileMap&) = delete;
   FileMap& operator=(const FileMap&) = delete;
   const char* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
+  const std::string& path() const noexcept { return path_; }
+  bool lasting() const noexcept { return lasting_; }
+
+  /// Whether the file was written to or cut off since; reading what was cut off would end the process. A file that takes its name does not count.
+  bool changed() const noexcept;
+  /// The memory of what lies whole within `bytes` from `data` is given back until it is read again.
+  void forget(const void* data, std::size_t bytes) const noexcept;
+
+  /// The map that keeps a tensor alive, or null.
+  static const FileMap* of(const std::shared_ptr<void>& owner) noexcept;
 
  private:
+  std::string path_;
   const char* data_ = nullptr;
   std::size_t size_ = 0;
+  int file_ = -1;
+  std::int64_t written_[2] = {};  ///< seconds, nanoseconds
+  bool lasting_;
 };
 
 /// Writes beside and renames; returns false with `reason` set instead of throwing.

@@ -42,9 +42,9 @@ ValueId Importer::Scope::find(const std::string& name) const {
   return -1;
 }
 
-Importer::Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights,
+Importer::Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
                    std::shared_ptr<void> owner)
-    : model_(model), tensors_(std::move(folder)), weights_(std::move(weights)), owner_(std::move(owner)) {
+    : model_(model), tensors_(std::move(folders)), weights_(std::move(weights)), owner_(std::move(owner)) {
   for (const auto& v : model_.graph().value_info()) declared_.emplace(v.name(), &v);
   for (const auto& v : model_.graph().output()) declared_[v.name()] = &v;
   for (auto& f : *model_.mutable_functions()) functions_[domain_of(f.domain()) + ":" + f.name()] = &f;

@@ -21,7 +21,7 @@ class Importer {
  public:
   /// `weights`: raw data cut out of the message, per initializer; `owner` keeps them alive (null: only during the
   /// import).
-  Importer(pit_onnx::ModelProto& model, std::string folder, std::vector<std::string_view> weights,
+  Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
            std::shared_ptr<void> owner);
   graph::Graph run();
 

@@ -14,7 +14,7 @@
 namespace pit::frontend {
 namespace {
 
-graph::Graph read_model(std::string_view data, const std::string& folder, const std::string& what,
+graph::Graph read_model(std::string_view data, std::vector<std::string> folders, const std::string& what,
                         std::shared_ptr<void> owner) {
   std::optional<Skeleton> skeleton = cut_weights(data);
   const std::string_view bytes = skeleton ? std::string_view(skeleton->bytes) : data;
@@ -27,7 +27,7 @@ graph::Graph read_model(std::string_view data, const std::string& folder, const 
     throw ModelError(fmt::format("{} is not a complete ONNX model (truncated, or another format)", what));
   }
   if (!model.has_graph()) throw ModelError(fmt::format("{} is not an ONNX model: it has no graph", what));
-  return Importer(model, folder, skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(),
+  return Importer(model, std::move(folders), skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(),
                   std::move(owner))
       .run();
 }
@@ -36,13 +36,19 @@ graph::Graph read_model(std::string_view data, const std::string& folder, const 
 
 graph::Graph read_onnx_file(const std::string& path) {
   const auto file = std::make_shared<FileMap>(path);
-  std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  namespace fs = std::filesystem;
+  fs::path folder = fs::path(path).parent_path();
   if (folder.empty()) folder = ".";
-  return read_model({file->data(), file->size()}, folder.string(), fmt::format("'{}'", path), file);
+  std::vector<std::string> folders = {folder.string()};
+  // Where the model is a symbolic link, its weights may be links into the folder of the file behind it (the Hugging Face hub's cache), or lie there.
+  std::error_code error;
+  const fs::path target = fs::canonical(path, error);
+  if (!error) folders.push_back(target.parent_path().string());
+  return read_model({file->data(), file->size()}, std::move(folders), fmt::format("'{}'", path), file);
 }
 
 graph::Graph read_onnx_bytes(const void* data, std::size_t size, const std::string& folder) {
-  return read_model({static_cast<const char*>(data), size}, folder, "the model", nullptr);
+  return read_model({static_cast<const char*>(data), size}, folder.empty() ? std::vector<std::string>() : std::vector{folder}, "the model", nullptr);
 }
 
 }  // namespace pit::frontend

@@ -94,7 +94,7 @@ std::uint64_t parse_number(const std::string& tensor, const std::string& key, co
 std::shared_ptr<FileMap> TensorReader::open(const std::string& tensor, const std::string& location) {
   if (const auto it = files_.find(location); it != files_.end()) return it->second;
   namespace fs = std::filesystem;
-  if (folder_.empty())
+  if (folders_.empty())
     fail(tensor, fmt::format("external data '{}' cannot be found: the model was not read from a file", location));
   if (has_nul(location))
     fail(tensor, fmt::format("external data '{}': its location has a NUL byte", location.substr(0, location.find('\0'))));
@@ -102,17 +102,30 @@ std::shared_ptr<FileMap> TensorReader::open(const std::string& tensor, const std
   bool leaves = relative.empty() || relative.is_absolute();
   for (const fs::path& part : relative) leaves = leaves || part == "..";
   std::error_code error;
-  const fs::path path = fs::path(folder_) / relative;
-  if (!leaves && fs::exists(path, error)) {  // symbolic links must not lead out either
-    const fs::path inside = fs::canonical(folder_, error), target = error ? fs::path() : fs::canonical(path, error);
-    const fs::path back = error ? fs::path("..") : target.lexically_relative(inside);
-    leaves = back.empty() || *back.begin() == "..";
+  fs::path path;
+  for (const std::string& folder : folders_) {
+    path = fs::path(folder) / relative;
+    if (leaves || fs::exists(path, error)) break;
   }
+  if (!leaves && fs::exists(path, error)) leaves = !is_inside(path.string());
   if (leaves)
     fail(tensor, fmt::format("external data '{}' leaves the model's folder; it must lie beside the model", location));
   if (!fs::is_regular_file(path, error))
     fail(tensor, fmt::format("external data file '{}' does not exist beside the model", location));
-  return files_.emplace(location, std::make_shared<FileMap>(path.string())).first->second;
+  return files_.emplace(location, std::make_shared<FileMap>(path.string(), /*lasting=*/true)).first->second;
+}
+
+// Symbolic links must not lead out of the model's folders either.
+bool TensorReader::is_inside(const std::string& path) const {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path target = fs::canonical(path, error);
+  for (const std::string& folder : folders_) {
+    const fs::path inside = error ? fs::path() : fs::canonical(folder, error);
+    const fs::path back = error ? fs::path("..") : target.lexically_relative(inside);
+    if (!back.empty() && *back.begin() != "..") return true;
+  }
+  return false;
 }
 
 Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shape& shape) {
@@ -146,10 +159,23 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
   return r;
 }
 
-Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw) {
-  Tensor r(dtype, shape);
-  advise_huge_pages(r.data(), raw.size());
-  if (!raw.empty()) std::memcpy(r.data(), raw.data(), raw.size());
+// Large ones in a map of their own: most weights are given back once they are packed, and the heap would keep the memory.
+Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw, const std::shared_ptr<void>& owner) {
+  constexpr std::size_t large = std::size_t{1} << 20;
+  const std::size_t bytes = raw.size();
+  if (bytes < large) {
+    Tensor r(dtype, shape);
+    if (bytes > 0) std::memcpy(r.data(), raw.data(), bytes);
+    normalise_bools(r);
+    return r;
+  }
+  constexpr std::size_t slack = 64;  // as a Tensor's own memory has
+  void* map = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED) throw std::bad_alloc();
+  Tensor r(dtype, shape, map, std::shared_ptr<void>(map, [bytes](void* p) { munmap(p, bytes + slack); }));
+  advise_huge_pages(map, bytes);
+  std::memcpy(map, raw.data(), bytes);
+  if (const FileMap* file = FileMap::of(owner)) file->forget(raw.data(), bytes);
   normalise_bools(r);
   return r;
 }
@@ -174,7 +200,7 @@ Tensor TensorReader::read(const TensorProto& t, std::string_view raw, const std:
   if (cut_out && owner != nullptr && aligned && *dtype != DType::b8) {
     return Tensor(*dtype, shape, const_cast<char*>(raw.data()), owner);  // constants are never written
   }
-  return copy_of(*dtype, shape, raw);
+  return copy_of(*dtype, shape, raw, owner);
 }
 
 }  // namespace pit::frontend

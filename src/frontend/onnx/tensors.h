@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "onnx-ml.pb.h"
 
@@ -15,8 +16,8 @@ namespace pit::frontend {
 
 class TensorReader {
  public:
-  /// `folder`: where external data may lie; empty: nowhere.
-  explicit TensorReader(std::string folder) : folder_(std::move(folder)) {}
+  /// `folders`: where external data may lie, and where they are looked for, in this order; empty: nowhere.
+  explicit TensorReader(std::vector<std::string> folders) : folders_(std::move(folders)) {}
 
   /// `raw`: the tensor's raw data where they were cut out of the message. With `owner`, which keeps them alive, they
   /// are used in place if they are aligned. Throws ModelError or UnsupportedError naming the tensor.
@@ -26,9 +27,11 @@ class TensorReader {
   Tensor read_external(const pit_onnx::TensorProto& t, DType dtype, const Shape& shape);
   std::shared_ptr<FileMap> open(const std::string& tensor, const std::string& location);
 
-  Tensor copy_of(DType dtype, const Shape& shape, std::string_view raw);
+  Tensor copy_of(DType dtype, const Shape& shape, std::string_view raw, const std::shared_ptr<void>& owner);
 
-  std::string folder_;
+  bool is_inside(const std::string& path) const;
+
+  std::vector<std::string> folders_;
   std::map<std::string, std::shared_ptr<FileMap>> files_;
 };
 
