@@ -16,8 +16,13 @@ target_include_directories(pit INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/i
                                          $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(pit INTERFACE cxx_std_20)
 target_link_options(pit PRIVATE -Wl,--exclude-libs,ALL "LINKER:--version-script=${CMAKE_SOURCE_DIR}/src/pit.map")
+# Its threads, and what it registers for forks, live as long as the process.
+target_link_options(pit PRIVATE -Wl,-z,nodelete)
 if(NOT PIT_SANITIZE)
   target_link_options(pit PRIVATE -Wl,--no-undefined)
+  if(NOT PIT_COVERAGE)
+    target_sources(pit PRIVATE "${CMAKE_SOURCE_DIR}/src/at_exit.cpp")
+  endif()
 endif()
 set_target_properties(pit PROPERTIES
   LINKER_LANGUAGE CXX

@@ -43,7 +43,7 @@ class Arguments {
   std::vector<Array> owners_;
 };
 
-/// A NumPy array that shares the tensor's storage and keeps it alive.
-nanobind::object to_numpy(const Tensor& tensor);
+/// A NumPy array that shares the tensor's storage and keeps it alive. UnsupportedError naming the tensor where NumPy has no such array.
+nanobind::object to_numpy(const std::string& name, const Tensor& tensor);
 
 }  // namespace pit::python

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "arrays.h"
+#include "gil.h"
 #include "options.h"
 
 #include "pit/pit.h"
@@ -51,14 +52,14 @@ nb::dict to_dict(const CallReport& report) {
 Contraction compile(const std::string& expression, int threads, const std::string& cpu, const std::string& cache_dir,
                     const std::string& poison) {
   const ContractionOptions options{threads, cpu, cache_dir, poison_of(poison)};
-  nb::gil_scoped_release release;
+  const WithoutGil released;
   return Contraction::compile(expression, options);
 }
 
 PreparedOperand prepare(const Contraction& contraction, nb::handle b, nb::handle zeros) {
   const Array array("b", b);
   const Zeros known = zeros_of("b", zeros);
-  nb::gil_scoped_release release;
+  const WithoutGil released;
   return contraction.prepare(array.view(), known);
 }
 
@@ -75,7 +76,7 @@ nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::ha
   if (!out.is_none()) target = Array::writable("out", out);
   Tensor result;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     if (target) {
       if (prepared) contraction.run_into(target->view(), first.view(), *prepared, options);
       else contraction.run_into(target->view(), first.view(), second->view(), options);
@@ -84,13 +85,13 @@ nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::ha
                         : contraction.run(first.view(), second->view(), options);
     }
   }
-  return nb::make_tuple(target ? nb::borrow(out) : to_numpy(result),
+  return nb::make_tuple(target ? nb::borrow(out) : to_numpy("out", result),
                         want_report ? nb::object(to_dict(report)) : nb::none());
 }
 
 LiveSet detect(nb::handle values, const Extents& granularity, double absent, int threads) {
   const Array array("values", values);
-  nb::gil_scoped_release release;
+  const WithoutGil released;
   return LiveSet::detect(array.view(), granularity_of(granularity), absent, threads);
 }
 
@@ -129,15 +130,15 @@ void bind_live_set(nb::module_& m) {
       .def("index",
            [](const LiveSet& s) {
              const auto [offsets, indices] = s.index();
-             return nb::make_tuple(to_numpy(offsets), to_numpy(indices));
+             return nb::make_tuple(to_numpy("offsets", offsets), to_numpy("indices", indices));
            })
-      .def("mask", [](const LiveSet& s) { return to_numpy(s.mask()); });
+      .def("mask", [](const LiveSet& s) { return to_numpy("mask", s.mask()); });
 }
 
 nb::dict limits(int threads, const std::string& cpu) {
   MachineLimits found;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     found = measure_limits(threads, cpu);
   }
   nb::dict out;
@@ -155,7 +156,7 @@ nb::dict limits(int threads, const std::string& cpu) {
 
 /// A progress that fails must not end the measurement: its error is reported as those of destructors are.
 void call_progress(double share, void* context) {
-  nb::gil_scoped_acquire gil;
+  const WithGil gil;
   const nb::handle progress = static_cast<PyObject*>(context);
   try {
     progress(share);
@@ -170,7 +171,7 @@ std::string run_tune(const std::string& cpu, const std::string& cache_dir, nb::h
     options.progress = &call_progress;
     options.context = progress.ptr();
   }
-  nb::gil_scoped_release release;
+  const WithoutGil released;
   return tune(options);
 }
 

@@ -1,6 +1,5 @@
 // The extension module pit._pit: Model, op_table, version and the error and log bridges; contractions are in
 // contraction.cpp. Options are checked and defaults are written down in python/pit; this file only crosses the border.
-#include <exception>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
@@ -14,6 +13,8 @@
 
 #include "arrays.h"
 #include "contraction.h"
+#include "errors.h"
+#include "gil.h"
 #include "options.h"
 
 #include "pit/pit.h"
@@ -23,34 +24,6 @@ using namespace nb::literals;
 
 namespace pit::python {
 namespace {
-
-/// Names come out of the model's file, which may hold any bytes; a message about them must not fail because of them.
-nb::object text(std::string_view bytes) {
-  return nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "backslashreplace"));
-}
-
-/// Raises the class of that name of pit.errors, which takes (message, op, tensor).
-void raise(const char* type, const Error& error) {
-  nb::object value =
-      nb::module_::import_("pit.errors").attr(type)(text(error.what()), text(error.op()), text(error.tensor()));
-  PyErr_SetObject(value.type().ptr(), value.ptr());
-}
-
-void translate(const std::exception_ptr& pointer, void*) {
-  try {
-    std::rethrow_exception(pointer);
-  } catch (const ModelError& e) {
-    raise("ModelError", e);
-  } catch (const UnsupportedError& e) {
-    raise("UnsupportedError", e);
-  } catch (const InputError& e) {
-    raise("InputError", e);
-  } catch (const InternalError& e) {
-    raise("InternalError", e);
-  } catch (const Error& e) {
-    raise("PitError", e);
-  }
-}
 
 /// PIT's messages go to `sink(level, message)`. Called from any thread, so the sink is entered with the GIL; a sink
 /// that fails must not end a computation, so its error is reported the way Python reports errors in destructors.
@@ -63,7 +36,7 @@ void set_log_sink(nb::object sink) {
   PyObject* callable = sink.release().ptr();
   set_log_hook([callable](LogLevel level, std::string_view message) {
     if (!nb::is_alive() || !Py_IsInitialized()) return;
-    nb::gil_scoped_acquire gil;
+    const WithGil gil;
     const nb::handle receiver = callable;
     try {
       receiver(static_cast<int>(level), text(message));
@@ -98,7 +71,7 @@ using OutputPairs = std::vector<std::pair<std::string, std::string>>;
 Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity,
            const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir) {
   const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
-  nb::gil_scoped_release release;
+  const WithoutGil released;
   return Model::load(path, options);
 }
 
@@ -107,7 +80,7 @@ Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::s
   const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();
-  nb::gil_scoped_release release;
+  const WithoutGil released;
   return Model::from_bytes(data, size, options);
 }
 
@@ -115,13 +88,13 @@ nb::dict run(const Model& model, const nb::dict& inputs) {
   const Arguments arguments(inputs);
   TensorMap results;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     results = model.run(arguments.views());
   }
   nb::dict out;
   for (const TensorInfo& info : model.outputs()) {
     if (const auto found = results.find(info.name); found != results.end())
-      out[text(info.name)] = to_numpy(found->second);
+      out[text(info.name)] = to_numpy(info.name, found->second);
   }
   return out;
 }
@@ -131,7 +104,7 @@ nb::object explain(const Model& model, const std::optional<nb::dict>& inputs, bo
   if (inputs) arguments.emplace(*inputs);
   std::string report;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     report = model.explain(arguments ? &arguments->views() : nullptr, json);
   }
   return text(report);
@@ -141,7 +114,7 @@ nb::object profile(const Model& model, const nb::dict& inputs, int repeat, bool 
   const Arguments arguments(inputs);
   std::string report;
   {
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     report = model.profile(arguments.views(), repeat, json);
   }
   return text(report);
@@ -171,7 +144,7 @@ nb::list describe(const std::vector<TensorInfo>& tensors) {
 
 NB_MODULE(_pit, m) {
   using namespace pit::python;
-  nb::register_exception_translator(translate);
+  bind_errors(m);
   nb::class_<pit::Model>(m, "Model")
       .def("inputs", [](const pit::Model& model) { return describe(model.inputs()); })
       .def("outputs", [](const pit::Model& model) { return describe(model.outputs()); })
