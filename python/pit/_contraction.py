@@ -9,7 +9,7 @@ from typing import Any, Callable, Literal, NamedTuple, Optional, Union, overload
 import numpy as np
 
 from . import _pit
-from ._model import Poison as _Poison, _poison_name, _thread_count
+from ._model import Poison as _Poison, _integer, _poison_name, _text, _thread_count
 from .errors import InputError
 
 __all__ = ["Contraction", "LiveSet", "MachineLimits", "Prepared", "detect", "einsum", "matmul", "measure_limits", "tune"]
@@ -45,17 +45,17 @@ class LiveSet:
             raise InputError(f"'mask' has the shape {mask.shape}; give (..., rows, columns) of micro-tiles", "LiveSet", "mask")
         rows = mask.shape[-2] * g[0] if rows is None else rows
         columns = mask.shape[-1] * g[1] if columns is None else columns
-        return cls(_pit.LiveSet.from_mask(mask, rows, columns, g))
+        return cls(_pit.LiveSet.from_mask(mask, _integer("rows", rows, 63), _integer("columns", columns, 63), g))
 
     @classmethod
     def from_lengths(cls, lengths: Any, rows: int, columns: int) -> "LiveSet":
         """Padded sequences: the first lengths[b] of `rows` rows of matrix b are live. `lengths`: integers, shape (batch,), 0 to `rows`."""
-        return cls(_pit.LiveSet.from_lengths(_integers("lengths", lengths), rows, columns))
+        return cls(_pit.LiveSet.from_lengths(_integers("lengths", lengths), _integer("rows", rows, 63), _integer("columns", columns, 63)))
 
     @classmethod
     def from_rows(cls, indices: Any, rows: int, columns: int) -> "LiveSet":
         """Live rows of one matrix. `indices`: integers, shape (count,), any order, duplicates allowed."""
-        return cls(_pit.LiveSet.from_rows(_integers("indices", indices), rows, columns))
+        return cls(_pit.LiveSet.from_rows(_integers("indices", indices), _integer("rows", rows, 63), _integer("columns", columns, 63)))
 
     @classmethod
     def from_experts(cls, experts: Any, expert_count: int, columns: int) -> "LiveSet":
@@ -63,7 +63,7 @@ class LiveSet:
 
         experts: integers, shape (rows,) or (rows, top_k): the experts of each row, below `expert_count`; negative: none.
         """
-        return cls(_pit.LiveSet.from_experts(_integers("experts", experts), expert_count, columns))
+        return cls(_pit.LiveSet.from_experts(_integers("experts", experts), _integer("expert_count", expert_count, 63), _integer("columns", columns, 63)))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -151,8 +151,8 @@ class Contraction:
 
     def __init__(self, expression: str, threads: Optional[int] = 0, cpu: Optional[str] = None,
                  cache_dir: Union[str, "os.PathLike[str]", None] = None, *, poison: _Poison = False) -> None:  # fmt: skip
-        self._contraction = _pit.contraction(expression, _thread_count(threads or None), cpu or "",
-                                             "" if cache_dir is None else os.fspath(cache_dir), _poison_name(poison))  # fmt: skip
+        self._contraction = _pit.contraction(_text("expression", expression), _thread_count(threads), _text("cpu", cpu),
+                                             _text("cache_dir", cache_dir, path=True), _poison_name(poison))  # fmt: skip
 
     @property
     def expression(self) -> str:
@@ -166,7 +166,7 @@ class Contraction:
     def explain(self, json=False):
         """What was found: the part of each axis, whether it may be permuted or why not, and which operand may be sparse along it. A table, or with
         `json` a dict."""
-        text = self._contraction.explain(json)
+        text = self._contraction.explain(bool(json))
         return _json.loads(text) if json else text
 
     def prepare(self, b: Any, zeros: Optional[Literal["detect"]] = None, granularity: tuple[int, int] = (1, 1)) -> Prepared:
@@ -204,7 +204,7 @@ class Contraction:
         if isinstance(b, Prepared):
             b = b._prepared
         result, found = self._contraction.run(a, b, _zeros("a", zeros, granularity), _zeros("b", b_zeros, b_granularity), _live("c", c_live),
-                                              out, rule or "", bool(report))  # fmt: skip
+                                              out, _text("rule", rule), bool(report))  # fmt: skip
         return (result, found) if report else result
 
     def __repr__(self) -> str:
@@ -223,7 +223,7 @@ def einsum(expression: str, a: Any, b: Any, *, zeros: Any = None, granularity: t
 
     Keywords and errors are those of `pit.Contraction`.
     """
-    call = _compiled(expression, threads or 0, "", None, *_environment())
+    call = _compiled(_text("expression", expression), _thread_count(threads), "", None, *_environment())
     return call(a, b, zeros=zeros, granularity=granularity, b_zeros=b_zeros, b_granularity=b_granularity, c_live=c_live, out=out, rule=rule, report=report)
 
 
@@ -252,7 +252,7 @@ def detect(values: Any, granularity: tuple[int, int] = (32, 1), absent: float = 
 
     values: float32, shape (..., rows, columns), any strides. Raises InputError for anything else.
     """
-    return LiveSet(_pit.LiveSet.detect(values, _granularity(granularity), absent, _thread_count(threads or None)))
+    return LiveSet(_pit.LiveSet.detect(values, _granularity(granularity), _number("absent", absent), _thread_count(threads)))
 
 
 class MachineLimits(NamedTuple):
@@ -275,7 +275,7 @@ class MachineLimits(NamedTuple):
 
 def measure_limits(threads: int = 1, cpu: Optional[str] = None) -> MachineLimits:
     """Measures this machine's peak and bandwidths, in about a second."""
-    return MachineLimits(**_pit.measure_limits(threads, cpu or ""))
+    return MachineLimits(**_pit.measure_limits(_thread_count(threads), _text("cpu", cpu)))
 
 
 def tune(cpu: Optional[str] = None, cache_dir: Union[str, "os.PathLike[str]", None] = None, progress: Optional[Callable[[float], Any]] = None) -> str:
@@ -283,7 +283,9 @@ def tune(cpu: Optional[str] = None, cache_dir: Union[str, "os.PathLike[str]", No
 
     progress: called with the share done, 0 to 1. Raises InputError when there is no usable cache directory.
     """
-    return _pit.tune(cpu or "", "" if cache_dir is None else os.fspath(cache_dir), progress)
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is called with the share done; a {type(progress).__name__} cannot be")
+    return _pit.tune(_text("cpu", cpu), _text("cache_dir", cache_dir, path=True), progress)
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------------
@@ -306,8 +308,8 @@ def _array(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "__dlpack__"):
         try:
             return np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError) as e:
-            raise InputError(f"'{name}': a value of type {type(value).__name__} cannot be read: {e}", "", name) from None
+        except Exception as e:
+            raise InputError(f"'{name}': a value of type {type(value).__name__} cannot be read: {e}", "", name) from e
     if isinstance(value, (list, tuple, float, int)) or value is None:
         raise InputError(f"'{name}' is a {type(value).__name__}; give a NumPy array or an object with __dlpack__", "", name)
     return np.asarray(value)
@@ -322,9 +324,16 @@ def _integers(name: str, value: Any) -> np.ndarray:
 def _granularity(value: Any) -> tuple[int, int]:
     try:
         rows, columns = value
-        return rows.__index__(), columns.__index__()
-    except (AttributeError, TypeError, ValueError):
+        return _integer("rows", rows, 63), _integer("columns", columns, 63)
+    except (AttributeError, TypeError, ValueError, InputError):
         raise InputError(f"a granularity is a pair of integers, (rows, columns) of a micro-tile, not {value!r}") from None
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"{name} is a number, not {value!r}", "", name) from e
 
 
 def _live(name: str, value: Any) -> Optional[_pit.LiveSet]:

@@ -36,21 +36,22 @@ def _infos(tensors: list[tuple[str, str, tuple]]) -> tuple[TensorInfo, ...]:
 class Model:
     """A compiled model, made by `pit.compile`. It may be called from many threads at once."""
 
-    __slots__ = ("_model", "__weakref__")
+    __slots__ = ("_model", "_dtypes", "__weakref__")
 
     def __init__(self, model: _pit.Model) -> None:
         self._model = model
+        self._dtypes = {info.name: info.dtype for info in self.inputs}
 
     def __call__(self, inputs: Optional[Mapping[str, Any]] = None, /, **named: Any) -> dict[str, np.ndarray]:
         """Computes the outputs.
 
         Give the inputs by keyword, or as one dict from names to arrays (names need not be identifiers). An input is a NumPy array or
         anything that speaks DLPack; it is read in place when it is contiguous, and its type must be the declared one: nothing is
-        converted silently. Returns the outputs in the order of the model, as NumPy arrays that share PIT's memory.
+        converted silently. Lists and numbers, which have no type, become arrays of the declared one. Returns the outputs in the order of the model, as NumPy arrays that share PIT's memory.
 
         Raises InputError when an input is missing, unknown or does not fit; the model stays usable. The GIL is released meanwhile.
         """
-        return self._model.run(_inputs(inputs, named))
+        return self._model.run(self._inputs(inputs, named))
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -63,15 +64,15 @@ class Model:
         return _infos(self._model.outputs())
 
     @overload
-    def explain(self, inputs: Optional[Mapping[str, Any]] = None, json: Literal[False] = False) -> str: ...
+    def explain(self, inputs: Optional[Mapping[str, Any]] = None, /, *, json: Literal[False] = False, **named: Any) -> str: ...
     @overload
-    def explain(self, inputs: Optional[Mapping[str, Any]] = None, *, json: Literal[True]) -> dict[str, Any]: ...
-    def explain(self, inputs=None, json=False):
+    def explain(self, inputs: Optional[Mapping[str, Any]] = None, /, *, json: Literal[True], **named: Any) -> dict[str, Any]: ...
+    def explain(self, inputs=None, /, *, json=False, **named):
         """What PIT found: per operator its expression, the axes that may be permuted, where its sparsity comes from, what it demands.
 
-        With `inputs` (one dict, as for a call) also how much was live and the rule that was chosen. A table, or with `json` a dict.
+        With inputs (one dict or keywords, as for a call) also how much was live and the rule that was chosen. A table, or with `json` a dict.
         """
-        text = self._model.explain(None if inputs is None else _inputs(inputs, {}), json)
+        text = self._model.explain(None if inputs is None and not named else self._inputs(inputs, named), bool(json))
         return _json.loads(text) if json else text
 
     @overload
@@ -85,8 +86,13 @@ class Model:
 
         The dict written to a file opens in Perfetto and chrome://tracing.
         """
-        text = self._model.profile(_inputs(inputs, named), repeat, json)
+        text = self._model.profile(self._inputs(inputs, named), _integer("repeat", repeat), bool(json))
         return _json.loads(text) if json else text
+
+    def _inputs(self, inputs: Optional[Mapping[str, Any]], named: dict[str, Any]) -> dict[str, Any]:
+        given = _inputs(inputs, named)
+        plain = [name for name, value in given.items() if isinstance(value, (list, tuple, int, float, np.generic))]
+        return given | {name: _typed(name, given[name], self._dtypes.get(name)) for name in plain} if plain else given
 
     def __repr__(self) -> str:
         def show(infos):
@@ -110,12 +116,31 @@ def _inputs(inputs: Optional[Mapping[str, Any]], named: dict[str, Any]) -> dict[
     raise InputError(f"inputs are keywords or one dict from names to arrays, not {type(inputs).__name__}")
 
 
+def _typed(name: str, value: Any, dtype: Optional[np.dtype]) -> np.ndarray:
+    """A list or a number as an array of the declared type, if that loses nothing but digits."""
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    try:
+        array = np.array(value)
+        if array.dtype == object:
+            raise TypeError("its elements are no numbers, or too large")
+        if dtype is None:
+            return array
+        if array.size and not np.can_cast(array.dtype, dtype, "same_kind"):
+            raise TypeError(f"it holds {array.dtype}, but the model wants {dtype}")
+        return np.array(value, dtype)
+    except Exception as e:
+        raise InputError(f"input '{name}': a {type(value).__name__} cannot become an array: {e}", "", name if isinstance(name, str) else "") from e
+
+
 def _output_pairs(outputs) -> list[tuple[str, str]]:
     """(name, mask) per requested output; the mask is empty where all of it is wanted."""
     if outputs is None:
         return []
     if isinstance(outputs, str):
         outputs = [outputs]
+    if not isinstance(outputs, Iterable):
+        raise InputError(f"outputs are names, or a dict from names to masks, not {type(outputs).__name__}")
     if isinstance(outputs, Mapping):
         pairs = [(name, "" if mask is None else mask) for name, mask in outputs.items()]
     else:
@@ -144,7 +169,7 @@ def compile(
     model:     path of the file (external data is looked up beside it), its bytes, or an onnx.ModelProto.
     outputs:   the outputs wanted (default: all), e.g. ["logits"]; or a dict from outputs to masks,
                {"last_hidden_state": "attention_mask"}: that output is needed only where that input is not zero, and is zero elsewhere.
-    threads:   default: what this process may use (affinity and cgroup quota).
+    threads:   None or 0: what this process may use (affinity and cgroup quota).
     sparsity:  "auto" finds and skips what is not needed; "off" computes everything, with the same kernels and the same answers.
     precision: "f32".
     cpu:       generate code for this CPU instead of the one it runs on, e.g. "haswell".
@@ -153,10 +178,10 @@ def compile(
 
     Raises ModelError, UnsupportedError or InputError.
     """
-    settings = (_output_pairs(outputs), _thread_count(threads), sparsity, precision, _poison_name(poison), cpu,
-                "" if cache_dir is None else os.fspath(cache_dir))  # fmt: skip
+    settings = (_output_pairs(outputs), _thread_count(threads), _text("sparsity", sparsity), _text("precision", precision), _poison_name(poison),
+                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True))  # fmt: skip
     if isinstance(model, (str, os.PathLike)):
-        return Model(_pit.load(os.fspath(model), *settings))
+        return Model(_pit.load(_text("model", model, path=True), *settings))
     if isinstance(model, (bytes, bytearray, memoryview)):
         return Model(_pit.from_bytes(bytes(model), *settings))
     if hasattr(model, "SerializeToString"):
@@ -175,8 +200,26 @@ def _poison_name(poison: Poison) -> str:
 def _thread_count(threads: Optional[int]) -> int:
     if threads is None:
         return 0
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise InputError(f"threads is an integer or None, not {type(threads).__name__}")
-    if not 1 <= threads <= 1024:
-        raise InputError(f"threads is 1 to 1024 (None takes what the process may use), not {threads}")
-    return threads.__index__()
+    return _integer("threads", threads)
+
+
+def _integer(name: str, value: Any, bits: int = 31) -> int:
+    """As the library takes it, which knows what makes sense."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InputError(f"{name} is an integer, not {type(value).__name__}")
+    number = value.__index__()
+    if not -(2**bits) <= number < 2**bits:
+        raise InputError(f"{name} = {number} makes no sense")
+    return number
+
+
+def _text(name: str, value: Any, *, path: bool = False) -> str:
+    try:
+        text = "" if value is None else os.fspath(value) if path else value
+        if isinstance(text, bytes) and path:
+            text = os.fsdecode(text)
+    except TypeError as e:
+        raise InputError(f"{name} is a path, not {type(value).__name__}") from e
+    if not isinstance(text, str):
+        raise InputError(f"{name} is a {'path' if path else 'string'}, not {type(value).__name__}")
+    return text

@@ -57,7 +57,7 @@ class TestCompile:
         check(pit.compile(bert.path, poison="large")(case.inputs), case)
         check(pit.compile(bert.path, cache_dir=tmp_path / "cache")(case.inputs), case)
 
-    @pytest.mark.parametrize("option", [{"sparsity": "on"}, {"precision": "bf16"}, {"threads": 0}, {"threads": -1}, {"outputs": []},
+    @pytest.mark.parametrize("option", [{"sparsity": "on"}, {"precision": "bf16"}, {"threads": -1}, {"outputs": []},
                                         {"outputs": ["nothing"]}, {"outputs": {"last_hidden_state": "nothing"}}, {"cpu": "abacus"},
                                         {"outputs": [3]}, {"poison": "NaN"}, {"poison": 1}])  # fmt: skip
     def test_bad_options(self, bert, option):
@@ -119,6 +119,11 @@ class TestCall:
 
         check(model({name: Foreign(array) for name, array in case.inputs.items()}), case)
 
+    def test_what_has_no_type_or_another_byte_order(self, model, case):
+        check(model({name: array.tolist() for name, array in case.inputs.items()}), case)
+        check(model({name: array.astype(array.dtype.newbyteorder("S")) for name, array in case.inputs.items()}), case)
+        check(model({name: tuple(list(row) for row in array) for name, array in case.inputs.items()}), case)
+
     def test_other_shapes_and_back(self, bert, model):
         cases = list(bert.cases())
         for case in cases + cases[::-1]:
@@ -152,8 +157,11 @@ class TestWrongInputs:
         self.refuse(model, case.inputs | {"input_ids": case.inputs["input_ids"].astype(np.int32)}, "input_ids", "i64", "i32")
         self.refuse(model, case.inputs | {"input_ids": case.inputs["input_ids"].astype(np.float32)}, "input_ids", "i64")
         self.refuse(model, case.inputs | {"input_ids": case.inputs["input_ids"].astype(np.uint16)}, "input_ids", "uint16")
-        self.refuse(model, case.inputs | {"input_ids": case.inputs["input_ids"].astype(">i8")}, "input_ids", ">i8")
-        self.refuse(model, case.inputs | {"input_ids": [[1, 2, 3]]}, "input_ids", "list")
+        self.refuse(model, case.inputs | {"input_ids": [[1.5, 2, 3]]}, "input_ids", "list", "float64", "int64")
+        self.refuse(model, case.inputs | {"input_ids": [[1, 2], [3]]}, "input_ids", "list")
+        self.refuse(model, case.inputs | {"input_ids": [["a"]]}, "input_ids", "list")
+        self.refuse(model, case.inputs | {"input_ids": [[2**70]]}, "input_ids", "list")
+        self.refuse(model, case.inputs | {"input_ids": "abc"}, "input_ids", "str")
         self.refuse(model, case.inputs | {"input_ids": None}, "input_ids")
 
     def test_missing_and_unknown(self, model, case):
@@ -179,6 +187,78 @@ class TestWrongInputs:
             model({3: case.inputs["input_ids"]})
 
 
+class TestDlpackThatFails:
+    """The cause is kept, and what is no error (Ctrl-C) stays itself."""
+
+    @pytest.mark.parametrize("error", [ValueError, BufferError, TypeError, RuntimeError, KeyError])
+    def test_in_a_model(self, model, case, error):
+        class Odd:
+            def __dlpack__(self, **arguments):
+                raise error("no such luck")
+
+        with pytest.raises(pit.InputError, match="no such luck") as caught:
+            model(case.inputs | {"input_ids": Odd()})
+        assert caught.value.tensor == "input_ids" and type(caught.value.__cause__) is error
+
+    def test_in_a_product(self):
+        class Odd:
+            def __dlpack__(self, **arguments):
+                raise BufferError("no such luck")
+
+        for call in (lambda: pit.matmul(np.ones((2, 2), np.float32), Odd()), lambda: pit.detect(Odd())):
+            with pytest.raises(pit.InputError, match="no such luck") as caught:
+                call()
+            assert type(caught.value.__cause__) is BufferError
+
+    def test_what_is_no_dlpack(self, model, case):
+        class Odd:
+            def __dlpack__(self, **arguments):
+                return 3
+
+        with pytest.raises(pit.InputError):
+            model(case.inputs | {"input_ids": Odd()})
+
+    def test_interrupts_pass(self, model, case):
+        class Odd:
+            def __dlpack__(self, **arguments):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            model(case.inputs | {"input_ids": Odd()})
+
+
+class TestWrongOptions:
+    @pytest.mark.parametrize(
+        "options",
+        [{"threads": -1}, {"threads": 2000}, {"threads": "2"}, {"threads": 1.5}, {"threads": True}, {"threads": 2**80}, {"sparsity": "on"}, {"sparsity": 1},
+         {"precision": "f16"}, {"precision": 16}, {"cpu": "z80"}, {"cpu": 3}, {"cache_dir": 3}, {"cache_dir": b"a\0b"}, {"poison": 2}, {"poison": "zero"},
+         {"outputs": []}, {"outputs": [3]}, {"outputs": 3}, {"outputs": {"last_hidden_state": 3}}],
+    )  # fmt: skip
+    def test_of_compile(self, bert, options):
+        with pytest.raises(pit.InputError):
+            pit.compile(bert.path, **options)
+
+    def test_zero_threads_are_the_default(self, bert, case):
+        check(pit.compile(bert.path, threads=0)(case.inputs), case)
+        a = np.eye(3, dtype=np.float32)
+        np.testing.assert_array_equal(pit.matmul(a, a, threads=0), a)
+
+    def test_of_products(self):
+        a = np.eye(3, dtype=np.float32)
+        for options in ({"threads": -1}, {"threads": "2"}, {"rule": 3}, {"rule": "best"}, {"zeros": 3}, {"granularity": 3, "zeros": "detect"}):
+            with pytest.raises(pit.InputError):
+                pit.matmul(a, a, **options)
+        for call in (lambda: pit.Contraction(3), lambda: pit.einsum(["mk,kn->mn"], a, a), lambda: pit.detect(a, absent="x"), lambda: pit.measure_limits(-1),
+                     lambda: pit.measure_limits("2"), lambda: pit.tune(cpu=3), lambda: pit.tune(progress=3), lambda: pit.LiveSet.from_lengths([1], "a", 2)):
+            with pytest.raises(pit.InputError):
+                call()
+
+    def test_of_a_model(self, model, case):
+        for options in ({"repeat": "5"}, {"repeat": 1.5}, {"repeat": -1}, {"repeat": 2**40}):
+            with pytest.raises(pit.InputError):
+                model.profile(case.inputs, **options)
+
+
 class TestDescription:
     def test_inputs_and_outputs(self, bert, model):
         assert [i.name for i in model.inputs] == [i["name"] for i in bert.info["inputs"]]
@@ -193,7 +273,7 @@ class TestDescription:
         assert isinstance(model.explain(json=True), dict)
         found = model.explain(case.inputs, json=True)
         assert 0 < found["weight_flops_live"] <= 1 and 0 < found["attention_flops_live"] <= 1
-        assert "MatMul" in model.explain(case.inputs)
+        assert model.explain(case.inputs) == model.explain(**case.inputs)
         with pytest.raises(pit.InputError):
             model.explain({"input_ids": case.inputs["input_ids"]})
 
