@@ -258,7 +258,7 @@ Value fmod(Builder& b, Value x, Value y) {
   };
   if (wide) {  // quotients beyond the type: by multiples of the divisor first
     const auto unless_finite = [&](const Value& by, double scale) {
-      return b.let("fmod_by", B::select(eq(div(r, by), number(kInf, d)), mul(d, number(scale, d)), by));
+      return b.let("fmod_by", B::select(eq(div(r, by), number(kInf, d)), mul(by, number(scale, d)), by));
     };
     const Value once = unless_finite(d, 0x1p512);
     reduce(unless_finite(once, 0x1p1022));
