@@ -248,7 +248,10 @@ TEST(Math, FmodIsExact) {
     xd.push_back(std::bit_cast<double>(rng()));  // any exponent, and divisors that are subnormal
     yd.push_back(std::bit_cast<double>(i % 2 == 0 ? rng() : rng() >> (12 + rng() % 52)));
   }
-  for (const double y : {5e-324, 1e-308, 0x1p-1022}) xd.push_back(std::numeric_limits<double>::max()), yd.push_back(y);
+  for (const double tiny : {5e-324, 1e-308, 0x1p-1022}) {
+    xd.push_back(std::numeric_limits<double>::max());
+    yd.push_back(tiny);
+  }
   const auto gotd = run_binary("fmod", math::fmod, xd, yd);
   for (std::size_t i = 0; i < xd.size(); ++i) {
     ASSERT_TRUE(same(std::fmod(xd[i], yd[i]), gotd[i])) << "fmod(" << xd[i] << ", " << yd[i] << ") = " << gotd[i];
