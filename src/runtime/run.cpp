@@ -269,7 +269,7 @@ LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, s
   l.iota = iota_.data();
   l.extent = c.m;
   l.outer = c.batch;
-  auto [it, fresh] = piece_lists_.try_emplace({&m, first, last});
+  auto [it, fresh] = piece_lists_.try_emplace({ListKey{&m, static_cast<int>(c.batch_extents.size()), c.batch, c.m}, first, last});
   if (fresh) {
     std::vector<std::int64_t> extents = c.batch_extents;
     extents.insert(extents.end(), c.m_extents.begin(), c.m_extents.end());

@@ -100,6 +100,7 @@ class Run {
   std::vector<char*> address_;
   std::vector<Tensor> outputs_;
   std::vector<sparsity::MaskPtr> masks_;
+  /// Equal masks are one object, whatever axes a step makes of theirs: what a list looks like is part of its key.
   struct ListKey {
     const void* mask;
     int outer_axes;
@@ -107,7 +108,7 @@ class Run {
     auto operator<=>(const ListKey&) const = default;
   };
   std::map<ListKey, detect::IndexSetPtr> lists_;
-  std::map<std::tuple<const void*, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;
+  std::map<std::tuple<ListKey, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;  ///< and the first and last piece
   std::vector<std::int32_t> iota_;
   StepRecord record_;  ///< of the step being run
 };
