@@ -130,8 +130,8 @@ void add_model_options(CLI::App& command, Arguments& arguments) {
       .add_option("--output", arguments.outputs,
                   "An output to compute (default: all); NAME=MASK needs it only where the input MASK is not zero")
       ->type_name("NAME[=MASK]");
-  command.add_option("--threads", arguments.threads, "Threads (default: what this process may use)")
-      ->check(CLI::PositiveNumber);
+  command.add_option("--threads", arguments.threads, "Threads (default, and 0: what this process may use)")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--sparsity", arguments.sparsity, "auto, or off: compute everything")
       ->check(CLI::IsMember({"auto", "off"}));
   // One value each time: otherwise a model named after an option would be swallowed by it.

@@ -25,10 +25,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "pit/cancel.h"
 #include "pit/error.h"
 #include "pit/export.h"
 #include "pit/poison.h"
@@ -132,6 +134,7 @@ struct CallOptions {
   /// not apply. By "dense" no zeros are looked for.
   std::string rule;
   CallReport* report = nullptr;
+  std::optional<CancelToken> cancel;  ///< ends the call with a CancelledError; what it was to write is undefined then
 };
 
 /// A second operand (weights) that was packed, and whose live set was found, once. Immutable; copies share everything.
@@ -190,7 +193,7 @@ struct MachineLimits {
   double copy_gbytes = 0;        ///< bytes read plus bytes written per second of a large copy
   double l2_read_gbytes = 0, l3_read_gbytes = 0;  ///< of data that lie in those caches
 };
-PIT_API MachineLimits measure_limits(int threads = 1, const std::string& cpu = {});
+PIT_API MachineLimits measure_limits(int threads = 1, const std::string& cpu = {}, const std::optional<CancelToken>& cancel = {});
 
 /// Measures this machine's dense tiles and stores them in the cache directory, for the selection of later processes. Calls `progress` (may be
 /// empty) with a share of 0..1. Returns the file. Throws InputError if there is no usable cache directory.
@@ -198,6 +201,7 @@ struct TuneOptions {
   std::string cpu, cache_dir;
   void (*progress)(double share, void* context) = nullptr;
   void* context = nullptr;
+  std::optional<CancelToken> cancel;
 };
 PIT_API std::string tune(const TuneOptions& options = {});
 

@@ -51,6 +51,13 @@ class PIT_API InputError : public Error {
   ~InputError() override;
 };
 
+/// The caller ended it, by a CancelToken (pit/cancel.h). Nothing is wrong.
+class PIT_API CancelledError : public Error {
+ public:
+  using Error::Error;
+  ~CancelledError() override;
+};
+
 /// A bug in PIT. Please report it with the message.
 class PIT_API InternalError : public Error {
  public:

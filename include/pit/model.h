@@ -2,13 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "pit/cancel.h"
 #include "pit/error.h"
 #include "pit/export.h"
 #include "pit/poison.h"
@@ -36,6 +39,18 @@ struct CompileOptions {
   Poison poison = Poison::none;             ///< debug: fill buffers before use (also PIT_POISON=nan or large)
   std::string cpu;                          ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
   std::string cache_dir;                    ///< compiled code; empty: PIT_CACHE_DIR or the user's cache directory; "none": no cache
+  std::optional<CancelToken> cancel;        ///< ends compiling with a CancelledError
+  /// Called by the compiling thread, with the stage's name and the share of the usual time that lies behind, 0 to 1. What it throws ends compiling.
+  std::function<void(std::string_view stage, double share)> progress;
+};
+
+struct RunOptions {
+  /// Which of `Model::outputs()` are wanted, by name; empty: all of them. What only others need is not computed.
+  std::vector<std::string> outputs;
+  /// Memory of the caller's for outputs, by name: of the right type and extents, any strides, apart from the inputs' and each other's. Outputs are
+  /// computed in place where the memory is contiguous. The returned tensors of these names are views of it.
+  std::map<std::string, TensorView> out;
+  std::optional<CancelToken> cancel;        ///< ends the run with a CancelledError; what `out` names is undefined then
 };
 
 /// A declared input or output. A dimension that is free carries its symbolic name and the extent -1.
@@ -61,18 +76,21 @@ class PIT_API Model {
 
   /// Computes the requested outputs. `inputs` must name every input of the model that the outputs need and nothing else.
   /// Views are read in place when contiguous. Throws InputError; the model stays usable.
-  TensorMap run(const std::map<std::string, TensorView>& inputs) const;
+  TensorMap run(const std::map<std::string, TensorView>& inputs, const RunOptions& options = {}) const;
 
   /// What PIT found: per operator its expression, permutable axes, sources of sparsity and demand.
   /// With inputs also live fractions and the rule chosen. `json`: the same as one JSON object.
-  std::string explain(const std::map<std::string, TensorView>* inputs = nullptr, bool json = false) const;
+  std::string explain(const std::map<std::string, TensorView>* inputs = nullptr, bool json = false, const RunOptions& options = {}) const;
 
   /// Runs `repeat` times with a clock per operator; a table, or JSON (also in Chrome's trace format under "traceEvents").
-  std::string profile(const std::map<std::string, TensorView>& inputs, int repeat = 5, bool json = false) const;
+  std::string profile(const std::map<std::string, TensorView>& inputs, int repeat = 5, bool json = false,
+                      const RunOptions& options = {}) const;
 
   struct Impl;
+  struct Access;
 
  private:
+  friend struct Access;
   explicit Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
 };

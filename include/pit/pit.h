@@ -1,6 +1,7 @@
 // Everything of PIT's public C++ interface.
 #pragma once
 
+#include "pit/cancel.h"
 #include "pit/contraction.h"
 #include "pit/error.h"
 #include "pit/log.h"

@@ -13,12 +13,14 @@ import logging as _logging
 
 from . import _pit
 from ._contraction import Contraction, LiveSet, MachineLimits, Prepared, detect, einsum, matmul, measure_limits, tune
-from ._model import Model, TensorInfo, compile
-from .errors import InputError, InternalError, ModelError, PitError, UnsupportedError
+from ._model import CancelToken, Model, TensorInfo, compile
+from .errors import CancelledError, InputError, InternalError, ModelError, PitError, UnsupportedError
 
 __version__: str = _pit.version()
 
 __all__ = [
+    "CancelToken",
+    "CancelledError",
     "Contraction",
     "InputError",
     "InternalError",

@@ -9,7 +9,7 @@ from typing import Any, Callable, Literal, NamedTuple, Optional, Union, overload
 import numpy as np
 
 from . import _pit
-from ._model import Poison as _Poison, _integer, _poison_name, _text, _thread_count
+from ._model import CancelToken, Poison as _Poison, _integer, _poison_name, _text, _thread_count
 from .errors import InputError
 
 __all__ = ["Contraction", "LiveSet", "MachineLimits", "Prepared", "detect", "einsum", "matmul", "measure_limits", "tune"]
@@ -184,7 +184,7 @@ class Contraction:
 
     def __call__(self, a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = (1, 1), b_zeros: Any = None,
                  b_granularity: tuple[int, int] = (1, 1), c_live: Optional[LiveSet] = None, out: Any = None, rule: Optional[str] = None,
-                 report: bool = False) -> Any:  # fmt: skip
+                 report: bool = False, cancel: Optional[CancelToken] = None) -> Any:  # fmt: skip
         """Computes the result, float32 (bool for or-and).
 
         a, b:          NumPy arrays, or anything that speaks DLPack, of any strides, read in place; `b` also what `prepare` returned.
@@ -196,6 +196,7 @@ class Contraction:
         rule:          compute by this rule, one of the report's candidates, instead of the one that is expected to be fastest.
         report:        True returns (result, dict): rule, candidates with expected seconds, live_fraction, detect_, choose_, compute_ and
                        total_seconds.
+        cancel:        a pit.CancelToken, for another thread to end the call with a CancelledError. Ctrl-C ends it in any case.
 
         Absent means 0 for sums of products, -inf for max-plus and log-sum-exp, +inf for min-plus, False for or-and.
 
@@ -204,7 +205,7 @@ class Contraction:
         if isinstance(b, Prepared):
             b = b._prepared
         result, found = self._contraction.run(a, b, _zeros("a", zeros, granularity), _zeros("b", b_zeros, b_granularity), _live("c", c_live),
-                                              out, _text("rule", rule), bool(report))  # fmt: skip
+                                              out, _text("rule", rule), bool(report), cancel)  # fmt: skip
         return (result, found) if report else result
 
     def __repr__(self) -> str:
@@ -216,7 +217,7 @@ class Contraction:
 
 def einsum(expression: str, a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = (1, 1), b_zeros: Any = None,
            b_granularity: tuple[int, int] = (1, 1), c_live: Optional[LiveSet] = None, out: Any = None, threads: Optional[int] = 0,
-           rule: Optional[str] = None, report: bool = False) -> Any:  # fmt: skip
+           rule: Optional[str] = None, report: bool = False, cancel: Optional[CancelToken] = None) -> Any:  # fmt: skip
     """A contraction of two operands: `pit.Contraction(expression, threads)(a, b, ...)`, compiled once per process.
 
         y = pit.einsum("bmk,bkn->bmn", a, b, zeros="detect", granularity=(32, 1))
@@ -224,12 +225,13 @@ def einsum(expression: str, a: Any, b: Any, *, zeros: Any = None, granularity: t
     Keywords and errors are those of `pit.Contraction`.
     """
     call = _compiled(_text("expression", expression), _thread_count(threads), "", None, *_environment())
-    return call(a, b, zeros=zeros, granularity=granularity, b_zeros=b_zeros, b_granularity=b_granularity, c_live=c_live, out=out, rule=rule, report=report)
+    return call(a, b, zeros=zeros, granularity=granularity, b_zeros=b_zeros, b_granularity=b_granularity, c_live=c_live, out=out, rule=rule, report=report,
+                cancel=cancel)
 
 
 def matmul(a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = (1, 1), b_zeros: Any = None,
            b_granularity: tuple[int, int] = (1, 1), c_live: Optional[LiveSet] = None, out: Any = None, threads: Optional[int] = 0,
-           rule: Optional[str] = None, report: bool = False) -> Any:  # fmt: skip
+           rule: Optional[str] = None, report: bool = False, cancel: Optional[CancelToken] = None) -> Any:  # fmt: skip
     """The matrix product `a @ b` in float32, computing only what is live.
 
         y = pit.matmul(a, b, zeros="detect", granularity=(32, 1))
@@ -244,7 +246,7 @@ def matmul(a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = 
     a, b = _array("a", a), _array("b", b)
     expression, a, b = _matmul_expression(a, b)
     return einsum(expression, a, b, zeros=zeros, granularity=granularity, b_zeros=b_zeros, b_granularity=b_granularity, c_live=c_live, out=out,
-                  threads=threads, rule=rule, report=report)  # fmt: skip
+                  threads=threads, rule=rule, report=report, cancel=cancel)  # fmt: skip
 
 
 def detect(values: Any, granularity: tuple[int, int] = (32, 1), absent: float = 0.0, threads: Optional[int] = 0) -> LiveSet:
@@ -278,14 +280,15 @@ def measure_limits(threads: int = 1, cpu: Optional[str] = None) -> MachineLimits
     return MachineLimits(**_pit.measure_limits(_thread_count(threads), _text("cpu", cpu)))
 
 
-def tune(cpu: Optional[str] = None, cache_dir: Union[str, "os.PathLike[str]", None] = None, progress: Optional[Callable[[float], Any]] = None) -> str:
+def tune(cpu: Optional[str] = None, cache_dir: Union[str, "os.PathLike[str]", None] = None, progress: Optional[Callable[[float], Any]] = None,
+         cancel: Optional[CancelToken] = None) -> str:  # fmt: skip
     """Measures this machine's dense tiles and stores them in the cache directory, for later processes to choose by. Returns the file.
 
     progress: called with the share done, 0 to 1. Raises InputError when there is no usable cache directory.
     """
     if progress is not None and not callable(progress):
         raise InputError(f"progress is called with the share done; a {type(progress).__name__} cannot be")
-    return _pit.tune(_text("cpu", cpu), _text("cache_dir", cache_dir, path=True), progress)
+    return _pit.tune(_text("cpu", cpu), _text("cache_dir", cache_dir, path=True), progress, cancel)
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------------

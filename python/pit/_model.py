@@ -2,7 +2,7 @@
 
 import json as _json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Optional, Union, overload
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from . import _pit
 from .errors import InputError
 
-__all__ = ["Model", "TensorInfo", "compile"]
+__all__ = ["CancelToken", "Model", "TensorInfo", "compile"]
+
+CancelToken = _pit.CancelToken
 
 Poison = Union[bool, Literal["nan", "large"]]
 
@@ -42,16 +44,26 @@ class Model:
         self._model = model
         self._dtypes = {info.name: info.dtype for info in self.inputs}
 
-    def __call__(self, inputs: Optional[Mapping[str, Any]] = None, /, **named: Any) -> dict[str, np.ndarray]:
+    def __call__(self, inputs: Optional[Mapping[str, Any]] = None, /, *, outputs: Union[None, str, Iterable[str]] = None,
+                 out: Optional[Mapping[str, Any]] = None, cancel: Optional[CancelToken] = None, **named: Any) -> dict[str, np.ndarray]:  # fmt: skip
         """Computes the outputs.
 
         Give the inputs by keyword, or as one dict from names to arrays (names need not be identifiers). An input is a NumPy array or
         anything that speaks DLPack; it is read in place when it is contiguous, and its type must be the declared one: nothing is
         converted silently. Lists and numbers, which have no type, become arrays of the declared one. Returns the outputs in the order of the model, as NumPy arrays that share PIT's memory.
 
+        outputs: names of those that are wanted (default: all that the model was compiled for); what only others need is not computed.
+        out:     from names of outputs to writable arrays of their types and shapes, which are computed into and returned.
+        cancel:  a pit.CancelToken, for another thread to end the call with a CancelledError. Ctrl-C ends it in any case.
+
+        (Inputs of these three names go into the dict.)
+
         Raises InputError when an input is missing, unknown or does not fit; the model stays usable. The GIL is released meanwhile.
         """
-        return self._model.run(self._inputs(inputs, named))
+        names = [] if outputs is None else [name for name, _ in _output_pairs([outputs] if isinstance(outputs, str) else list(_iterable(outputs)))]
+        if out is not None and not isinstance(out, Mapping):
+            raise InputError(f"out is a dict from names of outputs to arrays, not {type(out).__name__}")
+        return self._model.run(self._inputs(inputs, named), names, {} if out is None else dict(out), cancel)
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -64,29 +76,30 @@ class Model:
         return _infos(self._model.outputs())
 
     @overload
-    def explain(self, inputs: Optional[Mapping[str, Any]] = None, /, *, json: Literal[False] = False, **named: Any) -> str: ...
+    def explain(self, inputs: Optional[Mapping[str, Any]] = None, /, *, json: Literal[False] = False,
+                cancel: Optional[CancelToken] = None, **named: Any) -> str: ...
     @overload
-    def explain(self, inputs: Optional[Mapping[str, Any]] = None, /, *, json: Literal[True], **named: Any) -> dict[str, Any]: ...
-    def explain(self, inputs=None, /, *, json=False, **named):
+    def explain(self, inputs: Optional[Mapping[str, Any]] = None, /, *, json: Literal[True], cancel: Optional[CancelToken] = None, **named: Any) -> dict[str, Any]: ...
+    def explain(self, inputs=None, /, *, json=False, cancel=None, **named):
         """What PIT found: per operator its expression, the axes that may be permuted, where its sparsity comes from, what it demands.
 
         With inputs (one dict or keywords, as for a call) also how much was live and the rule that was chosen. A table, or with `json` a dict.
         """
-        text = self._model.explain(None if inputs is None and not named else self._inputs(inputs, named), bool(json))
+        text = self._model.explain(None if inputs is None and not named else self._inputs(inputs, named), bool(json), cancel)
         return _json.loads(text) if json else text
 
     @overload
     def profile(self, inputs: Optional[Mapping[str, Any]] = None, /, *, repeat: int = 5, json: Literal[False] = False,
-                **named: Any) -> str: ...
+                cancel: Optional[CancelToken] = None, **named: Any) -> str: ...
     @overload
     def profile(self, inputs: Optional[Mapping[str, Any]] = None, /, *, repeat: int = 5, json: Literal[True],
-                **named: Any) -> dict[str, Any]: ...
-    def profile(self, inputs=None, /, *, repeat=5, json=False, **named):
+                cancel: Optional[CancelToken] = None, **named: Any) -> dict[str, Any]: ...
+    def profile(self, inputs=None, /, *, repeat=5, json=False, cancel=None, **named):
         """Runs `repeat` times with a clock around every operator: time, live fraction, rule. A table, or with `json` a dict.
 
         The dict written to a file opens in Perfetto and chrome://tracing.
         """
-        text = self._model.profile(self._inputs(inputs, named), _integer("repeat", repeat), bool(json))
+        text = self._model.profile(self._inputs(inputs, named), _integer("repeat", repeat), bool(json), cancel)
         return _json.loads(text) if json else text
 
     def _inputs(self, inputs: Optional[Mapping[str, Any]], named: dict[str, Any]) -> dict[str, Any]:
@@ -133,18 +146,22 @@ def _typed(name: str, value: Any, dtype: Optional[np.dtype]) -> np.ndarray:
         raise InputError(f"input '{name}': a {type(value).__name__} cannot become an array: {e}", "", name if isinstance(name, str) else "") from e
 
 
+def _iterable(outputs: Any) -> Iterable[Any]:
+    if not isinstance(outputs, Iterable):
+        raise InputError(f"outputs are names, or a dict from names to masks, not {type(outputs).__name__}")
+    return outputs
+
+
 def _output_pairs(outputs) -> list[tuple[str, str]]:
     """(name, mask) per requested output; the mask is empty where all of it is wanted."""
     if outputs is None:
         return []
     if isinstance(outputs, str):
         outputs = [outputs]
-    if not isinstance(outputs, Iterable):
-        raise InputError(f"outputs are names, or a dict from names to masks, not {type(outputs).__name__}")
     if isinstance(outputs, Mapping):
         pairs = [(name, "" if mask is None else mask) for name, mask in outputs.items()]
     else:
-        pairs = [(name, "") for name in outputs]
+        pairs = [(name, "") for name in _iterable(outputs)]
     for text in (t for pair in pairs for t in pair):
         if not isinstance(text, str):
             raise InputError(f"outputs names outputs (and masks) by strings, not {type(text).__name__}")
@@ -163,6 +180,8 @@ def compile(
     cpu: str = "",
     cache_dir: Union[str, "os.PathLike[str]", None] = None,
     poison: Poison = False,
+    cancel: Optional[CancelToken] = None,
+    progress: Optional[Callable[[str, float], Any]] = None,
 ) -> Model:
     """Compiles an ONNX model.
 
@@ -176,10 +195,15 @@ def compile(
     cache_dir: where compiled code is kept; "none" keeps none. Default: PIT_CACHE_DIR or the user's cache directory.
     poison:    for debugging: fill every buffer before use: "nan" (or True), "large" (numbers like 1e30). Results do not change.
 
+    cancel:    a pit.CancelToken, for another thread to end compiling with a CancelledError. Ctrl-C ends it in any case.
+    progress:  called with the name of the stage and the share done, 0 to 1. (Stages with their times also go to the logger "pit", at INFO.)
+
     Raises ModelError, UnsupportedError or InputError.
     """
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is called with a stage and the share done; a {type(progress).__name__} cannot be")
     settings = (_output_pairs(outputs), _thread_count(threads), _text("sparsity", sparsity), _text("precision", precision), _poison_name(poison),
-                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True))  # fmt: skip
+                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True), cancel, progress)  # fmt: skip
     if isinstance(model, (str, os.PathLike)):
         return Model(_pit.load(_text("model", model, path=True), *settings))
     if isinstance(model, (bytes, bytearray, memoryview)):

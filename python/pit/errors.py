@@ -25,10 +25,14 @@ class InputError(PitError):
     """A call does not fit the model: a missing or unknown input, a wrong type, rank or dimension, a bad option."""
 
 
+class CancelledError(PitError):
+    """The caller ended it, by a CancelToken. Nothing is wrong."""
+
+
 class InternalError(PitError):
     """A bug in PIT. Please report it with the message."""
 
 
-for _error in (PitError, ModelError, UnsupportedError, InputError, InternalError):
+for _error in (PitError, ModelError, UnsupportedError, InputError, CancelledError, InternalError):
     _error.__module__ = "pit"
 del _error

@@ -48,7 +48,7 @@ std::string describe(nb::handle value) {
 }
 
 [[noreturn]] void refuse(const std::string& name, const std::string& what) {
-  throw InputError("input '" + name + "': " + what, {}, name);
+  throw InputError("'" + name + "': " + what, {}, name);
 }
 
 bool aligned(const nb::ndarray<nb::ro>& array) {
@@ -67,7 +67,7 @@ nb::object exported(const std::string& name, nb::handle value) {
   try {
     return value.attr("__dlpack__")();
   } catch (nb::python_error& e) {
-    raise_input_error(e, "input '" + name + "': " + describe(value) + " cannot be read: its __dlpack__ failed", name);
+    raise_input_error(e, "'" + name + "': " + describe(value) + " cannot be read: its __dlpack__ failed", name);
   }
 }
 
@@ -138,6 +138,16 @@ Arguments::Arguments(const nb::dict& inputs) {
     if (!nb::isinstance<nb::str>(key)) throw InputError("names of inputs are strings, not " + type_of(key));
     std::string name = nb::cast<std::string>(key);
     owners_.emplace_back(name, value);
+    views_.emplace(std::move(name), owners_.back().view());
+  }
+}
+
+Targets::Targets(const nb::dict& out) {
+  owners_.reserve(out.size());
+  for (const auto& [key, value] : out) {
+    if (!nb::isinstance<nb::str>(key)) throw InputError("names of outputs are strings, not " + type_of(key));
+    std::string name = nb::cast<std::string>(key);
+    owners_.push_back(Array::writable(name, value));
     views_.emplace(std::move(name), owners_.back().view());
   }
 }

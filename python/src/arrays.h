@@ -43,6 +43,18 @@ class Arguments {
   std::vector<Array> owners_;
 };
 
+/// Named arrays that a call's outputs are written to. Create and destroy with the GIL held.
+class Targets {
+ public:
+  explicit Targets(const nanobind::dict& out);
+
+  const std::map<std::string, TensorView>& views() const { return views_; }
+
+ private:
+  std::map<std::string, TensorView> views_;
+  std::vector<Array> owners_;
+};
+
 /// A NumPy array that shares the tensor's storage and keeps it alive. UnsupportedError naming the tensor where NumPy has no such array.
 nanobind::object to_numpy(const std::string& name, const Tensor& tensor);
 

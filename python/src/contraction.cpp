@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "arrays.h"
-#include "gil.h"
+#include "interrupt.h"
 #include "options.h"
 
 #include "pit/pit.h"
@@ -64,29 +64,23 @@ PreparedOperand prepare(const Contraction& contraction, nb::handle b, nb::handle
 }
 
 /// (result, report or None). `out` is None or an array to write to, which is then the result.
-nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::handle a_zeros, nb::handle b_zeros,
-              nb::handle c_live, nb::handle out, const std::string& rule, bool want_report) {
+nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::handle a_zeros, nb::handle b_zeros, nb::handle c_live, nb::handle out,
+              const std::string& rule, bool want_report, nb::handle cancel) {
   CallReport report;
-  CallOptions options{zeros_of("a", a_zeros), zeros_of("b", b_zeros), zeros_of("c", c_live), rule,
-                      want_report ? &report : nullptr};
+  Interruptible call(cancel);
+  const CallOptions options{zeros_of("a", a_zeros), zeros_of("b", b_zeros), zeros_of("c", c_live), rule, want_report ? &report : nullptr, call.token()};
   const Array first("a", a);
   const PreparedOperand* prepared = nb::isinstance<PreparedOperand>(b) ? &nb::cast<const PreparedOperand&>(b) : nullptr;
   std::optional<Array> second, target;
   if (!prepared) second.emplace("b", b);
   if (!out.is_none()) target = Array::writable("out", out);
-  Tensor result;
-  {
-    const WithoutGil released;
-    if (target) {
-      if (prepared) contraction.run_into(target->view(), first.view(), *prepared, options);
-      else contraction.run_into(target->view(), first.view(), second->view(), options);
-    } else {
-      result = prepared ? contraction.run(first.view(), *prepared, options)
-                        : contraction.run(first.view(), second->view(), options);
-    }
-  }
-  return nb::make_tuple(target ? nb::borrow(out) : to_numpy("out", result),
-                        want_report ? nb::object(to_dict(report)) : nb::none());
+  const Tensor result = call.run([&] {
+    if (!target) return prepared ? contraction.run(first.view(), *prepared, options) : contraction.run(first.view(), second->view(), options);
+    if (prepared) contraction.run_into(target->view(), first.view(), *prepared, options);
+    else contraction.run_into(target->view(), first.view(), second->view(), options);
+    return Tensor();
+  });
+  return nb::make_tuple(target ? nb::borrow(out) : to_numpy("out", result), want_report ? nb::object(to_dict(report)) : nb::none());
 }
 
 LiveSet detect(nb::handle values, const Extents& granularity, double absent, int threads) {
@@ -136,11 +130,8 @@ void bind_live_set(nb::module_& m) {
 }
 
 nb::dict limits(int threads, const std::string& cpu) {
-  MachineLimits found;
-  {
-    const WithoutGil released;
-    found = measure_limits(threads, cpu);
-  }
+  Interruptible call{nb::none()};
+  const MachineLimits found = call.run([&] { return measure_limits(threads, cpu, call.token()); });
   nb::dict out;
   out["cpu"] = found.cpu;
   out["target"] = found.target;
@@ -154,25 +145,12 @@ nb::dict limits(int threads, const std::string& cpu) {
   return out;
 }
 
-/// A progress that fails must not end the measurement: its error is reported as those of destructors are.
-void call_progress(double share, void* context) {
-  const WithGil gil;
-  const nb::handle progress = static_cast<PyObject*>(context);
-  try {
-    progress(share);
-  } catch (nb::python_error& e) {
-    e.discard_as_unraisable(progress);
-  }
-}
-
-std::string run_tune(const std::string& cpu, const std::string& cache_dir, nb::handle progress) {
-  TuneOptions options{cpu, cache_dir, nullptr, nullptr};
-  if (!progress.is_none()) {
-    options.progress = &call_progress;
-    options.context = progress.ptr();
-  }
-  const WithoutGil released;
-  return tune(options);
+std::string run_tune(const std::string& cpu, const std::string& cache_dir, nb::handle progress, nb::handle cancel) {
+  Interruptible call(cancel);
+  auto report = [&](double share) { call.call(progress, share); };
+  TuneOptions options{cpu, cache_dir, nullptr, &report, call.token()};
+  if (!progress.is_none()) options.progress = [](double share, void* context) { (*static_cast<decltype(report)*>(context))(share); };
+  return call.run([&] { return tune(options); });
 }
 
 }  // namespace
@@ -188,10 +166,10 @@ void bind_contractions(nb::module_& m) {
       .def("explain", &Contraction::explain, "json"_a)
       .def("prepare", &prepare, "b"_a, "zeros"_a.none())
       .def("run", &run, "a"_a, "b"_a, "a_zeros"_a.none(), "b_zeros"_a.none(), "c_live"_a.none(), "out"_a.none(),
-           "rule"_a, "report"_a);
+           "rule"_a, "report"_a, "cancel"_a.none());
   m.def("contraction", &compile, "expression"_a, "threads"_a, "cpu"_a, "cache_dir"_a, "poison"_a);
   m.def("measure_limits", &limits, "threads"_a, "cpu"_a);
-  m.def("tune", &run_tune, "cpu"_a, "cache_dir"_a, "progress"_a.none());
+  m.def("tune", &run_tune, "cpu"_a, "cache_dir"_a, "progress"_a.none(), "cancel"_a.none());
 }
 
 }  // namespace pit::python

@@ -26,6 +26,8 @@ void translate(const std::exception_ptr& pointer, void*) {
     raise("UnsupportedError", e);
   } catch (const InputError& e) {
     raise("InputError", e);
+  } catch (const CancelledError& e) {
+    raise("CancelledError", e);
   } catch (const InternalError& e) {
     raise("InternalError", e);
   } catch (const Error& e) {

@@ -14,7 +14,7 @@
 #include "arrays.h"
 #include "contraction.h"
 #include "errors.h"
-#include "gil.h"
+#include "interrupt.h"
 #include "options.h"
 
 #include "pit/pit.h"
@@ -68,56 +68,59 @@ CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outpu
 
 using OutputPairs = std::vector<std::pair<std::string, std::string>>;
 
-Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity,
-           const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir) {
-  const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
-  const WithoutGil released;
-  return Model::load(path, options);
+/// Ctrl-C, the caller's token and progress.
+void attach(CompileOptions& options, Interruptible& call, nb::handle progress) {
+  options.cancel = call.token();
+  if (!progress.is_none()) options.progress = [&call, progress](std::string_view stage, double share) { call.call(progress, std::string(stage), share); };
+}
+
+Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity, const std::string& precision,
+           const std::string& poison, const std::string& cpu, const std::string& cache_dir, nb::handle cancel, nb::handle progress) {
+  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
+  Interruptible call(cancel);
+  attach(options, call, progress);
+  return call.run([&] { return Model::load(path, options); });
 }
 
 Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity,
-                 const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir) {
-  const CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
+                 const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir,
+                 nb::handle cancel, nb::handle progress) {
+  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();
-  const WithoutGil released;
-  return Model::from_bytes(data, size, options);
+  Interruptible call(cancel);
+  attach(options, call, progress);
+  return call.run([&] { return Model::from_bytes(data, size, options); });
 }
 
-nb::dict run(const Model& model, const nb::dict& inputs) {
+/// In the order of the model. `out`: arrays to write to, which are then the results of their names.
+nb::dict run(const Model& model, const nb::dict& inputs, std::vector<std::string> outputs, const nb::dict& out, nb::handle cancel) {
   const Arguments arguments(inputs);
-  TensorMap results;
-  {
-    const WithoutGil released;
-    results = model.run(arguments.views());
-  }
-  nb::dict out;
+  const Targets targets(out);
+  Interruptible call(cancel);
+  const RunOptions options{std::move(outputs), targets.views(), call.token()};
+  const TensorMap results = call.run([&] { return model.run(arguments.views(), options); });
+  nb::dict found;
   for (const TensorInfo& info : model.outputs()) {
-    if (const auto found = results.find(info.name); found != results.end())
-      out[text(info.name)] = to_numpy(info.name, found->second);
+    const auto result = results.find(info.name);
+    if (result == results.end()) continue;
+    const nb::object name = text(info.name);
+    found[name] = out.contains(name) ? nb::object(out[name]) : to_numpy(info.name, result->second);
   }
-  return out;
+  return found;
 }
 
-nb::object explain(const Model& model, const std::optional<nb::dict>& inputs, bool json) {
+nb::object explain(const Model& model, const std::optional<nb::dict>& inputs, bool json, nb::handle cancel) {
   std::optional<Arguments> arguments;
   if (inputs) arguments.emplace(*inputs);
-  std::string report;
-  {
-    const WithoutGil released;
-    report = model.explain(arguments ? &arguments->views() : nullptr, json);
-  }
-  return text(report);
+  Interruptible call(cancel);
+  return text(call.run([&] { return model.explain(arguments ? &arguments->views() : nullptr, json, {{}, {}, call.token()}); }));
 }
 
-nb::object profile(const Model& model, const nb::dict& inputs, int repeat, bool json) {
+nb::object profile(const Model& model, const nb::dict& inputs, int repeat, bool json, nb::handle cancel) {
   const Arguments arguments(inputs);
-  std::string report;
-  {
-    const WithoutGil released;
-    report = model.profile(arguments.views(), repeat, json);
-  }
-  return text(report);
+  Interruptible call(cancel);
+  return text(call.run([&] { return model.profile(arguments.views(), repeat, json, {{}, {}, call.token()}); }));
 }
 
 /// (name, dtype, dims): a free dimension is its name, or None where the model gives it none.
@@ -145,16 +148,17 @@ nb::list describe(const std::vector<TensorInfo>& tensors) {
 NB_MODULE(_pit, m) {
   using namespace pit::python;
   bind_errors(m);
+  bind_cancel(m);
   nb::class_<pit::Model>(m, "Model")
       .def("inputs", [](const pit::Model& model) { return describe(model.inputs()); })
       .def("outputs", [](const pit::Model& model) { return describe(model.outputs()); })
-      .def("run", &run, "inputs"_a)
-      .def("explain", &explain, "inputs"_a.none(), "json"_a)
-      .def("profile", &profile, "inputs"_a, "repeat"_a, "json"_a);
+      .def("run", &run, "inputs"_a, "outputs"_a, "out"_a, "cancel"_a.none())
+      .def("explain", &explain, "inputs"_a.none(), "json"_a, "cancel"_a.none())
+      .def("profile", &profile, "inputs"_a, "repeat"_a, "json"_a, "cancel"_a.none());
   m.def("load", &load, "path"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
-        "cache_dir"_a);
+        "cache_dir"_a, "cancel"_a.none(), "progress"_a.none());
   m.def("from_bytes", &from_bytes, "data"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
-        "cache_dir"_a);
+        "cache_dir"_a, "cancel"_a.none(), "progress"_a.none());
   m.def("op_table", &pit::op_table, "json"_a);
   m.def("version", &pit::version);
   bind_contractions(m);

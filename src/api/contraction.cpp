@@ -12,6 +12,7 @@
 
 #include "api/contraction_impl.h"
 #include "api/door.h"
+#include "support/cancel.h"
 #include "support/check.h"
 #include "tensor/poison.h"
 
@@ -277,7 +278,7 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
   c->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
   c->target = cpu_target(options.cpu);
-  c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir));
+  c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir), c->pool->size());
   return c;
 }
 
@@ -338,14 +339,17 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
 }
 
 void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b, const CallOptions& options) const {
+  const CancelScope scope(options.cancel);
   api::typed<InputError>(no_memory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
 }
 
 void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
+  const CancelScope scope(options.cancel);
   api::typed<InputError>(no_memory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
 }
 
 Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOptions& options) const {
+  const CancelScope scope(options.cancel);
   return api::typed<InputError>(no_memory, [&] {
     Call call(*impl_, a, &b, nullptr, options);
     Tensor out(impl_->dtype, call.result_shape());
@@ -355,6 +359,7 @@ Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOpti
 }
 
 Tensor Contraction::run(const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
+  const CancelScope scope(options.cancel);
   return api::typed<InputError>(no_memory, [&] {
     Call call(*impl_, a, nullptr, &b.impl(), options);
     Tensor out(impl_->dtype, call.result_shape());

@@ -21,10 +21,12 @@ struct Model::Impl {
   struct Bound {
     std::vector<Tensor> tensors;
     std::vector<const void*> data;
+    std::vector<std::pair<const char*, const char*>> given;  ///< memory of the caller's views
     std::shared_ptr<const runtime::Plan> plan;
   };
   Bound bind(const std::map<std::string, TensorView>& given) const;
-  std::vector<Tensor> execute(const Bound& bound, runtime::RunProfile* profile) const;
+  std::vector<Tensor> execute(const Bound& bound, runtime::RunProfile* profile, const runtime::Targets& targets = {}) const;
+  TensorMap run(const std::map<std::string, TensorView>& inputs, const RunOptions& options) const;
 
   std::shared_ptr<const runtime::Plan> plan_for(const std::vector<std::int64_t>& symbols) const;
   std::unique_ptr<runtime::Arena> take_arena() const;

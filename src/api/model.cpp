@@ -11,8 +11,10 @@
 #include "frontend/onnx/onnx.h"
 #include "graph/reference.h"
 #include "pit/version.h"
+#include "support/cancel.h"
 #include "support/check.h"
 #include "support/files.h"
+#include "support/stages.h"
 
 namespace pit {
 namespace {
@@ -118,6 +120,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   impl->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
   impl->pool = std::make_unique<ThreadPool>(threads);
 
+  Stages::begin("simplify", 0.1);
   runtime::ProgramOptions o;
   std::vector<sparsity::OutputDemand> demands = select_outputs(g, options.outputs);
   std::vector<std::string> masks;
@@ -180,6 +183,31 @@ void Model::Impl::give_arena(std::unique_ptr<runtime::Arena> arena) const {
   arenas.push_back(std::move(arena));
 }
 
+namespace {
+
+bool is_contiguous(const TensorView& view) {
+  std::int64_t step = 1;
+  for (std::size_t d = view.shape.size(); d-- > 0 && !view.strides.empty();) {
+    if (view.shape[d] != 1 && view.strides[d] != step) return false;
+    step *= view.shape[d];
+  }
+  return true;
+}
+
+/// First byte and one behind the last that a view may touch.
+std::pair<const char*, const char*> span_of(const TensorView& view) {
+  const auto bytes = static_cast<std::int64_t>(size_of(view.dtype));
+  const auto* base = static_cast<const char*>(view.data);
+  const std::int64_t size = element_count(view.shape);
+  if (size == 0) return {base, base};
+  if (view.strides.empty()) return {base, base + size * bytes};
+  std::int64_t low = 0, high = 1;
+  for (std::size_t d = 0; d < view.shape.size(); ++d) (view.strides[d] < 0 ? low : high) += (view.shape[d] - 1) * view.strides[d];
+  return {base + low * bytes, base + high * bytes};
+}
+
+}  // namespace
+
 Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& given) const {
   const graph::Graph& g = program->graph;
   for (const auto& [name, view] : given)
@@ -200,6 +228,7 @@ Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& gi
       throw InputError(fmt::format("input '{}' is {}, but the model wants {}; convert it first", g.input_names[i], name_of(view.dtype),
                                    name_of(v.dtype)), {}, g.input_names[i]);
     bound.tensors.push_back(contiguous_input(view, g.input_names[i]));
+    bound.given.push_back(span_of(view));
   }
   const std::vector<std::int64_t> symbols = graph::find_symbols(g, bound.tensors, program->extent_nodes);
   for (const Tensor& t : bound.tensors) bound.data.push_back(t.data());
@@ -211,12 +240,7 @@ Tensor contiguous_input(const TensorView& view, const std::string& name) {
   static const std::shared_ptr<void> unowned = std::make_shared<char>();
   const std::int64_t size = element_count(view.shape);
   if (!view.data && size > 0) throw InputError(fmt::format("input '{}' has no data", name), {}, name);
-  bool row_major = true;
-  std::int64_t step = 1;
-  for (std::size_t d = view.shape.size(); d-- > 0 && !view.strides.empty();) {
-    if (view.shape[d] != 1 && view.strides[d] != step) row_major = false;
-    step *= view.shape[d];
-  }
+  const bool row_major = is_contiguous(view);
   if (size == 0) return Tensor(view.dtype, view.shape);  // the view's address may be null
   if (row_major) return Tensor(view.dtype, view.shape, view.data, unowned);
   Tensor copy;
@@ -257,7 +281,7 @@ namespace {
 
 }  // namespace
 
-std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile) const {
+std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile, const runtime::Targets& targets) const {
   for (const std::shared_ptr<void>& owner : program->files)
     if (const FileMap* file = FileMap::of(owner); file->changed())
       throw ModelError(fmt::format("'{}' was changed after the model was compiled, and it holds weights that are read in place; compile the model again", file->path()));
@@ -265,7 +289,7 @@ std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile
   auto arena = take_arena();
   std::vector<Tensor> out;
   try {
-    out = runtime::Run(*program, *bound.plan, *arena, *pool, poison).execute(bound.data, profile);
+    out = runtime::Run(*program, *bound.plan, *arena, *pool, poison).execute(bound.data, profile, targets);
   } catch (const std::bad_alloc&) {
     out_of_memory(program->graph, *bound.plan);  // the arena is given up, too: it may have grown beyond what is good
   } catch (...) {
@@ -276,30 +300,138 @@ std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile
   return out;
 }
 
-// The caller's rounding must not decide what constants become.
+struct Model::Access {
+  static Model make(std::shared_ptr<const Impl> impl) { return Model(std::move(impl)); }
+};
+
+namespace {
+
+// Where a call's outputs go: the caller's memory, or a tensor that is copied there when all is done.
+class Outputs {
+ public:
+  Outputs(const Model::Impl& m, const Model::Impl::Bound& bound, const RunOptions& options) : m_(m) {
+    const std::size_t count = m.outputs.size();
+    targets_.memory.assign(count, nullptr);
+    views_.assign(count, nullptr);
+    if (!options.outputs.empty()) targets_.wanted.assign(count, 0);
+    for (const std::string& name : options.outputs) targets_.wanted[number_of(name)] = 1;
+    for (const auto& [name, view] : options.out) {
+      const std::size_t o = number_of(name);
+      if (!targets_.wants(o)) throw InputError(fmt::format("there is memory for output '{}', which is not among the outputs wanted", name), {}, name);
+      views_[o] = &view;
+      check(o, bound);
+    }
+    for (std::size_t o = 0; o < count; ++o)
+      if (views_[o] && is_contiguous(*views_[o]) && views_[o]->data) targets_.memory[o] = views_[o]->data;
+  }
+
+  const runtime::Targets& targets() const { return targets_; }
+
+  TensorMap finish(const std::vector<Tensor>& results) const {
+    TensorMap map;
+    for (std::size_t o = 0; o < results.size(); ++o) {
+      if (!targets_.wants(o)) continue;
+      if (views_[o] && !targets_.memory[o]) scatter(results[o], *views_[o]);
+      map.emplace(m_.outputs[o].name, results[o]);
+    }
+    return map;
+  }
+
+ private:
+  std::size_t number_of(const std::string& name) const {
+    std::string known;
+    for (std::size_t o = 0; o < m_.outputs.size(); ++o) {
+      if (m_.outputs[o].name == name) return o;
+      known += (known.empty() ? "'" : ", '") + m_.outputs[o].name + "'";
+    }
+    throw InputError(fmt::format("there is no output '{}'; the model was compiled for {}", name, known), {}, name);
+  }
+
+  void check(std::size_t o, const Model::Impl::Bound& bound) const {
+    const std::string& name = m_.outputs[o].name;
+    const TensorView& view = *views_[o];
+    const Shape shape = bound.plan->shape_of(m_.program->graph.values[m_.program->graph.outputs[o]]);
+    const std::string what = fmt::format("the memory for output '{}'", name);
+    if (view.dtype != m_.outputs[o].dtype)
+      throw InputError(fmt::format("{} is {}, but the output is {}", what, name_of(view.dtype), name_of(m_.outputs[o].dtype)), {}, name);
+    if (view.shape != shape) throw InputError(fmt::format("{} has the shape {}, but the output has {}", what, to_string(view.shape), to_string(shape)), {}, name);
+    if (!view.data && element_count(shape) > 0) throw InputError(fmt::format("{} has no address", what), {}, name);
+    if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0) throw InputError(fmt::format("{} is not aligned to its element size", what), {}, name);
+    if (!view.strides.empty() && view.strides.size() != shape.size()) throw InputError(fmt::format("{} has {} strides for rank {}", what, view.strides.size(), shape.size()), {}, name);
+    for (std::size_t d = 0; d < view.strides.size(); ++d)
+      if (view.strides[d] == 0 && shape[d] > 1) throw InputError(fmt::format("{}: elements along axis {} are in the same place (stride 0)", what, d), {}, name);
+    for (std::size_t i = 0; i < bound.tensors.size(); ++i)
+      if (overlap(span_of(view), {bound.given[i].first, bound.given[i].second}))
+        throw InputError(fmt::format("{} overlaps input '{}'", what, m_.inputs[i].name), {}, name);
+    for (std::size_t other = 0; other < views_.size(); ++other)
+      if (other != o && views_[other] && overlap(span_of(view), span_of(*views_[other])))
+        throw InputError(fmt::format("{} overlaps that of output '{}'", what, m_.outputs[other].name), {}, name);
+  }
+
+  static bool overlap(std::pair<const char*, const char*> a, std::pair<const char*, const char*> b) { return a.first < b.second && b.first < a.second; }
+
+  static void scatter(const Tensor& from, const TensorView& to) {
+    const std::size_t bytes = size_of(from.dtype());
+    std::vector<std::int64_t> at(to.shape.size(), 0);
+    for (std::int64_t i = 0; i < from.size(); ++i) {
+      std::int64_t offset = 0;
+      for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * to.strides[d];
+      std::memcpy(static_cast<char*>(to.data) + offset * static_cast<std::int64_t>(bytes), static_cast<const char*>(from.data()) + static_cast<std::size_t>(i) * bytes, bytes);
+      for (std::size_t d = at.size(); d-- > 0;) {
+        if (++at[d] < to.shape[d]) break;
+        at[d] = 0;
+      }
+    }
+  }
+
+  const Model::Impl& m_;
+  runtime::Targets targets_;
+  std::vector<const TensorView*> views_;  ///< per output; null: none given
+};
+
+Model compiled(const std::string& what, const CompileOptions& options, const std::function<graph::Graph()>& read) {
+  // The caller's rounding must not decide what constants become.
+  return api::typed<ModelError>(no_memory, [&] {
+    const CancelScope scope(options.cancel);
+    const Stages stages("compile " + what, options.progress);
+    Stages::begin("read", 0);
+    Model model = Model::Access::make(build(read(), options));
+    Stages::end();
+    return model;
+  });
+}
+
+}  // namespace
+
+TensorMap Model::Impl::run(const std::map<std::string, TensorView>& given, const RunOptions& options) const {
+  const Bound bound = bind(given);
+  const Outputs targets(*this, bound, options);
+  return targets.finish(execute(bound, nullptr, targets.targets()));
+}
+
 Model Model::load(const std::string& path, const CompileOptions& options) {
-  return api::typed<ModelError>(no_memory, [&] { return Model(build(frontend::read_onnx_file(path), options)); });
+  return compiled(fmt::format("'{}'", path), options, [&] { return frontend::read_onnx_file(path); });
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
-  return api::typed<ModelError>(no_memory, [&] { return Model(build(frontend::read_onnx_bytes(data, size), options)); });
+  return compiled(fmt::format("a model of {} bytes", size), options, [&] { return frontend::read_onnx_bytes(data, size); });
 }
 
 const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }
 const std::vector<TensorInfo>& Model::outputs() const { return impl_->outputs; }
 
-TensorMap Model::run(const std::map<std::string, TensorView>& inputs) const {
-  const std::vector<Tensor> out = impl_->execute(impl_->bind(inputs), nullptr);
-  TensorMap map;
-  for (std::size_t i = 0; i < out.size(); ++i) map.emplace(impl_->outputs[i].name, out[i]);
-  return map;
+TensorMap Model::run(const std::map<std::string, TensorView>& inputs, const RunOptions& options) const {
+  const CancelScope scope(options.cancel);
+  return impl_->run(inputs, options);
 }
 
-std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json) const {
+std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json, const RunOptions& options) const {
+  const CancelScope scope(options.cancel);
   return explain_model(*impl_, inputs, json);
 }
 
-std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json) const {
+std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json, const RunOptions& options) const {
+  const CancelScope scope(options.cancel);
   return profile_model(*impl_, inputs, repeat, json);
 }
 

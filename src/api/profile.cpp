@@ -1,4 +1,4 @@
-// A clock per step: medians over several runs, as a table, as JSON, and in Chrome's trace format, which Perfetto opens.
+// A clock per step: the run of median time, as a table, as JSON, and in Chrome's trace format, which Perfetto opens.
 #include <algorithm>
 #include <map>
 
@@ -28,11 +28,13 @@ struct Profile {
   int runs = 0;
 };
 
-double median(std::vector<double> v) {
-  if (v.empty()) return 0;
-  std::sort(v.begin(), v.end());
-  const std::size_t half = v.size() / 2;
-  return v.size() % 2 ? v[half] : (v[half - 1] + v[half]) / 2;
+/// The run whose total is in the middle (the lower one of two): medians of parts would not add up to anything.
+const runtime::RunProfile& middle(const std::vector<runtime::RunProfile>& runs) {
+  std::vector<const runtime::RunProfile*> sorted;
+  for (const runtime::RunProfile& r : runs) sorted.push_back(&r);
+  const auto half = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
+  std::nth_element(sorted.begin(), half, sorted.end(), [](const auto* a, const auto* b) { return a->total_seconds < b->total_seconds; });
+  return **half;
 }
 
 std::vector<std::string> operator_names(const runtime::Program& p, const api::StepInfo& s) {
@@ -57,20 +59,11 @@ Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& i
   for (runtime::RunProfile& r : runs) m.execute(bound, &r);
   const api::Masks masks = api::Snapshot(m, bound).masks();
 
-  auto over_runs = [&](auto&& get) {
-    std::vector<double> v;
-    for (const runtime::RunProfile& r : runs) v.push_back(get(r));
-    return median(std::move(v));
-  };
+  const runtime::RunProfile& run = middle(runs);
   Profile profile;
   profile.runs = repeat;
-  profile.mask_seconds = over_runs([](const runtime::RunProfile& r) { return r.mask_seconds; });
-  profile.total_seconds = over_runs([](const runtime::RunProfile& r) { return r.total_seconds; });
-  profile.between_seconds = over_runs([](const runtime::RunProfile& r) {
-    double rest = r.total_seconds - r.mask_seconds;
-    for (const runtime::StepRecord& s : r.steps) rest -= s.seconds;
-    return rest;
-  });
+  profile.mask_seconds = run.mask_seconds;
+  profile.total_seconds = run.total_seconds;
   bool masks_placed = false;
   auto place_masks = [&] {
     profile.entries.push_back({-1, "masks", "mask", "", {}, profile.mask_seconds, 1, {}});
@@ -79,18 +72,19 @@ Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& i
   for (const api::StepInfo& s : steps) {
     if (s.number < 0) continue;
     if (s.kind != "control" && !masks_placed) place_masks();
-    const double seconds = over_runs([&](const runtime::RunProfile& r) { return r.steps[s.step].seconds; });
-    const runtime::StepRecord& record = runs[0].steps[s.step];
+    const runtime::StepRecord& record = run.steps[s.step];
     const std::string chosen = record.candidates.empty() ? std::string() : record.candidates[0].rule.name();
-    profile.entries.push_back({s.number, label_of(p, s), s.kind, api::rule_text(p, s, &masks, chosen), operator_names(p, s), seconds, record.live, record.candidates});
+    profile.entries.push_back({s.number, label_of(p, s), s.kind, api::rule_text(p, s, &masks, chosen), operator_names(p, s), record.seconds, record.live, record.candidates});
   }
   if (!masks_placed) place_masks();
+  profile.between_seconds = profile.total_seconds;
+  for (const Entry& e : profile.entries) profile.between_seconds -= e.seconds;
   return profile;
 }
 
 std::string profile_json(const Profile& p) {
   Json steps = Json::array(), events = Json::array();
-  double at = 0;  // medians laid end to end
+  double at = 0;  // laid end to end
   for (const Entry& e : p.entries) {
     steps.push_back({{"step", e.step}, {"name", e.name}, {"kind", e.kind}, {"seconds", e.seconds}, {"live", e.live}, {"rule", e.rule},
                      {"operators", e.operators}});
@@ -99,7 +93,7 @@ std::string profile_json(const Profile& p) {
                       {"args", {{"step", e.step}, {"live", e.live}, {"rule", e.rule}, {"operators", e.operators}}}});
     at += e.seconds;
   }
-  return api::dump({{"steps", std::move(steps)}, {"mask_seconds", p.mask_seconds}, {"total_seconds", p.total_seconds}, {"runs", p.runs},
+  return api::dump({{"steps", std::move(steps)}, {"mask_seconds", p.mask_seconds}, {"between_seconds", p.between_seconds}, {"total_seconds", p.total_seconds}, {"runs", p.runs},
                     {"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}});
 }
 
@@ -124,7 +118,7 @@ std::string profile_text(const Profile& p) {
   by_kind.add({"(between)", "", api::seconds_text(p.between_seconds), share_of(p.between_seconds, p.total_seconds)});
   by_kind.rule();
   by_kind.add({"all", std::to_string(p.entries.size()), api::seconds_text(p.total_seconds), share_of(p.total_seconds, p.total_seconds)});
-  return fmt::format("Medians of {} run{}; live: share of rows computed, or of multiply-adds where zeros were found in values.\n\n{}\n{}", p.runs, p.runs == 1 ? "" : "s", steps.print(),
+  return fmt::format("{}; live: share of rows computed, or of multiply-adds where zeros were found in values.\n\n{}\n{}", p.runs == 1 ? std::string("One run") : fmt::format("The run of median time of {}", p.runs), steps.print(),
                      by_kind.print());
 }
 

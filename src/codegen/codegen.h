@@ -26,6 +26,7 @@ struct Options {
   CpuTarget target;
   std::string cache_dir;  ///< usable directory or empty (no disk cache)
   bool dump_assembly = false;  ///< fills `assembly` of the result (tests, perf work)
+  int threads = 1;             ///< that generate code; the same code for any number
 };
 
 /// Compiles all kernels into one object. Equal sets of kernels share one disk cache entry, keyed by the kernels' text, the

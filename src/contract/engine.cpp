@@ -14,8 +14,8 @@ namespace {
 
 class GeneratedEngine final : public Engine {
  public:
-  GeneratedEngine(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir)
-      : kernels_(algebra, target, cache_dir), caches_(cache_sizes()), costs_(kernels_, caches_, cache_dir) {}
+  GeneratedEngine(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir, int threads)
+      : kernels_(algebra, target, cache_dir, threads), caches_(cache_sizes()), costs_(kernels_, caches_, cache_dir) {}
 
   const lower::Algebra& algebra() const override { return kernels_.algebra(); }
 
@@ -140,9 +140,9 @@ class GeneratedEngine final : public Engine {
 
 }  // namespace
 
-std::shared_ptr<const Engine> Engine::create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir) {
+std::shared_ptr<const Engine> Engine::create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir, int threads) {
   if (const auto why = lower::refuse_algebra(algebra)) throw UnsupportedError(*why);
-  return std::make_shared<GeneratedEngine>(algebra, target, cache_dir);
+  return std::make_shared<GeneratedEngine>(algebra, target, cache_dir, threads);
 }
 
 }  // namespace pit::contract

@@ -81,8 +81,8 @@ class PackedB;
 
 class Engine {
  public:
-  /// Generates (or loads from the cache) the kernels. `cache_dir` as in codegen. Throws UnsupportedError for an algebra without a tile.
-  static std::shared_ptr<const Engine> create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir);
+  /// Generates (or loads from the cache) the kernels. `cache_dir` and `threads` as in codegen. Throws UnsupportedError for an algebra without a tile.
+  static std::shared_ptr<const Engine> create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir, int threads = 1);
   virtual ~Engine() = default;
 
   /// The panels of a B of n columns that every rule can use: uniform ones.

@@ -9,8 +9,8 @@ namespace pit::contract {
 using codegen::Kernel;
 using codegen::KernelFn;
 
-Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir)
-    : algebra_(algebra), target_(target), cache_dir_(std::move(cache_dir)), shape_(lower::tile_shape(target, algebra)) {}
+Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads)
+    : algebra_(algebra), target_(target), cache_dir_(std::move(cache_dir)), threads_(threads), shape_(lower::tile_shape(target, algebra)) {}
 
 Panels Kernels::panels(std::int64_t n) const {
   const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes() - 1) / lanes(), 1, this->vectors()));
@@ -26,6 +26,7 @@ std::shared_ptr<const codegen::Code> Kernels::compile(const std::vector<Kernel>&
   codegen::Options options;
   options.target = target_;
   options.cache_dir = cache_dir_;
+  options.threads = threads_;
   return codegen::compile(kernels, options);
 }
 

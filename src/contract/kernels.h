@@ -35,7 +35,7 @@ struct TileTable {
 
 class Kernels {
  public:
-  Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir);
+  Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads);
 
   const lower::Algebra& algebra() const { return algebra_; }
   const CpuTarget& target() const { return target_; }
@@ -69,6 +69,7 @@ class Kernels {
   lower::Algebra algebra_;
   CpuTarget target_;
   std::string cache_dir_;
+  int threads_;
   lower::TileShape shape_;
   mutable std::array<Tiles, family_count> tiles_;
   mutable Once packs_once_, stream_once_;

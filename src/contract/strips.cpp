@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "support/cancel.h"
 #include "support/check.h"
 #include "tensor/poison.h"
 
@@ -22,6 +23,7 @@ StripRunner::StripRunner(const Call& call, Family family, std::int64_t b_number)
     : kernels_(call.kernels), tiles_(call.kernels.tiles(family)), panels_(call.b.panels), k_(call.b.k), family_(family), b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
 
 void StripRunner::run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const {
+  poll_cancel();
   const int wide = kernels_.wide(s.rows);
   const std::int64_t panel_bytes = panels_.width() * 4;
   for (int i = 0; i < count;) {

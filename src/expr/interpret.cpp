@@ -11,6 +11,7 @@
 #include "expr/scalar.h"
 #include "expr/shapes.h"
 #include "pit/error.h"
+#include "support/cancel.h"
 
 namespace pit::expr {
 namespace {
@@ -29,6 +30,7 @@ void for_each_point(const std::vector<AxisId>& axes, std::size_t depth, const st
   const auto permutation = order.find(axes[depth]);
   const bool permuted = permutation != order.end() && !permutation->second.empty();
   for (std::int64_t i = 0; i < extents[a]; ++i) {
+    if ((i & 1023) == 0) poll_cancel();
     (*at)[a] = permuted ? permutation->second[static_cast<std::size_t>(i)] : i;
     for_each_point(axes, depth + 1, extents, order, at, body);
   }

@@ -11,6 +11,7 @@
 #include "fuse/merger.h"
 #include "fuse/reads.h"
 #include "fuse/verify.h"
+#include "support/cancel.h"
 #include "support/check.h"
 
 namespace pit::fuse {
@@ -129,6 +130,7 @@ class Fuser {
     std::vector<char> inside(g_.values.size(), 0), outside(g_.values.size(), 0);
     for (ValueId v : g_.nodes[seed].outputs) inside[v] = 1;
     std::size_t size = 1;
+    poll_cancel();
     for (NodeId n = seed + 1; n < count() && size < limit; ++n) {
       const Node& node = g_.nodes[n];
       bool reads_inside = false, tainted = false;

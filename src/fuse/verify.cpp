@@ -6,6 +6,7 @@
 #include "fuse/visit.h"
 #include "sparsity/forward.h"
 #include "sparsity/index_map.h"
+#include "support/cancel.h"
 #include "support/check.h"
 
 namespace pit::fuse {
@@ -46,6 +47,7 @@ class Verifier {
       if (group.control || group.kind == GroupKind::elements) continue;
       group_ = static_cast<int>(i);
       if (!std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) { return !p_.is_nothing(a_.values[v].demand); })) continue;
+      poll_cancel();
       const Frame frame(g_, p_, group);
       const bool stores = (group.kind == GroupKind::rows || group.kind == GroupKind::contraction) && !absorbed_by_[i];
       if (stores)

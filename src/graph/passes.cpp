@@ -5,6 +5,7 @@
 
 #include "graph/graph.h"
 #include "graph/opset/builder.h"
+#include "support/cancel.h"
 #include "support/check.h"
 
 namespace pit::graph {
@@ -160,6 +161,7 @@ class Wanted {
 void fold_constants(Graph& g) {
   for (Node& n : g.nodes) {
     if (n.removed) continue;
+    poll_cancel();
     std::vector<DType> dtypes;
     std::vector<std::vector<Dim>> dims;
     for (const ValueId o : n.outputs) {

@@ -11,9 +11,11 @@
 #include "sparsity/facts.h"
 #include "sparsity/flops.h"
 #include "sparsity/value_zeros.h"
+#include "support/cancel.h"
 #include "support/check.h"
 #include "support/files.h"
 #include "support/memory.h"
+#include "support/stages.h"
 #include "support/threads.h"
 
 namespace pit::runtime {
@@ -79,24 +81,30 @@ class ProgramBuilder {
   }
 
   std::shared_ptr<const Program> build() {
+    Stages::begin("analyse", 0.15);
     p_->analysis = std::make_unique<sparsity::Analysis>(
         sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
+    Stages::begin("fuse", 0.2);
     p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
     p_->analysis->forward = nullptr;
     want_obligations();
     const auto& groups = p_->fusion.groups;
     if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
-      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir);
+      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir, options_.threads);
+    Stages::begin("lower", 0.25);
     p_->extent_nodes = graph::extent_nodes(p_->graph);
     if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
     p_->steps.resize(p_->fusion.groups.size());
     mark_attention();
     make_steps();
+    Stages::begin("generate", 0.3);
     generate();
     p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
+    Stages::begin("pack", 0.85);
     pack_weights();
     own_constants();
+    Stages::note(fmt::format("{:.1f} MB of packed weights", static_cast<double>(p_->packed_bytes()) / 1e6));
     return p_;
   }
 
@@ -136,6 +144,7 @@ class ProgramBuilder {
       Step& s = p_->steps[i];
       s.group = static_cast<int>(i);
       const Group& group = p_->fusion.groups[i];
+      poll_cancel();
       if (group.kind == GroupKind::rows) make_rows(s, group);
       if (group.kind == GroupKind::contraction) make_contraction(s, group);
     }
@@ -324,11 +333,13 @@ class ProgramBuilder {
   }
 
   void generate() {
-    p_->code = codegen::compile(kernels_.kernels(), {p_->target, options_.cache_dir});
+    p_->code = codegen::compile(kernels_.kernels(), {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
     kernels_.resolve(*p_->code);
     p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
                                   p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
+    Stages::note(p_->code_report);
     if (!p_->engine) return;
+    Stages::begin("generate products", 0.7);
     // Nothing is generated while the model runs.
     using contract::RuleKind;
     std::vector<RuleKind> rules;
@@ -356,6 +367,7 @@ class ProgramBuilder {
       // Only for now: what somebody else reads comes back from the file.
       const Tensor& t = constant_behind(group.operands[1].value);
       if (const FileMap* file = FileMap::of(t.owner())) file->forget(t.data(), t.bytes());
+      Stages::advance(static_cast<double>(&s - p_->steps.data() + 1) / static_cast<double>(p_->steps.size()), 1);
     }
   }
 

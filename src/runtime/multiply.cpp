@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runtime/contraction.h"
+#include "support/cancel.h"
 
 namespace pit::runtime {
 namespace {
@@ -90,6 +91,7 @@ class Multiplication {
   }
 
   void run(const Part& p, std::int64_t panel, std::int64_t column) {
+    poll_cancel();
     if (whole_ > 0) call(p, panel, column, 0, whole_, b_.tile_rows, p.a);
     if (rest_ > 0) call(p, panel, column, whole_, rest_, rest_width_, p.a + p.terms.count * whole_);
   }

@@ -7,6 +7,7 @@
 #include "runtime/attention.h"
 #include "runtime/contraction.h"
 #include "runtime/rows.h"
+#include "support/cancel.h"
 #include "support/check.h"
 #include "tensor/poison.h"
 
@@ -61,14 +62,16 @@ void Arena::reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int wo
 
 std::int64_t Arena::bytes() const { return arena_bytes_ + scratch_bytes_ * static_cast<std::int64_t>(scratch_.size()); }
 
-void Run::bind(const std::vector<const void*>& inputs) {
+void Run::bind(const std::vector<const void*>& inputs, const Targets& targets) {
+  targets_ = &targets;
   const graph::Graph& g = p_.graph;
   arena_.reserve(plan_.arena_bytes, plan_.scratch_bytes, pool_.size());
   address_.assign(g.values.size(), nullptr);
   outputs_.resize(g.outputs.size());
   for (std::size_t o = 0; o < g.outputs.size(); ++o) {
     const graph::Value& v = g.values[g.outputs[o]];
-    outputs_[o] = Tensor(v.dtype, plan_.shape_of(v));
+    void* memory = targets.memory_of(o);
+    outputs_[o] = memory ? Tensor(v.dtype, plan_.shape_of(v), memory, unowned()) : Tensor(v.dtype, plan_.shape_of(v));
   }
   for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
     const Storage& s = plan_.storage[v];
@@ -92,9 +95,33 @@ void Run::fill_elements() {
   }
 }
 
-std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProfile* profile) {
+// Backwards from the outputs that are wanted. Control steps feed masks, too.
+std::vector<char> Run::needed_steps() const {
+  std::vector<char> steps(p_.steps.size(), targets_->wanted.empty()), values(p_.graph.values.size(), 0);
+  if (targets_->wanted.empty()) return steps;
+  auto need = [&](ValueId v) {
+    values[v] = 1;
+    if (const ValueId root = p_.fusion.layouts[v].root; root >= 0) values[root] = 1;
+  };
+  for (std::size_t o = 0; o < outputs_.size(); ++o)
+    if (wants(o)) need(p_.graph.outputs[o]);
+  for (std::size_t o = 0; o < p_.demands.size(); ++o)
+    if (wants(o) && p_.demands[o].mask >= 0) need(p_.demands[o].mask);
+  for (std::size_t i = p_.steps.size(); i-- > 0;) {
+    const fuse::Group& group = p_.group(p_.steps[i]);
+    steps[i] = group.control || std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) {
+                 const ValueId root = p_.fusion.layouts[v].root;
+                 return values[v] != 0 || (root >= 0 && values[root] != 0);
+               });
+    if (steps[i]) std::for_each(group.reads.begin(), group.reads.end(), need);
+  }
+  return steps;
+}
+
+std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProfile* profile, const Targets& targets) {
   const Clock::time_point start = Clock::now();
-  bind(inputs);
+  bind(inputs, targets);
+  const std::vector<char> needed = needed_steps();
   poison_memory();
   fill_elements();
   if (profile) profile->steps.assign(p_.steps.size(), {});
@@ -108,18 +135,22 @@ std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProf
     }
     const Clock::time_point t = Clock::now();
     record_ = {};
-    run_step(i);
+    poll_cancel();
+    if (needed[i]) run_step(i);
     record_.seconds = seconds_since(t);
     if (profile) profile->steps[i] = std::move(record_);
   }
   copy_plain_outputs();
   zero_undemanded();
+  for (std::size_t o = 0; o < outputs_.size(); ++o)
+    if (!wants(o)) outputs_[o] = Tensor();
   if (profile) profile->total_seconds = seconds_since(start);
   return std::move(outputs_);
 }
 
 const std::vector<sparsity::MaskPtr>& Run::masks_only(const std::vector<const void*>& inputs) {
-  bind(inputs);
+  static const Targets all;
+  bind(inputs, all);
   poison_memory();
   fill_elements();
   for (std::size_t i = 0; i < p_.steps.size(); ++i)
@@ -292,6 +323,7 @@ LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, s
 
 void Run::copy_plain_outputs() {
   for (std::size_t o = 0; o < outputs_.size(); ++o) {
+    if (!wants(o)) continue;
     const ValueId v = p_.graph.outputs[o];
     const Storage& s = plan_.storage[v];
     if (s.where == Storage::output && static_cast<std::size_t>(s.offset) == o) continue;
@@ -307,7 +339,7 @@ void Run::copy_plain_outputs() {
 // Declared outputs: what nobody asked for comes back as zero.
 void Run::zero_undemanded() {
   for (std::size_t o = 0; o < p_.demands.size() && o < outputs_.size(); ++o) {
-    if (p_.demands[o].mask < 0) continue;
+    if (p_.demands[o].mask < 0 || !wants(o)) continue;
     const Tensor mask = contiguous(p_.demands[o].mask);
     const std::size_t size = size_of(mask.dtype());
     if (mask.size() == 0) continue;

@@ -41,6 +41,14 @@ struct RunProfile {
   double total_seconds = 0;
 };
 
+/// What of a run's outputs is wanted, and where.
+struct Targets {
+  std::vector<char> wanted;     ///< per output; empty: all
+  std::vector<void*> memory;    ///< per output, contiguous and of its size; null (or empty): the run's own
+  bool wants(std::size_t o) const { return wanted.empty() || wanted[o] != 0; }
+  void* memory_of(std::size_t o) const { return memory.empty() ? nullptr : memory[o]; }
+};
+
 /// The live positions of a list axis per outer position: an index set, or everything.
 struct LiveList {
   detect::IndexSetPtr set;        ///< null: everything
@@ -57,8 +65,9 @@ class Run {
   Run(const Program& p, const Plan& plan, Arena& arena, const ThreadPool& pool, Poison poison)
       : p_(p), plan_(plan), arena_(arena), pool_(pool), poison_(poison) {}
 
-  /// inputs: per model input, contiguous. Returns the outputs in the graph's order.
-  std::vector<Tensor> execute(const std::vector<const void*>& inputs, RunProfile* profile);
+  /// inputs: per model input, contiguous. Returns the outputs in the graph's order; those that are not wanted are null, and what only they need is
+  /// not computed.
+  std::vector<Tensor> execute(const std::vector<const void*>& inputs, RunProfile* profile, const Targets& targets = {});
 
   /// The masks and lists only (for explain): executes control steps, evaluates masks.
   const std::vector<sparsity::MaskPtr>& masks_only(const std::vector<const void*>& inputs);
@@ -70,7 +79,9 @@ class Run {
   friend class ContractionRunner;
   friend class AttentionRunner;
 
-  void bind(const std::vector<const void*>& inputs);
+  void bind(const std::vector<const void*>& inputs, const Targets& targets);
+  std::vector<char> needed_steps() const;
+  bool wants(std::size_t o) const { return targets_->wants(o); }
   void fill_elements();
   void run_step(std::size_t i);
   void run_reference(const Step& s);
@@ -97,6 +108,7 @@ class Run {
   Arena& arena_;
   const ThreadPool& pool_;
   Poison poison_;
+  const Targets* targets_ = nullptr;
   std::vector<char*> address_;
   std::vector<Tensor> outputs_;
   std::vector<sparsity::MaskPtr> masks_;

@@ -10,6 +10,7 @@
 #include "pit/error.h"
 #include "sparsity/demand.h"
 #include "sparsity/forward.h"
+#include "support/cancel.h"
 
 namespace pit::sparsity {
 
@@ -77,6 +78,7 @@ class Analyzer {
   void backward() {
     a_.nodes.resize(g_.nodes.size());
     for (std::size_t n = g_.nodes.size(); n-- > 0;) {
+      poll_cancel();
       const Node& node = g_.nodes[n];
       NodeFacts& facts = a_.nodes[n];
       facts.notes = a_.forward->notes(static_cast<NodeId>(n));

@@ -1,6 +1,7 @@
 #include "sparsity/forward.h"
 
 #include "sparsity/bounds.h"
+#include "support/cancel.h"
 
 namespace pit::sparsity {
 
@@ -39,6 +40,7 @@ Forward::Forward(const Graph& g, MaskProgram masks, bool enabled) : g_(g), p_(st
   const Bounds bounds(g);
   for (std::size_t n = 0; n < g.nodes.size(); ++n) {
     if (g.nodes[n].removed) continue;
+    poll_cancel();
     const ValueId out = g.nodes[n].outputs[0];
     if (const auto truth = bounds.truth(out)) {
       const std::vector<Dim>& dims = g.values[static_cast<std::size_t>(out)].dims;

@@ -14,6 +14,7 @@ Error::~Error() = default;
 ModelError::~ModelError() = default;
 UnsupportedError::~UnsupportedError() = default;
 InputError::~InputError() = default;
+CancelledError::~CancelledError() = default;
 InternalError::~InternalError() = default;
 
 void internal_error(const char* file, int line, const std::string& message) {

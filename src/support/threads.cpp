@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/cancel.h"
 #include "support/fork.h"
 
 namespace pit {
@@ -41,12 +42,17 @@ using Body = std::function<void(std::int64_t, int)>;
 /// that of the seat it took, so it is unique by construction.
 class Loop {
  public:
-  Loop(std::int64_t count, int seats, const Body& body) : count_(count), seats_(seats), body_(body), mxcsr_(_mm_getcsr()) {}
+  Loop(std::int64_t count, int seats, const Body& body)
+      : count_(count), seats_(seats), body_(body), mxcsr_(_mm_getcsr()), scope_(CancelScope::current()) {}
 
   void work(int seat) noexcept {
     const BorrowedMxcsr environment(mxcsr_);
     try {
-      for (std::int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) body_(task, seat);
+      const CancelScope::Borrowed scope(scope_);
+      for (std::int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) {
+        poll_cancel();
+        body_(task, seat);
+      }
     } catch (...) {
       next_.store(count_, std::memory_order_relaxed);  // the others stop at their next task
       if (!failed_.exchange(true)) error_ = std::current_exception();
@@ -67,6 +73,7 @@ class Loop {
   const int seats_;
   const Body& body_;
   const unsigned mxcsr_;
+  CancelScope* const scope_;  ///< the caller's
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;
@@ -214,7 +221,10 @@ ThreadPool::ThreadPool(int threads) : threads_(std::max(threads, 1)) {}
 void ThreadPool::parallel_for(std::int64_t count, const Body& body) const {
   if (count <= 0) return;
   if (count == 1 || threads_ == 1) {
-    for (std::int64_t task = 0; task < count; ++task) body(task, 0);
+    for (std::int64_t task = 0; task < count; ++task) {
+      poll_cancel();
+      body(task, 0);
+    }
     return;
   }
   const int seats = static_cast<int>(std::min<std::int64_t>(threads_, count));

@@ -16,7 +16,7 @@ class ThreadPool {
   /// Calls body(task, worker) for every task in 0..count, dynamically balanced, each exactly once; returns when all
   /// are done. `worker` is 0..size()-1 and unique among the bodies running at the same time *within this call*.
   /// With one task or one thread it runs inline. The floating-point environment of the caller holds in every worker.
-  /// An exception of a body is rethrown in the caller.
+  /// An exception of a body is rethrown in the caller. Polls between tasks (support/cancel.h).
   void parallel_for(std::int64_t count, const std::function<void(std::int64_t task, int worker)>& body) const;
 
  private:

@@ -22,6 +22,7 @@
 
 #include "codegen/codegen.h"
 #include "pit/error.h"
+#include "support/cancel.h"
 #include "support/memory.h"
 #include "support/threads.h"
 #include "tune/tile_costs.h"
@@ -285,7 +286,8 @@ MachineLimits measure_limits(int threads, const CpuTarget& target, double second
 
 namespace pit {
 
-MachineLimits measure_limits(int threads, const std::string& cpu) {
+MachineLimits measure_limits(int threads, const std::string& cpu, const std::optional<CancelToken>& cancel) {
+  const CancelScope scope(cancel);
   constexpr int most_threads = 1024;
   if (threads < 0 || threads > most_threads)
     throw InputError(fmt::format("threads = {}: give 1 to {}, or 0 for the default", threads, most_threads));

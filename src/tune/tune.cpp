@@ -4,6 +4,7 @@
 
 #include "pit/contraction.h"
 #include "pit/error.h"
+#include "support/cancel.h"
 #include "support/files.h"
 #include "support/log.h"
 #include "support/threads.h"
@@ -50,6 +51,7 @@ class Measurement {
     auto step = [&](auto& times) {
       const double of_time = (wall_seconds() - start) / left;
       if (of_time > 1 && done >= steps / effort.rounds) return;
+      poll_cancel();
       times.round(effort);
       progress(std::clamp(std::max(++done / steps, of_time), 0.0, 1.0));
     };
@@ -114,6 +116,7 @@ TileCosts measure(const CpuTarget& target, const Effort& effort, const Progress&
 namespace pit {
 
 std::string tune(const TuneOptions& options) {
+  const CancelScope scope(options.cancel);
   const CpuTarget target = cpu_target(options.cpu);
   // Before anything is measured: half a minute for nothing would be rude.
   std::string reason;

@@ -56,6 +56,7 @@ class TestRun:
     def test_sparsity_off_and_threads(self, pit, case, tmp_path):
         arguments, want = case
         pit("run", "--sparsity", "off", "--threads", 1, MODEL, *arguments, "--output-dir", "out")
+        pit("run", "--threads", 0, MODEL, *arguments, "--output-dir", "out")
         assert close(np.load(tmp_path / "out/last_hidden_state.npy"), want)
 
     def test_declared_output(self, pit, case, tmp_path):
@@ -114,7 +115,7 @@ class TestReports:
 
 class TestExitCodes:
     def test_usage(self, pit):
-        for arguments in ([], ["fly"], ["explain"], ["run", MODEL], ["explain", MODEL, "--fly"], ["explain", MODEL, "--threads", "0"],
+        for arguments in ([], ["fly"], ["explain"], ["run", MODEL], ["explain", MODEL, "--fly"], ["explain", MODEL, "--threads", "-1"],
                           ["explain", MODEL, "--input", "input_ids"], ["explain", MODEL, "--sparsity", "maybe"],
                           ["explain", MODEL, "--lengths", "many"], ["explain", MODEL, "--lengths", "-1"]):  # fmt: skip
             assert pit(*arguments, code=USAGE).stderr

@@ -33,7 +33,7 @@ class Loaded {
   std::vector<KernelFn> functions_;
 };
 
-/// Links an object into this process and finds its kernels. InternalError if that fails.
-std::unique_ptr<Loaded> load(std::string_view object, const std::vector<std::string>& kernel_names);
+/// Links objects into this process and finds their kernels. InternalError if that fails.
+std::unique_ptr<Loaded> load(const std::vector<std::string_view>& objects, const std::vector<std::string>& kernel_names);
 
 }  // namespace pit::codegen::llvm_backend

@@ -20,7 +20,7 @@ namespace orc = llvm::orc;
 
 class Session final : public Loaded {
  public:
-  Session(std::string_view object, const std::vector<std::string>& names) {
+  Session(const std::vector<std::string_view>& objects, const std::vector<std::string>& names) {
     // In place: the default dispatcher would start threads of its own in the host process.
     auto control = orc::SelfExecutorProcessControl::Create(std::make_shared<orc::SymbolStringPool>(),
                                                            std::make_unique<orc::InPlaceTaskDispatcher>());
@@ -28,7 +28,7 @@ class Session final : public Loaded {
     session_ = std::make_unique<orc::ExecutionSession>(std::move(*control));
     session_->setErrorReporter([this](llvm::Error error) { note(llvm::toString(std::move(error))); });
     try {
-      link(object, names);
+      link(objects, names);
     } catch (...) {
       end();
       throw;
@@ -38,10 +38,12 @@ class Session final : public Loaded {
   ~Session() override { end(); }
 
  private:
-  void link(std::string_view object, const std::vector<std::string>& names) {
+  void link(const std::vector<std::string_view>& objects, const std::vector<std::string>& names) {
     layer_ = std::make_unique<orc::ObjectLinkingLayer>(*session_, session_->getExecutorProcessControl().getMemMgr());
     orc::JITDylib& dylib = session_->createBareJITDylib("kernels");
-    check(layer_->add(dylib, llvm::MemoryBuffer::getMemBufferCopy({object.data(), object.size()}, "kernels")));
+    int number = 0;
+    for (const std::string_view o : objects)
+      check(layer_->add(dylib, llvm::MemoryBuffer::getMemBufferCopy({o.data(), o.size()}, fmt::format("kernels {}", number++))));
     orc::SymbolLookupSet symbols;
     for (const std::string& name : names) symbols.add(session_->intern(name));
     auto found = session_->lookup({{&dylib, orc::JITDylibLookupFlags::MatchAllSymbols}}, std::move(symbols));
@@ -79,9 +81,9 @@ class Session final : public Loaded {
 
 }  // namespace
 
-std::unique_ptr<Loaded> load(std::string_view object, const std::vector<std::string>& kernel_names) {
+std::unique_ptr<Loaded> load(const std::vector<std::string_view>& objects, const std::vector<std::string>& kernel_names) {
   const ForkHold hold;  // LLVM has locks of its own
-  return std::make_unique<Session>(object, kernel_names);
+  return std::make_unique<Session>(objects, kernel_names);
 }
 
 }  // namespace pit::codegen::llvm_backend

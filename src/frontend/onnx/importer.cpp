@@ -6,6 +6,7 @@
 
 #include "graph/opset/builder.h"
 #include "pit/error.h"
+#include "support/cancel.h"
 
 namespace pit::frontend {
 
@@ -278,6 +279,7 @@ void Importer::define(const std::string& name, ValueId v, const pit_onnx::NodePr
 }
 
 void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
+  poll_cancel();
   const std::string domain = domain_of(n.domain());
   if (const auto f = functions_.find(domain + ":" + n.op_type());
       f != functions_.end() && !(domain.empty() && graph::has_operator(n.op_type()))) {
