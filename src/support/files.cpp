@@ -6,12 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <set>
+#include <vector>
 
 #include "pit/error.h"
 #include "support/fork.h"
@@ -126,14 +130,14 @@ std::string checked_cache_dir(const std::string& override_dir, std::string* reas
     set_reason(reason, fmt::format("cannot use cache directory '{}': {}", dir, std::strerror(errno)));
   } else if (!S_ISDIR(st.st_mode)) {
     set_reason(reason, fmt::format("cannot use cache directory '{}': it is not a directory", dir));
-  } else if (st.st_uid != ::geteuid()) {
+  } else if (st.st_uid != ::geteuid() && st.st_uid != 0) {
     set_reason(reason,
                fmt::format("cache directory '{}' belongs to another user; unused, for code is loaded from it", dir));
-  } else if ((st.st_mode & 077) != 0) {
-    set_reason(reason, fmt::format("cache directory '{}' is open to others (mode {:04o}); unused, for code is loaded "
-                                   "from it: set its mode to 0700", dir, st.st_mode & 07777));
-  } else if (::access(dir.c_str(), R_OK | W_OK | X_OK) != 0) {
-    set_reason(reason, fmt::format("cannot write to cache directory '{}': {}", dir, std::strerror(errno)));
+  } else if ((st.st_mode & 022) != 0) {
+    set_reason(reason, fmt::format("others may write to cache directory '{}' (mode {:04o}); unused, for code is loaded "
+                                   "from it: set its mode to 0700 or 0755", dir, st.st_mode & 07777));
+  } else if (::access(dir.c_str(), R_OK | X_OK) != 0) {
+    set_reason(reason, fmt::format("cannot read cache directory '{}': {}", dir, std::strerror(errno)));
   } else {
     return dir;
   }
@@ -238,6 +242,48 @@ bool write_file_atomically(const std::string& path, std::string_view contents, s
   return true;
 } catch (...) {
   return false;
+}
+
+bool is_writable_dir(const std::string& dir) noexcept { return ::access(dir.c_str(), W_OK | X_OK) == 0; }
+
+bool is_trusted_file(const std::string& path) noexcept {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == ::geteuid() || st.st_uid == 0) && (st.st_mode & 022) == 0;
+}
+
+void touch_file(const std::string& path) noexcept { ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }
+
+// Several processes may do this at once, or a file may go while one looks: what is gone is gone.
+void limit_dir(const std::string& dir, std::string_view prefix, std::uint64_t bytes, const std::string& keep) noexcept try {
+  namespace fs = std::filesystem;
+  constexpr auto abandoned = std::chrono::hours(1);
+  struct Entry {
+    fs::file_time_type used;
+    std::uint64_t bytes;
+    fs::path path;
+  };
+  std::vector<Entry> entries;
+  std::uint64_t total = 0;
+  std::error_code error;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+    std::error_code gone;
+    const std::string name = it->path().filename().string();
+    const auto used = it->last_write_time(gone);
+    const std::uint64_t size = gone ? 0 : it->file_size(gone);
+    if (gone) continue;
+    if (name.ends_with(".tmp")) {
+      if (fs::file_time_type::clock::now() - used > abandoned) fs::remove(it->path(), gone);
+    } else if (name.starts_with(prefix)) {
+      total += size;
+      if (it->path() != fs::path(keep)) entries.push_back({used, size, it->path()});
+    }
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.used < b.used; });
+  for (const Entry& e : entries) {
+    if (total <= bytes) return;
+    if (fs::remove(e.path, error)) total -= e.bytes;
+  }
+} catch (...) {
 }
 
 std::string usable_cache_dir(const std::string& override_dir, std::string* reason) noexcept try {

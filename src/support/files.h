@@ -49,9 +49,20 @@ class FileMap {
 bool write_file_atomically(const std::string& path, std::string_view contents, std::string* reason) noexcept;
 
 /// The user's cache directory for PIT ("~/.cache/pit" or $XDG_CACHE_HOME/pit, $PIT_CACHE_DIR first), or `override_dir`.
-/// Created with mode 0700. Empty, with `reason` set, when it cannot be used (not ours, group/world accessible,
-/// read-only). "none" gives empty, no reason.
+/// Created with mode 0700. Empty, with `reason` set, when it cannot be used: it cannot be made or read, belongs to another user (but root), or others
+/// may write to it, for code is loaded from it. It may be read-only: an image may bring it. "none" gives empty, no reason.
 std::string usable_cache_dir(const std::string& override_dir, std::string* reason) noexcept;
+
+/// Whether files can be created in it.
+bool is_writable_dir(const std::string& dir) noexcept;
+/// Whether code may be loaded from this file: it is ours or root's, and nobody else may write to it.
+bool is_trusted_file(const std::string& path) noexcept;
+/// Marks it as used just now: `limit_dir` removes what was not used for longest.
+void touch_file(const std::string& path) noexcept;
+
+/// Removes the files of `dir` whose names begin with `prefix` that were not used for longest, until the others have at most `bytes`; and what writers
+/// that died left behind an hour ago and earlier. `keep` stays.
+void limit_dir(const std::string& dir, std::string_view prefix, std::uint64_t bytes, const std::string& keep) noexcept;
 
 /// 128-bit content hash as 32 hex digits (not cryptographic; detects corruption and keys caches).
 std::string content_hash(std::string_view bytes);

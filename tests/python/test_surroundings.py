@@ -455,3 +455,162 @@ class TestProgress:
             pit.compile(chain(1), progress=ends)
         with pytest.raises(pit.InputError):
             pit.compile(chain(1), progress=3)
+
+
+COMPILE = """
+    import logging, sys, numpy as np, pit
+    logging.basicConfig(format="%(levelname)s %(message)s", level="INFO", stream=sys.stdout)
+    model = pit.compile(open(sys.argv[1], "rb").read(), cache_dir=sys.argv[2], threads=1)
+    x = np.random.default_rng(0).standard_normal((5, 64), np.float32)
+    print("sum", repr(float(model(x0=x)["x2"].sum())))
+    print("cached" if "from the cache" in model.explain() else "generated")
+"""
+
+
+class TestCacheFolder:
+    @pytest.fixture
+    def model(self, tmp_path):
+        (tmp_path / "m.onnx").write_bytes(chain(2))
+        return str(tmp_path / "m.onnx")
+
+    @pytest.fixture
+    def want(self, model):
+        return run_python(COMPILE, model, "none").stdout.split("sum ")[1].split()[0]
+
+    def right(self, done, want):
+        assert done.returncode == 0, done.stderr
+        assert f"sum {want}" in done.stdout, done.stdout
+        return done.stdout
+
+    def test_read_only_from_an_image(self, model, want, tmp_path):
+        cache = tmp_path / "cache"
+        self.right(run_python(COMPILE, model, str(cache)), want)
+        for entry in cache.iterdir():
+            entry.chmod(0o644)
+        cache.chmod(0o555)
+        before = sorted(p.name for p in cache.iterdir())
+        try:
+            for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+                folder.chmod(0o755)
+            nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+            done = subprocess.run([sys.executable, "-c", textwrap.dedent(COMPILE), model, str(cache)], capture_output=True, text=True, timeout=120, **nobody)
+            out = self.right(done, want)
+            assert "WARNING" not in out and "cached" in out, out
+            # Another model: nothing can be stored, and that is no reason to complain.
+            (tmp_path / "n.onnx").write_bytes(chain(2, kind="Exp"))
+            done = subprocess.run([sys.executable, "-c", textwrap.dedent(COMPILE), str(tmp_path / "n.onnx"), str(cache)], capture_output=True, text=True, timeout=120, **nobody)
+            assert done.returncode == 0 and "WARNING" not in done.stdout, done.stdout + done.stderr
+        finally:
+            cache.chmod(0o700)
+        if os.geteuid() == 0:
+            assert sorted(p.name for p in cache.iterdir()) == before
+
+    def test_full(self, model, want, tmp_path):
+        limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n" + textwrap.dedent(COMPILE)
+        out = self.right(run_python(limited, model, str(tmp_path / "cache")), want)
+        assert "WARNING cannot store generated code" in out and "generated" in out
+        assert list((tmp_path / "cache").iterdir()) == []
+
+    def test_shared_by_ten_processes(self, model, want, tmp_path):
+        arguments = [sys.executable, "-c", textwrap.dedent(COMPILE), model, str(tmp_path / "cache")]
+        processes = [subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(10)]
+        for process in processes:
+            out, err = process.communicate(timeout=300)
+            assert process.returncode == 0 and f"sum {want}" in out and "WARNING" not in out, out + err
+        assert "cached" in self.right(run_python(COMPILE, model, str(tmp_path / "cache")), want)
+        assert not list((tmp_path / "cache").glob("*.tmp"))
+
+    def test_size_limit_and_what_was_left_behind(self, model, want, tmp_path, monkeypatch):
+        cache = tmp_path / "cache"
+        cache.mkdir(mode=0o700)
+        for name, age in (("old.1.0.tmp", 7200), ("young.2.0.tmp", 60)):
+            (cache / name).write_text("x")
+            os.utime(cache / name, (time.time() - age,) * 2)
+        self.right(run_python(COMPILE, model, str(cache)), want)
+        assert not (cache / "old.1.0.tmp").exists() and (cache / "young.2.0.tmp").exists()
+        assert len(list(cache.glob("kernels-*"))) > 1
+        monkeypatch.setenv("PIT_CACHE_MB", "0")
+        (tmp_path / "n.onnx").write_bytes(chain(2, kind="Exp"))
+        assert run_python(COMPILE, str(tmp_path / "n.onnx"), str(cache)).returncode == 0
+        assert len(list(cache.glob("kernels-*"))) == 1
+        monkeypatch.setenv("PIT_CACHE_MB", "lots")
+        out = self.right(run_python(COMPILE, model, str(cache)), want)
+        assert "WARNING PIT_CACHE_MB" in out
+
+    def test_of_another_cpu(self, model, tmp_path, caplog):
+        """Code is found by what it was generated for, and an entry knows what it is."""
+        cache, x = tmp_path / "cache", np.random.default_rng(0).standard_normal((5, 64), np.float32)
+        want = pit.compile(model, cache_dir=cache, threads=1, cpu="x86-64-v3")(x0=x)["x2"]
+        of_one = set(cache.glob("kernels-*"))
+        other = pit.compile(model, cache_dir=cache, threads=1, cpu="haswell")
+        of_other = set(cache.glob("kernels-*")) - of_one
+        assert len(of_one) == len(of_other) and "from the cache" not in other.explain()
+        for a in of_one:
+            for b in of_other:
+                b.write_bytes(a.read_bytes())
+        with caplog.at_level("WARNING", "pit"):
+            again = pit.compile(model, cache_dir=cache, threads=1, cpu="haswell")
+        assert caplog.records and "from the cache" not in again.explain()
+        np.testing.assert_allclose(again(x0=x)["x2"], want, rtol=1e-5)
+
+    def test_missing_while_in_use(self, model, want, tmp_path):
+        import shutil
+
+        cache = tmp_path / "cache"
+        compiled = pit.compile(model, cache_dir=cache, threads=1)
+        shutil.rmtree(cache)
+        compiled(x0=np.ones((3, 64), np.float32))
+        assert "generated" in self.right(run_python(COMPILE, model, str(cache)), want)
+
+
+class TestManyThings:
+    GROWTH = """
+        import sys, numpy as np, pit
+        def held(): return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) / 1024
+        data = open(sys.argv[1], "rb").read()
+        {work}
+    """
+
+    def test_memory_over_shapes_does_not_grow(self, tmp_path):
+        (tmp_path / "m.onnx").write_bytes(chain(3))
+        done = run_python(self.GROWTH.format(work="""
+        model, sizes = pit.compile(data, threads=2), np.random.default_rng(0).permutation(2000) + 1
+        model(x0=np.ones((2000, 64), np.float32))
+        for n in sizes[:300]: model(x0=np.ones((n, 64), np.float32))
+        before = held()
+        for n in sizes[300:]: model(x0=np.ones((n, 64), np.float32))
+        print(held() - before)
+        """), str(tmp_path / "m.onnx"))  # fmt: skip
+        assert float(done.stdout) < 4, done.stdout + done.stderr
+
+    def test_memory_over_compilations_does_not_grow(self, tmp_path):
+        (tmp_path / "m.onnx").write_bytes(chain(2))
+        done = run_python(self.GROWTH.format(work="""
+        def once(n, **options):
+            for _ in range(n): pit.compile(data, threads=2, **options)(x0=np.ones((3, 64), np.float32))
+        once(20); once(4, cache_dir="none")
+        before = held()
+        once(100); once(12, cache_dir="none")
+        print(held() - before)
+        """), str(tmp_path / "m.onnx"))  # fmt: skip
+        assert float(done.stdout) < 6, done.stdout + done.stderr
+
+    def test_many_models_of_different_thread_counts_share_their_threads(self, tmp_path):
+        (tmp_path / "m.onnx").write_bytes(chain(2))
+        done = run_python(self.GROWTH.format(work="""
+        import os, threading
+        x = np.random.default_rng(0).standard_normal((300, 64), np.float32)
+        models = [pit.compile(data, threads=1 + i % 4) for i in range(40)]
+        want, wrong = models[0](x0=x)["x2"], []
+        def work(start):
+            for i in range(40):
+                if not np.array_equal(models[(start + 7 * i) % 40](x0=x)["x2"], want): wrong.append(i)
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+        assert not wrong
+        import time; time.sleep(0.1)
+        ours = [t for t in os.listdir("/proc/self/task")]
+        print(len(ours))
+        """), str(tmp_path / "m.onnx"))  # fmt: skip
+        assert int(done.stdout) <= 1 + 3 + 2 * (os.cpu_count() or 1), done.stdout + done.stderr  # NumPy has some, too

@@ -6,6 +6,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <vector>
+#include <memory>
+#include <chrono>
+#include <algorithm>
 #include <string>
 
 #include "pit/error.h"
@@ -69,9 +73,69 @@ TEST_F(Files, CacheDirectoryIsPrivate) {
   struct stat st {};
   ASSERT_EQ(::stat(dir.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0700u);
-  ::chmod(dir.c_str(), 0755);
+  ::chmod(dir.c_str(), 0775);
   EXPECT_EQ(usable_cache_dir(dir, &reason), "");
   EXPECT_NE(reason.find("0700"), std::string::npos) << reason;
+}
+
+TEST_F(Files, CacheDirectoryMayBeReadByOthersAndBeReadOnly) {
+  std::string reason;
+  const std::string dir = path("cache");
+  fs::create_directory(dir);
+  for (const mode_t mode : {0755, 0555, 0711}) {
+    ::chmod(dir.c_str(), mode);
+    EXPECT_EQ(usable_cache_dir(dir, &reason), dir) << reason;
+  }
+  EXPECT_EQ(is_writable_dir(dir), true);
+  ::chmod(dir.c_str(), 0555);
+  if (::geteuid() != 0) {
+    EXPECT_FALSE(is_writable_dir(dir));
+  }
+  ::chmod(dir.c_str(), 0700);
+}
+
+TEST_F(Files, OnlyOurOwnFilesAreTrusted) {
+  ASSERT_TRUE(write_file_atomically(path("f"), "x", nullptr));
+  EXPECT_TRUE(is_trusted_file(path("f")));
+  ::chmod(path("f").c_str(), 0666);
+  EXPECT_FALSE(is_trusted_file(path("f")));
+  EXPECT_FALSE(is_trusted_file(path("nothing")));
+  EXPECT_FALSE(is_trusted_file(dir_.string()));
+}
+
+TEST_F(Files, LimitRemovesWhatWasUsedLeastRecentlyAndWhatWasLeftBehind) {
+  const auto now = fs::file_time_type::clock::now();
+  auto make = [&](const std::string& name, std::chrono::minutes age) {
+    ASSERT_TRUE(write_file_atomically(path(name), std::string(1000, 'x'), nullptr));
+    fs::last_write_time(path(name), now - age);
+  };
+  for (int i = 0; i < 6; ++i) make("k-" + std::to_string(i), std::chrono::minutes(10 * i));
+  make("other", std::chrono::minutes(10000));
+  make("k-7.123.0.tmp", std::chrono::minutes(61));
+  make("k-8.124.0.tmp", std::chrono::minutes(50));
+  touch_file(path("k-5"));
+  limit_dir(dir_.string(), "k-", 3500, path("k-4"));
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(dir_)) left.push_back(entry.path().filename().string());
+  std::sort(left.begin(), left.end());
+  EXPECT_EQ(left, (std::vector<std::string>{"k-0", "k-4", "k-5", "k-8.124.0.tmp", "other"}));
+  limit_dir(dir_.string(), "k-", 0, path("k-4"));
+  EXPECT_TRUE(fs::exists(path("k-4")) && fs::exists(path("other")) && !fs::exists(path("k-0")));
+  limit_dir(path("nothing"), "k-", 0, "");
+}
+
+TEST_F(Files, MapsKnowWhetherTheirFileChanged) {
+  ASSERT_TRUE(write_file_atomically(path("f"), std::string(10000, 'x'), nullptr));
+  const auto map = std::make_shared<FileMap>(path("f"), true);
+  EXPECT_EQ(FileMap::of(map), map.get());
+  EXPECT_EQ(FileMap::of(std::make_shared<int>(3)), nullptr);
+  map->forget(map->data(), map->size());
+  EXPECT_EQ(map->data()[9999], 'x');
+  ASSERT_TRUE(write_file_atomically(path("f"), "another file", nullptr));
+  EXPECT_FALSE(map->changed());
+  const FileMap other(path("f"), true);
+  fs::resize_file(path("f"), 3);
+  EXPECT_TRUE(other.changed());
 }
 
 TEST_F(Files, CacheDirectoryThatIsAFile) {
