@@ -152,3 +152,21 @@ def test_nan_beside_an_infinite_mask():
              ("ReduceSum", "e one", "z", dict(keepdims=1)), ("Add", "top z", "y", {})]  # fmt: skip
     proto = model(nodes, dict(m=(TensorProto.BOOL, ["b", "s"]), x=(TensorProto.FLOAT, ["b", "s"])), ["y"], dict(low=np.float32(-np.inf), one=np.array([1])))
     check(proto, dict(m=np.array([[1, 0, 1], [0, 0, 0]], bool), x=np.arange(6, dtype=np.float32).reshape(2, 3)))
+
+
+def test_equal_masks_of_steps_with_other_rows():
+    """Of one token, rows [b s] and rows [s] of each batch position have the same mask, but not the same lists."""
+    f, boolean = TensorProto.FLOAT, TensorProto.BOOL
+    nodes = [("Unsqueeze", "real two", "r", {}), ("Cast", "r", "rf", dict(to=f)), ("Mul", "rf x", "xm", {}), ("MatMul", "xm w", "h", {}),
+             ("Mul", "xm h", "g", {}), ("MatMul", "p g", "y", {}), ("Split", "y sizes", "first z", dict(axis=2)),
+             ("ReduceSum", "first one", "t", dict(keepdims=0))]  # fmt: skip
+    rng = np.random.default_rng(5)
+    proto = model(nodes, dict(x=(f, ["b", "s", 32]), p=(f, ["b", 1, "s"]), real=(boolean, ["b", "s"]), wanted=(boolean, ["b"])), ["t", "z"],
+                  dict(two=np.array([2]), one=np.array([1]), sizes=np.array([14, 18]), w=rng.standard_normal((32, 32), np.float32)))  # fmt: skip
+    compiled, dense = pit.compile(proto, outputs={"t": "wanted", "z": None}), pit.compile(proto, sparsity="off")
+    for b, s in [(4, 1), (1, 4), (3, 5), (7, 1), (2, 1)]:
+        feeds = dict(x=rng.standard_normal((b, s, 32), np.float32), p=np.ones((b, 1, s), np.float32), real=rng.random((b, s)) < 0.7,
+                     wanted=np.arange(b) % 2 == 1)  # fmt: skip
+        got, want = compiled(feeds), dense(feeds)
+        np.testing.assert_allclose(got["z"], want["z"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(got["t"], np.where(feeds["wanted"][:, None], want["t"], 0), rtol=1e-4, atol=1e-4)
