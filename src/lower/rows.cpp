@@ -100,13 +100,15 @@ template <class F> void RowEmitter::over_inner(int unroll, F&& body) {
   rest_of_inner(unroll > 1 ? unrolled_ : Builder::i(0), body);
 }
 
-/// Rough cost per vector of what a loop of the current stage evaluates.
-int RowEmitter::loop_cost(int node) const {
+/// Rough cost per vector of what a loop of the current stage evaluates; counted up to `most` (statements share operands, so that a walk
+/// of all of them has no end).
+int RowEmitter::loop_cost(int node, int most) const {
   const TypedNode& n = typed_.node(node);
   if (!(n.varies & kInner)) return 0;
-  if (n.kind == TypedNode::statement) return plan_.evaluated_in(n.id, stage_, in_mid_) ? loop_cost(typed_.value(n.id)) : 1;
+  if (n.kind == TypedNode::statement) return plan_.evaluated_in(n.id, stage_, in_mid_) ? loop_cost(typed_.value(n.id), most) : 1;
   int sum = cost_of(n);
-  for (int a : n.args) sum += loop_cost(a);
+  for (int a : n.args)
+    if (sum < most) sum += loop_cost(a, most - sum);
   return sum;
 }
 
@@ -118,7 +120,7 @@ void RowEmitter::inner_stage(int stage) {
     const RowStatement& st = plan_.statements[s];
     if (st.kind == RowStatement::vector && st.operand < 0 && st.scratch < 0) continue;  // evaluated where it is read
     any = true;
-    cost += loop_cost(typed_.value(s));
+    cost += loop_cost(typed_.value(s), kUnrollBelow);
     if (st.kind == RowStatement::reduce) reductions.push_back(s);
     hoist_statement(s, kRow);
   }

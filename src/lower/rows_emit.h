@@ -3,6 +3,7 @@
 
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "codegen/kernel_ir.h"
@@ -45,6 +46,9 @@ class RowEmitter {
   Value rounded(int statement);       ///< the value of a statement's right-hand side, as its type holds it
   void hoist(int node, unsigned allowed);
   void hoist_statement(int statement, unsigned allowed);
+  // Without what `seen` has: statements share operands, so that walks of them all may be as many as 2^statements.
+  void hoist(int node, unsigned allowed, std::unordered_set<int>& seen);
+  void hoist_statement(int statement, unsigned allowed, std::unordered_set<int>& seen);
   Value* find(int key);
   void remember(int key, Value v) { scopes_.back()[key] = std::move(v); }
 
@@ -62,7 +66,7 @@ class RowEmitter {
   template <class F> void over_inner(int unroll, F&& body);
   template <class F> void reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body);
   template <class F> void over_mid(F&& body);
-  int loop_cost(int node) const;
+  int loop_cost(int node, int most) const;
   Accumulators declare_accumulators(const RowStatement& s, int copies, int lanes);
   void accumulate(const RowStatement& s, const Value& acc, const Value& v);
   Value joined(const RowStatement& s, Accumulators acc);

@@ -66,6 +66,17 @@ Value RowEmitter::statement_value(int statement) {
 /// Evaluates in the current scope whatever below `node` varies with nothing beyond `allowed`, and the addresses of the rest: so
 /// that nothing is computed in a loop that could stand before it.
 void RowEmitter::hoist(int node, unsigned allowed) {
+  std::unordered_set<int> seen;
+  hoist(node, allowed, seen);
+}
+
+void RowEmitter::hoist_statement(int statement, unsigned allowed) {
+  std::unordered_set<int> seen;
+  hoist_statement(statement, allowed, seen);
+}
+
+void RowEmitter::hoist(int node, unsigned allowed, std::unordered_set<int>& seen) {
+  if (!seen.insert(node).second) return;
   const TypedNode& n = typed_.node(node);
   if (n.kind == TypedNode::constant || n.kind == TypedNode::param || n.kind == TypedNode::extent) return;
   if ((n.varies & ~allowed) == 0) {
@@ -73,17 +84,17 @@ void RowEmitter::hoist(int node, unsigned allowed) {
     return;
   }
   if (n.kind == TypedNode::statement) {
-    if (plan_.evaluated_in(n.id, stage_, in_mid_)) hoist_statement(n.id, allowed);
+    if (plan_.evaluated_in(n.id, stage_, in_mid_)) hoist_statement(n.id, allowed, seen);
     return;
   }
-  for (int a : n.args) hoist(a, allowed);
+  for (int a : n.args) hoist(a, allowed, seen);
   if (n.kind != TypedNode::operand) return;
   if (scopes_.size() == 1) row_base(n.id);
   if ((pointer_varies(n) & ~allowed) == 0) pointer(node);
 }
 
-void RowEmitter::hoist_statement(int statement, unsigned allowed) {
-  hoist(typed_.value(statement), allowed);
+void RowEmitter::hoist_statement(int statement, unsigned allowed, std::unordered_set<int>& seen) {
+  hoist(typed_.value(statement), allowed, seen);
   const RowStatement& s = plan_.statements[statement];
   if (scopes_.size() > 1) return;
   if (s.operand >= 0) row_base(s.operand);
