@@ -315,6 +315,20 @@ Window pool_window(OpBuilder& b) {
   return w;
 }
 
+// The part of a window that can lie inside: one that is larger than the operand mostly walks padding, which adds nothing.
+Window inner_window(OpBuilder& b, const std::vector<Dim>& d, Window w) {
+  for (std::size_t i = 0; i < w.kernel.size(); ++i) {
+    const auto size = b.table().constant_value(d[i + 2]), out = b.table().constant_value(w.out[i]), begin = b.table().constant_value(w.begin[i]);
+    if (!size || !out || !begin || w.kernel[i] <= *size) continue;
+    const std::int64_t step = w.dilation[i], before = *begin - (*out - 1) * w.stride[i];  // in front of the last place
+    const std::int64_t first = before > 0 ? (before + step - 1) / step : 0, last = std::min(w.kernel[i] - 1, (*begin + *size - 1) / step);
+    if (last < first) continue;
+    w.kernel[i] = last - first + 1;
+    w.begin[i] = b.dim(*begin - first * step);
+  }
+  return w;
+}
+
 expr::Expr lowest(DType t) {
   if (is_float(t)) return expr::literal(-std::numeric_limits<double>::infinity());
   return expr::int_literal(t == DType::u8 ? 0 : -128);
@@ -324,7 +338,7 @@ std::vector<ValueId> max_pool(OpBuilder& b) {
   if (b.wants(1)) b.unsupported("the indices of the maxima are not supported");
   const ValueId x = b.in(0);
   const std::vector<Dim> d = b.dims(x);
-  const Window w = pool_window(b);
+  const Window w = inner_window(b, d, pool_window(b));
   Instance n(b, "");
   const std::string at = positions(b, &n, w, d);
   n.set_text(fmt::format("Y[n,c,{}] max= X[n,c,{}{}]", axis_list("x", w.n), at, w.padded ? " | L[]" : ""));
@@ -335,13 +349,14 @@ std::vector<ValueId> average_pool(OpBuilder& b) {
   const ValueId x = b.in(0);
   const std::vector<Dim> d = b.dims(x);
   const DType t = b.dtype(x);
-  const Window w = pool_window(b);
+  const Window whole = pool_window(b);
   const bool with_padding = b.int_attr("count_include_pad", 0) != 0, overhangs = b.int_attr("ceil_mode", 0) != 0;
+  const Window w = with_padding && overhangs ? whole : inner_window(b, d, whole);  // that one counts padding
   Instance n(b, "");
   const std::string at = positions(b, &n, w, d), xs = axis_list("x", w.n);
   std::string text = fmt::format("S[n,c,{}] += X[n,c,{}{}]; ", xs, at, w.padded ? " | 0" : "");
   std::int64_t size = 1;  // pool_window has seen to it that it is small
-  for (const std::int64_t k : w.kernel) size *= k;
+  for (const std::int64_t k : whole.kernel) size *= k;
   if (!w.padded || (with_padding && !overhangs)) {
     text += fmt::format("Y[n,c,{0}] = S[n,c,{0}] / N[]", xs);
     n.count("N", b.dim(size), t);
@@ -363,7 +378,7 @@ std::vector<ValueId> lp_pool(OpBuilder& b) {
   const ValueId x = b.in(0);
   const std::vector<Dim> d = b.dims(x);
   const double p = static_cast<double>(b.int_attr("p", 2));
-  const Window w = pool_window(b);
+  const Window w = inner_window(b, d, pool_window(b));
   Instance n(b, "");
   const std::string at = positions(b, &n, w, d), xs = axis_list("x", w.n);
   n.set_text(fmt::format("S[n,c,{0}] += pow(abs(X[n,c,{1}{2}]), P[]); Y[n,c,{0}] = pow(S[n,c,{0}], Q[])", xs, at,
