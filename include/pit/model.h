@@ -14,6 +14,7 @@
 #include "pit/cancel.h"
 #include "pit/error.h"
 #include "pit/export.h"
+#include "pit/limits.h"
 #include "pit/poison.h"
 #include "pit/tensor.h"
 
@@ -42,6 +43,7 @@ struct CompileOptions {
   std::optional<CancelToken> cancel;        ///< ends compiling with a CancelledError
   /// Called by the compiling thread, with the stage's name and the share of the usual time that lies behind, 0 to 1. What it throws ends compiling.
   std::function<void(std::string_view stage, double share)> progress;
+  CompileLimits limits;                     ///< what a model may ask for
 };
 
 struct RunOptions {

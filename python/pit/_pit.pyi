@@ -70,6 +70,7 @@ def load(
     poison: str,
     cpu: str,
     cache_dir: str,
+    limits: dict[str, int],
     cancel: Optional[CancelToken],
     progress: Optional[Callable[[str, float], Any]],
 ) -> Model: ...
@@ -82,6 +83,7 @@ def from_bytes(
     poison: str,
     cpu: str,
     cache_dir: str,
+    limits: dict[str, int],
     cancel: Optional[CancelToken],
     progress: Optional[Callable[[str, float], Any]],
 ) -> Model: ...

@@ -1,6 +1,10 @@
 // The extension module pit._pit: Model, op_table, version and the error and log bridges; contractions are in
 // contraction.cpp. Options are checked and defaults are written down in python/pit; this file only crosses the border.
+#include <algorithm>
+#include <limits>
+#include <map>
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -48,7 +52,7 @@ void set_log_sink(nb::object sink) {
 
 CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outputs, int threads,
                           const std::string& sparsity, const std::string& precision, const std::string& poison,
-                          const std::string& cpu, const std::string& cache_dir) {
+                          const std::string& cpu, const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits) {
   CompileOptions options;
   for (auto& [name, mask] : outputs) options.outputs.push_back({std::move(name), std::move(mask)});
   options.threads = threads;
@@ -63,6 +67,17 @@ CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outpu
   options.poison = poison_of(poison);
   options.cpu = cpu;
   options.cache_dir = cache_dir;
+  for (const auto& [name, value] : limits) {
+    if (value < 0) throw InputError("limit '" + name + "' is " + std::to_string(value) + "; it is 0 or more");
+    const int small = static_cast<int>(std::min<std::int64_t>(value, std::numeric_limits<int>::max()));
+    CompileLimits& l = options.limits;
+    if (name == "rank") l.rank = small;
+    else if (name == "elements") l.elements = std::min(value, l.elements);
+    else if (name == "operators") l.operators = small;
+    else if (name == "nesting") l.nesting = std::min(small, 1000);
+    else if (name == "folding") l.folding = value;
+    else throw InputError("there is no limit '" + name + "'; there are rank, elements, operators, nesting and folding");
+  }
   return options;
 }
 
@@ -75,8 +90,9 @@ void attach(CompileOptions& options, Interruptible& call, nb::handle progress) {
 }
 
 Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity, const std::string& precision,
-           const std::string& poison, const std::string& cpu, const std::string& cache_dir, nb::handle cancel, nb::handle progress) {
-  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
+           const std::string& poison, const std::string& cpu, const std::string& cache_dir,
+           const std::map<std::string, std::int64_t>& limits, nb::handle cancel, nb::handle progress) {
+  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits);
   Interruptible call(cancel);
   attach(options, call, progress);
   return call.run([&] { return Model::load(path, options); });
@@ -84,8 +100,8 @@ Model load(const std::string& path, OutputPairs outputs, int threads, const std:
 
 Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity,
                  const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir,
-                 nb::handle cancel, nb::handle progress) {
-  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir);
+                 const std::map<std::string, std::int64_t>& limits, nb::handle cancel, nb::handle progress) {
+  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();
   Interruptible call(cancel);
@@ -156,9 +172,9 @@ NB_MODULE(_pit, m) {
       .def("explain", &explain, "inputs"_a.none(), "json"_a, "cancel"_a.none())
       .def("profile", &profile, "inputs"_a, "repeat"_a, "json"_a, "cancel"_a.none());
   m.def("load", &load, "path"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
-        "cache_dir"_a, "cancel"_a.none(), "progress"_a.none());
+        "cache_dir"_a, "limits"_a, "cancel"_a.none(), "progress"_a.none());
   m.def("from_bytes", &from_bytes, "data"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
-        "cache_dir"_a, "cancel"_a.none(), "progress"_a.none());
+        "cache_dir"_a, "limits"_a, "cancel"_a.none(), "progress"_a.none());
   m.def("op_table", &pit::op_table, "json"_a);
   m.def("version", &pit::version);
   bind_contractions(m);

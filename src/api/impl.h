@@ -1,8 +1,12 @@
 // Inside of a Model.
 #pragma once
 
+#include <functional>
 #include <list>
+#include <map>
 #include <mutex>
+#include <set>
+#include <string>
 
 #include "pit/model.h"
 #include "runtime/run.h"
@@ -12,7 +16,7 @@ namespace pit {
 
 struct Model::Impl {
   std::shared_ptr<const runtime::Program> program;
-  std::unique_ptr<ThreadPool> pool;
+  std::shared_ptr<ThreadPool> pool;
   std::vector<TensorInfo> inputs, outputs;
   Poison poison = Poison::none;
   bool sparse = true;  ///< false: Sparsity::off
@@ -32,7 +36,23 @@ struct Model::Impl {
   std::unique_ptr<runtime::Arena> take_arena() const;
   void give_arena(std::unique_ptr<runtime::Arena> arena) const;
 
-  mutable Mutex mutex;  ///< guards plans (most recently used first) and arenas
+  /// The model for these inputs: this one; or, where dimensions that share a name have different extents, the one that is compiled without
+  /// these names. That happens at the first call that needs it, and only if its operators allow it: InputError otherwise.
+  const Impl& fitting(const std::map<std::string, TensorView>& given) const;
+
+  /// A model without some of the names that dimensions of inputs share.
+  struct Split {
+    Once once;
+    graph::Graph graph;                 ///< until `model` is made of it
+    std::shared_ptr<const Impl> model;
+  };
+  /// Null where no name is used twice.
+  std::function<graph::Graph(const std::set<std::string>&)> split_graph;
+  mutable Mutex split_mutex;  ///< guards split_graph, which reads the one file that there is
+  std::function<std::shared_ptr<const Impl>(graph::Graph)> build_again;
+  mutable std::map<std::set<std::string>, Split> splits;  ///< guarded by mutex, what is in them by `once`
+
+  mutable Mutex mutex;  ///< guards plans (most recently used first), arenas and splits
   mutable std::list<std::shared_ptr<const runtime::Plan>> plans;
   mutable std::vector<std::unique_ptr<runtime::Arena>> arenas;
 };

@@ -112,13 +112,13 @@ std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueI
   return infos;
 }
 
-std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options) {
+std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options, std::shared_ptr<ThreadPool> pool = nullptr) {
   if (options.precision != "f32")
     throw InputError(fmt::format("precision '{}' is not supported; use \"f32\"", options.precision));
   const int threads = api::thread_count(options.threads);
   auto impl = std::make_shared<Model::Impl>();
   impl->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
-  impl->pool = std::make_unique<ThreadPool>(threads);
+  impl->pool = pool ? std::move(pool) : std::make_shared<ThreadPool>(threads);
 
   Stages::begin("simplify", 0.1);
   runtime::ProgramOptions o;
@@ -146,6 +146,29 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   o.verify = impl->poison != Poison::none;
   o.threads = threads;
   impl->program = runtime::build_program(std::move(g), o);
+  return impl;
+}
+
+// Whether two dimensions of inputs are one symbol.
+bool shares_symbols(const graph::Graph& g) {
+  std::set<int> seen;
+  for (const ValueId v : g.inputs)
+    for (const graph::Dim d : g.values[v].dims)
+      if (const int s = g.dims.symbol_index(d); s >= 0 && !seen.insert(s).second) return true;
+  return false;
+}
+
+std::shared_ptr<const Model::Impl> build(frontend::OnnxModel model, const CompileOptions& options) {
+  graph::Graph g = model.graph();
+  const bool shares = shares_symbols(g);
+  std::shared_ptr<Model::Impl> impl = build(std::move(g), options);
+  if (!shares) return impl;
+  impl->split_graph = [model](const std::set<std::string>& symbols) mutable { return model.split_graph(symbols); };
+  CompileOptions again = options;
+  again.cancel.reset(), again.progress = nullptr;  // those of this call
+  impl->build_again = [again, pool = impl->pool](graph::Graph split) -> std::shared_ptr<const Model::Impl> {
+    return build(std::move(split), again, pool);
+  };
   return impl;
 }
 
@@ -207,6 +230,68 @@ std::pair<const char*, const char*> span_of(const TensorView& view) {
 }
 
 }  // namespace
+
+const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>& given) const {
+  const graph::Graph& g = program->graph;
+  if (!split_graph) return *this;
+  std::map<int, std::int64_t> extents;  // by symbol
+  std::set<std::string> differ;
+  std::string first;
+  for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+    const graph::Value& v = g.values[g.inputs[i]];
+    const auto it = given.find(g.input_names[i]);
+    if (it == given.end() || it->second.dtype != v.dtype || it->second.shape.size() != v.dims.size()) return *this;  // `bind` says what is wrong
+    for (std::size_t d = 0; d < v.dims.size(); ++d) {
+      const std::int64_t have = it->second.shape[d];
+      if (const auto want = g.dims.constant_value(v.dims[d]); want && *want != have) return *this;
+      const int s = g.dims.symbol_index(v.dims[d]);
+      const std::int64_t want = s < 0 ? have : extents.emplace(s, have).first->second;
+      if (want == have) continue;
+      if (differ.insert(g.dims.symbol_name(s)).second && first.empty())
+        first = fmt::format("dimension {} of input '{}' is {}, but '{}' must be {}", d, v.name, have, g.dims.print(v.dims[d]), want);
+    }
+  }
+  if (differ.empty()) return *this;
+
+  Split& split = [&]() -> Split& {
+    const std::lock_guard lock(mutex);
+    return splits[differ];
+  }();
+  try {
+    split.once.call([&] {
+      // What the operators ask for is known before anything is compiled.
+      if (split.graph.values.empty()) {
+        const std::lock_guard lock(split_mutex);
+        split.graph = split_graph(differ);
+      }
+      const graph::Graph& s = split.graph;
+      std::vector<std::int64_t> symbols(static_cast<std::size_t>(s.dims.symbol_count()), -1);
+      for (std::size_t i = 0; i < s.inputs.size(); ++i) {
+        const graph::Value& v = s.values[s.inputs[i]];
+        const Shape& shape = given.at(s.input_names[i]).shape;
+        for (std::size_t d = 0; d < v.dims.size(); ++d)
+          if (const int at = s.dims.symbol_index(v.dims[d]); at >= 0) symbols[static_cast<std::size_t>(at)] = shape[d];
+      }
+      const std::vector<std::int64_t> dims = s.dims.evaluate(symbols);
+      graph::check_extents(s, dims);
+      for (const graph::Value& v : s.values)
+        for (const graph::Dim d : v.dims) {
+          if (dims[static_cast<std::size_t>(d.id)] != graph::DimTable::unknown) continue;
+          const std::vector<int> over = s.dims.symbols_of(d);  // some may be of the data
+          if (std::all_of(over.begin(), over.end(), [&](int at) { return symbols[static_cast<std::size_t>(at)] >= 0; }))
+            throw InputError(fmt::format("the extent {} of '{}' cannot be computed: shapes do not fit each other", s.dims.print(d), v.name), {}, v.name);
+        }
+      split.model = build_again(std::exchange(split.graph, {}));
+    });
+  } catch (const InternalError&) {
+    throw;
+  } catch (const CancelledError&) {
+    throw;
+  } catch (const Error& e) {
+    throw InputError(fmt::format("{}: {}", first, e.what()), e.op(), e.tensor());
+  }
+  return *split.model;
+}
 
 Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& given) const {
   const graph::Graph& g = program->graph;
@@ -389,7 +474,7 @@ class Outputs {
   std::vector<const TensorView*> views_;  ///< per output; null: none given
 };
 
-Model compiled(const std::string& what, const CompileOptions& options, const std::function<graph::Graph()>& read) {
+Model compiled(const std::string& what, const CompileOptions& options, const std::function<frontend::OnnxModel()>& read) {
   // The caller's rounding must not decide what constants become.
   return api::typed<ModelError>(no_memory, [&] {
     const CancelScope scope(options.cancel);
@@ -410,11 +495,11 @@ TensorMap Model::Impl::run(const std::map<std::string, TensorView>& given, const
 }
 
 Model Model::load(const std::string& path, const CompileOptions& options) {
-  return compiled(fmt::format("'{}'", path), options, [&] { return frontend::read_onnx_file(path); });
+  return compiled(fmt::format("'{}'", path), options, [&] { return frontend::OnnxModel::from_file(path, options.limits); });
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
-  return compiled(fmt::format("a model of {} bytes", size), options, [&] { return frontend::read_onnx_bytes(data, size); });
+  return compiled(fmt::format("a model of {} bytes", size), options, [&] { return frontend::OnnxModel::from_bytes(data, size, {}, options.limits); });
 }
 
 const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }
@@ -422,17 +507,17 @@ const std::vector<TensorInfo>& Model::outputs() const { return impl_->outputs; }
 
 TensorMap Model::run(const std::map<std::string, TensorView>& inputs, const RunOptions& options) const {
   const CancelScope scope(options.cancel);
-  return impl_->run(inputs, options);
+  return impl_->fitting(inputs).run(inputs, options);
 }
 
 std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json, const RunOptions& options) const {
   const CancelScope scope(options.cancel);
-  return explain_model(*impl_, inputs, json);
+  return explain_model(inputs ? impl_->fitting(*inputs) : *impl_, inputs, json);
 }
 
 std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json, const RunOptions& options) const {
   const CancelScope scope(options.cancel);
-  return profile_model(*impl_, inputs, repeat, json);
+  return profile_model(impl_->fitting(inputs), inputs, repeat, json);
 }
 
 const char* version() noexcept { return PIT_VERSION; }

@@ -9,6 +9,12 @@
 
 namespace pit::graph {
 
+bool Graph::may_fold(std::int64_t elements) {
+  if (elements > limits.folding - folded) return false;
+  folded += elements;
+  return true;
+}
+
 ValueId Graph::add_value(Value v) {
   const auto id = static_cast<ValueId>(values.size());
   values.push_back(std::move(v));

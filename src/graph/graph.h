@@ -31,6 +31,7 @@
 
 #include "expr/expr.h"
 #include "graph/dim.h"
+#include "pit/limits.h"
 #include "pit/tensor.h"
 
 namespace pit::graph {
@@ -87,6 +88,10 @@ struct Graph {
   };
   std::unordered_map<ValueId, Wide> wide;
   std::string name;
+  CompileLimits limits;
+  std::int64_t folded = 0;  ///< what of `limits.folding` is used
+  /// Whether so many more elements may be computed now; they are counted then.
+  bool may_fold(std::int64_t elements);
   /// Keeps memory of constants alive (maps of weight files).
   std::vector<std::shared_ptr<void>> storage;
 

@@ -183,7 +183,7 @@ std::int64_t steps_between(std::int64_t start, std::int64_t limit, std::int64_t 
   return static_cast<std::int64_t>(std::min<__int128>(n, INT64_MAX));
 }
 
-std::int64_t range_count(const Call& c) {
+std::int64_t count_of_range(const Call& c) {
   double n = 0;
   if (is_float(c.dtypes[0])) {
     const double s = read_double(c.in[0], 0), l = read_double(c.in[1], 0), d = read_double(c.in[2], 0);
@@ -199,7 +199,7 @@ std::int64_t range_count(const Call& c) {
 }
 
 std::vector<Tensor> range(const Call& c) {
-  Tensor y(c.dtypes[0], {range_count(c)});
+  Tensor y(c.dtypes[0], {count_of_range(c)});
   if (is_float(y.dtype())) {
     const double s = read_double(c.in[0], 0), d = read_double(c.in[2], 0);
     for (std::int64_t i = 0; i < y.size(); ++i) write_double(y, i, s + static_cast<double>(i) * d);
@@ -487,6 +487,10 @@ std::vector<Tensor> run_opaque(const Node& n, std::span<const Tensor> inputs, st
   const auto it = routines().find(n.opaque);
   PIT_CHECK(it != routines().end(), "no routine '{}'", n.opaque);
   return it->second({n, inputs, output_shapes, output_dtypes});
+}
+
+std::int64_t range_count(const Node& n, std::span<const Tensor> inputs, DType dtype) {
+  return count_of_range({n, inputs, {}, std::span(&dtype, 1)});
 }
 
 std::vector<std::string> opaque_routines() {

@@ -19,4 +19,7 @@ std::vector<Tensor> run_opaque(const Node& n, std::span<const Tensor> inputs, st
 /// Names of all routines.
 std::vector<std::string> opaque_routines();
 
+/// Number of elements of a Range. Throws InputError where it is none or more than any machine can hold.
+std::int64_t range_count(const Node& n, std::span<const Tensor> inputs, DType dtype);
+
 }  // namespace pit::graph

@@ -115,6 +115,17 @@ std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> i
   return symbols;
 }
 
+void check_extents(const Graph& g, const std::vector<std::int64_t>& dims) {
+  for (const Check& c : g.checks) {
+    const std::int64_t a = dims[static_cast<std::size_t>(c.a.id)], b = dims[static_cast<std::size_t>(c.b.id)];
+    if (a != b && a != DimTable::unknown && b != DimTable::unknown) {
+      throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g.dims.print(c.a), a,
+                                   g.dims.print(c.b), b),
+                       c.who);
+    }
+  }
+}
+
 namespace {
 
 // Nodes run one after the other; extents that depend on the data become known on the way.
@@ -123,7 +134,7 @@ class ReferenceRun {
   ReferenceRun(const Graph& g, std::span<const Tensor> inputs)
       : symbols(bind_symbols(g, inputs)), values(g.values.size()), g_(g), dims_(g.dims.evaluate(symbols)) {
     for (std::size_t i = 0; i < g.inputs.size(); ++i) values[static_cast<std::size_t>(g.inputs[i])] = inputs[i];
-    check_extents();
+    check_extents(g, dims_);
   }
 
   Tensor& get(ValueId id) {
@@ -157,17 +168,6 @@ class ReferenceRun {
   std::vector<Tensor> values;
 
  private:
-  void check_extents() const {
-    for (const Check& c : g_.checks) {
-      const std::int64_t a = dims_[static_cast<std::size_t>(c.a.id)], b = dims_[static_cast<std::size_t>(c.b.id)];
-      if (a != b && a != DimTable::unknown && b != DimTable::unknown) {
-        throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g_.dims.print(c.a), a,
-                                     g_.dims.print(c.b), b),
-                         c.who);
-      }
-    }
-  }
-
   const Graph& g_;
   std::vector<std::int64_t> dims_;
 };
@@ -236,14 +236,16 @@ std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs
 // -- constant folding
 // --------------------------------------------------------------------------------------------------------
 
-std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span<const DType> dtypes,
+std::optional<std::vector<Tensor>> fold(Graph& g, const Node& n, std::span<const DType> dtypes,
                                         std::span<const std::vector<Dim>> dims) {
   constexpr std::int64_t kElements = 64 << 10, kSteps = 1 << 21;
   std::vector<Tensor> in;
+  std::int64_t touched = 1;
   for (const ValueId id : n.inputs) {
     const Value& v = g.values[static_cast<std::size_t>(id)];
     if (!v.is_constant() || v.constant.size() > kElements) return std::nullopt;
     in.push_back(v.constant);
+    touched += v.constant.size();
   }
   expr::Bindings b;
   for (const std::vector<Dim>& list : dims) {
@@ -255,10 +257,14 @@ std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span
     }
     const bool known = std::find(s.begin(), s.end(), -1) == s.end();
     if (known && element_count(s) > kElements) return std::nullopt;
+    if (known) touched += element_count(s);
     b.output_shapes.push_back(std::move(s));
   }
   b.output_dtypes.assign(dtypes.begin(), dtypes.end());
-  if (!n.opaque.empty()) return run_opaque(n, in, b.output_shapes, dtypes);
+  if (!n.opaque.empty()) {
+    if (!g.may_fold(touched)) return std::nullopt;
+    return run_opaque(n, in, b.output_shapes, dtypes);
+  }
   std::int64_t steps = 1;
   for (std::size_t a = 0; a < n.extents.size(); ++a) {
     const auto c = g.dims.constant_value(n.extents[a]);
@@ -271,6 +277,7 @@ std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span
     if (d != nullptr && !c) return std::nullopt;
     b.params.push_back(d == nullptr ? std::get<double>(p) : static_cast<double>(*c));
   }
+  if (!g.may_fold(std::max(touched, steps * static_cast<std::int64_t>(n.program.statements.size())))) return std::nullopt;
   b.inputs = std::move(in);
   return expr::interpret(n.program, b);
 }

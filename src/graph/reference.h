@@ -12,6 +12,8 @@ namespace pit::graph {
 /// Symbol values from the shapes of the inputs (in the order of Graph::inputs; -1 where not bound by an input). Throws
 /// InputError for a wrong rank or dtype, or extents that contradict each other.
 std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> inputs);
+/// InputError if extents that must be equal are not, as far as they are known (`dims`: DimTable::evaluate).
+void check_extents(const Graph& g, const std::vector<std::int64_t>& dims);
 
 /// The nodes that must have run before all extents are known: those whose results' extents depend on the data, and what
 /// these read; in order. Empty for most graphs.

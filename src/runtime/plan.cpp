@@ -116,13 +116,12 @@ class PlanMaker {
   void check_size(const graph::Value& v) const {
     constexpr std::int64_t most = std::int64_t{1} << 44;
     std::int64_t elements = 1;
-    bool empty = false, absurd = false;
+    bool absurd = false;
     for (Dim d : v.dims) {
-      empty = empty || at(d) == 0;
       absurd = absurd || at(d) > most || elements > most / std::max<std::int64_t>(at(d), 1);
       if (!absurd) elements *= std::max<std::int64_t>(at(d), 1);
     }
-    if (absurd && !empty)
+    if (absurd)  // also beside an extent of 0: strides are products, too
       throw InputError(fmt::format("'{}' would be {}: no machine has that much memory", v.name, to_string(plan_->shape_of(v))), {}, v.name);
   }
 

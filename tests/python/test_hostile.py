@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ FORBIDDEN = [
     ("Max", [(F, [2]), (F, [2]), (I, [2])], dict(), "X has the type i64, but the first has f32"),
     ("Elu", [(F, [2])], dict(alpha="x"), "attribute 'alpha' must be a number"),
     ("Attention", [(F, [1, 2, 3, 4]), (F, [1, 0, 3, 4]), (F, [1, 0, 3, 4])], dict(), "is no multiple of that of key heads"),
+    ("Expand", [(F, [1]), np.array([1 << 40, 1 << 40])], dict(), "2^63 or more elements, more than the limit 'elements' of"),
+    ("Unsqueeze", [(F, [1]), np.arange(70)], dict(), "rank 71, more than the limit 'rank' of 64"),
     ("Reshape", [(F, [1]), np.array([1 << 40, 1 << 40, -1])], dict(), "elements are more than any machine can hold"),
 ]
 
@@ -90,6 +93,11 @@ def test_what_an_operator_forbids_is_refused(op, operands, attributes, message):
 ALLOWED = [
     ("LRN", [(F, [1, 4, 3, 3])], dict(size=(1 << 20) + 1)),
     ("LRN", [(F, [1, 0, 3, 3])], dict(size=3)),
+    ("MaxPool", [(F, [1, 1, 9])], dict(kernel_shape=[12], pads=[6, 5])),
+    ("MaxPool", [(F, [1, 1, 9, 4])], dict(kernel_shape=[11, 3], pads=[6, 1, 9, 1], strides=[3, 1])),
+    ("AveragePool", [(F, [1, 1, 3])], dict(kernel_shape=[40], pads=[38, 39], strides=[7])),
+    ("AveragePool", [(F, [1, 1, 3])], dict(kernel_shape=[40], pads=[38, 39], count_include_pad=1)),
+    ("LpPool", [(F, [1, 1, 3])], dict(kernel_shape=[40], pads=[38, 39], p=3)),
     ("DepthToSpace", [(F, [0, 4, 2, 2])], dict(blocksize=2)),
     ("SpaceToDepth", [(F, [1, 1, 0, 4])], dict(blocksize=2)),
     ("Squeeze", [(F, [1, 2, 1])], dict()),
@@ -152,3 +160,155 @@ def test_a_crash_and_a_hang_name_their_seed(tmp_path, monkeypatch, end, outcome)
     real = subprocess.Popen
     monkeypatch.setattr(hostile.subprocess, "Popen", lambda command, **how: real([command[0], str(script), *command[3:]], **how))
     assert [f["outcome"] for f in hostile.run(0, 6, patience=2)] == ["equal"] * 3 + [outcome] + ["equal"] * 2
+
+
+# -- small files that ask for much -----------------------------------------------------------------------------------------------------
+
+
+def chain(op, n, first="x", attributes=None, twice=True):
+    """y0 = op(x, x), y1 = op(y0, y0), ..."""
+    return [(op, " ".join([first if i == 0 else f"y{i - 1}"] * (2 if twice else 1)), f"y{i}", attributes or {}) for i in range(n)]
+
+
+def calls(depth, per_function=2, name="f", prefix=""):
+    """Functions each of which calls the next `per_function` times."""
+    made = []
+    for i in range(depth):
+        body = [helper.make_node("Relu", ["a"], ["b"])]
+        if i + 1 < depth:
+            values = ["a", *(f"t{k}" for k in range(per_function - 1)), "b"]
+            body = [helper.make_node(f"{name}{i + 1}", [values[k]], [values[k + 1]], domain="mine", name=prefix) for k in range(per_function)]
+        made.append(helper.make_function("mine", f"{name}{i}", ["a"], ["b"], body, [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]))
+    return made
+
+
+def calling(functions, x=(F, ["n"])):
+    made = model([("Relu", "x", "z", {})], dict(x=x), ["y"], functions=functions)
+    made.graph.node.append(helper.make_node(functions[0].name, ["z"], ["y"], domain="mine"))
+    return made
+
+
+def nested_ifs(depth):
+    def branch(level):
+        nodes = [helper.make_node("Relu", ["x"], [f"b{level}"])]
+        if level < depth:
+            nodes = [helper.make_node("If", ["yes"], [f"b{level}"], then_branch=branch(level + 1), else_branch=helper.make_graph(
+                [helper.make_node("Relu", ["x"], ["e"])], "e", [], [onnx.ValueInfoProto(name="e")]))]  # fmt: skip
+        return helper.make_graph(nodes, "b", [], [onnx.ValueInfoProto(name=f"b{level}")])
+
+    made = model([("Relu", "x", "z", {})], dict(x=(F, ["n"])), ["y"], dict(yes=np.array(True)))
+    made.graph.node.append(helper.make_node("If", ["yes"], ["y"], then_branch=branch(0), else_branch=branch(depth)))
+    return made
+
+
+def filled(n, shape, chain_of):
+    """A constant that the file does not contain, and what is done to it."""
+    return model([("ConstantOfShape", "s", "x", dict(value=numpy_helper.from_array(np.array([0.5], np.float32), "v"))), *chain_of], {}, [f"y{n - 1}"],
+                 dict(s=np.array(shape)))  # fmt: skip
+
+
+def elements_of_shapes(n):
+    """Thousands of formulas: a shape stretched to 4,096 elements, and arithmetic on it."""
+    nodes = [("Shape", "x", "s", {}), ("Expand", "s k", "y0", {}), ("Add", "y0 r", "y1", {})]
+    nodes += [("Mul" if i % 2 else "Add", f"y{i - 1} y{i - 2}", f"y{i}", {}) for i in range(2, n)]
+    return model(nodes, dict(x=(F, ["a"])), [f"y{n - 1}"], dict(k=np.array([1024])))
+
+
+def with_int_range(start, limit, step):
+    return model([("Range", "a b c", "y", {})], {}, ["y"], dict(a=np.int64(start), b=np.int64(limit), c=np.int64(step)))
+
+
+def many_sums(n, terms):
+    return model([("Sum", " ".join(["x" if i == 0 else f"y{i - 1}"] * terms), f"y{i}", {}) for i in range(n)], dict(x=(F, ["a"])), [f"y{n - 1}"])
+
+
+BOMBS = {
+    "a constant of 2^40 elements": lambda: filled(1, [1 << 20, 1 << 20], chain("Relu", 1, twice=False)),
+    "a range of 2^63": lambda: with_int_range(-(1 << 63), (1 << 63) - 1, 1),
+    "a range of 2^40": lambda: with_int_range((1 << 60), (1 << 60) + (1 << 40), 1),
+    "a range of 1e14 numbers": lambda: model([("Range", "a b c", "y", {})], {}, ["y"], dict(a=np.float64(0), b=np.float64(1e14), c=np.float64(1))),
+    "a tile of 2^40": lambda: model([("Tile", "x r", "y", {})], dict(x=(F, [3])), ["y"], dict(r=np.array([1 << 40]))),
+    "an expansion of 2^80": lambda: model([("Expand", "x r", "y", {})], dict(x=(F, ["a", "b"])), ["y"], dict(r=np.array([1 << 40, 1 << 40]))),
+    "padding of 2^40": lambda: model([("Pad", "x r", "y", dict(mode="reflect"))], dict(x=(F, [3])), ["y"], dict(r=np.array([0, 1 << 40]))),
+    "constant padding of 2^62": lambda: model([("Pad", "x r", "y", {})], dict(x=(F, ["a"])), ["y"], dict(r=np.array([1 << 62, 1 << 62]))),
+    "one-hot of 2^45": lambda: model([("OneHot", "x d v", "y", {})], dict(x=(I, [3])), ["y"], dict(d=np.array(1 << 45), v=np.array([0.0, 1.0]))),
+    "64 free dimensions reversed": lambda: model([("Shape", "x", "s", {}), ("Slice", "s e b z m", "t", {}), ("Reshape", "x t", "y", {})],
+        dict(x=(F, [f"d{i}" for i in range(64)])), ["y"], dict(e=np.array([-1]), b=np.array([-100]), z=np.array([0]), m=np.array([-1]))),
+    "rank 1000": lambda: model([("Unsqueeze", "x a", "y", {})], dict(x=(F, ["n"])), ["y"], dict(a=np.arange(1, 1000))),
+    "an input of rank 500": lambda: model([("Relu", "x", "y", {})], dict(x=(F, [1] * 500)), ["y"]),
+    "a sum doubled 300 times": lambda: model(chain("Add", 300), dict(x=(F, ["n"])), ["y299"]),
+    "a fixed sum doubled 300 times": lambda: model(chain("Add", 300), dict(x=(F, [64000])), ["y299"]),
+    "products and sums behind a matrix product": lambda: model([("MatMul", "x x", "m", {}), *chain("Mul", 100, "m")], dict(x=(F, ["n", "n"])), ["y99"]),
+    "sums that a softmax reads": lambda: model([*chain("Add", 100), ("Softmax", "y99", "s", {}), ("ReduceMax", "y99", "r", {})], dict(x=(F, ["n", 40])), ["s", "r"]),
+    "a mask doubled 100 times": lambda: model([("Equal", "i z", "b", {}), *chain("Or", 100, "b"), ("Where", "y99 x z", "y", {})], dict(x=(I, ["n", 40]), i=(I, ["n", 40])), ["y"],
+        dict(z=np.array(0))),
+    "a product squared 200 times": lambda: model(chain("MatMul", 200), dict(x=(F, ["n", "n"])), ["y199"]),
+    "doubled 50 times": lambda: model(chain("Concat", 50, attributes=dict(axis=0)), dict(x=(F, [1])), ["y49"]),
+    "a free extent doubled 50 times": lambda: model(chain("Concat", 50, attributes=dict(axis=0)), dict(x=(F, ["n"])), ["y49"]),
+    "a constant doubled 50 times": lambda: filled(50, [4], chain("Concat", 50, attributes=dict(axis=0))),
+    "300 products of constants": lambda: filled(300, [100, 100], chain("MatMul", 300)),
+    "300 maxima of constants": lambda: filled(300, [64000], chain("Max", 300)),
+    "thousands of formulas": lambda: elements_of_shapes(100),
+    "sums of 700 operands": lambda: many_sums(4, 700),
+    "functions that double 30 times": lambda: calling(calls(30)),
+    "functions that call each other 1,000 deep": lambda: calling(calls(150, 1)),
+    "long names in nested functions": lambda: calling(calls(13, 2, prefix="n" * 200)),
+    "ifs in ifs": lambda: nested_ifs(20),
+    "an einsum of 100 operands": lambda: model([("Einsum", " ".join(["x"] * 100), "y", dict(equation=",".join(["ab"] * 100) + "->ab"))], dict(x=(F, ["n", "m"])), ["y"]),
+    "a window of 2^24": lambda: model([("MaxPool", "x", "y", dict(kernel_shape=[1 << 12, 1 << 12], pads=[2000] * 4))], dict(x=(F, [1, 1, 120, 120])), ["y"]),
+    "a squared sum of extents": lambda: model([("Shape", "x", "s", {}), ("ReduceSum", "s a", "d", {}), *chain("Mul", 12, "d")], dict(x=(F, list("abcd"))), ["y11"],
+        dict(a=np.array([0]))),
+}  # fmt: skip
+
+CHILD = """
+import resource, sys, time, numpy as np, pit
+kb = lambda name: int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1])
+before, start = kb("VmRSS"), time.monotonic()
+try:
+    compiled, said = pit.compile(sys.stdin.buffer.read(), threads=1, cache_dir="none"), "ran"
+    print("compiled in", time.monotonic() - start)
+    compiled({i.name: np.ones([d if isinstance(d, int) else 2 if len(i.dims) < 20 else 1 for d in i.dims], i.dtype) for i in compiled.inputs})
+except pit.PitError as e:
+    said = f"{type(e).__name__}: {e}"
+print(kb("VmHWM") - before, time.monotonic() - start, said)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_file_takes_little(name):
+    proto = BOMBS[name]().SerializeToString()
+    assert len(proto) < 20000
+    done = subprocess.run([sys.executable, "-c", CHILD], input=proto, capture_output=True, timeout=60)
+    print(done.stdout.decode()[-500:], done.stderr.decode()[-500:])
+    memory, seconds, said = done.stdout.decode().splitlines()[-1].split(" ", 2)
+    assert done.returncode == 0 and "InternalError" not in said and "not enough memory to compile" not in said
+    assert int(memory) < 1 << 20 and float(seconds) < 10
+
+
+LIMITS = [
+    ("rank", 4, lambda: model([("Unsqueeze", "x a", "y", {})], dict(x=(F, [1])), ["y"], dict(a=np.arange(4)))),
+    ("rank", 2, lambda: model([("Relu", "x", "y", {})], dict(x=(F, [1, 1, 1])), ["y"])),
+    ("elements", 1000, lambda: model([("Tile", "x r", "y", {})], dict(x=(F, [3])), ["y"], dict(r=np.array([400])))),
+    ("operators", 20, lambda: calling(calls(5))),
+    ("nesting", 4, lambda: calling(calls(6, 1))),
+    ("nesting", 4, lambda: nested_ifs(6)),
+]
+
+
+@pytest.mark.parametrize("name, value, proto", LIMITS)
+def test_limits_are_options(name, value, proto):
+    pit.compile(proto(), cache_dir="none")
+    with pytest.raises(pit.ModelError, match=f"more.* than the limit '{name}' of {value}"):
+        pit.compile(proto(), cache_dir="none", limits={name: value})
+
+
+def test_what_is_not_folded_is_computed_in_each_run():
+    proto = filled(20, [30, 30], chain("Max", 20))
+    for limits in (None, dict(folding=0), dict(folding=5000)):
+        np.testing.assert_array_equal(pit.compile(proto, cache_dir="none", limits=limits)()["y19"], np.full((30, 30), 0.5, np.float32))
+
+
+def test_limits_that_do_not_exist():
+    for limits in (dict(ranks=3), dict(rank=-1)):
+        with pytest.raises(pit.InputError, match="rank"):
+            pit.compile(model([("Relu", "x", "y", {})], dict(x=(F, [1])), ["y"]), limits=limits)

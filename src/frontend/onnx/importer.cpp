@@ -44,8 +44,8 @@ ValueId Importer::Scope::find(const std::string& name) const {
 }
 
 Importer::Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
-                   std::shared_ptr<void> owner)
-    : model_(model), tensors_(std::move(folders)), weights_(std::move(weights)), owner_(std::move(owner)) {
+                   std::shared_ptr<void> owner, const CompileLimits& limits)
+    : model_(model), tensors_(std::move(folders)), weights_(std::move(weights)), owner_(std::move(owner)), limits_(limits) {
   for (const auto& v : model_.graph().value_info()) declared_.emplace(v.name(), &v);
   for (const auto& v : model_.graph().output()) declared_[v.name()] = &v;
   for (auto& f : *model_.mutable_functions()) functions_[domain_of(f.domain()) + ":" + f.name()] = &f;
@@ -55,24 +55,44 @@ Importer::Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders
 // it (an exporter that knows the batch of two inputs to be equal names it once). Then the import starts again with one
 // symbol.
 graph::Graph Importer::run() {
-  Aliases aliases;
   for (int attempt = 0;; ++attempt) {
     Aliases found;
-    graph::Graph g = import_once(aliases, &found);
+    graph::Graph g = import_once({}, &found);
     if (found.empty() || attempt == 8) return g;
-    for (auto& [from, to] : aliases) {
+    for (auto& [from, to] : aliases_) {
       if (const auto it = found.find(to); it != found.end()) to = it->second;
     }
-    aliases.insert(found.begin(), found.end());
+    aliases_.insert(found.begin(), found.end());
   }
 }
 
-graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
+graph::Graph Importer::run_split(const std::set<std::string>& split) {
+  Aliases found;
+  return import_once(split, &found);
+}
+
+// Everything of the initializers has been read.
+void Importer::drop_data() {
+  for (auto& t : *model_.mutable_graph()->mutable_initializer()) {
+    t.clear_raw_data();
+    t.clear_float_data();
+    t.clear_int32_data();
+    t.clear_int64_data();
+    t.clear_double_data();
+    t.clear_uint64_data();
+  }
+  weights_.assign(weights_.size(), {});
+  owner_.reset();
+}
+
+graph::Graph Importer::import_once(const std::set<std::string>& split, Aliases* found) {
   graph::Graph g;
   g_ = &g;
-  aliases_ = &aliases;
+  split_ = &split;
   found_ = found;
   g.name = model_.graph().name();
+  g.limits = limits_;
+  depth_ = inserted_ = 0;
   Scope top;
   top.opsets = opsets_of(model_.opset_import());
   if (top.opsets.count("") == 0) throw ModelError("the model does not say which opset it uses");
@@ -84,7 +104,7 @@ graph::Graph Importer::import_once(const Aliases& aliases, Aliases* found) {
   // An input with an initializer of its name is that constant (files before IR version 4 list all of them as inputs).
   const std::unordered_map<std::string, ValueId> constants = top.values;
   for (const auto& v : model_.graph().input()) {
-    if (constants.count(v.name()) == 0) add_input(v, aliases, &top);
+    if (constants.count(v.name()) == 0) add_input(v, &top);
   }
   add_nodes(*model_.mutable_graph()->mutable_node(), &top);
   if (model_.graph().output_size() == 0) throw ModelError("the model has no outputs");
@@ -123,7 +143,7 @@ void Importer::add_initializers(pit_onnx::GraphProto& graph, Scope* scope) {
   }
 }
 
-void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& aliases, Scope* scope) {
+void Importer::add_input(const pit_onnx::ValueInfoProto& v, Scope* scope) {
   const std::string& name = v.name();
   if (name.empty()) throw ModelError("an input has no name");
   if (scope->values.count(name) != 0) throw ModelError(fmt::format("two inputs are called '{}'", name), {}, name);
@@ -136,6 +156,8 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& alias
         name);
   }
   if (!type.has_shape()) throw UnsupportedError(fmt::format("input '{}' has no declared rank", name), {}, name);
+  if (type.shape().dim_size() > limits_.rank)
+    throw ModelError(fmt::format("input '{}' has rank {}, more than the limit 'rank' of {}", name, type.shape().dim_size(), limits_.rank), {}, name);
   graph::Value x;
   x.name = name;
   x.dtype = *dtype;
@@ -145,8 +167,9 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, const Aliases& alias
     if (d.has_dim_value() && d.dim_value() >= 0) {  // some exporters write a free dimension as -1
       x.dims.push_back(g_->dims.constant(d.dim_value()));
     } else if (!d.dim_param().empty()) {
-      const auto it = aliases.find(d.dim_param());
-      x.dims.push_back(g_->dims.symbol(it == aliases.end() ? d.dim_param() : it->second));
+      const auto it = aliases_.find(d.dim_param());
+      const std::string& symbol = it == aliases_.end() ? d.dim_param() : it->second;
+      x.dims.push_back(split_->count(symbol) == 0 ? g_->dims.symbol(symbol) : g_->dims.fresh(fmt::format("{}.{}", name, i)));
     } else {
       x.dims.push_back(g_->dims.fresh(fmt::format("{}.{}", name, i)));
     }
@@ -336,7 +359,7 @@ void Importer::compare_with_declared(const std::string& name, ValueId v) {
     const int have = g_->dims.symbol_index(dims[static_cast<std::size_t>(i)]);
     if (have < 0 || shape.dim(i).dim_param().empty()) continue;
     std::string said = shape.dim(i).dim_param();
-    if (const auto alias = aliases_->find(said); alias != aliases_->end()) said = alias->second;
+    if (const auto alias = aliases_.find(said); alias != aliases_.end()) said = alias->second;
     const std::string& has = g_->dims.symbol_name(have);
     if (said == has) continue;
     const int a = symbol_of_input(said), b = symbol_of_input(has);
@@ -345,9 +368,21 @@ void Importer::compare_with_declared(const std::string& name, ValueId v) {
   }
 }
 
+// Before a function's or a branch's operators are added: files may nest them, and call them, without end. Names in there begin with
+// where they are, but not at any length.
+void Importer::enter(const std::string& who, const std::string& name, int operators, const Scope& outer, Scope* body) {
+  constexpr std::size_t kLongest = 200;
+  if (++depth_ > limits_.nesting)
+    throw ModelError(fmt::format("{}: functions or branches are nested {} deep, more than the limit 'nesting' of {}", who, depth_, limits_.nesting), who);
+  inserted_ += operators + 1;
+  if (inserted_ > limits_.operators)
+    throw ModelError(fmt::format("{}: functions and branches add more operators than the limit 'operators' of {}", who, limits_.operators), who);
+  body->prefix = outer.prefix + name + "/";
+  if (body->prefix.size() > kLongest) body->prefix = fmt::format("{}...{}/", body->prefix.substr(0, kLongest / 2), inserted_);
+}
+
 void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, Scope* scope) {
   const std::string who = describe(n);
-  if (++depth_ > 32) throw ModelError(fmt::format("{}: functions call each other without end", who), who);
   if (n.input_size() > f.input_size() || n.output_size() > f.output_size()) {
     throw ModelError(
         fmt::format("{}: function '{}' has {} inputs and {} outputs", who, f.name(), f.input_size(), f.output_size()),
@@ -364,7 +399,7 @@ void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, 
   Scope body;
   body.opsets = opsets_of(f.opset_import());
   if (body.opsets.empty()) body.opsets = scope->opsets;
-  body.prefix = scope->prefix + (n.name().empty() ? (n.output_size() > 0 ? n.output(0) : f.name()) : n.name()) + "/";
+  enter(who, !n.name().empty() ? n.name() : n.output_size() > 0 ? n.output(0) : f.name(), f.node_size(), *scope, &body);
   body.attributes = &attributes;
   for (int i = 0; i < f.input_size(); ++i) {
     // An absent optional operand stays absent inside.
@@ -408,8 +443,7 @@ void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
     body.parent = scope;
     body.opsets = scope->opsets;
     body.attributes = scope->attributes;
-    body.prefix =
-        scope->prefix + (n.name().empty() ? (n.output_size() > 0 ? n.output(0) : std::string("If")) : n.name()) + "/";
+    enter(who, !n.name().empty() ? n.name() : n.output_size() > 0 ? n.output(0) : "If", branch.node_size(), *scope, &body);
     add_initializers(branch, &body);
     add_nodes(*branch.mutable_node(), &body);
     if (branch.output_size() < n.output_size())
@@ -421,6 +455,7 @@ void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
                          who);
       define(n.output(i), v, n, scope);
     }
+    --depth_;
     return;
   }
   throw ModelError(fmt::format("{}: the branch is missing", who), who);

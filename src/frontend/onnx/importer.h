@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,8 +23,13 @@ class Importer {
   /// `weights`: raw data cut out of the message, per initializer; `owner` keeps them alive (null: only during the
   /// import).
   Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
-           std::shared_ptr<void> owner);
+           std::shared_ptr<void> owner, const CompileLimits& limits = {});
+  /// Dimensions of inputs that have one name are one symbol.
   graph::Graph run();
+  /// After `run`: the same, but each dimension with one of these symbols is a symbol of its own.
+  graph::Graph run_split(const std::set<std::string>& split);
+  /// After `run`: forgets the data that tensors of the graph hold by now.
+  void drop_data();
 
  private:
   // Names visible at a place: those of the enclosing graphs too.
@@ -37,11 +43,12 @@ class Importer {
   };
   using Nodes = google::protobuf::RepeatedPtrField<pit_onnx::NodeProto>;
 
-  graph::Graph import_once(const Aliases& aliases, Aliases* found);
+  graph::Graph import_once(const std::set<std::string>& split, Aliases* found);
   void add_initializers(pit_onnx::GraphProto& g, Scope* scope);
-  void add_input(const pit_onnx::ValueInfoProto& v, const Aliases& aliases, Scope* scope);
+  void add_input(const pit_onnx::ValueInfoProto& v, Scope* scope);
   void add_nodes(Nodes& nodes, Scope* scope);
   void add_node(pit_onnx::NodeProto& n, Scope* scope);
+  void enter(const std::string& who, const std::string& name, int operators, const Scope& outer, Scope* body);
   void add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, Scope* scope);
   void add_if(pit_onnx::NodeProto& n, Scope* scope);
   std::vector<graph::ValueId> inputs_of(const pit_onnx::NodeProto& n, const Scope& scope) const;
@@ -59,9 +66,12 @@ class Importer {
   std::vector<std::string_view> weights_;
   std::shared_ptr<void> owner_;
   graph::Graph* g_ = nullptr;
-  const Aliases* aliases_ = nullptr;
+  Aliases aliases_;
+  const std::set<std::string>* split_ = nullptr;
   Aliases* found_ = nullptr;
-  int depth_ = 0;
+  CompileLimits limits_;
+  int depth_ = 0;     // functions and branches that we are in
+  int inserted_ = 0;  // operators of functions and branches
 };
 
 }  // namespace pit::frontend

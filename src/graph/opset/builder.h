@@ -214,7 +214,7 @@ std::optional<std::vector<ValueId>> evaluate_known(OpBuilder& b);
 
 /// If all operands of `n` are constants and it is small: its outputs, computed. Used while adding and by
 /// fold_constants.
-std::optional<std::vector<Tensor>> fold(const Graph& g, const Node& n, std::span<const DType> dtypes,
+std::optional<std::vector<Tensor>> fold(Graph& g, const Node& n, std::span<const DType> dtypes,
                                         std::span<const std::vector<Dim>> dims);
 
 }  // namespace pit::graph

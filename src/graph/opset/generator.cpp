@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "graph/numeric.h"
+#include "graph/opaque.h"
 #include "graph/opset/builder.h"
 
 namespace pit::graph {
@@ -55,6 +56,20 @@ bool exact(const OpBuilder& b, const Known& k) {
   });
 }
 
+// How many numbers a Range of constants has.
+std::int64_t constant_range(OpBuilder& b, DType t) {
+  Node n;
+  n.op = b.call.op;
+  n.name = b.call.name;
+  std::vector<Tensor> bounds;
+  for (int i = 0; i < 3; ++i) bounds.push_back(b.value(b.in(i)).constant);
+  try {
+    return range_count(n, bounds, t);
+  } catch (const InputError& e) {
+    b.fail(e.what());
+  }
+}
+
 std::vector<ValueId> range(OpBuilder& b) {
   const ValueId start = b.in(0), limit = b.in(1), delta = b.in(2);
   const DType t = b.dtype(start);
@@ -70,17 +85,10 @@ std::vector<ValueId> range(OpBuilder& b) {
     Instance n(b, "Y[i] = " + value);
     return n.param("start", s->e[0]).param("step", d->e[0]).output("Y", t, {count}).build();
   }
-  const auto fs = b.scalar(start), fl = b.scalar(limit), fd = b.scalar(delta);
-  if (fs && fl && fd && is_float(t)) {
-    const double terms = std::max(std::ceil((*fl - *fs) / *fd), 0.0);
-    if (!(terms < 1e15)) b.fail("the bounds and the step must be finite, the step not 0");
-    const auto count = static_cast<std::int64_t>(terms);
-    if (count > (1 << 16)) return b.opaque("range", {start, limit, delta}, {{t, {b.dim(count)}}});
-    Tensor r(t, {count});
-    for (std::int64_t i = 0; i < count; ++i) write_double(r, i, *fs + static_cast<double>(i) * *fd);
-    return {b.add_tensor(std::move(r), 0)};
-  }
-  return b.opaque("range", {start, limit, delta}, {{t, {b.table().fresh(b.output_name(0) + ".count")}}});
+  const std::vector<ValueId> in{start, limit, delta};
+  if (std::all_of(in.begin(), in.end(), [&](ValueId v) { return b.value(v).is_constant(); }))
+    return b.opaque("range", in, {{t, {b.dim(constant_range(b, t))}}});
+  return b.opaque("range", in, {{t, {b.table().fresh(b.output_name(0) + ".count")}}});
 }
 
 std::vector<ValueId> constant_of_shape(OpBuilder& b) {

@@ -16,14 +16,16 @@ namespace {
 // Length of the smallest equal groups at the front of a[i..), b[j..).
 std::optional<std::pair<std::size_t, std::size_t>> smallest(DimTable& t, std::span<const Dim> a,
                                                             std::span<const Dim> b) {
+  const auto products = [&](std::span<const Dim> dims) {  // of the first 0, 1, 2, ...
+    std::vector<Dim> p{t.constant(1)};
+    for (const Dim d : dims) p.push_back(t.mul(p.back(), d));
+    return p;
+  };
+  const std::vector<Dim> pa = products(a), pb = products(b);
   for (std::size_t total = 2; total <= a.size() + b.size(); ++total) {
     for (std::size_t na = 1; na < total && na <= a.size(); ++na) {
       const std::size_t nb = total - na;
-      if (nb > b.size()) continue;
-      Dim pa = t.constant(1), pb = pa;
-      for (const Dim d : a.first(na)) pa = t.mul(pa, d);
-      for (const Dim d : b.first(nb)) pb = t.mul(pb, d);
-      if (pa == pb) return std::pair(na, nb);
+      if (nb <= b.size() && pa[na] == pb[nb]) return std::pair(na, nb);
     }
   }
   return std::nullopt;

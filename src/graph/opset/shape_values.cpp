@@ -119,7 +119,7 @@ class Evaluator {
 
  private:
   std::optional<std::vector<ValueId>> one(std::optional<Known> k, DType dtype) {
-    if (!k || count(k->shape) > kLimit) return std::nullopt;
+    if (!k || count(k->shape) > kLimit || !b_.g.may_fold(count(k->shape))) return std::nullopt;
     // Numbers that do not fit an i64 wrap around, which the interpreter knows how to do.
     const auto constant = [&](Dim d) { return t_.constant_value(d).has_value(); };
     const bool from_constants = std::all_of(in_.begin(), in_.end(), [&](const Known& i) { return std::all_of(i.e.begin(), i.e.end(), constant); });

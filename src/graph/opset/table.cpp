@@ -39,6 +39,23 @@ std::vector<ValueId> bind(OpBuilder& b, const Definition& d) {
   return r;
 }
 
+// What no machine holds is refused here, so that no later stage has to think of it.
+void check_limits(const OpBuilder& b, const std::vector<ValueId>& results) {
+  const CompileLimits& limits = b.g.limits;
+  for (const ValueId v : results) {
+    if (v < 0) continue;
+    if (b.rank(v) > limits.rank) b.fail(fmt::format("the result has rank {}, more than the limit 'rank' of {}", b.rank(v), limits.rank), v);
+    std::int64_t elements = 1;
+    bool over = false;
+    for (const Dim d : b.dims(v)) {
+      const std::int64_t e = b.table().constant_value(d).value_or(1);
+      if (e > 0) over = over || __builtin_mul_overflow(elements, e, &elements);
+    }
+    if (over || elements > limits.elements)  // also beside an extent of 0: nothing behind this line overflows
+      b.fail(fmt::format("the result has {} elements, more than the limit 'elements' of {}", over ? "2^63 or more" : std::to_string(elements), limits.elements), v);
+  }
+}
+
 }  // namespace
 
 bool has_operator(std::string_view op) { return table().count(op) != 0; }
@@ -62,6 +79,7 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
       computes_with_halves(g, call)
           ? add_widened(g, call, d.text, [&](OpBuilder& wide) { return bind(wide, d); })
           : bind(b, d);
+  check_limits(b, r);
   r.resize(static_cast<std::size_t>(std::max(1, b.output_count())), -1);
   for (std::size_t i = 0; i < r.size(); ++i) {
     if (b.wants(static_cast<int>(i)) && r[i] < 0)

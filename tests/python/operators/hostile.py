@@ -23,7 +23,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from . import single
+from . import judging, single
+from .drawing import schema_at
 
 MORE_MEMORY = 1 << 30   #: bytes of address space beside what the process has before the first model
 TOO_MUCH = 400 << 20    #: bytes that a model may take more than its results have
@@ -47,7 +48,7 @@ class Hostile:
 
     def __init__(self, model, rng):
         self.model, self.rng, self.done = model, rng, []
-        self.schema = single.schema_at(model.op, model.opset)
+        self.schema = schema_at(model.op, model.opset)
 
     def choose(self, items):
         return items[int(self.rng.integers(len(items)))]
@@ -219,7 +220,7 @@ def proto_of(model):
     proto, model.attrs = model.proto(), attrs
     for name in empty:
         types = onnx.AttributeProto.AttributeType
-        known = single.schema_at(model.op, model.opset).attributes.get(name)
+        known = schema_at(model.op, model.opset).attributes.get(name)
         proto.graph.node[0].attribute.add(name=name, type=types.FLOATS if known and known.type == Attribute.FLOATS else types.INTS)
     return proto
 
@@ -288,20 +289,20 @@ def judge(model, proto, results, outcome, why):
     """What ONNX Runtime says to PIT's answer or refusal."""
     if results is not None and sum(v.size for v in results.values()) > SMALL:
         return "large", ""
-    want = single.ask_runtime(model, proto)
+    want = judging.ask_runtime(model, proto)
     if isinstance(want, str) and any(t in want for t in ("NOT_IMPLEMENTED", "NotImplemented", "is not a registered", "Could not find", "opset")):
-        want = single.reference(model, proto)
+        want = judging.reference(model, proto)
     if outcome == "refuses":
         return ("both refuse", why) if isinstance(want, str) else ("PIT refuses", why)
     if isinstance(want, str):
         return "PIT alone takes", want
     if undefined(model):
         return "undefined", ""
-    found = single.difference(model, results, want)
+    found = judging.difference(model, results, want)
     if not found:
         return "equal", ""
-    other = single.reference(model, proto)
-    if not isinstance(other, str) and not single.difference(model, results, other):
+    other = judging.reference(model, proto)
+    if not isinstance(other, str) and not judging.difference(model, results, other):
         return "ONNX Runtime deviates", found
     return "wrong", found
 
