@@ -55,6 +55,7 @@ FORBIDDEN = [
     ("ReverseSequence", [(F, [2, 3]), (I, [])], dict(), "lengths has rank 0, not 1"),
     ("BatchNormalization", [(F, [2, 3]), (F, [3]), (F, [3]), (F, [3, 1]), (F, [3])], dict(), "mean has rank 2, not 1"),
     ("SwiGLU", [(F, [2, 3]), (F, [3])], dict(), "B has rank 1, not 2, as A has"),
+    ("RotaryEmbedding", [(F, [1, 2, 2, 4]), (F, [5, 2]), (F, [5, 2])], dict(), "C has rank 2, not 3"),
     ("Conv", [(F, [1, 4, 5]), (F, [4, 2, 3])], dict(group=3), "3 groups do not divide the features"),
     ("Conv", [(F, [1, 4, 5]), (F, [4, 4, 3])], dict(strides=[0]), "attribute 'strides' is 0, not within 1 to"),
     ("Conv", [(F, [1, 4, 5]), (F, [4, 4, 3])], dict(auto_pad="SAME"), "attribute 'auto_pad' is 'SAME', not one of NOTSET"),
@@ -78,7 +79,7 @@ def one(op, operands, attributes):
     names = [f"x{i}" for i in range(len(operands))]
     inputs = {n: o for n, o in zip(names, operands) if isinstance(o, tuple)}
     constants = {n: o for n, o in zip(names, operands) if not isinstance(o, tuple)}
-    opset = 24 if op in ("Attention", "Split") else 28 if op == "SwiGLU" else 17
+    opset = 24 if op in ("Attention", "RotaryEmbedding", "Split") else 28 if op == "SwiGLU" else 17
     return model([(op, " ".join(names), "y", attributes)], inputs, ["y"], constants, opset)
 
 

@@ -262,8 +262,8 @@ void Instance::check_operands(const Node& n) const {
     const ValueId v = bound(in.name);
     const std::vector<Dim>& dims = b_.dims(v);
     const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
-    PIT_CHECK(indices == dims.size(), "{}: '{}' of rank {} has {} indices in '{}'", b_.who(), in.name, dims.size(),
-              indices, expr::print(p));
+    // Where what an operator asks for depends on other operands (constraints.cpp states the rest), its expression is the last to know.
+    if (indices != dims.size()) b_.fail(fmt::format("{} has rank {}, not {}, as the other operands ask for", in.name, dims.size(), indices), v);
     for (std::size_t i = 0; i < indices; ++i) {
       const auto a = expr::bare_axis(e->args[i]);
       if (!a) continue;

@@ -247,10 +247,12 @@ def undefined(model):
     large = any(v.dtype.kind == "f" and v.size and not (np.abs(v) < 1e4).all() for v in values)
     return any([
         whole and model.op in ("Div", "Mod", "Pow", "Range"),            # divided by zero
-        whole and model.op in ("Shrink", "ReduceMean", "Mean"),          # computed in floating point by some
+        whole and model.op in ("Shrink", "ReduceMean", "Mean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceProd"),  # in floating point by some
+        whole and model.op == "Gemm" and any(v % 1 for k, v in model.attrs.items() if k in ("alpha", "beta") and isinstance(v, float)),
         model.op in ("Cast", "CastLike", "QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "OneHot"),  # what does not fit
         large and model.op in ("Sin", "Cos", "Tan"),
         large and model.op in ("CumProd", "ReduceProd", "CumSum"),       # in which order a product overflows
+        large and model.op == "MeanVarianceNormalization",               # squares that overflow
         any(isinstance(v, float) and not abs(v) < 1e20 for v in model.attrs.values()),  # alpha * (e^x - 1), or alpha * e^x - alpha
         model.op == "Dropout" and model.outputs > 1 and model.opset < 12,  # the mask was not set in inference
         model.op == "ReduceLogSumExp" and bool(model.attrs.get("noop_with_empty_axes")),  # log(exp(x)) is x, or is computed
