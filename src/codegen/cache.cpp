@@ -62,7 +62,7 @@ void cache_store(const std::string& dir, const std::string& key, std::string_vie
   try {
     std::string reason;
     const std::string path = cache_path(dir, key);
-    if (!is_writable_dir(dir)) {
+    if (is_read_only_dir(dir)) {
       info("generated code is not stored: {} is read-only", dir);
     } else if (write_file_atomically(path, header(key, payload) + std::string(payload), &reason)) {
       limit_dir(dir, "kernels-", cache_limit(), path);

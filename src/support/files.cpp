@@ -244,7 +244,9 @@ bool write_file_atomically(const std::string& path, std::string_view contents, s
   return false;
 }
 
-bool is_writable_dir(const std::string& dir) noexcept { return ::access(dir.c_str(), W_OK | X_OK) == 0; }
+bool is_read_only_dir(const std::string& dir) noexcept {
+  return ::access(dir.c_str(), F_OK) == 0 && ::access(dir.c_str(), W_OK | X_OK) != 0 && (errno == EACCES || errno == EROFS);
+}
 
 bool is_trusted_file(const std::string& path) noexcept {
   struct stat st {};

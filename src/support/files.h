@@ -53,8 +53,8 @@ bool write_file_atomically(const std::string& path, std::string_view contents, s
 /// may write to it, for code is loaded from it. It may be read-only: an image may bring it. "none" gives empty, no reason.
 std::string usable_cache_dir(const std::string& override_dir, std::string* reason) noexcept;
 
-/// Whether files can be created in it.
-bool is_writable_dir(const std::string& dir) noexcept;
+/// Whether it is there, but files cannot be created in it.
+bool is_read_only_dir(const std::string& dir) noexcept;
 /// Whether code may be loaded from this file: it is ours or root's, and nobody else may write to it.
 bool is_trusted_file(const std::string& path) noexcept;
 /// Marks it as used just now: `limit_dir` removes what was not used for longest.

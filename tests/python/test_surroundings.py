@@ -379,7 +379,7 @@ class TestInterrupt:
         for delay in (1.0, 1.37):
             done = run_python(INTERRUPTED.format(setup=setup, work=work, delay=delay), str(tmp_path / "m.onnx"))
             assert done.returncode == 0, done.stderr
-            assert float(done.stdout) < 0.5, done.stdout  # 0.2 on a machine that is not shared
+            assert float(done.stdout) < 1, done.stdout  # 0.2 on a machine that nobody else uses
 
 
 class TestCancel:
