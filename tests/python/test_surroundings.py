@@ -245,12 +245,12 @@ class TestHubCache:
             pit.compile(snapshot / "model.onnx")
 
 
-@pytest.mark.parametrize("dims", [[1] * 64, [1] * 65, [1] * 130, [1] * 300, [0, 1 << 62]])
+@pytest.mark.parametrize("dims", [[1] * 64, [1] * 65, [1] * 130, [1] * 300, [0, 1 << 44]])
 def test_outputs_that_numpy_cannot_hold(dims):
     w = T(name="w", data_type=T.FLOAT, dims=dims, float_data=[] if 0 in dims else [1.0])
     graph = H.make_graph([H.make_node("Add", ["x", "w"], ["y"])], "g", [H.make_tensor_value_info("x", T.FLOAT, ["n"])], [H.make_empty_tensor_value_info("y")], [w])
-    model = pit.compile(H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=8).SerializeToString())
-    if len(dims) == 64:
+    model = pit.compile(H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=8).SerializeToString(), limits=dict(rank=512))
+    if len(dims) in (2, 64):
         assert model(x=[1])["y"].shape == tuple(dims)
         return
     with pytest.raises((pit.UnsupportedError, pit.InputError), match="'y'") as caught:
