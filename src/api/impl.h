@@ -37,8 +37,20 @@ struct Model::Impl {
   void give_arena(std::unique_ptr<runtime::Arena> arena) const;
 
   /// The model for these inputs: this one; or, where dimensions that share a name have different extents, the one that is compiled without
-  /// these names. That happens at the first call that needs it, and only if its operators allow it: InputError otherwise.
-  const Impl& fitting(const std::map<std::string, TensorView>& given) const;
+  /// these names. That happens at the first call that needs it, and only if its operators allow it: InputError otherwise. `why` says what
+  /// differs, for errors of a run without the names.
+  const Impl& fitting(const std::map<std::string, TensorView>& given, std::string* why) const;
+  /// f(that model); what it refuses begins with what differs.
+  template <class F> auto with_fitting(const std::map<std::string, TensorView>& given, F&& f) const {
+    std::string why;
+    const Impl& impl = fitting(given, &why);
+    try {
+      return f(impl);
+    } catch (const InputError& e) {
+      if (why.empty()) throw;
+      throw InputError(why + ": " + e.what(), e.op(), e.tensor());
+    }
+  }
 
   /// A model without some of the names that dimensions of inputs share.
   struct Split {

@@ -231,12 +231,12 @@ std::pair<const char*, const char*> span_of(const TensorView& view) {
 
 }  // namespace
 
-const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>& given) const {
+const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>& given, std::string* why) const {
   const graph::Graph& g = program->graph;
   if (!split_graph) return *this;
   std::map<int, std::int64_t> extents;  // by symbol
   std::set<std::string> differ;
-  std::string first;
+  std::string& first = *why;
   for (std::size_t i = 0; i < g.inputs.size(); ++i) {
     const graph::Value& v = g.values[g.inputs[i]];
     const auto it = given.find(g.input_names[i]);
@@ -507,17 +507,18 @@ const std::vector<TensorInfo>& Model::outputs() const { return impl_->outputs; }
 
 TensorMap Model::run(const std::map<std::string, TensorView>& inputs, const RunOptions& options) const {
   const CancelScope scope(options.cancel);
-  return impl_->fitting(inputs).run(inputs, options);
+  return impl_->with_fitting(inputs, [&](const Impl& m) { return m.run(inputs, options); });
 }
 
 std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json, const RunOptions& options) const {
   const CancelScope scope(options.cancel);
-  return explain_model(inputs ? impl_->fitting(*inputs) : *impl_, inputs, json);
+  if (inputs == nullptr) return explain_model(*impl_, inputs, json);
+  return impl_->with_fitting(*inputs, [&](const Impl& m) { return explain_model(m, inputs, json); });
 }
 
 std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json, const RunOptions& options) const {
   const CancelScope scope(options.cancel);
-  return profile_model(impl_->fitting(inputs), inputs, repeat, json);
+  return impl_->with_fitting(inputs, [&](const Impl& m) { return profile_model(m, inputs, repeat, json); });
 }
 
 const char* version() noexcept { return PIT_VERSION; }

@@ -98,7 +98,8 @@ MISFITS = {
         [{"x": floats(3, 1)}], [{"x": floats(3, 2)}]),
     "one name, two extents": (
         make_model([node("Add", ["x", "z"], ["y"])], [("x", F32, ["b", "s"]), ("z", F32, ["b", "s"])], [("y", F32, ["b", "s"])]),
-        [{"x": floats(3, 2), "z": floats(3, 2)}], [{"x": floats(3, 2), "z": floats(3, 1)}, {"x": floats(1, 2), "z": floats(3, 2)}]),
+        [{"x": floats(3, 2), "z": floats(3, 2)}, {"x": floats(3, 2), "z": floats(3, 1)}, {"x": floats(1, 2), "z": floats(3, 2)}],
+        [{"x": floats(3, 2), "z": floats(3, 3)}, {"x": floats(4, 2), "z": floats(3, 2)}]),
 }  # fmt: skip
 
 
