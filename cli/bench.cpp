@@ -396,7 +396,8 @@ void add_case_options(CLI::App& command, Arguments& args) {
       ->type_name("RxC");
   command.add_option("--zeros", args.a.zeros, "Share of A's micro-tiles that are absent (default: 0)")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--threads", args.threads, "Threads (default: 1; 0: what this process may use)")->check(CLI::NonNegativeNumber);
+  command.add_option("--threads", args.threads, "Threads (default: 1; 0: what this process may use)")
+      ->check(CLI::NonNegativeNumber);
   command.add_option("--repeat", args.repeat, "Iterations to take medians of (default: 10)")
       ->check(CLI::PositiveNumber);
   command.add_option("--seed", args.seed, "Of the patterns (default: 1)");

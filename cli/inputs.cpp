@@ -50,18 +50,10 @@ Tensor make_input(const TensorInfo& info, const std::vector<std::int64_t>& lengt
   }
   Tensor tensor(info.dtype, shape);
   switch (info.dtype) {
-    case DType::i64:
-      fill<std::int64_t>(tensor, info.name, lengths);
-      break;
-    case DType::i32:
-      fill<std::int32_t>(tensor, info.name, lengths);
-      break;
-    case DType::f32:
-      fill<float>(tensor, info.name, lengths);
-      break;
-    default:
-      fill<std::uint8_t>(tensor, info.name, lengths);
-      break;
+    case DType::i64: fill<std::int64_t>(tensor, info.name, lengths); break;
+    case DType::i32: fill<std::int32_t>(tensor, info.name, lengths); break;
+    case DType::f32: fill<float>(tensor, info.name, lengths); break;
+    default: fill<std::uint8_t>(tensor, info.name, lengths); break;
   }
   return tensor;
 }

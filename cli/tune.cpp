@@ -49,7 +49,8 @@ Command add_tune(CLI::App& app) {
 Command add_limits(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("limits", "Measure this machine's peak and bandwidths (about a second)");
-  command->add_option("--threads", arguments->threads, "Threads (default: 1; 0: what this process may use)")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", arguments->threads, "Threads (default: 1; 0: what this process may use)")
+      ->check(CLI::NonNegativeNumber);
   command->add_flag("--json", arguments->json, "JSON instead of a table");
   command->footer("Example:\n  pit limits --threads 2 --json");
   return {"limits", [arguments] {

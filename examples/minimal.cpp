@@ -2,10 +2,9 @@
 //
 // The same code as for any other runtime: nothing in it speaks about sparsity. PIT finds out from the graph that the
 // padding of the second sentence is never read, and does not compute it.
-#include <pit/pit.h>
-
 #include <cstdint>
 #include <cstdio>
+#include <pit/pit.h>
 #include <vector>
 
 int main(int argc, char** argv) try {
@@ -13,7 +12,7 @@ int main(int argc, char** argv) try {
   const pit::Model model = pit::Model::load(argv[1]);
 
   std::vector<std::int64_t> ids = {5, 9, 14, 3, 7, 2,  //
-                                   8, 4, 1, 1, 1, 1};
+                                   8, 4, 1,  1, 1, 1};
   std::vector<std::int64_t> mask = {1, 1, 1, 1, 1, 1,  //
                                     1, 1, 0, 0, 0, 0};
   std::vector<std::int64_t> types(12, 0);

@@ -1,10 +1,9 @@
-// Dense to CSR and BSR as a careful user of a sparse library would write it: two passes over the rows, vector compares, and
-// only live values are touched one by one. Shared by the peers that have no fast conversion of their own.
+// Dense to CSR and BSR as a careful user of a sparse library would write it: two passes over the rows, vector compares,
+// and only live values are touched one by one. Shared by the peers that have no fast conversion of their own.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
+#include <immintrin.h>
 #include <vector>
 
 namespace bench {
@@ -16,7 +15,8 @@ struct Csr {
 };
 
 inline std::uint32_t live_bits(const float* p, std::int64_t count) {  // count <= 8
-  if (count == 8) return std::uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ)));
+  if (count == 8)
+    return std::uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(p), _mm256_setzero_ps(), _CMP_NEQ_UQ)));
   std::uint32_t bits = 0;
   for (std::int64_t i = 0; i < count; ++i) bits |= std::uint32_t(p[i] != 0.0f) << i;
   return bits;
@@ -53,8 +53,8 @@ void to_csr(const float* a, std::int64_t rows, std::int64_t columns, Csr<Int>& o
 }
 
 /// Which blocks of `height x width` hold a non-zero; extents must be multiples.
-inline void live_blocks(const float* a, std::int64_t rows, std::int64_t columns, std::int64_t height, std::int64_t width,
-                        std::vector<std::uint8_t>& live) {
+inline void live_blocks(const float* a, std::int64_t rows, std::int64_t columns, std::int64_t height,
+                        std::int64_t width, std::vector<std::uint8_t>& live) {
   const std::int64_t across = columns / width;
   live.assign(std::size_t(rows / height * across), 0);
 #pragma omp parallel for schedule(static)

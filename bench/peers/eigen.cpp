@@ -24,7 +24,8 @@ void eigen_dense(const float* a, const float* b, float* c, std::int64_t m, std::
 void eigen_csr(const float* a, const float* b, float* c, std::int64_t m, std::int64_t n, std::int64_t k) {
   static bench::Csr<int> csr;
   bench::to_csr(a, m, k, csr);
-  const Eigen::Map<const Sparse> s(m, k, csr.offsets[std::size_t(m)], csr.offsets.data(), csr.columns.data(), csr.values.data());
+  const Eigen::Map<const Sparse> s(m, k, csr.offsets[std::size_t(m)], csr.offsets.data(), csr.columns.data(),
+                                   csr.values.data());
   Out(c, m, n).noalias() = s * In(b, k, n);
 }
 
@@ -42,7 +43,8 @@ void eigen_dense_sparse(const float* a, const void* b, float* c, std::int64_t m,
 void eigen_sparse_sparse(const float* a, const void* b, float* c, std::int64_t m, std::int64_t n, std::int64_t k) {
   static bench::Csr<int> csr;
   bench::to_csr(a, m, k, csr);
-  const Eigen::Map<const Sparse> s(m, k, csr.offsets[std::size_t(m)], csr.offsets.data(), csr.columns.data(), csr.values.data());
+  const Eigen::Map<const Sparse> s(m, k, csr.offsets[std::size_t(m)], csr.offsets.data(), csr.columns.data(),
+                                   csr.values.data());
   Out(c, m, n) = Matrix(Sparse(s * *static_cast<const Sparse*>(b)));
 }
 void eigen_free(void* b) { delete static_cast<Sparse*>(b); }

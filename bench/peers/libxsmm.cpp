@@ -1,10 +1,9 @@
 // libxsmm: spmdm (dense A with zeros, compressed on the fly) and batch-reduce GEMM over live blocks.
-#include <libxsmm.h>
-#include <omp.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <libxsmm.h>
+#include <omp.h>
 #include <vector>
 
 #include "convert.h"
@@ -16,13 +15,14 @@ struct Spmdm {
   libxsmm_CSR_sparseslice* slices = nullptr;
 };
 
-/// Batch-reduce GEMM over the live `height x width` blocks of A. libxsmm is column-major, so C^T = B^T A^T: its "A" is B, its "B" is A.
+/// Batch-reduce GEMM over the live `height x width` blocks of A. libxsmm is column-major, so C^T = B^T A^T: its "A" is
+/// B, its "B" is A.
 struct Blocks {
   std::int64_t m, n, k, height, width, panel;
   std::vector<float> panels;  // B as [n / panel][k][panel]: what a user who cares would lay out once
   std::vector<std::uint8_t> live;
-  std::vector<float> packed;            // live blocks of A, row-major, row of blocks by row of blocks
-  std::vector<std::int64_t> offsets;    // first live block of each row of blocks
+  std::vector<float> packed;          // live blocks of A, row-major, row of blocks by row of blocks
+  std::vector<std::int64_t> offsets;  // first live block of each row of blocks
   std::vector<std::int64_t> columns;
   libxsmm_smmfunction_reducebatch_addr kernel = nullptr;
 
@@ -31,7 +31,8 @@ struct Blocks {
 #pragma omp parallel for schedule(static)
     for (std::int64_t j = 0; j < n / panel; ++j)
       for (std::int64_t r = 0; r < k; ++r)
-        for (std::int64_t c = 0; c < panel; ++c) panels[std::size_t((j * k + r) * panel + c)] = b[r * n + j * panel + c];
+        for (std::int64_t c = 0; c < panel; ++c)
+          panels[std::size_t((j * k + r) * panel + c)] = b[r * n + j * panel + c];
   }
 };
 
@@ -46,23 +47,27 @@ struct Sampled {
 #pragma omp parallel for schedule(static)
     for (std::int64_t j = 0; j < n / width; ++j)
       for (std::int64_t r = 0; r < k; ++r)
-        for (std::int64_t x = 0; x < width; ++x) panels[std::size_t((j * k + r) * width + x)] = b[r * n + j * width + x];
+        for (std::int64_t x = 0; x < width; ++x)
+          panels[std::size_t((j * k + r) * width + x)] = b[r * n + j * width + x];
   }
 };
 
-libxsmm_smmfunction_reducebatch_addr dispatch(std::int64_t columns, std::int64_t rows, std::int64_t depth, std::int64_t ld_b,
-                                              std::int64_t ld_a, std::int64_t ld_c) {
+libxsmm_smmfunction_reducebatch_addr dispatch(std::int64_t columns, std::int64_t rows, std::int64_t depth,
+                                              std::int64_t ld_b, std::int64_t ld_a, std::int64_t ld_c) {
   const libxsmm_blasint lda = libxsmm_blasint(ld_b), ldb = libxsmm_blasint(ld_a), ldc = libxsmm_blasint(ld_c);
   const float alpha = 1, beta = 0;
-  return libxsmm_smmdispatch_reducebatch_addr(libxsmm_blasint(columns), libxsmm_blasint(rows), libxsmm_blasint(depth), &lda, &ldb,
-                                              &ldc, &alpha, &beta, nullptr, nullptr);
+  return libxsmm_smmdispatch_reducebatch_addr(libxsmm_blasint(columns), libxsmm_blasint(rows), libxsmm_blasint(depth),
+                                              &lda, &ldb, &ldc, &alpha, &beta, nullptr, nullptr);
 }
 
 }  // namespace
 
 extern "C" {
 
-const char* xsmm_target() { libxsmm_init(); return libxsmm_get_target_arch(); }
+const char* xsmm_target() {
+  libxsmm_init();
+  return libxsmm_get_target_arch();
+}
 
 void* spmdm_new(std::int64_t m, std::int64_t n, std::int64_t k, int threads) {
   libxsmm_init();
@@ -102,7 +107,8 @@ void spmdm_free(void* self) {
   delete s;
 }
 
-void* blocks_new(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t height, std::int64_t width, const float* b) {
+void* blocks_new(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t height, std::int64_t width,
+                 const float* b) {
   libxsmm_init();
   const std::int64_t panel = n % 64 == 0 ? 64 : n % 48 == 0 ? 48 : n % 32 == 0 ? 32 : 0;
   if (panel == 0 || m % height || k % width) return nullptr;
@@ -129,7 +135,8 @@ void blocks_multiply(void* self, const float* a, const float* b, float* c) {
       if (s->live[std::size_t(i * across + j)]) s->columns.push_back(j);
     s->offsets[std::size_t(i) + 1] = std::int64_t(s->columns.size());
   }
-  if (std::int64_t(s->packed.size()) < std::int64_t(s->columns.size()) * size) s->packed.resize(s->columns.size() * std::size_t(size));
+  if (std::int64_t(s->packed.size()) < std::int64_t(s->columns.size()) * size)
+    s->packed.resize(s->columns.size() * std::size_t(size));
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < down; ++i)
     for (std::int64_t r = 0; r < s->height; ++r) {  // rows outside: A is read along its rows
@@ -140,12 +147,14 @@ void blocks_multiply(void* self, const float* a, const float* b, float* c) {
         for (std::int64_t w = 0; w < s->width; ++w) to[w] = from[w];
       }
     }
-  // Rows of blocks are taken in groups of about 2 MB of packed A, so that neither A nor the panels of B come from memory too often.
+  // Rows of blocks are taken in groups of about 2 MB of packed A, so that neither A nor the panels of B come from
+  // memory too often.
   const std::int64_t group_bytes = 2 << 20;
   std::int64_t first = 0;
   while (first < down) {
     std::int64_t last = first + 1;
-    while (last < down && (s->offsets[std::size_t(last) + 1] - s->offsets[std::size_t(first)]) * size * 4 < group_bytes) ++last;
+    while (last < down && (s->offsets[std::size_t(last) + 1] - s->offsets[std::size_t(first)]) * size * 4 < group_bytes)
+      ++last;
 #pragma omp parallel
     {
       std::vector<const float*> pa, pb;
@@ -177,7 +186,8 @@ void blocks_multiply(void* self, const float* a, const float* b, float* c) {
 
 void blocks_free(void* self) { delete static_cast<Blocks*>(self); }
 
-void* sampled_new(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t height, std::int64_t width, const float* b) {
+void* sampled_new(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t height, std::int64_t width,
+                  const float* b) {
   libxsmm_init();
   const std::int64_t depth = k % 128 == 0 ? 128 : k % 64 == 0 ? 64 : 0;
   if (depth == 0 || m % height || n % width) return nullptr;
@@ -204,7 +214,8 @@ void sampled_multiply(void* self, const float* a, const float* b, const std::uin
     for (std::int64_t i = 0; i < s->m / s->height; ++i)
       for (std::int64_t j = 0; j < across; ++j) {
         if (!live[i * across + j]) {
-          for (std::int64_t r = i * s->height; r < (i + 1) * s->height; ++r) std::memset(c + r * s->n + j * s->width, 0, static_cast<std::size_t>(s->width) * 4);
+          for (std::int64_t r = i * s->height; r < (i + 1) * s->height; ++r)
+            std::memset(c + r * s->n + j * s->width, 0, static_cast<std::size_t>(s->width) * 4);
           continue;
         }
         for (std::int64_t p = 0; p < steps; ++p) {

@@ -1,16 +1,15 @@
-// What the machine can do: the benchmark's own measurement of the limits, independent of the one in PIT (the larger counts), and the short
-// loop that tells whether a core is ours alone.
-#include <immintrin.h>
-#include <sched.h>
-#include <sys/mman.h>
-
+// What the machine can do: the benchmark's own measurement of the limits, independent of the one in PIT (the larger
+// counts), and the short loop that tells whether a core is ours alone.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <immintrin.h>
 #include <memory>
+#include <sched.h>
+#include <sys/mman.h>
 #include <thread>
 #include <vector>
 
@@ -45,8 +44,9 @@ float sum_up(const Vec* v, int count) {
   return total;
 }
 
-/// Runs `body(thread)`, which returns units of work done, on pinned threads, all starting together, until `seconds` are over; the best units per second
-/// of `rounds`. The best, because what disturbs a measurement only ever slows it, and a limit is an upper bound.
+/// Runs `body(thread)`, which returns units of work done, on pinned threads, all starting together, until `seconds` are
+/// over; the best units per second of `rounds`. The best, because what disturbs a measurement only ever slows it, and a
+/// limit is an upper bound.
 double best_rate(int threads, const int* cpus, double seconds, const std::function<double(int)>& body) {
   std::atomic<int> ready{0};
   std::vector<double> best(std::size_t(threads), 0.0);
@@ -57,7 +57,8 @@ double best_rate(int threads, const int* cpus, double seconds, const std::functi
     sched_setaffinity(0, sizeof set, &set);
     body(t);  // warm-up: pages, caches
     ++ready;
-    while (ready.load() < threads) {}
+    while (ready.load() < threads) {
+    }
     const double end = now() + seconds;
     do {
       const double start = now();
@@ -83,7 +84,9 @@ struct Buffer {
     madvise(data, bytes, MADV_HUGEPAGE);
     for (std::size_t i = 0; i < bytes / 4; i += 64) data[i] = 1.0f;
   }
-  ~Buffer() { if (data) munmap(data, bytes); }
+  ~Buffer() {
+    if (data) munmap(data, bytes);
+  }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   std::size_t bytes;

@@ -1,7 +1,7 @@
-// oneDNN: the matmul primitive, dense (weights in the format that it likes best) and with A in CSR where this version has it.
-#include <dnnl.hpp>
-
+// oneDNN: the matmul primitive, dense (weights in the format that it likes best) and with A in CSR where this version
+// has it.
 #include <cstdint>
+#include <dnnl.hpp>
 #include <memory>
 #include <unordered_map>
 
@@ -21,7 +21,8 @@ struct Matmul {
   bench::Csr<std::int32_t> csr;
 };
 
-dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b, const memory::desc& c) {
+dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b,
+                                      const memory::desc& c) {
 #if DNNL_VERSION_MAJOR >= 3
   return {engine, a, b, c};
 #else
@@ -58,7 +59,9 @@ void* onednn_new(std::int64_t m, std::int64_t n, std::int64_t k, const float* we
   }
   s->arguments = {{DNNL_ARG_SRC, s->a}, {DNNL_ARG_WEIGHTS, weights ? s->packed : s->b}, {DNNL_ARG_DST, s->c}};
   return s.release();
-} catch (const dnnl::error&) { return nullptr; }
+} catch (const dnnl::error&) {
+  return nullptr;
+}
 
 int onednn_run(void* self, const float* a, const float* b, float* c) try {
   auto* s = static_cast<Matmul*>(self);
@@ -68,7 +71,9 @@ int onednn_run(void* self, const float* a, const float* b, float* c) try {
   s->primitive.execute(s->stream, s->arguments);
   s->stream.wait();
   return 0;
-} catch (const dnnl::error&) { return 1; }
+} catch (const dnnl::error&) {
+  return 1;
+}
 
 int onednn_csr(void* self, const float* a, const float* b, float* c) try {
 #if DNNL_VERSION_MAJOR >= 3
@@ -77,8 +82,10 @@ int onednn_csr(void* self, const float* a, const float* b, float* c) try {
   const auto f32 = memory::data_type::f32;
   const std::int64_t live = s->csr.offsets[std::size_t(s->m)];
   const auto md = memory::desc::csr({s->m, s->k}, f32, live, memory::data_type::s32, memory::data_type::s32);
-  const memory::desc dense_b({s->k, s->n}, f32, memory::format_tag::ab), dense_c({s->m, s->n}, f32, memory::format_tag::ab);
-  // A primitive of its own per number of live values: the descriptor holds it. oneDNN's primitive cache makes that cheap.
+  const memory::desc dense_b({s->k, s->n}, f32, memory::format_tag::ab),
+      dense_c({s->m, s->n}, f32, memory::format_tag::ab);
+  // A primitive of its own per number of live values: the descriptor holds it. oneDNN's primitive cache makes that
+  // cheap.
   const dnnl::matmul primitive(describe(s->engine, md, dense_b, dense_c));
   memory ma(md, s->engine, {s->csr.values.data(), s->csr.columns.data(), s->csr.offsets.data()});
   memory mb(dense_b, s->engine, const_cast<float*>(b)), mc(dense_c, s->engine, c);
@@ -89,7 +96,9 @@ int onednn_csr(void* self, const float* a, const float* b, float* c) try {
   (void)self, (void)a, (void)b, (void)c;
   return 1;
 #endif
-} catch (const dnnl::error&) { return 1; }
+} catch (const dnnl::error&) {
+  return 1;
+}
 
 void onednn_free(void* self) { delete static_cast<Matmul*>(self); }
 }

@@ -8,11 +8,13 @@
 
 namespace pit {
 
-/// Copies are the same token. A call that was given a cancelled token ends soon (most within 50 ms) with a CancelledError; models stay usable.
+/// Copies are the same token. A call that was given a cancelled token ends soon (most within 50 ms) with a
+/// CancelledError; models stay usable.
 class PIT_API CancelToken {
  public:
   CancelToken();
-  /// `ask` is called now and then (about every 20 ms) by the thread that made the call: true cancels. It must not throw.
+  /// `ask` is called now and then (about every 20 ms) by the thread that made the call: true cancels. It must not
+  /// throw.
   explicit CancelToken(std::function<bool()> ask);
 
   void cancel() const noexcept;

@@ -1,7 +1,8 @@
 // Typed errors. The library never aborts and never prints: whatever goes wrong arrives as one of these.
 //
 // Three voices (docs: ARCHITECTURE.md, "Errors"):
-//   * the user's mistake  -> ModelError, UnsupportedError, InputError; each names the operator and the tensor it is about
+//   * the user's mistake  -> ModelError, UnsupportedError, InputError; each names the operator and the tensor it is
+//     about
 //                            (empty when there is none) and says what would be right;
 //   * our own bug         -> InternalError, with context;
 //   * a survivable oddity -> a warning through the log hook (pit/log.h), and everything goes on.

@@ -1,5 +1,6 @@
-// What a model may ask for while it is compiled. A file of a few KB can say anything: functions that call each other for ever, constants
-// of terabytes. Beyond these limits it is refused, with a ModelError that names the limit, before memory or time is spent.
+// What a model may ask for while it is compiled. A file of a few KB can say anything: functions that call each other
+// for ever, constants of terabytes. Beyond these limits it is refused, with a ModelError that names the limit, before
+// memory or time is spent.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +8,12 @@
 namespace pit {
 
 struct CompileLimits {
-  int rank = 64;                                ///< dimensions of a tensor
+  int rank = 64;                                  ///< dimensions of a tensor
   std::int64_t elements = std::int64_t{1} << 44;  ///< of a tensor, where its extents are known
-  int operators = 20'000;                       ///< that functions and branches may add to those of the file
-  int nesting = 64;                             ///< functions called by functions, branches inside of branches
-  /// Elements that are computed while the model is compiled, in all: constants and shapes. What lies beyond is computed in each run.
+  int operators = 20'000;                         ///< that functions and branches may add to those of the file
+  int nesting = 64;                               ///< functions called by functions, branches inside of branches
+  /// Elements that are computed while the model is compiled, in all: constants and shapes. What lies beyond is computed
+  /// in each run.
   std::int64_t folding = std::int64_t{1} << 23;
 };
 

@@ -33,26 +33,29 @@ struct OutputSpec {
 };
 
 struct CompileOptions {
-  std::vector<OutputSpec> outputs;          ///< empty: every output of the model, in full
-  int threads = 0;                          ///< 0: from the process's affinity and cgroup quota
+  std::vector<OutputSpec> outputs;  ///< empty: every output of the model, in full
+  int threads = 0;                  ///< 0: from the process's affinity and cgroup quota
   Sparsity sparsity = Sparsity::automatic;
-  std::string precision = "f32";            ///< only "f32" so far
-  Poison poison = Poison::none;             ///< debug: fill buffers before use (also PIT_POISON=nan or large)
-  std::string cpu;                          ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
-  std::string cache_dir;                    ///< compiled code; empty: PIT_CACHE_DIR or the user's cache directory; "none": no cache
-  std::optional<CancelToken> cancel;        ///< ends compiling with a CancelledError
-  /// Called by the compiling thread, with the stage's name and the share of the usual time that lies behind, 0 to 1. What it throws ends compiling.
+  std::string precision = "f32";  ///< only "f32" so far
+  Poison poison = Poison::none;   ///< debug: fill buffers before use (also PIT_POISON=nan or large)
+  std::string cpu;                ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
+  /// compiled code; empty: PIT_CACHE_DIR or the user's cache directory; "none": no cache
+  std::string cache_dir;
+  std::optional<CancelToken> cancel;  ///< ends compiling with a CancelledError
+  /// Called by the compiling thread, with the stage's name and the share of the usual time that lies behind, 0 to 1.
+  /// What it throws ends compiling.
   std::function<void(std::string_view stage, double share)> progress;
-  CompileLimits limits;                     ///< what a model may ask for
+  CompileLimits limits;  ///< what a model may ask for
 };
 
 struct RunOptions {
   /// Which of `Model::outputs()` are wanted, by name; empty: all of them. What only others need is not computed.
   std::vector<std::string> outputs;
-  /// Memory of the caller's for outputs, by name: of the right type and extents, any strides, apart from the inputs' and each other's. Outputs are
-  /// computed in place where the memory is contiguous. The returned tensors of these names are views of it.
+  /// Memory of the caller's for outputs, by name: of the right type and extents, any strides, apart from the inputs'
+  /// and each other's. Outputs are computed in place where the memory is contiguous. The returned tensors of these
+  /// names are views of it.
   std::map<std::string, TensorView> out;
-  std::optional<CancelToken> cancel;        ///< ends the run with a CancelledError; what `out` names is undefined then
+  std::optional<CancelToken> cancel;  ///< ends the run with a CancelledError; what `out` names is undefined then
 };
 
 /// A declared input or output. A dimension that is free carries its symbolic name and the extent -1.
@@ -76,15 +79,17 @@ class PIT_API Model {
   const std::vector<TensorInfo>& inputs() const;
   const std::vector<TensorInfo>& outputs() const;
 
-  /// Computes the requested outputs. `inputs` must name every input of the model that the outputs need and nothing else.
-  /// Views are read in place when contiguous. Throws InputError; the model stays usable.
+  /// Computes the requested outputs. `inputs` must name every input of the model that the outputs need and nothing
+  /// else. Views are read in place when contiguous. Throws InputError; the model stays usable.
   TensorMap run(const std::map<std::string, TensorView>& inputs, const RunOptions& options = {}) const;
 
   /// What PIT found: per operator its expression, permutable axes, sources of sparsity and demand.
   /// With inputs also live fractions and the rule chosen. `json`: the same as one JSON object.
-  std::string explain(const std::map<std::string, TensorView>* inputs = nullptr, bool json = false, const RunOptions& options = {}) const;
+  std::string explain(const std::map<std::string, TensorView>* inputs = nullptr, bool json = false,
+                      const RunOptions& options = {}) const;
 
-  /// Runs `repeat` times with a clock per operator; a table, or JSON (also in Chrome's trace format under "traceEvents").
+  /// Runs `repeat` times with a clock per operator; a table, or JSON (also in Chrome's trace format under
+  /// "traceEvents").
   std::string profile(const std::map<std::string, TensorView>& inputs, int repeat = 5, bool json = false,
                       const RunOptions& options = {}) const;
 

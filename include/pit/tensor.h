@@ -50,8 +50,14 @@ class PIT_API Tensor {
   std::size_t bytes() const noexcept { return static_cast<std::size_t>(size_) * size_of(dtype_); }
   void* data() noexcept { return data_; }
   const void* data() const noexcept { return data_; }
-  template <class T> T* as() noexcept { return static_cast<T*>(data_); }
-  template <class T> const T* as() const noexcept { return static_cast<const T*>(data_); }
+  template <class T>
+  T* as() noexcept {
+    return static_cast<T*>(data_);
+  }
+  template <class T>
+  const T* as() const noexcept {
+    return static_cast<const T*>(data_);
+  }
   bool defined() const noexcept { return static_cast<bool>(owner_); }
   const std::shared_ptr<void>& owner() const noexcept { return owner_; }
 

@@ -61,7 +61,8 @@ bool is_numpy(nb::handle value) {
   return nb::isinstance(value, nb::module_::import_("numpy").attr("ndarray"));
 }
 
-/// What an object says of itself by DLPack, which nanobind would ask without telling why it failed; anything else is the value itself.
+/// What an object says of itself by DLPack, which nanobind would ask without telling why it failed; anything else is
+/// the value itself.
 nb::object exported(const std::string& name, nb::handle value) {
   if (is_numpy(value) || !nb::hasattr(value, "__dlpack__")) return nb::borrow(value);
   try {
@@ -78,7 +79,8 @@ nb::ndarray<nb::ro> import_array(const std::string& name, nb::handle value) {
   if (imported && aligned(array)) return array;
   if (is_numpy(value)) {
     // Views into structured or byte-swapped buffers: NumPy can say the same in memory that we can read.
-    nb::object copy = value.attr("astype")(value.attr("dtype").attr("newbyteorder")("="), nb::arg("order") = "C", nb::arg("copy") = true);
+    nb::object copy = value.attr("astype")(value.attr("dtype").attr("newbyteorder")("="), nb::arg("order") = "C",
+                                           nb::arg("copy") = true);
     if (nb::try_cast(copy, array, false) && aligned(array)) return array;
   } else if (imported) {
     refuse(name, "its memory is not aligned to its element size; pass a copy");
@@ -154,9 +156,17 @@ Targets::Targets(const nb::dict& out) {
 
 nb::object to_numpy(const std::string& name, const Tensor& tensor) {
   // nanobind would end the process, or give an array of no dimensions.
-  static const std::size_t most = nb::cast<int>(nb::module_::import_("numpy").attr("lib").attr("NumpyVersion")(nb::module_::import_("numpy").attr("__version__")).attr("major")) >= 2 ? 64 : 32;
+  static const std::size_t most =
+      nb::cast<int>(nb::module_::import_("numpy")
+                        .attr("lib")
+                        .attr("NumpyVersion")(nb::module_::import_("numpy").attr("__version__"))
+                        .attr("major")) >= 2
+          ? 64
+          : 32;
   if (tensor.shape().size() > most)
-    throw UnsupportedError("output '" + name + "' has " + std::to_string(tensor.shape().size()) + " dimensions; NumPy arrays have at most " + std::to_string(most), {}, name);
+    throw UnsupportedError("output '" + name + "' has " + std::to_string(tensor.shape().size()) +
+                               " dimensions; NumPy arrays have at most " + std::to_string(most),
+                           {}, name);
   auto* keeper = new Tensor(tensor);
   nb::capsule owner(keeper, [](void* p) noexcept { delete static_cast<Tensor*>(p); });
   std::vector<std::size_t> shape(tensor.shape().begin(), tensor.shape().end());
@@ -165,7 +175,8 @@ nb::object to_numpy(const std::string& name, const Tensor& tensor) {
   try {
     return nb::cast(array, nb::rv_policy::reference);  // any other policy copies a temporary
   } catch (nb::python_error& e) {
-    raise_input_error(e, "output '" + name + "' of shape " + to_string(tensor.shape()) + " cannot become a NumPy array", name);
+    raise_input_error(e, "output '" + name + "' of shape " + to_string(tensor.shape()) + " cannot become a NumPy array",
+                      name);
   }
 }
 

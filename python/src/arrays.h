@@ -55,7 +55,8 @@ class Targets {
   std::vector<Array> owners_;
 };
 
-/// A NumPy array that shares the tensor's storage and keeps it alive. UnsupportedError naming the tensor where NumPy has no such array.
+/// A NumPy array that shares the tensor's storage and keeps it alive. UnsupportedError naming the tensor where NumPy
+/// has no such array.
 nanobind::object to_numpy(const std::string& name, const Tensor& tensor);
 
 }  // namespace pit::python

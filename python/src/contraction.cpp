@@ -64,23 +64,28 @@ PreparedOperand prepare(const Contraction& contraction, nb::handle b, nb::handle
 }
 
 /// (result, report or None). `out` is None or an array to write to, which is then the result.
-nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::handle a_zeros, nb::handle b_zeros, nb::handle c_live, nb::handle out,
-              const std::string& rule, bool want_report, nb::handle cancel) {
+nb::tuple run(const Contraction& contraction, nb::handle a, nb::handle b, nb::handle a_zeros, nb::handle b_zeros,
+              nb::handle c_live, nb::handle out, const std::string& rule, bool want_report, nb::handle cancel) {
   CallReport report;
   Interruptible call(cancel);
-  const CallOptions options{zeros_of("a", a_zeros), zeros_of("b", b_zeros), zeros_of("c", c_live), rule, want_report ? &report : nullptr, call.token()};
+  const CallOptions options{zeros_of("a", a_zeros),          zeros_of("b", b_zeros),
+                            zeros_of("c", c_live),           rule,
+                            want_report ? &report : nullptr, call.token()};
   const Array first("a", a);
   const PreparedOperand* prepared = nb::isinstance<PreparedOperand>(b) ? &nb::cast<const PreparedOperand&>(b) : nullptr;
   std::optional<Array> second, target;
   if (!prepared) second.emplace("b", b);
   if (!out.is_none()) target = Array::writable("out", out);
   const Tensor result = call.run([&] {
-    if (!target) return prepared ? contraction.run(first.view(), *prepared, options) : contraction.run(first.view(), second->view(), options);
+    if (!target)
+      return prepared ? contraction.run(first.view(), *prepared, options)
+                      : contraction.run(first.view(), second->view(), options);
     if (prepared) contraction.run_into(target->view(), first.view(), *prepared, options);
     else contraction.run_into(target->view(), first.view(), second->view(), options);
     return Tensor();
   });
-  return nb::make_tuple(target ? nb::borrow(out) : to_numpy("out", result), want_report ? nb::object(to_dict(report)) : nb::none());
+  return nb::make_tuple(target ? nb::borrow(out) : to_numpy("out", result),
+                        want_report ? nb::object(to_dict(report)) : nb::none());
 }
 
 LiveSet detect(nb::handle values, const Extents& granularity, double absent, int threads) {
@@ -149,7 +154,8 @@ std::string run_tune(const std::string& cpu, const std::string& cache_dir, nb::h
   Interruptible call(cancel);
   auto report = [&](double share) { call.call(progress, share); };
   TuneOptions options{cpu, cache_dir, nullptr, &report, call.token()};
-  if (!progress.is_none()) options.progress = [](double share, void* context) { (*static_cast<decltype(report)*>(context))(share); };
+  if (!progress.is_none())
+    options.progress = [](double share, void* context) { (*static_cast<decltype(report)*>(context))(share); };
   return call.run([&] { return tune(options); });
 }
 

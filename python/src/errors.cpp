@@ -44,7 +44,10 @@ nb::object text(std::string_view bytes) {
 void raise_input_error(nb::python_error& cause, const std::string& message, const std::string& tensor) {
   if (!cause.matches(PyExc_Exception)) throw cause;
   const std::string words = nb::str(cause.value()).c_str();
-  const nb::object value = make("InputError", message + ": " + std::string(nb::type_name(cause.type()).c_str()) + (words.empty() ? "" : ": " + words), "", tensor);
+  const nb::object value =
+      make("InputError",
+           message + ": " + std::string(nb::type_name(cause.type()).c_str()) + (words.empty() ? "" : ": " + words), "",
+           tensor);
   PyException_SetCause(value.ptr(), cause.value().inc_ref().ptr());
   PyErr_SetObject(value.type().ptr(), value.ptr());
   throw nb::python_error();

@@ -1,5 +1,6 @@
-// The GIL, by threads that may outlive the interpreter. Once Python ends, a thread that asks for the GIL is ended in the middle of its C++ frames, which
-// ends the process; a thread of ours stops there instead, and is gone when the process is.
+// The GIL, by threads that may outlive the interpreter. Once Python ends, a thread that asks for the GIL is ended in
+// the middle of its C++ frames, which ends the process; a thread of ours stops there instead, and is gone when the
+// process is.
 #pragma once
 
 #include <cxxabi.h>

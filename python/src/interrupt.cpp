@@ -30,9 +30,11 @@ bool Interruptible::ask() {
 }
 
 void bind_cancel(nb::module_& m) {
-  nb::class_<CancelToken>(m, "CancelToken", "Ends computations: give it to calls as `cancel`, and call cancel() from another thread.")
+  nb::class_<CancelToken>(m, "CancelToken",
+                          "Ends computations: give it to calls as `cancel`, and call cancel() from another thread.")
       .def(nb::init<>())
-      .def("cancel", &CancelToken::cancel, "The calls that it was given to end soon, with a CancelledError; so do later ones.")
+      .def("cancel", &CancelToken::cancel,
+           "The calls that it was given to end soon, with a CancelledError; so do later ones.")
       .def("cancelled", &CancelToken::cancelled, "Whether cancel() was called.");
 }
 

@@ -34,8 +34,9 @@ class Interruptible {
     }
   }
 
-  /// callback(arguments...) with the GIL, from within `run`. An Exception of it is reported as those of destructors are, for a progress that fails must
-  /// not end the work; what is none (KeyboardInterrupt, SystemExit) ends it and comes out of `run`.
+  /// callback(arguments...) with the GIL, from within `run`. An Exception of it is reported as those of destructors
+  /// are, for a progress that fails must not end the work; what is none (KeyboardInterrupt, SystemExit) ends it and
+  /// comes out of `run`.
   template <class... Arguments>
   void call(nanobind::handle callback, const Arguments&... arguments) {
     const WithGil gil;

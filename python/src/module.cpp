@@ -52,7 +52,8 @@ void set_log_sink(nb::object sink) {
 
 CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outputs, int threads,
                           const std::string& sparsity, const std::string& precision, const std::string& poison,
-                          const std::string& cpu, const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits) {
+                          const std::string& cpu, const std::string& cache_dir,
+                          const std::map<std::string, std::int64_t>& limits) {
   CompileOptions options;
   for (auto& [name, mask] : outputs) options.outputs.push_back({std::move(name), std::move(mask)});
   options.threads = threads;
@@ -86,12 +87,16 @@ using OutputPairs = std::vector<std::pair<std::string, std::string>>;
 /// Ctrl-C, the caller's token and progress.
 void attach(CompileOptions& options, Interruptible& call, nb::handle progress) {
   options.cancel = call.token();
-  if (!progress.is_none()) options.progress = [&call, progress](std::string_view stage, double share) { call.call(progress, std::string(stage), share); };
+  if (!progress.is_none())
+    options.progress = [&call, progress](std::string_view stage, double share) {
+      call.call(progress, std::string(stage), share);
+    };
 }
 
-Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity, const std::string& precision,
-           const std::string& poison, const std::string& cpu, const std::string& cache_dir,
-           const std::map<std::string, std::int64_t>& limits, nb::handle cancel, nb::handle progress) {
+Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity,
+           const std::string& precision, const std::string& poison, const std::string& cpu,
+           const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, nb::handle cancel,
+           nb::handle progress) {
   CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits);
   Interruptible call(cancel);
   attach(options, call, progress);
@@ -99,8 +104,9 @@ Model load(const std::string& path, OutputPairs outputs, int threads, const std:
 }
 
 Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity,
-                 const std::string& precision, const std::string& poison, const std::string& cpu, const std::string& cache_dir,
-                 const std::map<std::string, std::int64_t>& limits, nb::handle cancel, nb::handle progress) {
+                 const std::string& precision, const std::string& poison, const std::string& cpu,
+                 const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, nb::handle cancel,
+                 nb::handle progress) {
   CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();
@@ -110,7 +116,8 @@ Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::s
 }
 
 /// In the order of the model. `out`: arrays to write to, which are then the results of their names.
-nb::dict run(const Model& model, const nb::dict& inputs, std::vector<std::string> outputs, const nb::dict& out, nb::handle cancel) {
+nb::dict run(const Model& model, const nb::dict& inputs, std::vector<std::string> outputs, const nb::dict& out,
+             nb::handle cancel) {
   const Arguments arguments(inputs);
   const Targets targets(out);
   Interruptible call(cancel);
@@ -130,7 +137,8 @@ nb::object explain(const Model& model, const std::optional<nb::dict>& inputs, bo
   std::optional<Arguments> arguments;
   if (inputs) arguments.emplace(*inputs);
   Interruptible call(cancel);
-  return text(call.run([&] { return model.explain(arguments ? &arguments->views() : nullptr, json, {{}, {}, call.token()}); }));
+  return text(
+      call.run([&] { return model.explain(arguments ? &arguments->views() : nullptr, json, {{}, {}, call.token()}); }));
 }
 
 nb::object profile(const Model& model, const nb::dict& inputs, int repeat, bool json, nb::handle cancel) {

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
-#include <optional>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <limits>
+#include <optional>
 
 #include "api/contraction_impl.h"
 #include "api/door.h"
@@ -37,10 +36,14 @@ std::string axes_text(const Contraction::Impl& c, const std::vector<int>& dims) 
 }
 
 /// Checks an operand by itself, and against the extents that others have given (-1: none yet).
-void bind(const Contraction::Impl& c, const TensorView& view, const std::vector<int>& dims, const char* name, Extents& extents) {
-  auto refuse = [&](const std::string& what) { throw InputError(fmt::format("'{}' {}", name, what), c.expression, name); };
+void bind(const Contraction::Impl& c, const TensorView& view, const std::vector<int>& dims, const char* name,
+          Extents& extents) {
+  auto refuse = [&](const std::string& what) {
+    throw InputError(fmt::format("'{}' {}", name, what), c.expression, name);
+  };
   if (view.dtype != c.dtype) refuse(fmt::format("is {}; give {}", name_of(view.dtype), name_of(c.dtype)));
-  if (view.shape.size() != dims.size()) refuse(fmt::format("has the shape {}; give {}", to_string(view.shape), axes_text(c, dims)));
+  if (view.shape.size() != dims.size())
+    refuse(fmt::format("has the shape {}; give {}", to_string(view.shape), axes_text(c, dims)));
   if (!view.strides.empty() && view.strides.size() != view.shape.size())
     refuse(fmt::format("has {} extents, but {} strides", view.shape.size(), view.strides.size()));
   if (!view.data && element_count(view.shape) > 0) refuse("has no data");
@@ -48,7 +51,8 @@ void bind(const Contraction::Impl& c, const TensorView& view, const std::vector<
     std::int64_t& extent = extents[static_cast<std::size_t>(dims[d])];
     if (view.shape[d] < 0) refuse(fmt::format("has the shape {}", to_string(view.shape)));
     if (extent >= 0 && extent != view.shape[d])
-      refuse(fmt::format("has the shape {} for {}: axis {} is {} elsewhere", to_string(view.shape), axes_text(c, dims), axis_name(c, dims[d]), extent));
+      refuse(fmt::format("has the shape {} for {}: axis {} is {} elsewhere", to_string(view.shape), axes_text(c, dims),
+                         axis_name(c, dims[d]), extent));
     extent = view.shape[d];
   }
 }
@@ -81,15 +85,22 @@ Shape shape_over(const std::vector<int>& dims, const Extents& extents) {
 /// One call, in the engine's order of operands. Names in errors are the caller's.
 class Call {
  public:
-  Call(const Contraction::Impl& c, const TensorView& a, const TensorView* b, const PreparedOperand::Impl* prepared, const CallOptions& options)
-      : c_(c), options_(options), view_a_(a), view_b_(b), prepared_(prepared), extents_(static_cast<std::size_t>(c.form.axis_count), -1) {
+  Call(const Contraction::Impl& c, const TensorView& a, const TensorView* b, const PreparedOperand::Impl* prepared,
+       const CallOptions& options)
+      : c_(c),
+        options_(options),
+        view_a_(a),
+        view_b_(b),
+        prepared_(prepared),
+        extents_(static_cast<std::size_t>(c.form.axis_count), -1) {
     bind(c, a, c.dims_of_a(), "a", extents_);
     if (b) {
       bind(c, *b, c.dims_of_b(), "b", extents_);
     } else {
       if (prepared->expression != c.expression || !(prepared->target == c.target))
         throw InputError(fmt::format("'b' was prepared for {}{}", prepared->expression,
-                                     prepared->target == c.target ? "" : " on another target CPU"), c.expression, "b");
+                                     prepared->target == c.target ? "" : " on another target CPU"),
+                         c.expression, "b");
       static char somewhere;
       bind(c, {&somewhere, c.dtype, prepared->shape, {}}, c.dims_of_b(), "b", extents_);
     }
@@ -125,23 +136,28 @@ class Call {
     contract::unstage(result, out, form, extents_, *c_.pool);
     const double compute_seconds = prepared + seconds_since(computing);
     const double total_seconds = seconds_since(begin_);
-    if (options_.report) *options_.report = report(candidates, rule, live, detect_seconds, choose_seconds, compute_seconds, total_seconds);
+    if (options_.report)
+      *options_.report = report(candidates, rule, live, detect_seconds, choose_seconds, compute_seconds, total_seconds);
     c_.give_map(std::move(scanned_a_));
     c_.give_map(std::move(scanned_b_));
   }
 
  private:
-  [[noreturn]] void refuse(const char* tensor, const std::string& what) const { throw InputError(what, c_.expression, tensor); }
+  [[noreturn]] void refuse(const char* tensor, const std::string& what) const {
+    throw InputError(what, c_.expression, tensor);
+  }
 
   void check_result(const TensorView& out) {
     const Shape shape = result_shape();
     if (out.dtype != c_.dtype) refuse("c", fmt::format("'c' is {}; give {}", name_of(out.dtype), name_of(c_.dtype)));
-    if (out.shape != shape) refuse("c", fmt::format("'c' has the shape {}; the result has {}", to_string(out.shape), to_string(shape)));
+    if (out.shape != shape)
+      refuse("c", fmt::format("'c' has the shape {}; the result has {}", to_string(out.shape), to_string(shape)));
     if (!out.strides.empty() && out.strides.size() != shape.size())
       refuse("c", fmt::format("'c' has {} extents, but {} strides", shape.size(), out.strides.size()));
     if (!out.data && element_count(shape) > 0) refuse("c", "'c' has no data");
     for (std::size_t d = 0; d < out.strides.size(); ++d)
-      if (out.strides[d] == 0 && shape[d] > 1) refuse("c", fmt::format("'c' has one element for all positions of axis {}", axis_name(c_, c_.form.c[d])));
+      if (out.strides[d] == 0 && shape[d] > 1)
+        refuse("c", fmt::format("'c' has one element for all positions of axis {}", axis_name(c_, c_.form.c[d])));
   }
 
   Matrices operand(const TensorView& view, bool is_first) const {
@@ -152,25 +168,30 @@ class Call {
 
   Matrices second_operand() const { return prepared_ ? prepared_->matrices : operand(*view_b_, c_.found.swapped); }
 
-  // -- live sets ----------------------------------------------------------------------------------------------------------
+  // -- live sets
+  // ----------------------------------------------------------------------------------------------------------
 
   /// From the caller's matrices to the engine's: exchanged operands are transposed.
   MapPtr known(const Zeros& zeros, const Matrices& m, const char* name) const {
     const bool t = c_.found.swapped;
-    return api::fit_live_set(zeros.live, static_cast<std::int64_t>(m.offsets.size()), t ? m.columns : m.rows, t ? m.rows : m.columns, t, *c_.pool,
-                             c_.expression, name);
+    return api::fit_live_set(zeros.live, static_cast<std::int64_t>(m.offsets.size()), t ? m.columns : m.rows,
+                             t ? m.rows : m.columns, t, *c_.pool, c_.expression, name);
   }
 
   /// Null where a sample says that looking does not pay.
-  MapPtr detected(const Zeros& zeros, const Matrices& m, bool is_first, const char* name, detect::LiveMap& memory) const {
+  MapPtr detected(const Zeros& zeros, const Matrices& m, bool is_first, const char* name,
+                  detect::LiveMap& memory) const {
     const bool t = c_.found.swapped;
-    const Granularity g = api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c_.expression, name);
+    const Granularity g =
+        api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c_.expression, name);
     if (first_word(options_.rule) == "dense") return nullptr;
     const std::int64_t g_rows = t ? g.columns : g.rows, g_columns = t ? g.rows : g.columns;
     const detect::Values values = m.values();
     const auto absent = static_cast<float>(c_.algebra.absent());
     const bool choice = is_first && options_.rule.empty();
-    if (choice && !c_.engine->worth_detecting(problem_, values, g_rows, g_columns, prepared_ != nullptr, c_.pool->size())) return nullptr;
+    if (choice &&
+        !c_.engine->worth_detecting(problem_, values, g_rows, g_columns, prepared_ != nullptr, c_.pool->size()))
+      return nullptr;
     memory = detect::scan(values, g_rows, g_columns, absent, *c_.pool, c_.take_map(), detect::scan_isa(c_.target));
     return {MapPtr(), &memory};
   }
@@ -189,7 +210,8 @@ class Call {
     }
     if (options_.b.kind == Zeros::known) live_b = known(options_.b, b, "b");
     if (options_.b.kind == Zeros::detected) live_b = detected(options_.b, b, t, "b", scanned_b_);
-    if (options_.c.kind == Zeros::detected) refuse("c", "what is wanted of the result cannot be detected: give a live set");
+    if (options_.c.kind == Zeros::detected)
+      refuse("c", "what is wanted of the result cannot be detected: give a live set");
     if (options_.c.kind == Zeros::known) {
       Matrices c;
       c.offsets = result.items;
@@ -198,7 +220,8 @@ class Call {
     }
   }
 
-  // -- choosing and reporting ---------------------------------------------------------------------------------------------
+  // -- choosing and reporting
+  // ---------------------------------------------------------------------------------------------
 
   contract::Rule choose(const std::vector<contract::Costed>& candidates) const {
     PIT_CHECK(!candidates.empty(), "no rule applies to {}", c_.expression);
@@ -208,25 +231,30 @@ class Call {
       names.push_back(c.rule.name());
       if (options_.rule == names.back() || options_.rule == first_word(names.back())) return c.rule;
     }
-    refuse("", fmt::format("the rule '{}' does not apply to this call; these do: '{}'", options_.rule, fmt::join(names, "', '")));
+    refuse("", fmt::format("the rule '{}' does not apply to this call; these do: '{}'", options_.rule,
+                           fmt::join(names, "', '")));
   }
 
-  /// What is known to be absent is not read, but a rule may walk more than the live set: whole tiles, unions of micro-tiles, everything. (What
-  /// was detected is absent in memory, too, and needs no care.)
+  /// What is known to be absent is not read, but a rule may walk more than the live set: whole tiles, unions of
+  /// micro-tiles, everything. (What was detected is absent in memory, too, and needs no care.)
   void mask_operands(const contract::Rule& rule, const contract::Result& result) {
     using contract::RuleKind;
     const bool t = c_.found.swapped;
-    const bool first_known = (t ? options_.b : options_.a).kind == Zeros::known, second_known = (t ? options_.a : options_.b).kind == Zeros::known;
-    const bool walks_terms = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element || rule.kind == RuleKind::both;
+    const bool first_known = (t ? options_.b : options_.a).kind == Zeros::known,
+               second_known = (t ? options_.a : options_.b).kind == Zeros::known;
+    const bool walks_terms = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element ||
+                             rule.kind == RuleKind::both;
     const auto absent = static_cast<float>(c_.algebra.absent());
-    const bool first = first_known && !(walks_terms && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
+    const bool first =
+        first_known && !(walks_terms && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
     if (first) first_ = contract::masked(first_, *first_live_, absent, *c_.pool);
     if (second_known) second_ = contract::masked(second_, *second_live_, absent, *c_.pool);  // packing walks all of it
     if (first || second_known) problem_ = contract::make_problem(c_.form, extents_, first_, second_, result);
   }
 
-  CallReport report(const std::vector<contract::Costed>& candidates, const contract::Rule& rule, const contract::Live& live, double detect_seconds,
-                    double choose_seconds, double compute_seconds, double total_seconds) const {
+  CallReport report(const std::vector<contract::Costed>& candidates, const contract::Rule& rule,
+                    const contract::Live& live, double detect_seconds, double choose_seconds, double compute_seconds,
+                    double total_seconds) const {
     CallReport r;
     r.rule = rule.name();
     for (const contract::Costed& c : candidates) r.candidates.push_back({c.rule.name(), c.seconds});
@@ -241,7 +269,8 @@ class Call {
   void poison(const contract::Result& result) const {
     if (c_.poison == Poison::none) return;
     for (const std::int64_t item : result.items)
-      for (const std::int64_t row : result.rows) fill_poison(result.data + item + row, DType::f32, problem_.n, c_.poison);
+      for (const std::int64_t row : result.rows)
+        fill_poison(result.data + item + row, DType::f32, problem_.n, c_.poison);
   }
 
   const Clock::time_point begin_ = Clock::now();
@@ -264,16 +293,20 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   const expr::Statement& s = c->program.statements[0];
   std::string why;
   const auto found = rules::contraction_in(c->program, s, &why);
-  auto refuse = [&](const std::string& reason) { throw InputError(fmt::format("\"{}\" is no contraction: {}", text, reason), text); };
+  auto refuse = [&](const std::string& reason) {
+    throw InputError(fmt::format("\"{}\" is no contraction: {}", text, reason), text);
+  };
   if (!found) refuse(why);
   c->found = *found;
   if (found->a->id == found->b->id) refuse("both factors are the same tensor; give the second one a name of its own");
   for (const auto* indices : {&found->a->args, &found->b->args, &s.out_index})
-    if (!std::all_of(indices->begin(), indices->end(), [](const expr::Expr& i) { return expr::bare_axis(i).has_value(); }))
+    if (!std::all_of(indices->begin(), indices->end(),
+                     [](const expr::Expr& i) { return expr::bare_axis(i).has_value(); }))
       refuse("an index is a number; pass a slice of the operand instead");
   c->form = contract::Form(c->program, s, *found);
   c->algebra = {found->combiner, found->product};
-  if (const auto reason = lower::refuse_algebra(c->algebra)) throw UnsupportedError(fmt::format("{}: {}", c->expression, *reason), c->expression);
+  if (const auto reason = lower::refuse_algebra(c->algebra))
+    throw UnsupportedError(fmt::format("{}: {}", c->expression, *reason), c->expression);
   c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : DType::f32;
   c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
   c->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
@@ -298,7 +331,8 @@ void Contraction::Impl::give_map(detect::LiveMap map) const {
   if (!map.bits.empty() && maps_.size() < kept) maps_.push_back(std::move(map));
 }
 
-// -- the public classes -----------------------------------------------------------------------------------------------------
+// -- the public classes
+// -----------------------------------------------------------------------------------------------------
 
 Contraction Contraction::compile(const std::string& expression, const ContractionOptions& options) {
   return api::typed<InputError>(no_memory, [&] { return Contraction(build(expression, options)); });
@@ -314,7 +348,8 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
     const bool t = c.found.swapped;
     Extents extents(static_cast<std::size_t>(f.axis_count), -1);
     bind(c, b, c.dims_of_b(), "b", extents);
-    if (zeros.kind == Zeros::known) throw InputError("zeros of an operand that is prepared are none or detected", c.expression, "b");
+    if (zeros.kind == Zeros::known)
+      throw InputError("zeros of an operand that is prepared are none or detected", c.expression, "b");
     auto p = std::make_shared<PreparedOperand::Impl>();
     p->expression = c.expression;
     p->target = c.target;
@@ -323,14 +358,17 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
                     : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, *c.pool);
     Matrices& m = p->matrices;
     if (zeros.kind == Zeros::detected) {
-      const Granularity g = api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c.expression, "b");
-      p->live = std::make_shared<const detect::LiveMap>(detect::scan(m.values(), t ? g.columns : g.rows, t ? g.rows : g.columns,
-                                                                     static_cast<float>(c.algebra.absent()), *c.pool, {}, detect::scan_isa(c.target)));
+      const Granularity g =
+          api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c.expression, "b");
+      p->live = std::make_shared<const detect::LiveMap>(
+          detect::scan(m.values(), t ? g.columns : g.rows, t ? g.rows : g.columns,
+                       static_cast<float>(c.algebra.absent()), *c.pool, {}, detect::scan_isa(c.target)));
     }
     if (!t) {
       std::vector<const float*> matrices;
       for (const std::int64_t offset : m.offsets) matrices.push_back(m.data + offset);
-      p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns), m.row_stride, m.column_stride, p->live, *c.pool);
+      p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns), m.row_stride, m.column_stride, p->live,
+                                 *c.pool);
       m.data = nullptr;
       m.copy.reset();
     }
@@ -338,12 +376,14 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
   });
 }
 
-void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b, const CallOptions& options) const {
+void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b,
+                           const CallOptions& options) const {
   const CancelScope scope(options.cancel);
   api::typed<InputError>(no_memory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
 }
 
-void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
+void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b,
+                           const CallOptions& options) const {
   const CancelScope scope(options.cancel);
   api::typed<InputError>(no_memory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
 }
@@ -373,7 +413,8 @@ const Shape& PreparedOperand::shape() const { return impl_->shape; }
 std::size_t PreparedOperand::bytes() const {
   const contract::Matrices& m = impl_->matrices;
   const std::int64_t floats = static_cast<std::int64_t>(m.offsets.size()) * m.rows * m.columns;
-  const std::int64_t values = impl_->packed ? contract::bytes_of(*impl_->packed) : floats * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t values =
+      impl_->packed ? contract::bytes_of(*impl_->packed) : floats * static_cast<std::int64_t>(sizeof(float));
   return static_cast<std::size_t>(values) + (impl_->live ? impl_->live->bits.size() * sizeof(std::uint64_t) : 0);
 }
 

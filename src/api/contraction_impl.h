@@ -29,12 +29,12 @@ struct LiveSet::Impl {
 };
 
 struct Contraction::Impl {
-  std::string expression;               ///< canonical text; also what errors name as the operator
+  std::string expression;  ///< canonical text; also what errors name as the operator
   expr::Program program;
   rules::Contraction found;
   contract::Form form;
   lower::Algebra algebra;
-  DType dtype = DType::f32;             ///< of operands and result
+  DType dtype = DType::f32;  ///< of operands and result
   CpuTarget target;
   std::shared_ptr<const contract::Engine> engine;
   std::unique_ptr<ThreadPool> pool;
@@ -53,31 +53,36 @@ struct Contraction::Impl {
   mutable std::vector<detect::LiveMap> maps_;
 };
 
-/// The caller's second operand. Its matrices are the engine's B, in panels; or, where the operands are exchanged, the engine's A, which is packed
-/// as it is multiplied: then a contiguous copy is held.
+/// The caller's second operand. Its matrices are the engine's B, in panels; or, where the operands are exchanged, the
+/// engine's A, which is packed as it is multiplied: then a contiguous copy is held.
 struct PreparedOperand::Impl {
-  std::string expression;               ///< of the contraction that prepared it
+  std::string expression;  ///< of the contraction that prepared it
   CpuTarget target;
   Shape shape;
-  contract::Matrices matrices;          ///< not exchanged: geometry without data
-  std::shared_ptr<contract::PackedB> packed;   ///< null where exchanged
-  std::shared_ptr<const detect::LiveMap> live; ///< as the engine sees it; null: everything
+  contract::Matrices matrices;                  ///< not exchanged: geometry without data
+  std::shared_ptr<contract::PackedB> packed;    ///< null where exchanged
+  std::shared_ptr<const detect::LiveMap> live;  ///< as the engine sees it; null: everything
 };
 
 namespace api {
 
-/// A statement `C[..] combine= product(A[..], B[..])` from an einsum or a tensor expression. Throws InputError naming the text.
+/// A statement `C[..] combine= product(A[..], B[..])` from an einsum or a tensor expression. Throws InputError naming
+/// the text.
 expr::Program contraction_program(const std::string& text);
 
 std::string explain_contraction(const Contraction::Impl& c, bool json);
 
-/// The live set as a map of `batch` matrices of rows x columns (the caller's), exchanged if `transpose`. A batch of matrices below each other is
-/// one tall matrix where no micro-tile crosses their borders, and the other way round. Throws InputError naming the tensor.
-std::shared_ptr<const detect::LiveMap> fit_live_set(const std::shared_ptr<const LiveSet>& live, std::int64_t batch, std::int64_t rows, std::int64_t columns,
-                                                    bool transpose, const ThreadPool& pool, const std::string& op, const std::string& tensor);
+/// The live set as a map of `batch` matrices of rows x columns (the caller's), exchanged if `transpose`. A batch of
+/// matrices below each other is one tall matrix where no micro-tile crosses their borders, and the other way round.
+/// Throws InputError naming the tensor.
+std::shared_ptr<const detect::LiveMap> fit_live_set(const std::shared_ptr<const LiveSet>& live, std::int64_t batch,
+                                                    std::int64_t rows, std::int64_t columns, bool transpose,
+                                                    const ThreadPool& pool, const std::string& op,
+                                                    const std::string& tensor);
 
 /// Throws InputError unless both extents are positive; then shortened to the matrix, which means the same.
-Granularity checked(Granularity g, std::int64_t rows, std::int64_t columns, const std::string& op, const std::string& tensor);
+Granularity checked(Granularity g, std::int64_t rows, std::int64_t columns, const std::string& op,
+                    const std::string& tensor);
 
 }  // namespace api
 }  // namespace pit

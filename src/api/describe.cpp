@@ -1,7 +1,6 @@
 #include "api/describe.h"
 
 #include <algorithm>
-
 #include <fmt/format.h>
 
 #include "support/check.h"
@@ -20,16 +19,22 @@ std::string dump(const Json& j) { return j.dump(1, ' ', false, Json::error_handl
 Json axes_json(const expr::Program& p, const std::vector<rules::AxisRule>& rules) {
   Json list = Json::array();
   for (const rules::AxisRule& r : rules)
-    list.push_back({{"name", p.axes[r.axis]}, {"verdict", rules::name_of(r.verdict)}, {"reduced", r.reduced}, {"reason", r.reason}});
+    list.push_back({{"name", p.axes[r.axis]},
+                    {"verdict", rules::name_of(r.verdict)},
+                    {"reduced", r.reduced},
+                    {"reason", r.reason}});
   return list;
 }
 
 std::vector<std::string> axes_lines(const expr::Program& p, const std::vector<rules::AxisRule>& rules) {
-  struct Line { std::string what, axes, reason; };
+  struct Line {
+    std::string what, axes, reason;
+  };
   std::vector<Line> lines;
   for (const rules::AxisRule& r : rules) {
     const std::string what = rules::name_of(r.verdict), axis = p.axes[r.axis] + (r.reduced ? " (reduced)" : "");
-    const auto same = std::find_if(lines.begin(), lines.end(), [&](const Line& l) { return l.what == what && l.reason == r.reason; });
+    const auto same =
+        std::find_if(lines.begin(), lines.end(), [&](const Line& l) { return l.what == what && l.reason == r.reason; });
     if (same == lines.end()) lines.push_back({what, axis, r.reason});
     else same->axes += ", " + axis;
   }
@@ -123,7 +128,8 @@ std::vector<StepInfo> steps_of(const Program& p) {
   return all;
 }
 
-Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : model_(m), plan_(*bound.plan), arena_(m.take_arena()) {
+Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound)
+    : model_(m), plan_(*bound.plan), arena_(m.take_arena()) {
   const FloatEnvironment environment;
   run_.emplace(*m.program, plan_, *arena_, *m.pool, m.poison);
   run_->masks_only(bound.data);
@@ -133,11 +139,13 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : mode
     for (MaskId id : {group.live_rows, group.live_terms, group.zero_rows})
       if (id.id >= 0) roots.push_back(id);
   for (const runtime::Step& s : m.program->steps)
-    for (MaskId id : {s.rows.live, s.rows.terms, s.contraction.live, s.contraction.columns, s.contraction.terms_k, s.contraction.terms_mk})
+    for (MaskId id : {s.rows.live, s.rows.terms, s.contraction.live, s.contraction.columns, s.contraction.terms_k,
+                      s.contraction.terms_mk})
       if (id.id >= 0) roots.push_back(id);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));
-  masks_ = m.program->analysis->masks.evaluate(roots, plan_.dims, [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
+  masks_ = m.program->analysis->masks.evaluate(roots, plan_.dims,
+                                               [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
 }
 
 Snapshot::~Snapshot() { model_.give_arena(std::move(arena_)); }
@@ -147,11 +155,13 @@ std::optional<sparsity::LiveFlops> Snapshot::flops(const sparsity::Analysis& a) 
   const std::vector<MaskId> roots = sparsity::flops_roots(p.graph, a);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : a.masks.leaves(roots)) {
-    const bool kept = p.graph.values[v].input >= 0 || std::find(p.mask_leaves.begin(), p.mask_leaves.end(), v) != p.mask_leaves.end();
+    const bool kept =
+        p.graph.values[v].input >= 0 || std::find(p.mask_leaves.begin(), p.mask_leaves.end(), v) != p.mask_leaves.end();
     if (!kept) return std::nullopt;
     leaves.emplace(v, run_->control_value(v));
   }
-  const Masks masks = a.masks.evaluate(roots, plan_.dims, [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
+  const Masks masks =
+      a.masks.evaluate(roots, plan_.dims, [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
   return sparsity::live_flops(p.graph, a, masks, plan_.dims);
 }
 
@@ -206,7 +216,8 @@ std::optional<double> live_fraction(const Program& p, const StepInfo& s, const M
   MaskId live = live_mask(p, s);
   if (live.id < 0) return 1.0;
   // Pieces of the columns with rows of their own: each counts by its width.
-  if (const MaskId columns = p.steps[s.step].contraction.columns; s.kind == "contraction" && columns.id >= 0) live = columns;
+  if (const MaskId columns = p.steps[s.step].contraction.columns; s.kind == "contraction" && columns.id >= 0)
+    live = columns;
   PIT_CHECK(static_cast<std::size_t>(live.id) < masks.size() && masks[live.id], "a live mask was not evaluated");
   return masks[live.id]->fraction();
 }
@@ -239,9 +250,15 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks, c
   if (reduced >= 0 && !is_all(p, terms, masks))
     text += (text.empty() ? "" : "; ") + std::string("k-axis: terms ") + extents_text(p, {group.extents[reduced]});
   if (contraction && (step.contraction.looks_at_a || step.contraction.pruned)) {
-    const auto name = [&](std::size_t operand) { return fmt::format("'{}'", p.graph.values[group.operands[operand].value].name); };
+    const auto name = [&](std::size_t operand) {
+      return fmt::format("'{}'", p.graph.values[group.operands[operand].value].name);
+    };
     text += text.empty() ? "" : "; ";
-    text += "values of " + (!step.contraction.looks_at_a ? name(1) : step.contraction.pruned ? name(0) + " and " + name(1) : name(0)) + ": ";
+    text += "values of " +
+            (!step.contraction.looks_at_a ? name(1)
+             : step.contraction.pruned    ? name(0) + " and " + name(1)
+                                          : name(0)) +
+            ": ";
     text += chosen.empty() ? "terms that are not zero, if that is cheaper" : chosen;
   }
   return text.empty() ? "dense" : text;

@@ -1,11 +1,10 @@
 // What explain, profile and ops say about programs and steps, in one wording.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "api/impl.h"
 #include "rules/rules.h"
@@ -20,16 +19,17 @@ std::string dump(const Json& j);
 
 /// Axes with their verdicts: [{name, verdict, reduced, reason}].
 Json axes_json(const expr::Program& p, const std::vector<rules::AxisRule>& rules);
-/// The same for people, one line per verdict and reason: "permutable: m, n, k (reduced)", "iteration only: x, i (compound index ...)".
+/// The same for people, one line per verdict and reason: "permutable: m, n, k (reduced)", "iteration only: x, i
+/// (compound index ...)".
 std::vector<std::string> axes_lines(const expr::Program& p, const std::vector<rules::AxisRule>& rules);
 
 /// What runs as one: a group, or the three groups of an attention.
 struct StepInfo {
-  int step = -1;                       ///< into Program::steps
-  int number = -1;                     ///< counting what runs, from 0; -1 for views, which do not
-  std::string kind;                    ///< control, rows, contraction, attention, reference, view
-  std::vector<int> groups;             ///< into Fusion::groups
-  std::vector<graph::NodeId> nodes;    ///< in topological order
+  int step = -1;                     ///< into Program::steps
+  int number = -1;                   ///< counting what runs, from 0; -1 for views, which do not
+  std::string kind;                  ///< control, rows, contraction, attention, reference, view
+  std::vector<int> groups;           ///< into Fusion::groups
+  std::vector<graph::NodeId> nodes;  ///< in topological order
 };
 
 /// Everything in execution order; groups absorbed by an attention stand with it.
@@ -70,10 +70,11 @@ std::string rows_text(const runtime::Program& p, const StepInfo& s);
 std::string live_text(const runtime::Program& p, const StepInfo& s);
 /// Live rows / rows; where pieces of the columns have rows of their own, weighted by their widths.
 std::optional<double> live_fraction(const runtime::Program& p, const StepInfo& s, const Masks& masks);
-/// Live terms / all, of each contraction or reduction over gathered rows of the step (an attention has two: scores, output).
+/// Live terms / all, of each contraction or reduction over gathered rows of the step (an attention has two: scores,
+/// output).
 std::vector<double> term_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
-/// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this run; `chosen`: the rule that
-/// this run took where values were looked at.
+/// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this
+/// run; `chosen`: the rule that this run took where values were looked at.
 std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks, const std::string& chosen = {});
 
 /// "f32[batch, sequence, 384]"

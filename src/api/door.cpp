@@ -1,9 +1,8 @@
 #include "api/door.h"
 
 #include <cstdlib>
-#include <string_view>
-
 #include <fmt/format.h>
+#include <string_view>
 
 #include "support/cpu.h"
 #include "support/files.h"

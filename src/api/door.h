@@ -18,7 +18,8 @@ int thread_count(int threads);
 /// The cache directory, or empty with a warning.
 std::string cache_directory(const std::string& option);
 
-/// Nothing but pit::Error leaves the library, whatever a library below it throws. The caller's floating-point environment decides nothing.
+/// Nothing but pit::Error leaves the library, whatever a library below it throws. The caller's floating-point
+/// environment decides nothing.
 template <class MemoryError, class F>
 auto typed(const char* out_of_memory, F&& f) {
   const FloatEnvironment environment;

@@ -1,7 +1,6 @@
 // Contractions as text: an einsum of two operands becomes a tensor expression; everything after sees only that.
 #include <algorithm>
 #include <cctype>
-
 #include <fmt/format.h>
 
 #include "api/contraction_impl.h"

@@ -1,9 +1,8 @@
 // What PIT found in a model: first collected into one report, then written for people or as JSON.
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
 #include <set>
-
-#include <fmt/format.h>
 
 #include "api/describe.h"
 #include "api/text.h"
@@ -28,12 +27,14 @@ struct Operator {
 };
 
 /// What a step reads of a value: the formula, over the value's own axes.
-struct Read { std::string value, type, formula; };
+struct Read {
+  std::string value, type, formula;
+};
 
 struct StepReport {
   StepInfo info;
   std::string live, rule, why;
-  int live_set = -1;                     ///< into Report::live_sets; -1: dense, or none
+  int live_set = -1;  ///< into Report::live_sets; -1: dense, or none
   std::optional<double> live_fraction;
   std::vector<double> term_fractions;
   std::vector<Read> reads;
@@ -57,7 +58,8 @@ struct Report {
   std::size_t operators = 0;
 };
 
-// -- collecting -----------------------------------------------------------------------------------------------------------
+// -- collecting
+// -----------------------------------------------------------------------------------------------------------
 
 Operator describe_operator(const Program& p, NodeId id) {
   const graph::Node& n = p.graph.nodes[id];
@@ -80,7 +82,8 @@ std::vector<Read> reads_of(const Program& p, const StepInfo& s) {
       const graph::Value& value = p.graph.values[v];
       if (value.is_constant() || inside.count(v) || !seen.insert(v).second) continue;
       const sparsity::MaskId demand = p.analysis->values[v].demand;
-      std::string formula = p.analysis->control[v] || value.input >= 0 || demand.id < 0 ? "everything" : p.analysis->masks.print(demand);
+      std::string formula =
+          p.analysis->control[v] || value.input >= 0 || demand.id < 0 ? "everything" : p.analysis->masks.print(demand);
       reads.push_back({value.name, api::type_text(p.graph, v), std::move(formula)});
     }
   return reads;
@@ -110,7 +113,8 @@ std::vector<LiveSet> collect_live_sets(const Program& p, std::vector<StepReport>
     const auto it = std::find_if(sets.begin(), sets.end(), [&](const LiveSet& l) { return l.mask == mask; });
     s.live_set = static_cast<int>(it - sets.begin());
     if (it == sets.end())
-      sets.push_back({mask, api::rows_text(p, s.info), p.analysis->masks.print(mask), api::sources_of(p, {mask}), s.live_fraction, 0});
+      sets.push_back({mask, api::rows_text(p, s.info), p.analysis->masks.print(mask), api::sources_of(p, {mask}),
+                      s.live_fraction, 0});
     ++sets[s.live_set].steps;
   }
   return sets;
@@ -120,37 +124,43 @@ std::vector<LiveSet> collect_live_sets(const Program& p, std::vector<StepReport>
 std::set<std::pair<NodeId, int>> dense_contractions(const Graph& g, const sparsity::Analysis& a) {
   std::set<std::pair<NodeId, int>> dense;
   for (const sparsity::Contraction& c : sparsity::contractions(g, a))
-    if (c.weight && a.masks.is_everything(a.nodes[c.node].statements[c.statement].live)) dense.insert({c.node, c.statement});
+    if (c.weight && a.masks.is_everything(a.nodes[c.node].statements[c.statement].live))
+      dense.insert({c.node, c.statement});
   return dense;
 }
 
 double share(double live, double dense) { return dense > 0 ? live / dense : 1.0; }
 
 // What declaring output `o` by the input `mask` would save, in words; empty if nothing.
-std::string declaration_note(const Program& p, std::size_t o, ValueId mask, const api::Snapshot* snapshot, const Report& report) {
+std::string declaration_note(const Program& p, std::size_t o, ValueId mask, const api::Snapshot* snapshot,
+                             const Report& report) {
   const Graph& g = p.graph;
   std::vector<sparsity::OutputDemand> demands = p.demands;
   demands[o].mask = mask;
   const sparsity::Analysis declared = sparsity::analyze(g, demands);
   const std::string &output = g.output_names[o], &input = g.values[mask].name;
-  const std::string head = fmt::format("output '{0}' is demanded in full; declared as outputs={{\"{0}\": \"{1}\"}}, only where '{1}' is non-zero, ",
-                                       output, input);
+  const std::string head = fmt::format(
+      "output '{0}' is demanded in full; declared as outputs={{\"{0}\": \"{1}\"}}, only where '{1}' is non-zero, ",
+      output, input);
   if (snapshot) {
     const auto would = snapshot->flops(declared);
     if (!would || would->weight_live > 0.999 * report.flops->weight_live) return {};
-    return head + fmt::format("these inputs would need {:.3f} of the weight FLOPs instead of {:.3f}, and {:.3f} of the attention FLOPs instead of {:.3f}",
-                              share(would->weight_live, would->weight_dense), share(report.flops->weight_live, report.flops->weight_dense),
-                              share(would->attention_live, would->attention_dense),
-                              share(report.flops->attention_live, report.flops->attention_dense));
+    return head + fmt::format(
+                      "these inputs would need {:.3f} of the weight FLOPs instead of {:.3f}, and {:.3f} of the "
+                      "attention FLOPs instead of {:.3f}",
+                      share(would->weight_live, would->weight_dense),
+                      share(report.flops->weight_live, report.flops->weight_dense),
+                      share(would->attention_live, would->attention_dense),
+                      share(report.flops->attention_live, report.flops->attention_dense));
   }
   const auto before = dense_contractions(g, *p.analysis), after = dense_contractions(g, declared);
   if (before.size() <= after.size()) return {};
-  return head + fmt::format("{} of the {} weight matmuls that compute every row now would compute live rows only", before.size() - after.size(),
-                            before.size());
+  return head + fmt::format("{} of the {} weight matmuls that compute every row now would compute live rows only",
+                            before.size() - after.size(), before.size());
 }
 
-// An output that is demanded in full keeps everything alive that it is computed from. Which of its rows matter only the caller knows; a
-// mask that the model itself uses is the likely answer.
+// An output that is demanded in full keeps everything alive that it is computed from. Which of its rows matter only the
+// caller knows; a mask that the model itself uses is the likely answer.
 void note_declarations(const Program& p, const api::Snapshot* snapshot, Report& report) {
   const Graph& g = p.graph;
   std::vector<sparsity::MaskId> masks;
@@ -163,7 +173,8 @@ void note_declarations(const Program& p, const api::Snapshot* snapshot, Report& 
     if (p.demands[o].mask >= 0 || output.dtype != DType::f32) continue;
     for (std::size_t i = 0; i < g.inputs.size(); ++i) {
       const graph::Value& input = g.values[g.inputs[i]];
-      const bool fits = input.dtype != DType::f32 && input.dims.size() >= 2 && input.dims.size() <= output.dims.size() &&
+      const bool fits = input.dtype != DType::f32 && input.dims.size() >= 2 &&
+                        input.dims.size() <= output.dims.size() &&
                         std::equal(input.dims.begin(), input.dims.end(), output.dims.begin());
       if (!fits || std::find(sources.begin(), sources.end(), g.input_names[i]) == sources.end()) continue;
       std::string note = declaration_note(p, o, g.inputs[i], snapshot, report);
@@ -179,12 +190,14 @@ void note_limits(Report& report) {
     if (s.info.kind == "control") continue;
     for (const Operator& o : s.operators) {
       if (s.info.kind == "reference")
-        ++counts[{o.op, o.opaque.empty() ? "no generated kernel, computed by the interpreter (" + s.why + ")" : "library routine " + o.opaque}];
+        ++counts[{o.op, o.opaque.empty() ? "no generated kernel, computed by the interpreter (" + s.why + ")"
+                                         : "library routine " + o.opaque}];
       for (const std::string& n : o.notes)
         if (n.rfind("widened", 0) == 0) ++counts[{o.op, n}];
     }
   }
-  for (const auto& [what, count] : counts) report.notes.push_back(fmt::format("{} x {}: {}", count, what.first, what.second));
+  for (const auto& [what, count] : counts)
+    report.notes.push_back(fmt::format("{} x {}: {}", count, what.first, what.second));
 }
 
 Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* inputs) {
@@ -208,11 +221,13 @@ Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* in
   return report;
 }
 
-// -- JSON -----------------------------------------------------------------------------------------------------------------
+// -- JSON
+// -----------------------------------------------------------------------------------------------------------------
 
 Json tensors_json(const std::vector<TensorInfo>& infos) {
   Json list = Json::array();
-  for (const TensorInfo& t : infos) list.push_back({{"name", t.name}, {"dtype", name_of(t.dtype)}, {"shape", t.shape}, {"dims", t.dims}});
+  for (const TensorInfo& t : infos)
+    list.push_back({{"name", t.name}, {"dtype", name_of(t.dtype)}, {"shape", t.shape}, {"dims", t.dims}});
   return list;
 }
 
@@ -233,7 +248,10 @@ Json operator_json(const StepReport& s, const Operator& o) {
 
 std::string explain_json(const Model::Impl& m, const Report& r) {
   const Program& p = *m.program;
-  Json j{{"inputs", tensors_json(m.inputs)}, {"outputs", tensors_json(m.outputs)}, {"kernels", p.code_report}, {"packed_bytes", p.packed_bytes()}};
+  Json j{{"inputs", tensors_json(m.inputs)},
+         {"outputs", tensors_json(m.outputs)},
+         {"kernels", p.code_report},
+         {"packed_bytes", p.packed_bytes()}};
   if (r.flops) {
     const sparsity::LiveFlops& f = *r.flops;
     j["weight_flops_live"] = share(f.weight_live, f.weight_dense);
@@ -263,7 +281,8 @@ std::string explain_json(const Model::Impl& m, const Report& r) {
   return api::dump(j);
 }
 
-// -- for people -----------------------------------------------------------------------------------------------------------
+// -- for people
+// -----------------------------------------------------------------------------------------------------------
 
 constexpr std::size_t expression_columns = 100;
 
@@ -292,7 +311,10 @@ std::string summary_text(const Model::Impl& m, const Report& r) {
   std::vector<std::pair<std::string, int>> kinds;
   int views = 0, steps = 0;
   for (const StepReport& s : r.steps) {
-    if (s.info.number < 0) { views += static_cast<int>(s.operators.size()); continue; }
+    if (s.info.number < 0) {
+      views += static_cast<int>(s.operators.size());
+      continue;
+    }
     ++steps;
     auto it = std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.first == s.info.kind; });
     if (it == kinds.end()) kinds.emplace_back(s.info.kind, 1);
@@ -300,7 +322,8 @@ std::string summary_text(const Model::Impl& m, const Report& r) {
   }
   std::string counts;
   for (const auto& [kind, count] : kinds) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", count, kind);
-  text += field("operators", fmt::format("{}; {} of them views that cost nothing, the others in {} steps: {}", r.operators, views, steps, counts));
+  text += field("operators", fmt::format("{}; {} of them views that cost nothing, the others in {} steps: {}",
+                                         r.operators, views, steps, counts));
   text += field("kernels", p.code_report);
   text += field("weights", api::bytes_text(static_cast<double>(p.packed_bytes())) + " packed");
   for (const std::string& n : r.notes) text += field(&n == r.notes.data() ? "notes" : "", n);
@@ -309,12 +332,13 @@ std::string summary_text(const Model::Impl& m, const Report& r) {
 
 std::string flops_text(const Program& p, const sparsity::LiveFlops& f) {
   std::string text = "\nLIVE SHARE OF THESE INPUTS\n";
-  text += field("weights", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls with constant weights", share(f.weight_live, f.weight_dense),
-                                       2e-9 * f.weight_dense));
-  text += field("attention", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls of computed operands", share(f.attention_live, f.attention_dense),
-                                         2e-9 * f.attention_dense));
-  text += field("", fmt::format("(elements; kernels take live rows by {}, and attention live keys by {} per {} query rows)", p.tile.rows,
-                                p.tile.lanes * p.tile.vectors, runtime::attention_rows));
+  text += field("weights", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls with constant weights",
+                                       share(f.weight_live, f.weight_dense), 2e-9 * f.weight_dense));
+  text += field("attention", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls of computed operands",
+                                         share(f.attention_live, f.attention_dense), 2e-9 * f.attention_dense));
+  text +=
+      field("", fmt::format("(elements; kernels take live rows by {}, and attention live keys by {} per {} query rows)",
+                            p.tile.rows, p.tile.lanes * p.tile.vectors, runtime::attention_rows));
   return text;
 }
 
@@ -326,7 +350,8 @@ std::string live_sets_text(const Report& r) {
     const LiveSet& l = r.live_sets[i];
     std::string sources;
     for (const std::string& s : l.sources) sources += (sources.empty() ? "" : ", ") + s;
-    std::string head = fmt::format("rows {} from {}, of {} step{}", l.rows, sources.empty() ? "the shapes" : sources, l.steps, l.steps == 1 ? "" : "s");
+    std::string head = fmt::format("rows {} from {}, of {} step{}", l.rows, sources.empty() ? "the shapes" : sources,
+                                   l.steps, l.steps == 1 ? "" : "s");
     if (l.fraction) head += fmt::format(": {:.4f} of them live", *l.fraction);
     text += field(fmt::format("L{}", i), head) + field("", api::shorten(l.formula, formula_columns));
   }
@@ -348,7 +373,9 @@ std::string operator_text(const Operator& o, std::string_view head) {
 // Names that exporters make up say most at their end.
 std::string short_name(const std::string& name) {
   constexpr std::size_t columns = 40;
-  return api::width_of(name) <= columns || name.size() != api::width_of(name) ? name : "..." + name.substr(name.size() - columns + 3);
+  return api::width_of(name) <= columns || name.size() != api::width_of(name)
+             ? name
+             : "..." + name.substr(name.size() - columns + 3);
 }
 
 // A formula by the live set that it is, or shortened to what is left of a line.

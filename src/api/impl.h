@@ -29,19 +29,21 @@ struct Model::Impl {
     std::shared_ptr<const runtime::Plan> plan;
   };
   Bound bind(const std::map<std::string, TensorView>& given) const;
-  std::vector<Tensor> execute(const Bound& bound, runtime::RunProfile* profile, const runtime::Targets& targets = {}) const;
+  std::vector<Tensor> execute(const Bound& bound, runtime::RunProfile* profile,
+                              const runtime::Targets& targets = {}) const;
   TensorMap run(const std::map<std::string, TensorView>& inputs, const RunOptions& options) const;
 
   std::shared_ptr<const runtime::Plan> plan_for(const std::vector<std::int64_t>& symbols) const;
   std::unique_ptr<runtime::Arena> take_arena() const;
   void give_arena(std::unique_ptr<runtime::Arena> arena) const;
 
-  /// The model for these inputs: this one; or, where dimensions that share a name have different extents, the one that is compiled without
-  /// these names. That happens at the first call that needs it, and only if its operators allow it: InputError otherwise. `why` says what
-  /// differs, for errors of a run without the names.
+  /// The model for these inputs: this one; or, where dimensions that share a name have different extents, the one that
+  /// is compiled without these names. That happens at the first call that needs it, and only if its operators allow it:
+  /// InputError otherwise. `why` says what differs, for errors of a run without the names.
   const Impl& fitting(const std::map<std::string, TensorView>& given, std::string* why) const;
   /// f(that model); what it refuses begins with what differs.
-  template <class F> auto with_fitting(const std::map<std::string, TensorView>& given, F&& f) const {
+  template <class F>
+  auto with_fitting(const std::map<std::string, TensorView>& given, F&& f) const {
     std::string why;
     const Impl& impl = fitting(given, &why);
     try {
@@ -55,7 +57,7 @@ struct Model::Impl {
   /// A model without some of the names that dimensions of inputs share.
   struct Split {
     Once once;
-    graph::Graph graph;                 ///< until `model` is made of it
+    graph::Graph graph;  ///< until `model` is made of it
     std::shared_ptr<const Impl> model;
   };
   /// Null where no name is used twice.

@@ -39,14 +39,17 @@ std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::v
   for (const OutputSpec& spec : wanted) {
     const auto it = std::find(g.output_names.begin(), g.output_names.end(), spec.name);
     if (it == g.output_names.end())
-      throw InputError(fmt::format("the model has no output '{}'; it has {}", spec.name, known(g.output_names)), {}, spec.name);
+      throw InputError(fmt::format("the model has no output '{}'; it has {}", spec.name, known(g.output_names)), {},
+                       spec.name);
     const std::size_t at = static_cast<std::size_t>(it - g.output_names.begin());
     sparsity::OutputDemand demand{g.outputs[at], -1};
     if (!spec.mask.empty()) {
       const auto mask = std::find(g.input_names.begin(), g.input_names.end(), spec.mask);
       if (mask == g.input_names.end())
-        throw InputError(fmt::format("output '{}' is declared by the mask '{}', which is no input of the model; inputs are {}", spec.name,
-                                     spec.mask, known(g.input_names)), {}, spec.mask);
+        throw InputError(
+            fmt::format("output '{}' is declared by the mask '{}', which is no input of the model; inputs are {}",
+                        spec.name, spec.mask, known(g.input_names)),
+            {}, spec.mask);
       demand.mask = g.inputs[mask - g.input_names.begin()];
     }
     chosen.push_back({at, demand});
@@ -56,7 +59,8 @@ std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::v
   std::vector<ValueId> values;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (i > 0 && chosen[i].first == chosen[i - 1].first)
-      throw InputError(fmt::format("output '{}' is requested twice", g.output_names[chosen[i].first]), {}, g.output_names[chosen[i].first]);
+      throw InputError(fmt::format("output '{}' is requested twice", g.output_names[chosen[i].first]), {},
+                       g.output_names[chosen[i].first]);
     names.push_back(g.output_names[chosen[i].first]);
     values.push_back(chosen[i].second.value);
     demands.push_back(chosen[i].second);
@@ -67,7 +71,8 @@ std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::v
 }
 
 // Passes renumber values: the masks are found again by their inputs' names.
-void renumber(const graph::Graph& g, const std::vector<std::string>& masks, std::vector<sparsity::OutputDemand>& demands) {
+void renumber(const graph::Graph& g, const std::vector<std::string>& masks,
+              std::vector<sparsity::OutputDemand>& demands) {
   for (std::size_t i = 0; i < demands.size(); ++i) {
     demands[i].value = g.outputs[i];
     if (masks[i].empty()) continue;
@@ -84,20 +89,24 @@ void fit_masks(graph::Graph& g, const std::vector<sparsity::OutputDemand>& deman
     const graph::Value &mask = g.values[demands[o].mask], &output = g.values[demands[o].value];
     const std::string what = fmt::format("the mask '{}' does not fit the output '{}'", mask.name, g.output_names[o]);
     if (mask.dims.size() > output.dims.size())
-      throw InputError(fmt::format("{}: it has rank {}, the output {}; the mask's axes are the leading axes of the output", what, mask.dims.size(),
-                                   output.dims.size()), {}, mask.name);
+      throw InputError(
+          fmt::format("{}: it has rank {}, the output {}; the mask's axes are the leading axes of the output", what,
+                      mask.dims.size(), output.dims.size()),
+          {}, mask.name);
     for (std::size_t d = 0; d < mask.dims.size(); ++d) {
       if (mask.dims[d] == output.dims[d]) continue;
       // Two symbols may turn out to be equal; a symbol and a number are different axes.
       if (g.dims.constant_value(mask.dims[d]) || g.dims.constant_value(output.dims[d]))
-        throw InputError(fmt::format("{}: axis {} has extent {}, the output's {}", what, d, g.dims.print(mask.dims[d]), g.dims.print(output.dims[d])),
+        throw InputError(fmt::format("{}: axis {} has extent {}, the output's {}", what, d, g.dims.print(mask.dims[d]),
+                                     g.dims.print(output.dims[d])),
                          {}, mask.name);
       g.checks.push_back({mask.dims[d], output.dims[d], what});
     }
   }
 }
 
-std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueId>& values, const std::vector<std::string>& names) {
+std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueId>& values,
+                                 const std::vector<std::string>& names) {
   std::vector<TensorInfo> infos;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const graph::Value& v = g.values[values[i]];
@@ -112,7 +121,8 @@ std::vector<TensorInfo> describe(const graph::Graph& g, const std::vector<ValueI
   return infos;
 }
 
-std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options, std::shared_ptr<ThreadPool> pool = nullptr) {
+std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options,
+                                   std::shared_ptr<ThreadPool> pool = nullptr) {
   if (options.precision != "f32")
     throw InputError(fmt::format("precision '{}' is not supported; use \"f32\"", options.precision));
   const int threads = api::thread_count(options.threads);
@@ -174,7 +184,8 @@ std::shared_ptr<const Model::Impl> build(frontend::OnnxModel model, const Compil
 
 }  // namespace
 
-// -- runs -----------------------------------------------------------------------------------------------------------------
+// -- runs
+// -----------------------------------------------------------------------------------------------------------------
 
 std::shared_ptr<const runtime::Plan> Model::Impl::plan_for(const std::vector<std::int64_t>& symbols) const {
   constexpr std::size_t capacity = 64;
@@ -225,7 +236,8 @@ std::pair<const char*, const char*> span_of(const TensorView& view) {
   if (size == 0) return {base, base};
   if (view.strides.empty()) return {base, base + size * bytes};
   std::int64_t low = 0, high = 1;
-  for (std::size_t d = 0; d < view.shape.size(); ++d) (view.strides[d] < 0 ? low : high) += (view.shape[d] - 1) * view.strides[d];
+  for (std::size_t d = 0; d < view.shape.size(); ++d)
+    (view.strides[d] < 0 ? low : high) += (view.shape[d] - 1) * view.strides[d];
   return {base + low * bytes, base + high * bytes};
 }
 
@@ -240,7 +252,8 @@ const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>&
   for (std::size_t i = 0; i < g.inputs.size(); ++i) {
     const graph::Value& v = g.values[g.inputs[i]];
     const auto it = given.find(g.input_names[i]);
-    if (it == given.end() || it->second.dtype != v.dtype || it->second.shape.size() != v.dims.size()) return *this;  // `bind` says what is wrong
+    // `bind` says what is wrong
+    if (it == given.end() || it->second.dtype != v.dtype || it->second.shape.size() != v.dims.size()) return *this;
     for (std::size_t d = 0; d < v.dims.size(); ++d) {
       const std::int64_t have = it->second.shape[d];
       if (const auto want = g.dims.constant_value(v.dims[d]); want && *want != have) return *this;
@@ -248,7 +261,8 @@ const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>&
       const std::int64_t want = s < 0 ? have : extents.emplace(s, have).first->second;
       if (want == have) continue;
       if (differ.insert(g.dims.symbol_name(s)).second && first.empty())
-        first = fmt::format("dimension {} of input '{}' is {}, but '{}' must be {}", d, v.name, have, g.dims.print(v.dims[d]), want);
+        first = fmt::format("dimension {} of input '{}' is {}, but '{}' must be {}", d, v.name, have,
+                            g.dims.print(v.dims[d]), want);
     }
   }
   if (differ.empty()) return *this;
@@ -279,7 +293,9 @@ const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>&
           if (dims[static_cast<std::size_t>(d.id)] != graph::DimTable::unknown) continue;
           const std::vector<int> over = s.dims.symbols_of(d);  // some may be of the data
           if (std::all_of(over.begin(), over.end(), [&](int at) { return symbols[static_cast<std::size_t>(at)] >= 0; }))
-            throw InputError(fmt::format("the extent {} of '{}' cannot be computed: shapes do not fit each other", s.dims.print(d), v.name), {}, v.name);
+            throw InputError(fmt::format("the extent {} of '{}' cannot be computed: shapes do not fit each other",
+                                         s.dims.print(d), v.name),
+                             {}, v.name);
         }
       split.model = build_again(std::exchange(split.graph, {}));
     });
@@ -306,12 +322,14 @@ Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& gi
     const auto it = given.find(g.input_names[i]);
     const graph::Value& v = g.values[g.inputs[i]];
     if (it == given.end())
-      throw InputError(fmt::format("input '{}' is missing: {} [{}]", g.input_names[i], name_of(v.dtype), fmt::join(inputs[i].dims, ", ")), {},
-                       g.input_names[i]);
+      throw InputError(fmt::format("input '{}' is missing: {} [{}]", g.input_names[i], name_of(v.dtype),
+                                   fmt::join(inputs[i].dims, ", ")),
+                       {}, g.input_names[i]);
     const TensorView& view = it->second;
     if (view.dtype != v.dtype)
-      throw InputError(fmt::format("input '{}' is {}, but the model wants {}; convert it first", g.input_names[i], name_of(view.dtype),
-                                   name_of(v.dtype)), {}, g.input_names[i]);
+      throw InputError(fmt::format("input '{}' is {}, but the model wants {}; convert it first", g.input_names[i],
+                                   name_of(view.dtype), name_of(v.dtype)),
+                       {}, g.input_names[i]);
     bound.tensors.push_back(contiguous_input(view, g.input_names[i]));
     bound.given.push_back(span_of(view));
   }
@@ -332,7 +350,9 @@ Tensor contiguous_input(const TensorView& view, const std::string& name) {
   try {
     copy = Tensor(view.dtype, view.shape);
   } catch (const std::bad_alloc&) {
-    throw InputError(fmt::format("input '{}' is {} and not contiguous; there is not enough memory for a copy", name, to_string(view.shape)), {}, name);
+    throw InputError(fmt::format("input '{}' is {} and not contiguous; there is not enough memory for a copy", name,
+                                 to_string(view.shape)),
+                     {}, name);
   }
   const std::size_t bytes = size_of(view.dtype);
   std::vector<std::int64_t> at(view.shape.size(), 0);
@@ -359,17 +379,24 @@ namespace {
     for (const std::int64_t d : plan.shape_of(v)) bytes *= static_cast<double>(d);
     if (!v.is_constant() && bytes > most) largest = &v, most = bytes;
   }
-  throw InputError(fmt::format("there is not enough memory for inputs of these shapes: {:.1f} MB of buffers beside inputs and outputs; the largest "
-                               "tensor, '{}', is {} ({:.1f} MB)", static_cast<double>(plan.arena_bytes) / 1e6, largest ? largest->name : "",
-                               largest ? to_string(plan.shape_of(*largest)) : "", most / 1e6), {}, largest ? largest->name : "");
+  throw InputError(fmt::format("there is not enough memory for inputs of these shapes: {:.1f} MB of buffers beside "
+                               "inputs and outputs; the largest "
+                               "tensor, '{}', is {} ({:.1f} MB)",
+                               static_cast<double>(plan.arena_bytes) / 1e6, largest ? largest->name : "",
+                               largest ? to_string(plan.shape_of(*largest)) : "", most / 1e6),
+                   {}, largest ? largest->name : "");
 }
 
 }  // namespace
 
-std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile, const runtime::Targets& targets) const {
+std::vector<Tensor> Model::Impl::execute(const Bound& bound, runtime::RunProfile* profile,
+                                         const runtime::Targets& targets) const {
   for (const std::shared_ptr<void>& owner : program->files)
     if (const FileMap* file = FileMap::of(owner); file->changed())
-      throw ModelError(fmt::format("'{}' was changed after the model was compiled, and it holds weights that are read in place; compile the model again", file->path()));
+      throw ModelError(
+          fmt::format("'{}' was changed after the model was compiled, and it holds weights that are read in place; "
+                      "compile the model again",
+                      file->path()));
   const FloatEnvironment environment;
   auto arena = take_arena();
   std::vector<Tensor> out;
@@ -402,7 +429,9 @@ class Outputs {
     for (const std::string& name : options.outputs) targets_.wanted[number_of(name)] = 1;
     for (const auto& [name, view] : options.out) {
       const std::size_t o = number_of(name);
-      if (!targets_.wants(o)) throw InputError(fmt::format("there is memory for output '{}', which is not among the outputs wanted", name), {}, name);
+      if (!targets_.wants(o))
+        throw InputError(fmt::format("there is memory for output '{}', which is not among the outputs wanted", name),
+                         {}, name);
       views_[o] = &view;
       check(o, bound);
     }
@@ -438,13 +467,21 @@ class Outputs {
     const Shape shape = bound.plan->shape_of(m_.program->graph.values[m_.program->graph.outputs[o]]);
     const std::string what = fmt::format("the memory for output '{}'", name);
     if (view.dtype != m_.outputs[o].dtype)
-      throw InputError(fmt::format("{} is {}, but the output is {}", what, name_of(view.dtype), name_of(m_.outputs[o].dtype)), {}, name);
-    if (view.shape != shape) throw InputError(fmt::format("{} has the shape {}, but the output has {}", what, to_string(view.shape), to_string(shape)), {}, name);
+      throw InputError(
+          fmt::format("{} is {}, but the output is {}", what, name_of(view.dtype), name_of(m_.outputs[o].dtype)), {},
+          name);
+    if (view.shape != shape)
+      throw InputError(
+          fmt::format("{} has the shape {}, but the output has {}", what, to_string(view.shape), to_string(shape)), {},
+          name);
     if (!view.data && element_count(shape) > 0) throw InputError(fmt::format("{} has no address", what), {}, name);
-    if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0) throw InputError(fmt::format("{} is not aligned to its element size", what), {}, name);
-    if (!view.strides.empty() && view.strides.size() != shape.size()) throw InputError(fmt::format("{} has {} strides for rank {}", what, view.strides.size(), shape.size()), {}, name);
+    if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0)
+      throw InputError(fmt::format("{} is not aligned to its element size", what), {}, name);
+    if (!view.strides.empty() && view.strides.size() != shape.size())
+      throw InputError(fmt::format("{} has {} strides for rank {}", what, view.strides.size(), shape.size()), {}, name);
     for (std::size_t d = 0; d < view.strides.size(); ++d)
-      if (view.strides[d] == 0 && shape[d] > 1) throw InputError(fmt::format("{}: elements along axis {} are in the same place (stride 0)", what, d), {}, name);
+      if (view.strides[d] == 0 && shape[d] > 1)
+        throw InputError(fmt::format("{}: elements along axis {} are in the same place (stride 0)", what, d), {}, name);
     for (std::size_t i = 0; i < bound.tensors.size(); ++i)
       if (overlap(span_of(view), {bound.given[i].first, bound.given[i].second}))
         throw InputError(fmt::format("{} overlaps input '{}'", what, m_.inputs[i].name), {}, name);
@@ -453,7 +490,9 @@ class Outputs {
         throw InputError(fmt::format("{} overlaps that of output '{}'", what, m_.outputs[other].name), {}, name);
   }
 
-  static bool overlap(std::pair<const char*, const char*> a, std::pair<const char*, const char*> b) { return a.first < b.second && b.first < a.second; }
+  static bool overlap(std::pair<const char*, const char*> a, std::pair<const char*, const char*> b) {
+    return a.first < b.second && b.first < a.second;
+  }
 
   static void scatter(const Tensor& from, const TensorView& to) {
     const std::size_t bytes = size_of(from.dtype());
@@ -461,7 +500,8 @@ class Outputs {
     for (std::int64_t i = 0; i < from.size(); ++i) {
       std::int64_t offset = 0;
       for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * to.strides[d];
-      std::memcpy(static_cast<char*>(to.data) + offset * static_cast<std::int64_t>(bytes), static_cast<const char*>(from.data()) + static_cast<std::size_t>(i) * bytes, bytes);
+      std::memcpy(static_cast<char*>(to.data) + offset * static_cast<std::int64_t>(bytes),
+                  static_cast<const char*>(from.data()) + static_cast<std::size_t>(i) * bytes, bytes);
       for (std::size_t d = at.size(); d-- > 0;) {
         if (++at[d] < to.shape[d]) break;
         at[d] = 0;
@@ -474,7 +514,8 @@ class Outputs {
   std::vector<const TensorView*> views_;  ///< per output; null: none given
 };
 
-Model compiled(const std::string& what, const CompileOptions& options, const std::function<frontend::OnnxModel()>& read) {
+Model compiled(const std::string& what, const CompileOptions& options,
+               const std::function<frontend::OnnxModel()>& read) {
   // The caller's rounding must not decide what constants become.
   return api::typed<ModelError>(no_memory, [&] {
     const CancelScope scope(options.cancel);
@@ -495,11 +536,13 @@ TensorMap Model::Impl::run(const std::map<std::string, TensorView>& given, const
 }
 
 Model Model::load(const std::string& path, const CompileOptions& options) {
-  return compiled(fmt::format("'{}'", path), options, [&] { return frontend::OnnxModel::from_file(path, options.limits); });
+  return compiled(fmt::format("'{}'", path), options,
+                  [&] { return frontend::OnnxModel::from_file(path, options.limits); });
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
-  return compiled(fmt::format("a model of {} bytes", size), options, [&] { return frontend::OnnxModel::from_bytes(data, size, {}, options.limits); });
+  return compiled(fmt::format("a model of {} bytes", size), options,
+                  [&] { return frontend::OnnxModel::from_bytes(data, size, {}, options.limits); });
 }
 
 const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }
@@ -510,13 +553,15 @@ TensorMap Model::run(const std::map<std::string, TensorView>& inputs, const RunO
   return impl_->with_fitting(inputs, [&](const Impl& m) { return m.run(inputs, options); });
 }
 
-std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json, const RunOptions& options) const {
+std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool json,
+                           const RunOptions& options) const {
   const CancelScope scope(options.cancel);
   if (inputs == nullptr) return explain_model(*impl_, inputs, json);
   return impl_->with_fitting(*inputs, [&](const Impl& m) { return explain_model(m, inputs, json); });
 }
 
-std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json, const RunOptions& options) const {
+std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json,
+                           const RunOptions& options) const {
   const CancelScope scope(options.cancel);
   return impl_->with_fitting(inputs, [&](const Impl& m) { return profile_model(m, inputs, repeat, json); });
 }

@@ -15,8 +15,13 @@ std::string ops_json(const std::vector<graph::OpEntry>& entries) {
   Json list = Json::array();
   for (const graph::OpEntry& e : entries) {
     const auto rules = rules::infer(e.example);
-    list.push_back({{"op", e.op}, {"expression", e.expression}, {"example", expr::print(e.example)},
-                    {"axes", api::axes_json(e.example, rules)}, {"opaque", e.opaque}, {"operands", e.operands}, {"attributes", e.attributes}});
+    list.push_back({{"op", e.op},
+                    {"expression", e.expression},
+                    {"example", expr::print(e.example)},
+                    {"axes", api::axes_json(e.example, rules)},
+                    {"opaque", e.opaque},
+                    {"operands", e.operands},
+                    {"attributes", e.attributes}});
   }
   return api::dump(list);
 }
@@ -29,10 +34,14 @@ std::string ops_text(const std::vector<graph::OpEntry>& entries) {
       "  permutable      data along it may be gathered and scattered in any order: a PIT axis\n"
       "  iteration only  it may be walked in any order, but addresses must be computed\n"
       "  refused         neither, for the reason given\n"
-      "'name...' in an expression stands for as many indices as an operator's operands have; axes are those of the instance after it.\n"
-      "Operands are name:types:rank, ? may be left out, * any number; types are f floating point, i integers, n i32 or i64, l i64, q i8 or u8,\n"
-      "b bool, . any, =X that of X. Attributes are name:kind, ! must be given, <n in opsets before n; N is 2^31 - 1, axis one of operand 0,\n"
-      "cut a place between its axes, f a number, s a string, t a tensor, [..] a list; =a,b: only these values are supported.\n\n",
+      "'name...' in an expression stands for as many indices as an operator's operands have; axes are those of the "
+      "instance after it.\n"
+      "Operands are name:types:rank, ? may be left out, * any number; types are f floating point, i integers, n i32 or "
+      "i64, l i64, q i8 or u8,\n"
+      "b bool, . any, =X that of X. Attributes are name:kind, ! must be given, <n in opsets before n; N is 2^31 - 1, "
+      "axis one of operand 0,\n"
+      "cut a place between its axes, f a number, s a string, t a tensor, [..] a list; =a,b: only these values are "
+      "supported.\n\n",
       entries.size(), graph::newest_opset());
   for (const graph::OpEntry& e : entries) {
     std::vector<std::string> lines;

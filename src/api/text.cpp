@@ -1,7 +1,6 @@
 #include "api/text.h"
 
 #include <algorithm>
-
 #include <fmt/format.h>
 
 namespace pit::api {

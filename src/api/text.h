@@ -14,8 +14,8 @@ inline constexpr std::size_t page_width = 120;
 std::size_t width_of(std::string_view text);
 /// At most `columns` wide, with an ellipsis where something was left out.
 std::string shorten(std::string_view text, std::size_t columns);
-/// Broken at spaces, no line wider than `width` where a space allows it; lines after the first start with `indent` spaces, and the first
-/// is taken to start at `column`.
+/// Broken at spaces, no line wider than `width` where a space allows it; lines after the first start with `indent`
+/// spaces, and the first is taken to start at `column`.
 std::string wrap(std::string_view text, std::size_t column, std::size_t indent, std::size_t width = page_width);
 /// "1.2 ms", "38 us"
 std::string seconds_text(double seconds);
@@ -26,7 +26,8 @@ std::string bytes_text(double bytes);
 class Table {
  public:
   /// `right`: per column, whether it is aligned right. `limits`: per column, its greatest width (0: none).
-  Table(std::vector<bool> right, std::vector<std::size_t> limits) : right_(std::move(right)), limits_(std::move(limits)) {}
+  Table(std::vector<bool> right, std::vector<std::size_t> limits)
+      : right_(std::move(right)), limits_(std::move(limits)) {}
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
   /// A line across.
   void rule() { rows_.emplace_back(); }

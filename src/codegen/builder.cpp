@@ -27,8 +27,8 @@ Value make_indexed(Op op, Type type, std::int64_t index) {
 
 bool is_i64_constant(const Value& v) { return v->op == Op::constant && v->type == kI64; }
 
-/// Folds what address arithmetic needs: constants with each other, x+0, x-0, x*1, x*0. Only for i64 scalars, where it is
-/// exact and loses no poison or NaN. Null: nothing to fold.
+/// Folds what address arithmetic needs: constants with each other, x+0, x-0, x*1, x*0. Only for i64 scalars, where it
+/// is exact and loses no poison or NaN. Null: nothing to fold.
 Value fold_i64(Op op, const Value& a, const Value& b) {
   const bool ca = is_i64_constant(a), cb = is_i64_constant(b);
   if (!ca && !cb) return nullptr;
@@ -181,7 +181,9 @@ Value Builder::reduce(Op op, Value v) {
   return make(op, t, {std::move(v)});
 }
 
-Value Builder::lane_mask(Value count, int lanes) { return make(Op::lane_mask, {Scalar::i1, lanes}, {std::move(count)}); }
+Value Builder::lane_mask(Value count, int lanes) {
+  return make(Op::lane_mask, {Scalar::i1, lanes}, {std::move(count)});
+}
 
 Value Builder::offset(Value ptr, Value bytes) {
   PIT_CHECK(ptr && bytes, "missing operand of offset");

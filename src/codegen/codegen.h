@@ -24,15 +24,15 @@ class Code {
 
 struct Options {
   CpuTarget target;
-  std::string cache_dir;  ///< usable directory or empty (no disk cache)
+  std::string cache_dir;       ///< usable directory or empty (no disk cache)
   bool dump_assembly = false;  ///< fills `assembly` of the result (tests, perf work)
   int threads = 1;             ///< that generate code; the same code for any number
 };
 
-/// Compiles all kernels into one object. Equal sets of kernels share one disk cache entry, keyed by the kernels' text, the
-/// target, LLVM's and our version; entries are length- and hash-checked before they are loaded, anything odd is a warning and a
-/// recompile. InputError for a CPU that LLVM does not know; InternalError for kernels that do not verify, for two different
-/// kernels of one name, and for whatever LLVM reports. May be called from many threads at once.
+/// Compiles all kernels into one object. Equal sets of kernels share one disk cache entry, keyed by the kernels' text,
+/// the target, LLVM's and our version; entries are length- and hash-checked before they are loaded, anything odd is a
+/// warning and a recompile. InputError for a CPU that LLVM does not know; InternalError for kernels that do not verify,
+/// for two different kernels of one name, and for whatever LLVM reports. May be called from many threads at once.
 std::shared_ptr<const Code> compile(const std::vector<Kernel>& kernels, const Options& options);
 
 /// The assembly of the kernels for reading (pit explain --asm, tests).

@@ -1,6 +1,7 @@
 // Runs a kernel literally: the reference that every backend is compared with. Clarity before speed.
 //
-// A value is its lanes' bits, each in 64: floats as their own bits, signed integers sign-extended, u8 and i1 zero-extended.
+// A value is its lanes' bits, each in 64: floats as their own bits, signed integers sign-extended, u8 and i1
+// zero-extended.
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -49,8 +50,9 @@ std::uint16_t float_to_half(float v) {
   if (magnitude >= 65520.0f) return sign | 0x7c00;  // halfway beyond the largest rounds to infinity
   if (magnitude < 0x1p-14f) return sign | static_cast<std::uint16_t>(std::nearbyint(std::ldexp(magnitude, 24)));
   int exponent = 0;
-  const float fraction = std::frexp(magnitude, &exponent);                           // in [0.5, 1)
-  const auto mantissa = static_cast<int>(std::nearbyint(std::ldexp(fraction, 11)));  // 1024..2048; 2048 carries by itself
+  const float fraction = std::frexp(magnitude, &exponent);  // in [0.5, 1)
+  // 1024..2048; 2048 carries by itself
+  const auto mantissa = static_cast<int>(std::nearbyint(std::ldexp(fraction, 11)));
   return sign | static_cast<std::uint16_t>(((exponent + 13) << 10) + mantissa);
 }
 
@@ -74,13 +76,15 @@ Bits load_lane(Scalar s, const char* p) {
   PIT_UNREACHABLE("load_lane");
 }
 
-template <class T> T float_min_max(Op op, T a, T b) {
+template <class T>
+T float_min_max(Op op, T a, T b) {
   if (std::isnan(a)) return a;
   if (std::isnan(b)) return b;
   return (op == Op::max ? a > b : a < b) ? a : b;
 }
 
-template <class T> Bits float_op(Op op, const T* x) {
+template <class T>
+Bits float_op(Op op, const T* x) {
   switch (op) {
     case Op::add: return bits_of(static_cast<T>(x[0] + x[1]));
     case Op::sub: return bits_of(static_cast<T>(x[0] - x[1]));
@@ -300,8 +304,9 @@ class Interpreter {
     Lanes lanes(static_cast<std::size_t>(v.type.lanes));
     for (std::size_t l = 0; l < lanes.size(); ++l) {
       if (v.args.size() > 2 && value(v.args[2])[l] == 0) continue;
-      const std::int64_t at = v.op == Op::load ? signed_of(bytes[0]) + static_cast<std::int64_t>(l) * bytes_of(v.type.scalar)
-                                               : signed_of(bytes[l]);
+      const std::int64_t at = v.op == Op::load
+                                  ? signed_of(bytes[0]) + static_cast<std::int64_t>(l) * bytes_of(v.type.scalar)
+                                  : signed_of(bytes[l]);
       lanes[l] = load_lane(v.type.scalar, base + at);
     }
     return lanes;
@@ -316,8 +321,8 @@ class Interpreter {
     const auto size = static_cast<std::size_t>(bytes_of(s.value->type.scalar));
     for (std::size_t l = 0; l < lanes.size(); ++l) {
       if (s.mask && value(s.mask)[l] == 0) continue;
-      const std::int64_t at = s.kind == StmtKind::store ? signed_of(bytes[0]) + static_cast<std::int64_t>(l * size)
-                                                        : signed_of(bytes[l]);
+      const std::int64_t at =
+          s.kind == StmtKind::store ? signed_of(bytes[0]) + static_cast<std::int64_t>(l * size) : signed_of(bytes[l]);
       std::memcpy(base + at, &lanes[l], size);  // little-endian: the low bytes
     }
   }

@@ -1,5 +1,6 @@
-// Polynomials and rational functions below are minimax fits made for this file (Lawson's iteration in 50 digits, on Chebyshev
-// nodes of the stated interval); the errors in comments are those of the fit alone, relative, before rounding.
+// Polynomials and rational functions below are minimax fits made for this file (Lawson's iteration in 50 digits, on
+// Chebyshev nodes of the stated interval); the errors in comments are those of the fit alone, relative, before
+// rounding.
 #include "codegen/math.h"
 
 #include <cstdint>
@@ -57,7 +58,10 @@ Value clamp(const Value& x, double low, double high) {
 }
 
 /// Computes through f32 what has no f64 scheme.
-template <class F> Value through_f32(Value x, F f) { return B::convert(f(B::convert(std::move(x), Scalar::f32)), Scalar::f64); }
+template <class F>
+Value through_f32(Value x, F f) {
+  return B::convert(f(B::convert(std::move(x), Scalar::f32)), Scalar::f64);
+}
 
 void check_float(const Value& x) {
   PIT_CHECK(x && (x->type.scalar == Scalar::f32 || x->type.scalar == Scalar::f64), "a math function needs f32 or f64");
@@ -77,14 +81,15 @@ Value exp(Builder& b, Value x) {
   Value magic = number(rounder(x), x);
   Value t = b.let("exp_t", B::fma(c, number(1.4426950408889634074, x), magic));
   Value n = b.let("exp_n", sub(t, magic));
-  const double ln2_high = wide ? 0x1.62e42fefa39efp-1 : 0x1.62e43p-1, ln2_low = wide ? 0x1.abc9e3b39803fp-56 : -0x1.05c61p-29;
+  const double ln2_high = wide ? 0x1.62e42fefa39efp-1 : 0x1.62e43p-1,
+               ln2_low = wide ? 0x1.abc9e3b39803fp-56 : -0x1.05c61p-29;
   Value r = B::fma(n, number(-ln2_high, x), c);
   r = b.let("exp_r", B::fma(n, number(-ln2_low, x), r));
   // exp(r) = 1 + r + r^2 q(r): 3e-9 (f32), 5e-20 (f64).
-  Value q = wide ? polynomial(r, {0.5000000000000000044, 0.1666666666666668356, 0.04166666666666609678, 0.008333333333316919089,
-                                  0.001388888888911386255, 0.0001984126989667767875, 0.00002480158693077554037,
-                                  2.755723456244361683e-6, 2.755757787407991847e-7, 2.511214281082589419e-8,
-                                  2.082796920245737551e-9})
+  Value q = wide ? polynomial(r, {0.5000000000000000044, 0.1666666666666668356, 0.04166666666666609678,
+                                  0.008333333333316919089, 0.001388888888911386255, 0.0001984126989667767875,
+                                  0.00002480158693077554037, 2.755723456244361683e-6, 2.755757787407991847e-7,
+                                  2.511214281082589419e-8, 2.082796920245737551e-9})
                  : polynomial(r, {0.499999934, 0.1666652002, 0.0416683962, 0.008368788851, 0.001381437037});
   Value e = add(B::fma(mul(r, r), q, r), number(1, x));
   // 2^n in two factors, so that subnormal results are rounded once and none overflows early. The low bits of t are n;
@@ -133,7 +138,8 @@ Value log(Builder& b, Value x) {
     y = B::fma(f2, number(-0.5, x), y);
     result = B::fma(e, number(0x1.62e43p-1, x), add(f, y));
   }
-  Value not_positive = B::select(eq(x, number(0, x)), number(-kInf, x), number(std::numeric_limits<double>::quiet_NaN(), x));
+  Value not_positive =
+      B::select(eq(x, number(0, x)), number(-kInf, x), number(std::numeric_limits<double>::quiet_NaN(), x));
   result = B::select(eq(x, number(kInf, x)), x, result);
   return b.let("log", B::select(gt(x, number(0, x)), result, not_positive));
 }
@@ -141,12 +147,12 @@ Value log(Builder& b, Value x) {
 Value erf(Builder& b, Value x) {
   check_float(x);
   if (is_double(x)) return b.let("erf", through_f32(x, [&b](Value v) { return erf(b, v); }));
-  // x P(x^2) / Q(x^2) on |x| <= 3.93, beyond which erf rounds to 1: 2e-9. From 4.02 on the fit is above 1: x is clamped there, so
-  // that the result, clamped as well, is exactly 1 (Gelu multiplies 1 + erf(x) by x, however large).
+  // x P(x^2) / Q(x^2) on |x| <= 3.93, beyond which erf rounds to 1: 2e-9. From 4.02 on the fit is above 1: x is clamped
+  // there, so that the result, clamped as well, is exactly 1 (Gelu multiplies 1 + erf(x) by x, however large).
   Value c = b.let("erf_x", clamp(x, -4.2, 4.2));
   Value t = b.let("erf_t", mul(c, c));
-  Value p = polynomial(t, {1.128379169, 0.1851457623, 0.05425497916, 0.003840278025, 0.000377187443, 4.620640496e-6,
-                           -1.286086377e-8});
+  Value p = polynomial(
+      t, {1.128379169, 0.1851457623, 0.05425497916, 0.003840278025, 0.000377187443, 4.620640496e-6, -1.286086377e-8});
   Value q = polynomial(t, {1.0, 0.4974145674, 0.1138865915, 0.01543488102, 0.001302432943, 6.25063509e-5});
   return b.let("erf", clamp(b.let("erf_r", div(mul(c, p), q)), -1, 1));
 }
@@ -231,7 +237,8 @@ Value pow(Builder& b, Value x, Value y) {
   Value negative = lt(as_bits(x), bits(0, x));
   p = b.let("pow_p", B::select(both(eq(a, one), eq(y, y)), one, p));
   p = b.let("pow_s", B::select(both(odd, negative), neg(p), p));
-  Value undefined = both(both(lt(x, zero), gt(x, number(-kInf, x))), B::binary(Op::bit_xor, integral, B::i(1, integral->type)));
+  Value undefined =
+      both(both(lt(x, zero), gt(x, number(-kInf, x))), B::binary(Op::bit_xor, integral, B::i(1, integral->type)));
   p = B::select(undefined, number(std::numeric_limits<double>::quiet_NaN(), x), p);
   return b.let("pow", B::select(either(eq(y, zero), eq(x, one)), one, p));
 }
@@ -244,8 +251,8 @@ Value fmod(Builder& b, Value x, Value y) {
   Value from = b.let("fmod_x", B::convert(x, Scalar::f64));
   if (from->type.lanes == 1 && d->type.lanes > 1) from = b.let("fmod_x", B::splat(from, d->type.lanes));
   if (d->type.lanes == 1 && from->type.lanes > 1) d = b.let("fmod_d", B::splat(d, from->type.lanes));
-  // Each round subtracts d times a quotient cut to 24 bits, which is exact: the rest has as many bits as the divisor. So
-  // a round takes 23 bits off the quotient; what is left at the end is within (-d, d).
+  // Each round subtracts d times a quotient cut to 24 bits, which is exact: the rest has as many bits as the divisor.
+  // So a round takes 23 bits off the quotient; what is left at the end is within (-d, d).
   Value r = b.var("fmod_r", abs(from));
   const int rounds = wide ? 46 : 13;  // quotients of f32 have up to 277 bits
   const auto reduce = [&](const Value& by) {

@@ -1,13 +1,14 @@
-// The text form of a kernel. It holds everything that decides the code (types of constants, lane maps, noalias), because
-// the disk cache is keyed by it.
+// The text form of a kernel. It holds everything that decides the code (types of constants, lane maps, noalias),
+// because the disk cache is keyed by it.
 //
 //     kernel axpy(y: ptr noalias, x: ptr, n: i64)
 //       let a.0: f32 = load f32 [x + 0]
 //       for i.1 = 0 .. n step 16
-//         store [y + (i.1 * 4)] = fma(splat x16(a.0), load f32x16 [x + (i.1 * 4)], f32x16(1)) if lane_mask x16((n - i.1))
+//         store [y + (i.1 * 4)] = fma(splat x16(a.0), load f32x16 [x + (i.1 * 4)], f32x16(1)) if lane_mask x16((n -
+//         i.1))
 //
-// Bare integers are i64. A large value that occurs again within its statement is printed once, as `@1=...`, then as `@1`:
-// otherwise a value with sharing could be exponentially long.
+// Bare integers are i64. A large value that occurs again within its statement is printed once, as `@1=...`, then as
+// `@1`: otherwise a value with sharing could be exponentially long.
 #include <unordered_map>
 
 #include "codegen/ops.h"
@@ -142,7 +143,9 @@ class Printer {
 
   void node(const ValueNode& v) {
     const std::int64_t i = v.integer;
-    const auto known = [i](const std::vector<ArgInfo>& list) { return i >= 0 && i < static_cast<std::int64_t>(list.size()); };
+    const auto known = [i](const std::vector<ArgInfo>& list) {
+      return i >= 0 && i < static_cast<std::int64_t>(list.size());
+    };
     switch (v.op) {
       case Op::ptr_arg: out_ += known(k_.ptrs) ? k_.ptrs[i].name : "?"; return;
       case Op::int_arg: out_ += known(k_.ints) ? k_.ints[i].name : "?"; return;

@@ -44,13 +44,12 @@ std::string to_string(Type t) {
 
 const char* name_of(Op op) {
   static constexpr const char* kNames[] = {
-      "ptr_arg", "int_arg", "constant", "name", "iota",
-      "add", "sub", "mul", "div", "rem", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "round_even", "fma",
-      "bit_and", "bit_or", "bit_xor", "shl", "lshr", "ashr",
-      "eq", "ne", "lt", "le", "gt", "ge", "select", "convert", "bitcast",
-      "splat", "extract", "shuffle",
-      "reduce_add", "reduce_mul", "reduce_min", "reduce_max", "reduce_and", "reduce_or", "lane_mask",
-      "offset", "load", "gather"};
+      "ptr_arg",    "int_arg",    "constant",  "name",      "iota",    "add",        "sub",        "mul",
+      "div",        "rem",        "min",       "max",       "neg",     "abs",        "sqrt",       "floor",
+      "ceil",       "round_even", "fma",       "bit_and",   "bit_or",  "bit_xor",    "shl",        "lshr",
+      "ashr",       "eq",         "ne",        "lt",        "le",      "gt",         "ge",         "select",
+      "convert",    "bitcast",    "splat",     "extract",   "shuffle", "reduce_add", "reduce_mul", "reduce_min",
+      "reduce_max", "reduce_and", "reduce_or", "lane_mask", "offset",  "load",       "gather"};
   static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<std::size_t>(Op::gather) + 1);
   return kNames[static_cast<int>(op)];
 }

@@ -1,5 +1,5 @@
-// The specification of kernel_ir.h as a check: types, scopes, shapes of nodes. Every pass that builds or changes a kernel
-// ends here, so that backends may assume what the specification says.
+// The specification of kernel_ir.h as a check: types, scopes, shapes of nodes. Every pass that builds or changes a
+// kernel ends here, so that backends may assume what the specification says.
 #include <cctype>
 #include <set>
 #include <unordered_set>
@@ -58,8 +58,8 @@ class Verifier {
   enum class State : std::uint8_t { undeclared, let, var, closed };
 
   void check_type(Type t) {
-    require(t.lanes >= 1 && t.lanes <= kMaxLanes && (t.lanes & (t.lanes - 1)) == 0, "type {}: lanes must be a power of two",
-            to_string(t));
+    require(t.lanes >= 1 && t.lanes <= kMaxLanes && (t.lanes & (t.lanes - 1)) == 0,
+            "type {}: lanes must be a power of two", to_string(t));
     require(t.scalar != Scalar::ptr || t.lanes == 1, "a vector of pointers");
   }
 
@@ -187,13 +187,32 @@ class Verifier {
   static bool has(Op op, Scalar s) {
     const bool floats = s == Scalar::f32 || s == Scalar::f64, ints = is_integer(s);
     switch (op) {
-      case Op::add: case Op::sub: case Op::mul: case Op::div: case Op::min: case Op::max: case Op::neg: case Op::abs:
-        return floats || ints;
-      case Op::sqrt: case Op::floor: case Op::ceil: case Op::round_even: case Op::fma: return floats;
-      case Op::rem: case Op::shl: case Op::lshr: case Op::ashr: return ints;
-      case Op::bit_and: case Op::bit_or: case Op::bit_xor: return ints || s == Scalar::i1;
-      case Op::eq: case Op::ne: return floats || ints || s == Scalar::i1;
-      case Op::lt: case Op::le: case Op::gt: case Op::ge: return floats || ints;
+      case Op::add:
+      case Op::sub:
+      case Op::mul:
+      case Op::div:
+      case Op::min:
+      case Op::max:
+      case Op::neg:
+      case Op::abs: return floats || ints;
+      case Op::sqrt:
+      case Op::floor:
+      case Op::ceil:
+      case Op::round_even:
+      case Op::fma: return floats;
+      case Op::rem:
+      case Op::shl:
+      case Op::lshr:
+      case Op::ashr: return ints;
+      case Op::bit_and:
+      case Op::bit_or:
+      case Op::bit_xor: return ints || s == Scalar::i1;
+      case Op::eq:
+      case Op::ne: return floats || ints || s == Scalar::i1;
+      case Op::lt:
+      case Op::le:
+      case Op::gt:
+      case Op::ge: return floats || ints;
       default: return false;
     }
   }
@@ -246,10 +265,12 @@ class Verifier {
     const Type from = v.args[0]->type;
     require(from.scalar != Scalar::ptr, "{} of a pointer", name_of(v.op));
     switch (v.op) {
-      case Op::splat: require(from == Type{v.type.scalar, 1}, "splat of {} to {}", to_string(from), to_string(v.type)); return;
+      case Op::splat:
+        require(from == Type{v.type.scalar, 1}, "splat of {} to {}", to_string(from), to_string(v.type));
+        return;
       case Op::extract:
-        require(v.type == Type{from.scalar, 1} && v.integer >= 0 && v.integer < from.lanes, "extract of lane {} from {}",
-                v.integer, to_string(from));
+        require(v.type == Type{from.scalar, 1} && v.integer >= 0 && v.integer < from.lanes,
+                "extract of lane {} from {}", v.integer, to_string(from));
         return;
       case Op::lane_mask:
         require(from == kI64 && v.type.scalar == Scalar::i1, "lane_mask of {}, not of i64", to_string(from));
@@ -258,7 +279,8 @@ class Verifier {
         require(v.args[1]->type == from && v.type.scalar == from.scalar, "shuffle of different types");
         require(static_cast<int>(v.lanes_map.size()) == v.type.lanes, "shuffle to {} with {} lanes in its map",
                 to_string(v.type), v.lanes_map.size());
-        for (int l : v.lanes_map) require(l >= 0 && l < 2 * from.lanes, "shuffle takes lane {} of {}", l, 2 * from.lanes);
+        for (int l : v.lanes_map)
+          require(l >= 0 && l < 2 * from.lanes, "shuffle takes lane {} of {}", l, 2 * from.lanes);
         return;
       }
       default: break;
@@ -277,7 +299,8 @@ class Verifier {
     if (v.op == Op::load || v.op == Op::gather) return memory(v);
     if (v.op == Op::offset) {
       arity(v, 2, 2);
-      require(v.type == kPtr && v.args[0]->type == kPtr && v.args[1]->type == kI64, "offset takes a pointer and i64 bytes");
+      require(v.type == kPtr && v.args[0]->type == kPtr && v.args[1]->type == kI64,
+              "offset takes a pointer and i64 bytes");
       return;
     }
     if (v.op == Op::select) {
@@ -285,8 +308,8 @@ class Verifier {
       const Type mask = v.args[0]->type;
       require(mask.scalar == Scalar::i1 && (mask.lanes == 1 || mask.lanes == v.type.lanes), "select by {} among {}",
               to_string(mask), to_string(v.type));
-      require(v.args[1]->type == v.type && v.args[2]->type == v.type, "select among {} and {}", to_string(v.args[1]->type),
-              to_string(v.args[2]->type));
+      require(v.args[1]->type == v.type && v.args[2]->type == v.type, "select among {} and {}",
+              to_string(v.args[1]->type), to_string(v.args[2]->type));
       return;
     }
     require(v.op <= Op::gather, "unknown operation {}", static_cast<int>(v.op));

@@ -15,7 +15,8 @@ std::int64_t term_block(const Call& call) {
 bool fetches_ahead(const Kernels& kernels, const CacheSizes& caches, std::int64_t rows, std::int64_t b_bytes) {
   constexpr std::int64_t few_tiles = 12;
   const std::int64_t tile = kernels.rows();
-  return kernels.algebra().splits_k() && rows >= tile && rows <= few_tiles * tile && b_bytes > static_cast<std::int64_t>(caches.l2);
+  return kernels.algebra().splits_k() && rows >= tile && rows <= few_tiles * tile &&
+         b_bytes > static_cast<std::int64_t>(caches.l2);
 }
 
 std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width) {
@@ -35,7 +36,8 @@ std::int64_t packed_range(const Call& call, std::int64_t rows, double density) {
   const std::int64_t whole = (std::max<std::int64_t>(1, call.problem.k) + 63) / 64 * 64;
   if (!call.kernels.algebra().splits_k()) return whole;
   const std::int64_t a_fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (4 * std::max<std::int64_t>(1, rows));
-  const auto b_fits = static_cast<std::int64_t>(static_cast<double>(call.caches.l1d) / 2 / (call.kernels.width() * 4) / std::max(density, 0.01));
+  const auto b_fits = static_cast<std::int64_t>(static_cast<double>(call.caches.l1d) / 2 / (call.kernels.width() * 4) /
+                                                std::max(density, 0.01));
   return std::min(whole, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
 }
 

@@ -16,7 +16,8 @@ class BufferPool;
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(BufferPool* pool, std::shared_ptr<void> memory, std::int64_t bytes) : pool_(pool), memory_(std::move(memory)), bytes_(bytes) {}
+  Buffer(BufferPool* pool, std::shared_ptr<void> memory, std::int64_t bytes)
+      : pool_(pool), memory_(std::move(memory)), bytes_(bytes) {}
   Buffer(Buffer&& o) noexcept { *this = std::move(o); }
   Buffer& operator=(Buffer&& o) noexcept;
   ~Buffer();
@@ -24,13 +25,15 @@ class Buffer {
   std::int64_t bytes() const { return bytes_; }
 
   /// Hands out consecutive pieces, 64-byte aligned. The whole must fit.
-  template <class T> T* take(std::int64_t count) {
+  template <class T>
+  T* take(std::int64_t count) {
     T* p = reinterpret_cast<T*>(data() + used_);
     used_ += rounded<T>(count);
     return p;
   }
   /// What `take` uses.
-  template <class T> static std::int64_t rounded(std::int64_t count) {
+  template <class T>
+  static std::int64_t rounded(std::int64_t count) {
     return (count * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
   }
 

@@ -31,8 +31,9 @@ std::int64_t stride_along(int axis, const std::vector<int>& dims, const std::vec
 }
 
 /// The one stride of axes that act as one, or nothing. `otherwise` where they have one position.
-std::optional<std::int64_t> merged_stride(const std::vector<int>& axes, const std::vector<int>& dims, const std::vector<std::int64_t>& strides,
-                                          const Extents& extents, std::int64_t otherwise) {
+std::optional<std::int64_t> merged_stride(const std::vector<int>& axes, const std::vector<int>& dims,
+                                          const std::vector<std::int64_t>& strides, const Extents& extents,
+                                          std::int64_t otherwise) {
   std::optional<std::int64_t> step;  // of the innermost axis
   std::int64_t next = 0;
   for (std::size_t i = axes.size(); i-- > 0;) {
@@ -59,7 +60,8 @@ struct Rows {
   std::int64_t count = 1, step = 1;
 };
 
-Rows rows_over(std::vector<int> axes, const std::vector<int>& dims, const std::vector<std::int64_t>& strides, const Extents& extents) {
+Rows rows_over(std::vector<int> axes, const std::vector<int>& dims, const std::vector<std::int64_t>& strides,
+               const Extents& extents) {
   Rows rows;
   if (!axes.empty()) {
     rows.count = extents[static_cast<std::size_t>(axes.back())];
@@ -80,10 +82,11 @@ void for_rows(const ThreadPool& pool, const Rows& rows, F&& body) {
   });
 }
 
-std::shared_ptr<float> copy_of(const TensorView& view, const std::vector<int>& axes, const std::vector<int>& dims, const Extents& extents,
-                               const ThreadPool& pool) {
+std::shared_ptr<float> copy_of(const TensorView& view, const std::vector<int>& axes, const std::vector<int>& dims,
+                               const Extents& extents, const ThreadPool& pool) {
   const Rows rows = rows_over(axes, dims, strides_of(view), extents);
-  std::shared_ptr<float> copy = aligned_floats(std::max<std::int64_t>(1, static_cast<std::int64_t>(rows.offsets.size()) * rows.count));
+  std::shared_ptr<float> copy =
+      aligned_floats(std::max<std::int64_t>(1, static_cast<std::int64_t>(rows.offsets.size()) * rows.count));
   for_rows(pool, rows, [&](std::int64_t r) {
     float* to = copy.get() + r * rows.count;
     if (view.dtype == DType::f32) {
@@ -128,8 +131,8 @@ std::int64_t product_of(const std::vector<int>& axes, const Extents& extents) {
   return product;
 }
 
-std::vector<std::int64_t> offsets_of(const std::vector<int>& axes, const std::vector<int>& dims, const std::vector<std::int64_t>& strides,
-                                     const Extents& extents) {
+std::vector<std::int64_t> offsets_of(const std::vector<int>& axes, const std::vector<int>& dims,
+                                     const std::vector<std::int64_t>& strides, const Extents& extents) {
   std::vector<std::int64_t> offsets = {0};
   for (const int axis : axes) {
     const std::int64_t stride = stride_along(axis, dims, strides), extent = extents[static_cast<std::size_t>(axis)];
@@ -150,10 +153,13 @@ std::vector<std::int64_t> strides_of(const TensorView& view) {
   return strides;
 }
 
-detect::Values Matrices::values() const { return {data, DType::f32, offsets, rows, columns, row_stride, column_stride}; }
+detect::Values Matrices::values() const {
+  return {data, DType::f32, offsets, rows, columns, row_stride, column_stride};
+}
 
-Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const std::vector<int>& batch, const std::vector<int>& rows,
-                     const std::vector<int>& columns, const Extents& extents, const ThreadPool& pool, bool always_copy) {
+Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const std::vector<int>& batch,
+                     const std::vector<int>& rows, const std::vector<int>& columns, const Extents& extents,
+                     const ThreadPool& pool, bool always_copy) {
   Matrices out;
   out.rows = product_of(rows, extents);
   out.columns = product_of(columns, extents);
@@ -173,8 +179,9 @@ Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const
     return out;
   }
   // A transposed operand is copied as it lies: reads stay consecutive, and packing takes either order.
-  const bool transposed = !columns.empty() && !rows.empty() && std::abs(stride_along(rows.back(), dims, strides)) <
-                                                                   std::abs(stride_along(columns.back(), dims, strides));
+  const bool transposed =
+      !columns.empty() && !rows.empty() &&
+      std::abs(stride_along(rows.back(), dims, strides)) < std::abs(stride_along(columns.back(), dims, strides));
   const std::vector<int> order = transposed ? joined({&batch, &columns, &rows}) : joined({&batch, &rows, &columns});
   const std::shared_ptr<float> copy = copy_of(view, order, dims, extents, pool);
   strides = dense_strides(order, extents);
@@ -225,7 +232,8 @@ Result result_of(const TensorView& view, const Form& form, const Extents& extent
   return out;
 }
 
-void unstage(const Result& result, const TensorView& view, const Form& form, const Extents& extents, const ThreadPool& pool) {
+void unstage(const Result& result, const TensorView& view, const Form& form, const Extents& extents,
+             const ThreadPool& pool) {
   if (!result.staged) return;
   const Rows rows = rows_over(joined({&form.batch, &form.m, &form.n}), form.c, strides_of(view), extents);
   for_rows(pool, rows, [&](std::int64_t r) {
@@ -247,8 +255,10 @@ Problem make_problem(const Form& form, const Extents& extents, const Matrices& a
   p.b_k = b.row_stride, p.b_n = b.column_stride;
   p.c_rows = c.rows;
   // Numbers count positions of an operand's own batch axes: as if these were all of a dense tensor's dimensions.
-  const std::vector<std::int64_t> a_numbers = offsets_of(form.batch, form.a_batch, dense_strides(form.a_batch, extents), extents);
-  const std::vector<std::int64_t> b_numbers = offsets_of(form.batch, form.b_batch, dense_strides(form.b_batch, extents), extents);
+  const std::vector<std::int64_t> a_numbers =
+      offsets_of(form.batch, form.a_batch, dense_strides(form.a_batch, extents), extents);
+  const std::vector<std::int64_t> b_numbers =
+      offsets_of(form.batch, form.b_batch, dense_strides(form.b_batch, extents), extents);
   for (std::size_t i = 0; i < c.items.size(); ++i) {
     Item item;
     item.a_number = a_numbers[i], item.b_number = b_numbers[i], item.c_number = static_cast<std::int64_t>(i);

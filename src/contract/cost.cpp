@@ -1,10 +1,10 @@
 #include "contract/cost.h"
 
-#include "contract/blocking.h"
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
+
+#include "contract/blocking.h"
 
 namespace pit::contract {
 namespace {
@@ -13,7 +13,8 @@ namespace {
 double share_of_unions(const detect::LiveMap& m, std::int64_t factor) {
   if (factor <= 1 || m.row_groups() == 0 || m.column_groups() == 0) return m.fraction();
   constexpr std::int64_t samples = 48;
-  const std::int64_t rows = m.batch * m.row_groups(), unions = (rows + factor - 1) / factor, step = std::max<std::int64_t>(1, unions / samples);
+  const std::int64_t rows = m.batch * m.row_groups(), unions = (rows + factor - 1) / factor,
+                     step = std::max<std::int64_t>(1, unions / samples);
   std::int64_t live = 0, seen = 0;
   for (std::int64_t u = 0; u < unions; u += step, ++seen) {
     const std::int64_t begin = u * factor, end = std::min(begin + factor, rows);
@@ -26,7 +27,8 @@ double share_of_unions(const detect::LiveMap& m, std::int64_t factor) {
   return static_cast<double>(live) / static_cast<double>(seen * m.column_groups());
 }
 
-/// The share of rows that a panel of `width` columns needs, where micro-tiles are `g` columns wide: panels that lie across a border need both.
+/// The share of rows that a panel of `width` columns needs, where micro-tiles are `g` columns wide: panels that lie
+/// across a border need both.
 double share_in_panel(double fraction, std::int64_t g, std::int64_t width) {
   const double touched = 1 + static_cast<double>(width - 1) / static_cast<double>(g);
   return 1 - std::pow(1 - fraction, touched);
@@ -63,21 +65,28 @@ tuning::TileCost CostModel::tile(int rows, int panels, Family family) const {
 struct CostModel::Call {
   double m, n, k, items, panels, width;
   double packing = 0, compute = 0;
-  double traffic = 0;   ///< bytes of B from beyond L2
+  double traffic = 0;  ///< bytes of B from beyond L2
 };
 
 double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, int threads) const {
   const double width = kernels_.width(), mr = kernels_.rows();
-  Call c{static_cast<double>(p.m), static_cast<double>(p.n), static_cast<double>(p.k), static_cast<double>(p.items.size()),
-         std::ceil(static_cast<double>(p.n) / width), width};
-  const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2), l3 = static_cast<double>(caches_.l3);
+  Call c{static_cast<double>(p.m),
+         static_cast<double>(p.n),
+         static_cast<double>(p.k),
+         static_cast<double>(p.items.size()),
+         std::ceil(static_cast<double>(p.n) / width),
+         width};
+  const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2),
+               l3 = static_cast<double>(caches_.l3);
   const bool splits = kernels_.algebra().splits_k();
-  const bool ahead = rule.kind == RuleKind::dense && fetches_ahead(kernels_, caches_, p.m, static_cast<std::int64_t>(b_bytes));
+  const bool ahead =
+      rule.kind == RuleKind::dense && fetches_ahead(kernels_, caches_, p.m, static_cast<std::int64_t>(b_bytes));
   const double block_terms = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
   // One panel (or several side by side): `tiles` tiles that share `terms` terms in L1, `groups` times.
   auto strips = [&](double groups, double tiles, double terms, double pieces, const tuning::TileCost& t) {
-    return groups * (terms * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) + tiles * pieces * (t.tile + t.reload) + pieces * t.call);
+    return groups * (terms * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) +
+                     tiles * pieces * (t.tile + t.reload) + pieces * t.call);
   };
   double rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 96 * mr);
   switch (rule.kind) {
@@ -86,32 +95,44 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const int panels = c.m < mr ? kernels_.wide(static_cast<int>(c.m)) : 1;
       const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
       const double range = ahead ? fetched_ahead / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
-      c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, std::ceil(c.k / range), t);
-      if (!ahead) c.compute += std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
+      c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k,
+                         std::ceil(c.k / range), t);
+      if (!ahead)
+        c.compute +=
+            std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
       c.packing = c.m * c.k * pack_a_;
       break;
     }
-    case RuleKind::k: case RuleKind::both: case RuleKind::b_k: {
+    case RuleKind::k:
+    case RuleKind::both:
+    case RuleKind::b_k: {
       if (rule.kind == RuleKind::both && are_elements(rule.g_rows, rule.g_columns)) {
         const int panels = std::min(2, kernels_.wide(rule.tile_rows));
-        const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels), terms = c.k * s.a * s.b;
+        const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels),
+                     terms = c.k * s.a * s.b;
         const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-        constexpr double picked = 0.8, fetched = 3;  // ns: a term of A is tried; B's rows of one that is common are asked for
-        c.compute = pairs * (terms * (t.at(tuning::Level::l2) + fetched) + c.k * s.a * picked + t.tile + t.call / 16) + c.panels / panels * c.k * 0.1;
+        // ns: a term of A is tried; B's rows of one that is common are asked for
+        constexpr double picked = 0.8, fetched = 3;
+        c.compute = pairs * (terms * (t.at(tuning::Level::l2) + fetched) + c.k * s.a * picked + t.tile + t.call / 16) +
+                    c.panels / panels * c.k * 0.1;
         c.packing = c.m * c.k * s.a * 1.5;
         break;
       }
-      const double g = rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
+      const double g =
+          rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
       const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_terms = c.k * s.a, terms = a_terms * s.b;
       const bool index_a = rule.kind != RuleKind::k;
       const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.wide(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
-      rows_per_block = rule.kind == RuleKind::b_k ? 64 * mr : std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
+      rows_per_block =
+          rule.kind == RuleKind::b_k ? 64 * mr : std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
       const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 256, c.k * 4 * width * panels * 3 / l2));
       c.compute = strips(groups * std::ceil(c.panels / panels), tiles, terms, pieces, t);
       // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
       const double range_bytes = c.k / pieces * 4 * width * panels;
-      if (range_bytes > 0.6 * l2) c.compute += groups * std::ceil(c.panels / panels) * terms * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
+      if (range_bytes > 0.6 * l2)
+        c.compute +=
+            groups * std::ceil(c.panels / panels) * terms * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
       // Rarer single rows than those that were priced (one of four) share no lines with their neighbours.
       if (!index_a && panels > 1 && rule.g_columns < 8) c.compute *= 1 + 0.35 * (1 - std::min(1.0, 4 * s.a));
       constexpr double per_call = 60;
@@ -130,9 +151,11 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       rows_per_block = std::min(fits, std::max(64 * mr, 24 * mr / density));
       const double row_blocks = std::ceil(c.m / rows_per_block);
       const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::plain);
-      const double tiles = c.m * s.a * blocks / mr + row_blocks * blocks * 0.5, terms = static_cast<double>(rule.g_columns);
-      c.compute = c.panels * (tiles * (terms * t.at(tuning::Level::l1) + t.tile + t.reload) +
-                              row_blocks * blocks * (2 * t.call + terms * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
+      const double tiles = c.m * s.a * blocks / mr + row_blocks * blocks * 0.5,
+                   terms = static_cast<double>(rule.g_columns);
+      c.compute =
+          c.panels * (tiles * (terms * t.at(tuning::Level::l1) + t.tile + t.reload) +
+                      row_blocks * blocks * (2 * t.call + terms * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
       c.packing = c.m * c.k * s.a * pack_a_ + c.m * c.n * compact;
       break;
     }
@@ -142,9 +165,11 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const auto range = static_cast<double>(element_range(caches_, kernels_.width(), panels, s.a));
       const double groups = c.m / static_cast<double>(rule.g_rows);
       const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
-      constexpr double mispredicted = 4;  // ns: some stretches end where nobody foresees it (measured with a fresh pattern per call)
+      // ns: some stretches end where nobody foresees it (measured with a fresh pattern per call)
+      constexpr double mispredicted = 4;
       c.compute = std::ceil(c.panels / panels) * groups *
-                  (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) + std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
+                  (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) +
+                   std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
       c.packing = c.m * c.k * s.a * 1.5;
       break;
     }
@@ -161,11 +186,14 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       break;
     }
   }
-  // B passes once per block of rows, from wherever it fits (L3 is shared with whoever else runs on the machine); one thread's loads are hidden behind its arithmetic but for a part.
+  // B passes once per block of rows, from wherever it fits (L3 is shared with whoever else runs on the machine); one
+  // thread's loads are hidden behind its arithmetic but for a part.
   const bool stream = rule.kind == RuleKind::stream;
   const double passes = stream ? s.a * std::ceil(c.m / std::max(1, rule.tile_rows)) : std::ceil(c.m / rows_per_block);
   const bool k_rule = rule.kind == RuleKind::k || rule.kind == RuleKind::both;
-  const double reached = k_rule || rule.kind == RuleKind::element ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows)) : 1;
+  const double reached = k_rule || rule.kind == RuleKind::element
+                             ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows))
+                             : 1;
   c.traffic = b_bytes * passes * reached * s.b;
   const MachineLimits limits = costs_.limits(threads);
   // Groups that stream one after the other find B in L3, a piece of its columns at a time.
@@ -178,14 +206,18 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   if (rule.kind == RuleKind::b_k && b_bytes > l2) picked = b_bytes > l3 / 4 ? 0.35 : 0.6;
   if (ahead && b_bytes > l3 / 2) picked = 0.65;
   if (stream && !again) picked = 0.85;  // rows that are picked begin anew each
-  const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45) : picked * (b_bytes <= l2 ? limits.l2_read_gbytes : b_bytes <= l3 / 4 ? limits.l3_read_gbytes : limits.read_gbytes);
+  const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45)
+                            : picked * (b_bytes <= l2       ? limits.l2_read_gbytes
+                                        : b_bytes <= l3 / 4 ? limits.l3_read_gbytes
+                                                            : limits.read_gbytes);
   const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
   // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
   const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m || again ? 0.3 : 0.8;
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
   const double c_bytes = c.m * c.n * 4 * c.items;
-  // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what stays in L2.
-  const double fetched = c_bytes > l3 ? 1 : 3;  // in lines that others share or that are cold, against streams past the caches
+  // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what
+  // stays in L2. in lines that others share or that are cold, against streams past the caches
+  const double fetched = c_bytes > l3 ? 1 : 3;
   ns += c_bytes / std::max(0.1, c_bytes > l2 / 2 ? limits.write_gbytes / fetched : limits.l2_read_gbytes);
   if (!packed && !stream) ns += c.items * c.k * c.panels * width * pack_b_ / threads;
   return ns * 1e-9;
@@ -194,12 +226,17 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
 Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
   Shares s;
   if (live.a) {
-    if (rule.kind == RuleKind::k || rule.kind == RuleKind::both) s.a = share_of_unions(*live.a, rule.g_rows / live.a->g_rows);
-    else if (rule.kind == RuleKind::stream) s.a = share_of_unions(*live.a, (rule.g_rows + live.a->g_rows - 1) / live.a->g_rows);
+    if (rule.kind == RuleKind::k || rule.kind == RuleKind::both)
+      s.a = share_of_unions(*live.a, rule.g_rows / live.a->g_rows);
+    else if (rule.kind == RuleKind::stream)
+      s.a = share_of_unions(*live.a, (rule.g_rows + live.a->g_rows - 1) / live.a->g_rows);
     else if (rule.kind == RuleKind::m || rule.kind == RuleKind::element) s.a = live.a->fraction();
   }
-  if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both)) s.b = share_in_panel(live.b->fraction(), live.b->g_columns, rule.kind == RuleKind::both ? rule.tile_columns : kernels_.width());
-  if (live.c && rule.kind == RuleKind::c_m) s.c = share_in_panel(live.c->fraction(), live.c->g_columns, kernels_.width());
+  if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both))
+    s.b = share_in_panel(live.b->fraction(), live.b->g_columns,
+                         rule.kind == RuleKind::both ? rule.tile_columns : kernels_.width());
+  if (live.c && rule.kind == RuleKind::c_m)
+    s.c = share_in_panel(live.c->fraction(), live.c->g_columns, kernels_.width());
   return s;
 }
 
@@ -210,21 +247,28 @@ double CostModel::predict(const Problem& p, const Live& live, bool packed, const
 }
 
 // A narrower product, and the gathering of its B and the scattering of its C, element by element.
-double CostModel::predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
+double CostModel::predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule,
+                                  int threads) const {
   constexpr double element = 1.5;  // ns
   Problem narrow = p;
   narrow.n = std::max<std::int64_t>(1, static_cast<std::int64_t>(live.c->fraction() * static_cast<double>(p.n)));
-  const Rule inner{live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows, rule.tile_columns};
-  const double terms = live.a ? share_of_unions(*live.a, live.a->row_groups()) * static_cast<double>(p.k) : static_cast<double>(p.k);
-  const double moved = static_cast<double>(narrow.n) * (terms + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
+  const Rule inner{live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows,
+                   rule.tile_columns};
+  const double terms =
+      live.a ? share_of_unions(*live.a, live.a->row_groups()) * static_cast<double>(p.k) : static_cast<double>(p.k);
+  const double moved =
+      static_cast<double>(narrow.n) * (terms + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
   double ns = element * moved / threads;
-  if (!packed) ns += pack_b_ * static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.items.size()) / threads;
+  if (!packed)
+    ns += pack_b_ * static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.items.size()) / threads;
   return ns * 1e-9 + seconds(narrow, shares_of({live.a, nullptr, nullptr}, inner), true, inner, threads);
 }
 
-bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const {
+bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction,
+                                bool packed, int threads) const {
   if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return false;
-  // A sample is only a sample, and a rule that was not thought of may do better: give up where even much fewer would not pay.
+  // A sample is only a sample, and a rule that was not thought of may do better: give up where even much fewer would
+  // not pay.
   const double hoped = 0.9 * fraction;
   const double dense = seconds(p, {}, packed, {RuleKind::dense, 0, 0, 0, 0}, threads);
   for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {

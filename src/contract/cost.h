@@ -1,6 +1,6 @@
-// What a rule is expected to cost: tiles needed to cover the live micro-tiles, times what a tile costs on this machine (tile database), plus
-// packing (SRead), plus what must move between the caches and memory. Shares of live micro-tiles come from the counts of the live maps, those of
-// unions from a sample of rows, so a prediction takes microseconds.
+// What a rule is expected to cost: tiles needed to cover the live micro-tiles, times what a tile costs on this machine
+// (tile database), plus packing (SRead), plus what must move between the caches and memory. Shares of live micro-tiles
+// come from the counts of the live maps, those of unions from a sample of rows, so a prediction takes microseconds.
 #pragma once
 
 #include <map>
@@ -24,7 +24,8 @@ class CostModel {
 
   /// Seconds of the whole call by this rule, detection not included.
   double predict(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
-  bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed, int threads) const;
+  bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed,
+                       int threads) const;
 
  private:
   struct Call;

@@ -21,7 +21,8 @@ class GeneratedEngine final : public Engine {
 
   Panels panels(std::int64_t n) const override { return kernels_.panels(n); }
 
-  std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels, std::int64_t k_stride, std::int64_t n_stride,
+  std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels,
+                                std::int64_t k_stride, std::int64_t n_stride,
                                 std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const override {
     auto packed = std::make_shared<PackedB>();
     packed->k = k;
@@ -37,22 +38,26 @@ class GeneratedEngine final : public Engine {
     return packed;
   }
 
-  std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed, int threads) const override {
+  std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed,
+                                 int threads) const override {
     std::vector<Costed> result;
     for (const Rule& rule : applicable_rules(kernels_, p, live, packed != nullptr))
       result.push_back({rule, costs_.predict(p, live, packed != nullptr, rule, threads)});
-    std::stable_sort(result.begin(), result.end(), [](const Costed& x, const Costed& y) { return x.seconds < y.seconds; });
+    std::stable_sort(result.begin(), result.end(),
+                     [](const Costed& x, const Costed& y) { return x.seconds < y.seconds; });
     return result;
   }
 
-  bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns, bool packed, int threads) const override {
+  bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns,
+                       bool packed, int threads) const override {
     // A sample is a few per cent of the scan that it may save; of small operands it would be a large part.
     constexpr std::int64_t small = 1 << 16;
     const auto matrices = static_cast<std::int64_t>(a.batch_offsets.size());
     const std::int64_t groups = matrices * (a.rows / g_rows), samples = std::clamp<std::int64_t>(groups / 32, 2, 16);
     if (a.rows * a.columns * matrices < small || groups < 8 * samples) return true;
     const auto isa = detect::scan_isa(kernels_.target());
-    const double fraction = detect::sample_fraction(a, g_rows, g_columns, static_cast<float>(algebra().absent()), samples, isa);
+    const double fraction =
+        detect::sample_fraction(a, g_rows, g_columns, static_cast<float>(algebra().absent()), samples, isa);
     return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
   }
 
@@ -62,7 +67,8 @@ class GeneratedEngine final : public Engine {
       switch (rule) {
         case RuleKind::dense: kernels_.tiles(Family::plain), kernels_.tiles(Family::ahead); break;
         case RuleKind::m: kernels_.tiles(Family::plain); break;
-        case RuleKind::k: case RuleKind::c_n: kernels_.tiles(Family::indexed); break;
+        case RuleKind::k:
+        case RuleKind::c_n: kernels_.tiles(Family::indexed); break;
         case RuleKind::element: kernels_.tiles(Family::ragged); break;
         case RuleKind::b_k: kernels_.tiles(Family::both); break;
         case RuleKind::both: kernels_.tiles(Family::both), kernels_.tiles(Family::ragged); break;
@@ -74,7 +80,8 @@ class GeneratedEngine final : public Engine {
 
   const PackSet& packs() const override { return kernels_.packs(); }
 
-  void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, Poison poison) const override {
+  void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool,
+           Poison poison) const override {
     if (p.m == 0 || p.n == 0 || p.items.empty()) return;
     if (packed) return run_rule({kernels_, p, live, *packed, pool, buffers_, caches_, poison}, rule);
     // B comes with the call: packed into memory of the pool, once per matrix; or read as it lies.
@@ -92,22 +99,24 @@ class GeneratedEngine final : public Engine {
     if (rule.kind != RuleKind::stream) {
       const std::int64_t floats = here.panels.floats(p.k) + pack_slack;
       buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
-      for (std::size_t i = 0; i < matrices.size(); ++i) here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
+      for (std::size_t i = 0; i < matrices.size(); ++i)
+        here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
       fill_panels(here, matrices, p.b_k, p.b_n, pool);
     }
     run_rule({kernels_, p, live, here, pool, buffers_, caches_, poison}, rule);
   }
 
  private:
-  void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride, const ThreadPool& pool) const {
+  void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride,
+                   const ThreadPool& pool) const {
     const std::int64_t count = b.panels.count();
     pool.parallel_for(static_cast<std::int64_t>(from.size()) * count, [&](std::int64_t t, int) {
       const auto i = static_cast<std::size_t>(t / count);
       const std::int64_t p = t % count;
       if (!from[i]) return;
       const MatrixB matrix{reinterpret_cast<const char*>(from[i]), k_stride * 4, n_stride * 4};
-      pack_panel(kernels_.packs(), b.panels.vectors_of(p) * b.panels.lanes, b.data[i].get() + b.panels.offset(p, b.k), matrix, p * b.panels.width(),
-                 b.panels.columns_of(p), nullptr, nullptr, b.k, nullptr);
+      pack_panel(kernels_.packs(), b.panels.vectors_of(p) * b.panels.lanes, b.data[i].get() + b.panels.offset(p, b.k),
+                 matrix, p * b.panels.width(), b.panels.columns_of(p), nullptr, nullptr, b.k, nullptr);
     });
   }
 
@@ -129,7 +138,8 @@ class GeneratedEngine final : public Engine {
 
   void fill_identity(const Call& call) const {
     for (const Item& item : call.problem.items)
-      for (std::int64_t row : call.problem.c_rows) fill(item.c + row, call.problem.n, static_cast<float>(algebra().identity()));
+      for (std::int64_t row : call.problem.c_rows)
+        fill(item.c + row, call.problem.n, static_cast<float>(algebra().identity()));
   }
 
   Kernels kernels_;
@@ -140,7 +150,8 @@ class GeneratedEngine final : public Engine {
 
 }  // namespace
 
-std::shared_ptr<const Engine> Engine::create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir, int threads) {
+std::shared_ptr<const Engine> Engine::create(const lower::Algebra& algebra, const CpuTarget& target,
+                                             const std::string& cache_dir, int threads) {
   if (const auto why = lower::refuse_algebra(algebra)) throw UnsupportedError(*why);
   return std::make_shared<GeneratedEngine>(algebra, target, cache_dir, threads);
 }

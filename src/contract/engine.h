@@ -1,18 +1,21 @@
 // The contraction engine: C[m,n] combine= product(A[m,k], B[k,n]), computed on live micro-tiles only.
 //
-// A call names its problem (extents, strides, a batch of operands) and what is live; the engine costs the rules that apply, and runs
-// one. Every rule is the same few loops around the generated tile (lower/tile.h): what differs is the list of rows and terms that the
-// packing walks (SRead) and where the tile stores (SWrite).
+// A call names its problem (extents, strides, a batch of operands) and what is live; the engine costs the rules that
+// apply, and runs one. Every rule is the same few loops around the generated tile (lower/tile.h): what differs is the
+// list of rows and terms that the packing walks (SRead) and where the tile stores (SWrite).
 //
 //     rule      micro-tiles           per               gathered                          tile
 //     dense     all                   block of rows     -                                 MR x NR
 //     k         A, g_rows x any       group of rows     terms k of the group              rows of a group x NR
-//     m         A, any x g_columns    block of k        rows that are live in the block   MR x NR, results added up in a compact C
+//     m         A, any x g_columns    block of k        rows that are live in the block   MR x NR, results added up in
+//     a compact C
 //     element   A, few rows x few k   row               terms of the row, by ranges of k  1 x wide, B's range in L1
 //     B.k       B, any x g_columns    panel of B        terms k of the panel              MR x NR, A through an index
-//     both      A and B               group and panel   terms that are live in both       MR x NR, both through an index; 1 x wide for elements
+//     both      A and B               group and panel   terms that are live in both       MR x NR, both through an
+//     index; 1 x wide for elements
 //     C.m       C                     panel of B        rows wanted in the panel          MR x NR, A read in place
-//     C.n       C, all rows high      -                  columns that are wanted           those of k or dense, B gathered
+//     C.n       C, all rows high      -                  columns that are wanted           those of k or dense, B
+//     gathered
 //     stream    A, few rows x any     group of rows     live rows of a row-contiguous B   no panels: bandwidth
 //
 // Blocks: contract/blocking.h. Costs: src/tune. Whatever the rule, an element of C is one chain over ascending k.
@@ -36,18 +39,19 @@ namespace pit::contract {
 /// One matrix product of a batch: its operands' first elements, and the numbers of their matrices in the live maps.
 struct Item {
   const float* a = nullptr;
-  const float* b = nullptr;     ///< null where B was packed before
+  const float* b = nullptr;  ///< null where B was packed before
   float* c = nullptr;
   std::int64_t a_number = 0, b_number = 0, c_number = 0;
 };
 
-/// Extents and strides in elements, the same for the whole batch. C's columns are consecutive; any stride may be 0 or negative.
+/// Extents and strides in elements, the same for the whole batch. C's columns are consecutive; any stride may be 0 or
+/// negative.
 struct Problem {
   std::int64_t m = 0, n = 0, k = 0;
-  std::int64_t a_k = 1;                  ///< stride of A along k
-  std::int64_t b_k = 0, b_n = 1;         ///< strides of B
-  std::vector<std::int64_t> a_rows;      ///< row i of A begins at a + a_rows[i]
-  std::vector<std::int64_t> c_rows;      ///< row i of C begins at c + c_rows[i]
+  std::int64_t a_k = 1;              ///< stride of A along k
+  std::int64_t b_k = 0, b_n = 1;     ///< strides of B
+  std::vector<std::int64_t> a_rows;  ///< row i of A begins at a + a_rows[i]
+  std::vector<std::int64_t> c_rows;  ///< row i of C begins at c + c_rows[i]
   std::vector<Item> items;
 };
 
@@ -62,9 +66,9 @@ enum class RuleKind : std::uint8_t { dense, k, m, element, b_k, both, c_m, c_n, 
 
 struct Rule {
   RuleKind kind = RuleKind::dense;
-  std::int64_t g_rows = 0, g_columns = 0;   ///< micro-tile of the gathered operand as the rule covers it
+  std::int64_t g_rows = 0, g_columns = 0;  ///< micro-tile of the gathered operand as the rule covers it
   int tile_rows = 0, tile_columns = 0;
-  std::string name() const;                 ///< "k 32x1 @ 4x24"
+  std::string name() const;  ///< "k 32x1 @ 4x24"
   bool operator==(const Rule&) const = default;
 };
 
@@ -76,28 +80,36 @@ struct Costed {
   double seconds = 0;
 };
 
-/// B in panels [panel][k][width], for each of its matrices, and what is known of it. Immutable but for the second layout.
+/// B in panels [panel][k][width], for each of its matrices, and what is known of it. Immutable but for the second
+/// layout.
 class PackedB;
 
 class Engine {
  public:
-  /// Generates (or loads from the cache) the kernels. `cache_dir` and `threads` as in codegen. Throws UnsupportedError for an algebra without a tile.
-  static std::shared_ptr<const Engine> create(const lower::Algebra& algebra, const CpuTarget& target, const std::string& cache_dir, int threads = 1);
+  /// Generates (or loads from the cache) the kernels. `cache_dir` and `threads` as in codegen. Throws UnsupportedError
+  /// for an algebra without a tile.
+  static std::shared_ptr<const Engine> create(const lower::Algebra& algebra, const CpuTarget& target,
+                                              const std::string& cache_dir, int threads = 1);
   virtual ~Engine() = default;
 
   /// The panels of a B of n columns that every rule can use: uniform ones.
   virtual Panels panels(std::int64_t n) const = 0;
 
-  /// Packs all matrices of B, of k rows: `b[i]` is the first element of number i. Panels that are not uniform serve the dense rule alone. `live` (may
-  /// be null; kept) is B's map.
-  virtual std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels, std::int64_t k_stride,
-                                        std::int64_t n_stride, std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const = 0;
+  /// Packs all matrices of B, of k rows: `b[i]` is the first element of number i. Panels that are not uniform serve the
+  /// dense rule alone. `live` (may be null; kept) is B's map.
+  virtual std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels,
+                                        std::int64_t k_stride, std::int64_t n_stride,
+                                        std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const = 0;
 
-  /// The rules that apply, with their predicted times, cheapest first; dense is always among them. `packed`: B was packed before.
-  virtual std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed, int threads) const = 0;
+  /// The rules that apply, with their predicted times, cheapest first; dense is always among them. `packed`: B was
+  /// packed before.
+  virtual std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed,
+                                         int threads) const = 0;
 
-  /// Whether A is worth a scan: false where a sample of its values says that even without its zeros nothing would be gained.
-  virtual bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns, bool packed, int threads) const = 0;
+  /// Whether A is worth a scan: false where a sample of its values says that even without its zeros nothing would be
+  /// gained.
+  virtual bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns,
+                               bool packed, int threads) const = 0;
 
   /// Generates what these rules need now, which else happens when a rule is first used.
   virtual void generate(const std::vector<RuleKind>& rules) const = 0;
@@ -105,7 +117,8 @@ class Engine {
   virtual const PackSet& packs() const = 0;
 
   /// Computes all items. Elements of C outside of live.c become the identity. `poison`: what scratch holds before use.
-  virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool, Poison poison) const = 0;
+  virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool,
+                   Poison poison) const = 0;
 
   virtual const lower::Algebra& algebra() const = 0;
 };

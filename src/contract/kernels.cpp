@@ -10,7 +10,11 @@ using codegen::Kernel;
 using codegen::KernelFn;
 
 Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads)
-    : algebra_(algebra), target_(target), cache_dir_(std::move(cache_dir)), threads_(threads), shape_(lower::tile_shape(target, algebra)) {}
+    : algebra_(algebra),
+      target_(target),
+      cache_dir_(std::move(cache_dir)),
+      threads_(threads),
+      shape_(lower::tile_shape(target, algebra)) {}
 
 Panels Kernels::panels(std::int64_t n) const {
   const int vectors = static_cast<int>(std::clamp<std::int64_t>((n + lanes() - 1) / lanes(), 1, this->vectors()));
@@ -68,8 +72,10 @@ void Kernels::make_packs() const {
   auto add_width = [&](int width, bool copy) {
     if (packs_.transpose.contains(width)) copy = copy && !packs_.copy.contains(width);
     for (int indexed = 0; indexed < 2; ++indexed) {
-      if (!packs_.transpose[width][indexed]) add(lower::lower_pack_transpose(width, indexed, target_), &packs_.transpose[width][indexed]);
-      if (!packs_.gather[width][indexed]) add(lower::lower_pack_gather(width, indexed, target_), &packs_.gather[width][indexed]);
+      if (!packs_.transpose[width][indexed])
+        add(lower::lower_pack_transpose(width, indexed, target_), &packs_.transpose[width][indexed]);
+      if (!packs_.gather[width][indexed])
+        add(lower::lower_pack_gather(width, indexed, target_), &packs_.gather[width][indexed]);
       if (copy) add(lower::lower_pack_copy(width, indexed, target_), &packs_.copy[width][indexed]);
     }
   };
@@ -88,9 +94,11 @@ const PackSet& Kernels::packs() const {
 
 void Kernels::make_streams() const {
   std::vector<Kernel> kernels;
-  for (int rows = 1; rows <= lower::max_stream_rows; ++rows) kernels.push_back(lower::lower_stream({rows, algebra_, target_}));
+  for (int rows = 1; rows <= lower::max_stream_rows; ++rows)
+    kernels.push_back(lower::lower_stream({rows, algebra_, target_}));
   stream_code_ = compile(kernels);
-  for (int rows = 1; rows <= lower::max_stream_rows; ++rows) stream_[rows] = stream_code_->function(kernels[rows - 1].name);
+  for (int rows = 1; rows <= lower::max_stream_rows; ++rows)
+    stream_[rows] = stream_code_->function(kernels[rows - 1].name);
 }
 
 KernelFn Kernels::stream(int rows) const {

@@ -45,10 +45,12 @@ class Kernels {
   int width() const { return shape_.vectors * shape_.lanes; }
   /// Of a B of n columns: uniform ones, which every rule can use.
   Panels panels(std::int64_t n) const;
-  /// Panels that a tile of so few rows covers at once where it can: enough accumulators to hide the latency of their chains.
+  /// Panels that a tile of so few rows covers at once where it can: enough accumulators to hide the latency of their
+  /// chains.
   int wide(int tile_rows) const;
 
-  /// The tiles of up to rows() rows and vectors() vectors, compiled on first use; several panels only with whole ones, as `wide` says.
+  /// The tiles of up to rows() rows and vectors() vectors, compiled on first use; several panels only with whole ones,
+  /// as `wide` says.
   const TileTable& tiles(Family family) const;
   /// Packing kernels for widths 1..rows() and for panels of every number of vectors.
   const PackSet& packs() const;

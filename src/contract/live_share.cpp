@@ -67,7 +67,8 @@ double live_terms(const Problem& p, const Live& live, const Item& item) {
 
 double live_share(const Problem& p, const Live& live) {
   if (!live.a && !live.b && !live.c) return 1;
-  const double all = static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) * static_cast<double>(p.items.size());
+  const double all = static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) *
+                     static_cast<double>(p.items.size());
   if (all == 0) return 1;
   double terms = 0;
   for (const Item& item : p.items) terms += live_terms(p, live, item);

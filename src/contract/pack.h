@@ -16,8 +16,8 @@ struct PackSet {
   std::map<int, std::array<codegen::KernelFn, 2>> transpose, copy, gather;  ///< by width; [indexed]
 };
 
-/// Panel geometry of a packed B with `columns` columns: full panels of vectors*lanes, then one of as few vectors as needed, or, where an index
-/// of byte offsets has to serve all panels, one as wide as the others.
+/// Panel geometry of a packed B with `columns` columns: full panels of vectors*lanes, then one of as few vectors as
+/// needed, or, where an index of byte offsets has to serve all panels, one as wide as the others.
 struct Panels {
   std::int64_t columns = 0;
   int lanes = 16, vectors = 3;
@@ -46,8 +46,8 @@ struct MatrixB {
   std::int64_t k_stride = 0, n_stride = 0;
 };
 
-/// One panel (columns n0 .. n0+columns) of B, dst[k][vectors*lanes]. `n_index` (may be null) maps packed columns to B's columns, `n_live`
-/// (may be null) says which of B's columns are live: dead ones pack as 0. `k_index` as above.
+/// One panel (columns n0 .. n0+columns) of B, dst[k][vectors*lanes]. `n_index` (may be null) maps packed columns to B's
+/// columns, `n_live` (may be null) says which of B's columns are live: dead ones pack as 0. `k_index` as above.
 void pack_panel(const PackSet& packs, int width, float* dst, const MatrixB& b, std::int64_t n0, std::int64_t columns,
                 const std::int32_t* n_index, const std::uint8_t* n_live, std::int64_t k, const std::int32_t* k_index);
 

@@ -25,7 +25,8 @@ const float* PackedB::rows(std::int64_t number) {
     const std::int64_t width = panels.vectors_of(p) * panels.lanes, columns = panels.columns_of(p);
     const float* from = data[static_cast<std::size_t>(number)].get() + panels.offset(p, k);
     for (std::int64_t i = 0; i < k; ++i)
-      std::memcpy(made.get() + i * n + p * panels.width(), from + i * width, static_cast<std::size_t>(columns) * sizeof(float));
+      std::memcpy(made.get() + i * n + p * panels.width(), from + i * width,
+                  static_cast<std::size_t>(columns) * sizeof(float));
   }
   return made.get();
 }
@@ -37,7 +38,8 @@ void PackedB::make_terms(const detect::LiveMap& map) {
   std::vector<std::uint64_t> any(static_cast<std::size_t>(columns.words()));
   for (std::int64_t i = 0; i < numbers; ++i)
     for (std::int64_t p = 0; p < panels.count(); ++p) {
-      const std::int64_t first = p * panels.width() / map.g_columns, last = (std::min((p + 1) * panels.width(), n) - 1) / map.g_columns;
+      const std::int64_t first = p * panels.width() / map.g_columns,
+                         last = (std::min((p + 1) * panels.width(), n) - 1) / map.g_columns;
       std::fill(any.begin(), any.end(), 0);
       for (std::int64_t c = first; c <= last; ++c) {
         const std::uint64_t* bits = columns.row(i * columns.row_groups() + c);

@@ -15,14 +15,14 @@ class PackedB {
  public:
   std::int64_t k = 0, n = 0;
   Panels panels;
-  std::vector<std::shared_ptr<float>> data;        ///< per matrix: panels.floats(k) floats
-  std::shared_ptr<const detect::LiveMap> live;     ///< null: all
+  std::vector<std::shared_ptr<float>> data;     ///< per matrix: panels.floats(k) floats
+  std::shared_ptr<const detect::LiveMap> live;  ///< null: all
 
   std::int64_t bytes() const;
   /// The same elements as rows of n: made when first asked for, by products of a few rows.
   const float* rows(std::int64_t number);
-  /// The terms that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all matrices). Made when first
-  /// asked for; `map` must be the same for the life of this object.
+  /// The terms that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all
+  /// matrices). Made when first asked for; `map` must be the same for the life of this object.
   const std::uint64_t* terms(const detect::LiveMap& map, std::int64_t number, std::int64_t panel);
 
  private:
@@ -31,7 +31,7 @@ class PackedB {
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<float>> rows_;
   Once terms_once_;
-  std::vector<std::uint64_t> terms_;               ///< [number][panel][words of k]
+  std::vector<std::uint64_t> terms_;  ///< [number][panel][words of k]
 };
 
 }  // namespace pit::contract

@@ -1,7 +1,7 @@
 // Which rules apply to a call, and their names.
-#include <fmt/format.h>
-
 #include "contract/rules.h"
+
+#include <fmt/format.h>
 
 namespace pit::contract {
 
@@ -17,7 +17,8 @@ namespace {
 
 class Applicable {
  public:
-  Applicable(const Kernels& kernels, const Problem& p, const Live& live, bool packed) : k_(kernels), p_(p), live_(live), packed_(packed) {}
+  Applicable(const Kernels& kernels, const Problem& p, const Live& live, bool packed)
+      : k_(kernels), p_(p), live_(live), packed_(packed) {}
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
@@ -36,20 +37,23 @@ class Applicable {
  private:
   void rules_of_a() {
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
-    // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better. Groups beyond a few
-    // tiles cost nothing more.
+    // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better.
+    // Groups beyond a few tiles cost nothing more.
     for (std::int64_t rows = g_rows; rows <= std::max<std::int64_t>(g_rows, 2 * k_.rows()); rows *= 2) {
       add(RuleKind::k, rows, g_columns, tile_rows(rows), k_.wide(tile_rows(rows)));
       if (rows >= p_.m) break;
     }
     if (g_columns >= least_terms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
-    if (are_elements(g_rows, g_columns) && k_.algebra().splits_k()) add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
+    if (are_elements(g_rows, g_columns) && k_.algebra().splits_k())
+      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
   }
 
   // Few rows go together; else groups of the pattern's own height, which must be few rows too.
   void rules_of_streams() {
-    const std::int64_t most = lower::max_stream_rows, own = live_.a ? live_.a->g_rows : p_.m, rows = p_.m <= most ? p_.m : own;
-    if (p_.m <= most) add(RuleKind::stream, live_.a ? (p_.m + own - 1) / own * own : 0, live_.a ? 1 : 0, static_cast<int>(rows), 0);
+    const std::int64_t most = lower::max_stream_rows, own = live_.a ? live_.a->g_rows : p_.m,
+                       rows = p_.m <= most ? p_.m : own;
+    if (p_.m <= most)
+      add(RuleKind::stream, live_.a ? (p_.m + own - 1) / own * own : 0, live_.a ? 1 : 0, static_cast<int>(rows), 0);
     else if (live_.a && own <= most) add(RuleKind::stream, own, 1, static_cast<int>(own), 0);
   }
 
@@ -59,10 +63,13 @@ class Applicable {
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
     const bool elements = are_elements(g_rows, g_columns);
     add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows), elements ? std::min(2, k_.wide(tile_rows(g_rows))) : 1);
-    if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);  // unions of rows fill registers better
+    // unions of rows fill registers better
+    if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);
   }
 
-  int tile_rows(std::int64_t group) const { return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())})); }
+  int tile_rows(std::int64_t group) const {
+    return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())}));
+  }
 
   void add(RuleKind kind, std::int64_t g_rows, std::int64_t g_columns, int rows, int panels) {
     rules_.push_back({kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * k_.width()});

@@ -1,6 +1,6 @@
-// The B.k rule: zeros in B alone. A panel's live terms are the same for all rows of A, so each block of rows finds them once per panel and range of
-// k, and its tiles walk B and packed A through them. A range of the block's A stays in L2 for all panels: only few of its elements are read each
-// time, in no order that hardware would foresee.
+// The B.k rule: zeros in B alone. A panel's live terms are the same for all rows of A, so each block of rows finds them
+// once per panel and range of k, and its tiles walk B and packed A through them. A range of the block's A stays in L2
+// for all panels: only few of its elements are read each time, in no order that hardware would foresee.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -14,8 +14,14 @@ namespace {
 class PanelTermsBlock {
  public:
   PanelTermsBlock(const Call& call, const Task& task, std::int64_t range)
-      : call_(call), task_(task), item_(call.problem.items[static_cast<std::size_t>(task.item)]), range_(range), rows_(task.end - task.begin),
-        tile_(call.kernels.rows()), whole_(rows_ / tile_ * tile_), panel_bytes_(static_cast<std::int32_t>(call.b.panels.width() * 4)),
+      : call_(call),
+        task_(task),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        range_(range),
+        rows_(task.end - task.begin),
+        tile_(call.kernels.rows()),
+        whole_(rows_ / tile_ * tile_),
+        panel_bytes_(static_cast<std::int32_t>(call.b.panels.width() * 4)),
         runner_(call, Family::both, item_.b_number) {}
 
   void operator()() {
@@ -38,13 +44,15 @@ class PanelTermsBlock {
  private:
   struct List {
     std::int64_t terms = 0;
-    std::int32_t *k_offset = nullptr, *a_offset = nullptr, *rest_offset = nullptr;  ///< a_offset: of whole tiles, of the last one
+    /// a_offset: of whole tiles, of the last one
+    std::int32_t *k_offset = nullptr, *a_offset = nullptr, *rest_offset = nullptr;
   };
 
   void allocate() {
     const std::int64_t entries = range_ + 16;
-    buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * range_ + pack_slack) + 6 * Buffer::rounded<std::int32_t>(entries) +
-                            2 * Buffer::rounded<void*>(rows_ + max_tile_rows));
+    buffer_ =
+        call_.scratch(Buffer::rounded<float>(rows_ * range_ + pack_slack) + 6 * Buffer::rounded<std::int32_t>(entries) +
+                      2 * Buffer::rounded<void*>(rows_ + max_tile_rows));
     packed_ = buffer_.take<float>(rows_ * range_ + pack_slack);
     for (List* l : {&now_, &next_})
       for (std::int32_t** p : {&l->k_offset, &l->a_offset, &l->rest_offset}) *p = buffer_.take<std::int32_t>(entries);
@@ -57,7 +65,8 @@ class PanelTermsBlock {
     const Problem& p = call_.problem;
     for (std::int64_t r = 0; r < rows_; r += tile_) {
       const int count = static_cast<int>(std::min(tile_, rows_ - r));
-      for (int i = 0; i < count; ++i) a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
+      for (int i = 0; i < count; ++i)
+        a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
       pack_rows(call_.kernels.packs(), count, packed_ + r * range_, a_rows_, count, terms, p.a_k * 4, nullptr);
     }
   }
@@ -103,10 +112,13 @@ class PanelTermsBlock {
 void run_b_terms(const Call& call) {
   const std::int64_t tile = call.kernels.rows(), rows = std::min<std::int64_t>(call.problem.m, 16 * tile);
   const detect::LiveMap& live = *call.live.b;
-  const double across = 1 + static_cast<double>(call.b.panels.width() - 1) / static_cast<double>(live.g_columns);  // micro-tiles that a panel meets
+  // micro-tiles that a panel meets
+  const double across = 1 + static_cast<double>(call.b.panels.width() - 1) / static_cast<double>(live.g_columns);
   const std::int64_t range = packed_range(call, rows, std::min(1.0, across * live.fraction()));
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) { PanelTermsBlock(call, tasks[static_cast<std::size_t>(t)], range)(); });
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+    PanelTermsBlock(call, tasks[static_cast<std::size_t>(t)], range)();
+  });
 }
 
 }  // namespace pit::contract

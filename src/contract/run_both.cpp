@@ -1,5 +1,6 @@
-// The both rule: zeros in A and in B. B's micro-tiles make the live terms a matter of the panel, A's of the group of rows; what is multiplied is live
-// in both. A is packed once, by its own list; each panel walks B through one index and packed A through another.
+// The both rule: zeros in A and in B. B's micro-tiles make the live terms a matter of the panel, A's of the group of
+// rows; what is multiplied is live in both. A is packed once, by its own list; each panel walks B through one index and
+// packed A through another.
 #include <algorithm>
 #include <vector>
 
@@ -13,8 +14,13 @@ namespace {
 class BothBlock {
  public:
   BothBlock(const Call& call, const Task& task, const detect::LiveMap& a_map)
-      : call_(call), task_(task), a_map_(a_map), group_rows_(a_map.g_rows), item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        begin_(task.begin * group_rows_), end_(std::min(task.end * group_rows_, call.problem.m)),
+      : call_(call),
+        task_(task),
+        a_map_(a_map),
+        group_rows_(a_map.g_rows),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        begin_(task.begin * group_rows_),
+        end_(std::min(task.end * group_rows_, call.problem.m)),
         runner_(call, Family::both, item_.b_number) {}
 
   void operator()() {
@@ -43,15 +49,16 @@ class BothBlock {
       terms += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 3 * Buffer::rounded<std::int32_t>(k) +
-                                 2 * Buffer::rounded<void*>(rows + max_tile_rows));
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) +
+                            3 * Buffer::rounded<std::int32_t>(k) + 2 * Buffer::rounded<void*>(rows + max_tile_rows));
     packed_ = buffer_.take<float>(floats);
     lists_ = buffer_.take<std::int32_t>(terms);
     for (std::int32_t** p : {&position_, &k_offset_, &a_offset_}) *p = buffer_.take<std::int32_t>(k);
     a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
     point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
-    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
+    for (std::int64_t i = 0; i < rows; ++i)
+      a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
   }
 
   void read_group(std::int64_t group) {
@@ -128,9 +135,11 @@ class BothBlock {
 void run_both(const Call& call, const Rule& rule) {
   if (are_elements(rule.g_rows, rule.g_columns)) return run_both_elements(call, rule);
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const std::int64_t tile = call.kernels.rows(), rows = row_block(call, map->fraction(), map->g_rows, 16 * tile, 256 * tile);
+  const std::int64_t tile = call.kernels.rows(),
+                     rows = row_block(call, map->fraction(), map->g_rows, 16 * tile, 256 * tile);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }
 
 }  // namespace pit::contract

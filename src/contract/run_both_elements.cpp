@@ -1,6 +1,7 @@
-// The both rule where A's micro-tiles are single elements (or two): each row of A and panel of B have terms of their own. Where B's micro-tiles leave
-// little, these are so few that finding them costs as much as multiplying. So A's elements are read once, and for each panel those that it has too
-// are put together without a branch; then all rows of a block walk theirs in one call of a ragged tile.
+// The both rule where A's micro-tiles are single elements (or two): each row of A and panel of B have terms of their
+// own. Where B's micro-tiles leave little, these are so few that finding them costs as much as multiplying. So A's
+// elements are read once, and for each panel those that it has too are put together without a branch; then all rows of
+// a block walk theirs in one call of a ragged tile.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -21,9 +22,17 @@ void spread(std::uint64_t bits, std::uint8_t* out) {
 class BothElementsBlock {
  public:
   BothElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together)
-      : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), together_(together),
-        first_row_(task.begin * map.g_rows), rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_), groups_(task.end - task.begin),
-        whole_(rows_ / map.g_rows), panel_bytes_(static_cast<std::int32_t>(call.b.panels.width() * 4)), runner_(call, Family::ragged, item_.b_number) {}
+      : call_(call),
+        task_(task),
+        map_(map),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        together_(together),
+        first_row_(task.begin * map.g_rows),
+        rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
+        groups_(task.end - task.begin),
+        whole_(rows_ / map.g_rows),
+        panel_bytes_(static_cast<std::int32_t>(call.b.panels.width() * 4)),
+        runner_(call, Family::ragged, item_.b_number) {}
 
   void operator()() {
     allocate();
@@ -42,8 +51,10 @@ class BothElementsBlock {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
     const std::int64_t k = map_.words() * 64;
-    buffer_ = call_.scratch(2 * Buffer::rounded<float>(live * map_.g_rows + 16) + 2 * Buffer::rounded<std::int32_t>(live + 16) +
-                            2 * Buffer::rounded<std::int32_t>(groups_ + 1) + Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + max_tile_rows));
+    buffer_ =
+        call_.scratch(2 * Buffer::rounded<float>(live * map_.g_rows + 16) +
+                      2 * Buffer::rounded<std::int32_t>(live + 16) + 2 * Buffer::rounded<std::int32_t>(groups_ + 1) +
+                      Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + max_tile_rows));
     a_ = buffer_.take<float>(live * map_.g_rows + 16);
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     terms_ = buffer_.take<std::int32_t>(live + 16);
@@ -97,7 +108,8 @@ class BothElementsBlock {
   }
 
   // The group's terms that the panels have too, behind `at` others. Returns how many.
-  template <int rows> std::int64_t pick(std::int64_t group, std::int64_t at) {
+  template <int rows>
+  std::int64_t pick(std::int64_t group, std::int64_t at) {
     // Locals: none of the stores may be taken to change what is read.
     const std::int32_t *terms = terms_ + first_[group], bytes = panel_bytes_;
     const std::int64_t all = first_[group + 1] - first_[group];
@@ -125,10 +137,12 @@ class BothElementsBlock {
   std::int32_t panel_bytes_;
   StripRunner runner_;
   Buffer buffer_;
-  float *a_ = nullptr, *packed_ = nullptr;                    ///< live elements of all groups; those that the panels have terms for
-  std::int32_t *terms_ = nullptr, *first_ = nullptr;          ///< k of each of a_, and where groups begin
-  std::int32_t *offsets_ = nullptr, *starts_ = nullptr;       ///< of packed_: bytes into the panel, and where groups begin
-  std::uint8_t* live_ = nullptr;                              ///< per k: 1 where the panels have it
+  /// live elements of all groups; those that the panels have terms for
+  float *a_ = nullptr, *packed_ = nullptr;
+  std::int32_t *terms_ = nullptr, *first_ = nullptr;  ///< k of each of a_, and where groups begin
+  /// of packed_: bytes into the panel, and where groups begin
+  std::int32_t *offsets_ = nullptr, *starts_ = nullptr;
+  std::uint8_t* live_ = nullptr;  ///< per k: 1 where the panels have it
   void** c_rows_ = nullptr;
 };
 
@@ -139,8 +153,9 @@ void run_both_elements(const Call& call, const Rule& rule) {
   const int together = std::min(2, call.kernels.wide(static_cast<int>(map->g_rows)));
   const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, 64, 256);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { BothElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together)(); });
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+    BothElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together)();
+  });
 }
 
 }  // namespace pit::contract

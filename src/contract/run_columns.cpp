@@ -1,5 +1,6 @@
-// Pruned results (C.n): where columns of C are wanted or not at full height, the product is a narrower one. The wanted columns of B are gathered (of
-// the terms that A has at all), the narrower product is computed by the k or the dense rule, and its columns are scattered.
+// Pruned results (C.n): where columns of C are wanted or not at full height, the product is a narrower one. The wanted
+// columns of B are gathered (of the terms that A has at all), the narrower product is computed by the k or the dense
+// rule, and its columns are scattered.
 #include <algorithm>
 #include <vector>
 
@@ -9,7 +10,8 @@ namespace pit::contract {
 namespace {
 
 /// B's columns `columns`, terms `terms`, in panels of their own. Other terms are left as they are: nobody walks them.
-void gather_columns(const Call& call, std::int64_t number, const std::vector<std::int32_t>& columns, const std::vector<std::int32_t>& terms, PackedB& to) {
+void gather_columns(const Call& call, std::int64_t number, const std::vector<std::int32_t>& columns,
+                    const std::vector<std::int32_t>& terms, PackedB& to) {
   const PackedB& b = call.b;
   const std::int64_t width = b.panels.width(), to_width = to.panels.width();
   const float* from = b.data[static_cast<std::size_t>(number)].get();

@@ -10,12 +10,19 @@ namespace {
 class DenseBlock {
  public:
   DenseBlock(const Call& call, const Task& task)
-      : call_(call), task_(task), item_(call.problem.items[static_cast<std::size_t>(task.item)]), rows_(task.end - task.begin),
-        ahead_(fetches_ahead(call.kernels, call.caches, rows_, call.problem.k * call.b.panels.count() * call.b.panels.width() * 4)),
-        kb_(dense_range(call, ahead_)), tile_(call.kernels.rows()), runner_(call, ahead_ ? Family::ahead : Family::plain, item_.b_number) {}
+      : call_(call),
+        task_(task),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        rows_(task.end - task.begin),
+        ahead_(fetches_ahead(call.kernels, call.caches, rows_,
+                             call.problem.k * call.b.panels.count() * call.b.panels.width() * 4)),
+        kb_(dense_range(call, ahead_)),
+        tile_(call.kernels.rows()),
+        runner_(call, ahead_ ? Family::ahead : Family::plain, item_.b_number) {}
 
-  // Where all of the block's A fits its share of L3, panels of B are walked from end to end, which memory likes best, and partial results in C are
-  // still near when the next block of terms comes. Else a block of terms at a time: A then comes from L2, and C again and again from L3.
+  // Where all of the block's A fits its share of L3, panels of B are walked from end to end, which memory likes best,
+  // and partial results in C are still near when the next block of terms comes. Else a block of terms at a time: A then
+  // comes from L2, and C again and again from L3.
   void operator()(std::int64_t whole_a_bytes) {
     const std::int64_t k = call_.problem.k;
     const bool whole = rows_ * k * 4 <= whole_a_bytes || !call_.kernels.algebra().splits_k();
@@ -47,12 +54,14 @@ class DenseBlock {
     const Problem& p = call_.problem;
     for (std::int64_t r = 0; r < rows_; r += tile_) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile_, rows_ - r));
-      for (int i = 0; i < count; ++i) a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
+      for (int i = 0; i < count; ++i)
+        a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
       pack_rows(call_.kernels.packs(), count, packed_ + r * terms, a_rows_, count, terms, p.a_k * 4, nullptr);
     }
   }
 
-  /// Terms k0 .. k0+terms, of a packed A that has `packed_k` terms per tile, the first of which is k0 where it was packed by blocks.
+  /// Terms k0 .. k0+terms, of a packed A that has `packed_k` terms per tile, the first of which is k0 where it was
+  /// packed by blocks.
   void run(std::int64_t panel, int count, std::int64_t k0, std::int64_t terms, std::int64_t packed_k) {
     const std::int64_t ahead = packed_k == terms ? 0 : k0;
     Strip s;

@@ -1,5 +1,5 @@
-// The element rule: zeros anywhere. Rows alone (or a few at a time), each with its own terms, by ranges of k so short that B's range of a few
-// panels stays in L1: there a multiply-add with a memory operand runs at the full rate.
+// The element rule: zeros anywhere. Rows alone (or a few at a time), each with its own terms, by ranges of k so short
+// that B's range of a few panels stays in L1: there a multiply-add with a memory operand runs at the full rate.
 #include <algorithm>
 #include <bit>
 #include <numeric>
@@ -13,11 +13,22 @@ namespace {
 
 class ElementsBlock {
  public:
-  ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together, std::int64_t range, bool streaming)
-      : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), together_(together), range_(range),
-        ranges_(std::max<std::int64_t>(1, (call.problem.k + range - 1) / range)), streaming_(streaming), first_row_(task.begin * map.g_rows),
-        rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_), groups_(task.end - task.begin), whole_(rows_ / map.g_rows),
-        width_(call.b.panels.width()), runner_(call, Family::ragged, item_.b_number) {}
+  ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together, std::int64_t range,
+                bool streaming)
+      : call_(call),
+        task_(task),
+        map_(map),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        together_(together),
+        range_(range),
+        ranges_(std::max<std::int64_t>(1, (call.problem.k + range - 1) / range)),
+        streaming_(streaming),
+        first_row_(task.begin * map.g_rows),
+        rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
+        groups_(task.end - task.begin),
+        whole_(rows_ / map.g_rows),
+        width_(call.b.panels.width()),
+        runner_(call, Family::ragged, item_.b_number) {}
 
   void operator()() {
     allocate();
@@ -47,8 +58,9 @@ class ElementsBlock {
     const std::int64_t scratch = ranges_ > 1 ? rows_ * together_ * width_ : 0, tables = ranges_ * rows_ + max_tile_rows;
     const std::int64_t starts = ranges_ * (groups_ + 2);
     buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
-                            Buffer::rounded<std::int32_t>(call_.problem.k + 64) + Buffer::rounded<std::int32_t>(starts) +
-                            Buffer::rounded<Stretch>(ranges_ * groups_) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(tables));
+                            Buffer::rounded<std::int32_t>(call_.problem.k + 64) +
+                            Buffer::rounded<std::int32_t>(starts) + Buffer::rounded<Stretch>(ranges_ * groups_) +
+                            Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(tables));
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     list_ = buffer_.take<std::int32_t>(call_.problem.k + 64);
@@ -61,8 +73,9 @@ class ElementsBlock {
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
-  // The strip of the groups begin..end (all with as many rows) in one range of k. The order of rows is free, so groups with equally many
-  // elements follow each other: loops over the same number of terms again and again are what branch predictors foresee.
+  // The strip of the groups begin..end (all with as many rows) in one range of k. The order of rows is free, so groups
+  // with equally many elements follow each other: loops over the same number of terms again and again are what branch
+  // predictors foresee.
   void plan_range(std::int64_t range, std::int64_t begin, std::int64_t end) {
     if (begin == end) return;
     Strip s;
@@ -88,7 +101,8 @@ class ElementsBlock {
   }
 
   void* row_of_c(std::int64_t row) const {
-    return scratch_ ? scratch_ + row * together_ * width_ : item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + row)];
+    return scratch_ ? scratch_ + row * together_ * width_
+                    : item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + row)];
   }
 
   // order_: the groups begin..end, by their number of elements in the range.
@@ -110,7 +124,8 @@ class ElementsBlock {
     }
   }
 
-  // SRead of a group: its live elements side by side, each range's where its strip looks for them. All of a row is read at once, as memory likes it.
+  // SRead of a group: its live elements side by side, each range's where its strip looks for them. All of a row is read
+  // at once, as memory likes it.
   void read_group(std::int64_t g) {
     const Problem& p = call_.problem;
     detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
@@ -133,7 +148,8 @@ class ElementsBlock {
   void flush(std::int64_t panel, int count) const {
     const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_);
     for (std::int64_t i = 0; i < rows_; ++i)
-      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first, scratch_ + i * together_ * width_, columns, streaming_);
+      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first,
+               scratch_ + i * together_ * width_, columns, streaming_);
   }
 
   const Call& call_;
@@ -166,8 +182,9 @@ void run_elements(const Call& call, const Rule& rule) {
   const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, std::min<std::int64_t>(fits, 256), fits);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
   const bool streaming = streams_c(call);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together, range, streaming)(); });
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+    ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together, range, streaming)();
+  });
 }
 
 }  // namespace pit::contract

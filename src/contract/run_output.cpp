@@ -1,5 +1,5 @@
-// Sampled results: per panel of B only the rows that somebody wants there (C.m). The rows of a tile differ from panel to panel, so A is read in
-// place, through a pointer per row.
+// Sampled results: per panel of B only the rows that somebody wants there (C.m). The rows of a tile differ from panel
+// to panel, so A is read in place, through a pointer per row.
 #include <algorithm>
 #include <vector>
 
@@ -12,13 +12,18 @@ namespace {
 class OutputBlock {
  public:
   OutputBlock(const Call& call, const Task& task, std::int64_t range)
-      : call_(call), task_(task), map_(*call.live.c), item_(call.problem.items[static_cast<std::size_t>(task.item)]), kb_(range),
+      : call_(call),
+        task_(task),
+        map_(*call.live.c),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        kb_(range),
         runner_(call, Family::in_place, item_.b_number) {}
 
   void operator()() {
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
       find_rows(p);
-      const std::int64_t tile = call_.kernels.rows(), rows = static_cast<std::int64_t>(a_rows_.size()), whole = rows / tile * tile;
+      const std::int64_t tile = call_.kernels.rows(), rows = static_cast<std::int64_t>(a_rows_.size()),
+                         whole = rows / tile * tile;
       for (std::int64_t k0 = 0; k0 == 0 || k0 < call_.problem.k; k0 += kb_) {
         if (whole > 0) run(p, k0, 0, tile, whole / tile);
         if (whole < rows) run(p, k0, whole, rows - whole, 1);
@@ -38,7 +43,8 @@ class OutputBlock {
       bool any = false;
       for (std::int64_t c = from; c <= to && !any; ++c) any = map_.test(row, c);
       if (!any) continue;
-      for (std::int64_t r = std::max(task_.begin, g * map_.g_rows); r < std::min(task_.end, (g + 1) * map_.g_rows); ++r) {
+      for (std::int64_t r = std::max(task_.begin, g * map_.g_rows); r < std::min(task_.end, (g + 1) * map_.g_rows);
+           ++r) {
         a_rows_.push_back(const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(r)]));
         c_rows_.push_back(item_.c + p.c_rows[static_cast<std::size_t>(r)]);
       }

@@ -1,5 +1,6 @@
-// The m rule: in each block of terms (as wide as a micro-tile) the rows that are live there are gathered into whole tiles. Their results are added
-// up in a compact C, a few panels wide, so that the read-modify-write per block of terms stays in L2.
+// The m rule: in each block of terms (as wide as a micro-tile) the rows that are live there are gathered into whole
+// tiles. Their results are added up in a compact C, a few panels wide, so that the read-modify-write per block of terms
+// stays in L2.
 #include <algorithm>
 #include <vector>
 
@@ -12,8 +13,13 @@ namespace {
 class RowsBlock {
  public:
   RowsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together, bool streaming)
-      : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), together_(together),
-        streaming_(streaming), rows_(std::min(task.end * map.g_rows, call.problem.m) - task.begin * map.g_rows),
+      : call_(call),
+        task_(task),
+        map_(map),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        together_(together),
+        streaming_(streaming),
+        rows_(std::min(task.end * map.g_rows, call.problem.m) - task.begin * map.g_rows),
         runner_(call, Family::plain, item_.b_number) {}
 
   void operator()() {
@@ -22,7 +28,8 @@ class RowsBlock {
     const std::int64_t width = together_ * call_.b.panels.width();
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
       const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
-      const std::int64_t first = p * call_.b.panels.width(), columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
+      const std::int64_t first = p * call_.b.panels.width(),
+                         columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
       fill(scratch_, rows_ * width, static_cast<float>(call_.kernels.algebra().identity()));
       for (std::size_t i = 0; i < strips_.size(); ++i) {
         if (i + 1 < strips_.size() && strips_[i + 1].b_shift != strips_[i].b_shift)
@@ -30,8 +37,8 @@ class RowsBlock {
         runner_.run(strips_[i], p, count, 0);
       }
       for (std::int64_t i = 0; i < rows_; ++i)
-        copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(task_.begin * map_.g_rows + i)] + first, scratch_ + i * width, columns,
-                 streaming_);
+        copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(task_.begin * map_.g_rows + i)] + first,
+                 scratch_ + i * width, columns, streaming_);
     }
   }
 
@@ -40,8 +47,10 @@ class RowsBlock {
     std::int64_t live = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += map_.counts[static_cast<std::size_t>(number(g))];
     live *= map_.g_rows;
-    const std::int64_t floats = live * map_.g_columns + pack_slack, scratch = rows_ * together_ * call_.b.panels.width();
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(live + max_tile_rows));
+    const std::int64_t floats = live * map_.g_columns + pack_slack,
+                       scratch = rows_ * together_ * call_.b.panels.width();
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) +
+                            Buffer::rounded<void*>(live + max_tile_rows));
     packed_ = buffer_.take<float>(floats);
     scratch_ = buffer_.take<float>(scratch);
     c_rows_ = buffer_.take<void*>(live + max_tile_rows);
@@ -64,13 +73,15 @@ class RowsBlock {
         *c_rows_++ = scratch_ + (r - task_.begin * map_.g_rows) * width;
       }
     }
-    const std::int64_t tile = call_.kernels.rows(), count = static_cast<std::int64_t>(live_.size()), whole = count / tile * tile;
+    const std::int64_t tile = call_.kernels.rows(), count = static_cast<std::int64_t>(live_.size()),
+                       whole = count / tile * tile;
     Strip s;
     s.terms = terms, s.b_shift = k0, s.first = false, s.last = true, s.a_step = terms * tile * 4;
     if (whole > 0) {
       s.rows = static_cast<int>(tile), s.tiles = whole / tile, s.a = packed_, s.c_rows = c, s.next = whole;
       for (std::int64_t r = 0; r < whole; r += tile, packed_ += terms * tile)
-        pack_rows(call_.kernels.packs(), static_cast<int>(tile), packed_, live_.data() + r, static_cast<int>(tile), terms, p.a_k * 4, nullptr);
+        pack_rows(call_.kernels.packs(), static_cast<int>(tile), packed_, live_.data() + r, static_cast<int>(tile),
+                  terms, p.a_k * 4, nullptr);
       strips_.push_back(s);
     }
     if (whole < count) {
@@ -107,11 +118,13 @@ void run_rows(const Call& call, const Rule& rule) {
   const int together = 2;
   const std::int64_t fits = static_cast<std::int64_t>(call.caches.l2) * 3 / 4 / (together * call.b.panels.width() * 4);
   const auto wanted = static_cast<std::int64_t>(static_cast<double>(24 * tile) / density);
-  const std::int64_t rows = row_block(call, map->fraction(), std::max(map->g_rows, tile), std::min(fits, std::max<std::int64_t>(64 * tile, wanted)), fits);
+  const std::int64_t rows = row_block(call, map->fraction(), std::max(map->g_rows, tile),
+                                      std::min(fits, std::max<std::int64_t>(64 * tile, wanted)), fits);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
   const bool streaming = streams_c(call);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together, streaming)(); });
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+    RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together, streaming)();
+  });
 }
 
 }  // namespace pit::contract

@@ -1,6 +1,6 @@
-// The stream rule: groups of a few rows of A, each with terms of its own, against rows of B that lie in memory whole. Only rows of B that a group
-// needs are read, from end to end of a long piece of columns: for products of a few rows, which memory bounds, and for zeros so many that a tile's
-// panels would be visited for a term or two.
+// The stream rule: groups of a few rows of A, each with terms of its own, against rows of B that lie in memory whole.
+// Only rows of B that a group needs are read, from end to end of a long piece of columns: for products of a few rows,
+// which memory bounds, and for zeros so many that a tile's panels would be visited for a term or two.
 #include <algorithm>
 #include <optional>
 
@@ -9,11 +9,13 @@
 namespace pit::contract {
 namespace {
 
-/// Columns at a time: C's piece stays near, and, where several groups walk the same rows, B's pieces in the caches. One row's C may pass through L2:
-/// memory likes long pieces of B's rows better (16 KiB: 15 GB/s, 44 KiB: 18).
+/// Columns at a time: C's piece stays near, and, where several groups walk the same rows, B's pieces in the caches. One
+/// row's C may pass through L2: memory likes long pieces of B's rows better (16 KiB: 15 GB/s, 44 KiB: 18).
 std::int64_t piece_columns(const Call& call, std::int64_t groups, std::int64_t rows) {
   std::int64_t columns = (rows > 1 || groups > 1 ? 16 << 10 : 64 << 10) / 4;
-  if (groups > 1) columns = std::clamp<std::int64_t>(static_cast<std::int64_t>(call.caches.l3) / 8 / (4 * call.problem.k), 128, columns);
+  if (groups > 1)
+    columns =
+        std::clamp<std::int64_t>(static_cast<std::int64_t>(call.caches.l3) / 8 / (4 * call.problem.k), 128, columns);
   // As many pieces for each worker, of whole cache lines.
   const std::int64_t n = call.problem.n, workers = groups > 1 ? 1 : call.pool.size();
   const std::int64_t pieces = ((n + columns - 1) / columns + workers - 1) / workers * workers;
@@ -34,12 +36,14 @@ class StreamItem {
   void run(std::int64_t begin, std::int64_t end, std::int64_t column, std::int64_t columns) const {
     const Problem& p = call_.problem;
     const std::int64_t most = most_terms(begin, end);
-    // Several rows are put together in a block whose rows lie an eighth of 4 KiB apart, modulo 4 KiB: a load waits for a recent store that has the
-    // same address but for its page, and rows of C as they lie may all be such (8 rows 44032 bytes apart, B in L2: 9 GB/s instead of 17).
+    // Several rows are put together in a block whose rows lie an eighth of 4 KiB apart, modulo 4 KiB: a load waits for
+    // a recent store that has the same address but for its page, and rows of C as they lie may all be such (8 rows
+    // 44032 bytes apart, B in L2: 9 GB/s instead of 17).
     constexpr std::int64_t page = 1024, apart = page / lower::max_stream_rows;
     const std::int64_t step = group_rows_ > 1 ? (columns + page - 1) / page * page + apart : 0;
-    Buffer buffer = call_.scratch(Buffer::rounded<float>(most * group_rows_ + pack_slack) + Buffer::rounded<std::int32_t>(most + 16) +
-                                  Buffer::rounded<float>(step * group_rows_));
+    Buffer buffer =
+        call_.scratch(Buffer::rounded<float>(most * group_rows_ + pack_slack) +
+                      Buffer::rounded<std::int32_t>(most + 16) + Buffer::rounded<float>(step * group_rows_));
     auto* block = buffer.take<float>(step * group_rows_);
     auto* packed = buffer.take<float>(most * group_rows_ + pack_slack);
     auto* terms = buffer.take<std::int32_t>(most + 16);
@@ -48,7 +52,8 @@ class StreamItem {
       const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
       const std::int64_t count = find_terms(g, terms);
       void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
-      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
+      for (int i = 0; i < rows; ++i)
+        a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
       if (step == 0) point_to_rows(p, item_.c, first, first + rows, c_rows);
       for (int i = 0; step > 0 && i < rows; ++i) c_rows[i] = block + i * step;
       pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, terms);

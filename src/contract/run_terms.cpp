@@ -1,5 +1,5 @@
-// The k rule: each group of rows walks the terms that are live in it. SRead packs them side by side; B's rows are found through an index of byte
-// offsets into a panel, which costs the tile next to nothing.
+// The k rule: each group of rows walks the terms that are live in it. SRead packs them side by side; B's rows are found
+// through an index of byte offsets into a panel, which costs the tile next to nothing.
 #include <algorithm>
 #include <vector>
 
@@ -10,30 +10,38 @@ namespace pit::contract {
 namespace {
 
 struct Blocks {
-  std::int64_t rows = 0;       ///< of A
-  std::int64_t range = 0;      ///< of k: the rows of a panel that stay in L2
+  std::int64_t rows = 0;   ///< of A
+  std::int64_t range = 0;  ///< of k: the rows of a panel that stay in L2
   std::int64_t ranges = 1;
-  std::int64_t terms = 0;      ///< of a strip: what stays in L1
-  std::int64_t together = 1;   ///< panels
-  bool streaming = false;      ///< a group's results are put together to long pieces of rows, which leave past the caches
+  std::int64_t terms = 0;     ///< of a strip: what stays in L1
+  std::int64_t together = 1;  ///< panels
+  /// a group's results are put together to long pieces of rows, which leave past the caches
+  bool streaming = false;
   bool sparse_panels = false;  ///< all groups together read few rows of a panel
 };
 
 class TermsBlock {
  public:
   TermsBlock(const Call& call, const Task& task, const detect::LiveMap& map, const Blocks& blocks)
-      : call_(call), task_(task), map_(map), item_(call.problem.items[static_cast<std::size_t>(task.item)]), blocks_(blocks),
-        begin_(task.begin * map.g_rows), end_(std::min(task.end * map.g_rows, call.problem.m)), panel_bytes_(call.b.panels.width() * 4),
+      : call_(call),
+        task_(task),
+        map_(map),
+        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        blocks_(blocks),
+        begin_(task.begin * map.g_rows),
+        end_(std::min(task.end * map.g_rows, call.problem.m)),
+        panel_bytes_(call.b.panels.width() * 4),
         runner_(call, Family::indexed, item_.b_number) {}
 
-  // Panel by panel, in each one range of k after the other, in each all groups: a range of a panel stays in L2 while the groups walk it, and the
-  // next one is on its way.
+  // Panel by panel, in each one range of k after the other, in each all groups: a range of a panel stays in L2 while
+  // the groups walk it, and the next one is on its way.
   void operator()() {
     allocate();
     const std::int64_t groups = task_.end - task_.begin;
     // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
     constexpr double lines_at_once = 20, most_tiles = 4;
-    const double lines = static_cast<double>(blocks_.range * panel_bytes_ * blocks_.together) / 64, tiles = static_cast<double>((end_ - begin_) / call_.kernels.rows() + 1);
+    const double lines = static_cast<double>(blocks_.range * panel_bytes_ * blocks_.together) / 64,
+                 tiles = static_cast<double>((end_ - begin_) / call_.kernels.rows() + 1);
     tiles_at_once_ = static_cast<std::int64_t>(std::clamp(lines_at_once * tiles / lines, 1.0, most_tiles));
     for (std::int64_t g = 0; g < groups; ++g) read_group(g);
     const std::int64_t together = blocks_.together;
@@ -49,38 +57,43 @@ class TermsBlock {
 
  private:
   struct Group {
-    std::int64_t row, rows;         ///< within the block
+    std::int64_t row, rows;  ///< within the block
     std::int64_t terms;
     const float* a;
     const std::int32_t* k_offset;
-    const std::int32_t* range;      ///< first term of each range, and the end
+    const std::int32_t* range;  ///< first term of each range, and the end
   };
 
   /// What is read next, while a group is multiplied: its share of the next range, in as many pieces as its strips.
-  void prefetch_next(std::int64_t panel, int count, std::int64_t range, const Group& g, std::int64_t piece, std::int64_t pieces) const {
-    const std::int64_t next_panel = range + 1 < blocks_.ranges ? panel : panel + count, next = (range + 1) % blocks_.ranges;
+  void prefetch_next(std::int64_t panel, int count, std::int64_t range, const Group& g, std::int64_t piece,
+                     std::int64_t pieces) const {
+    const std::int64_t next_panel = range + 1 < blocks_.ranges ? panel : panel + count,
+                       next = (range + 1) % blocks_.ranges;
     if (next_panel >= task_.last_panel) return;
     if (blocks_.sparse_panels) {
       const std::int64_t begin = g.range[next], terms = g.range[next + 1] - begin, from = terms * piece / pieces;
       return runner_.prefetch(next_panel, count, g.k_offset + begin + from, terms * (piece + 1) / pieces - from);
     }
     const std::int64_t k0 = next * blocks_.range, k1 = std::min(k0 + blocks_.range, call_.problem.k);
-    const auto number = static_cast<std::int64_t>(&g - groups_.data()), all = static_cast<std::int64_t>(groups_.size()) * pieces;
+    const auto number = static_cast<std::int64_t>(&g - groups_.data()),
+               all = static_cast<std::int64_t>(groups_.size()) * pieces;
     runner_.prefetch(next_panel, count, k0, k1, number * pieces + piece, all);
   }
 
   void allocate() {
     std::int64_t floats = pack_slack, terms = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
-      const std::int64_t bound = live_columns_bound(map_, number(g)), rows = std::min(map_.g_rows, call_.problem.m - g * map_.g_rows);
+      const std::int64_t bound = live_columns_bound(map_, number(g)),
+                         rows = std::min(map_.g_rows, call_.problem.m - g * map_.g_rows);
       floats += (bound * rows + 15) / 16 * 16;
       terms += bound + 16;
     }
-    const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin, width = blocks_.together * call_.b.panels.width();
+    const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin,
+                       width = blocks_.together * call_.b.panels.width();
     const std::int64_t scratch = blocks_.streaming ? map_.g_rows * width : 0;
     terms += groups * (blocks_.ranges + 1);
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) + 2 * Buffer::rounded<void*>(rows + max_tile_rows) +
-                                 Buffer::rounded<float>(scratch));
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) +
+                            2 * Buffer::rounded<void*>(rows + max_tile_rows) + Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
     offsets_ = buffer_.take<std::int32_t>(terms);
     a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
@@ -92,7 +105,8 @@ class TermsBlock {
     } else {
       for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + i % map_.g_rows * width;
     }
-    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
+    for (std::int64_t i = 0; i < rows; ++i)
+      a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
@@ -116,7 +130,8 @@ class TermsBlock {
     std::int32_t* range = offsets_ + g.terms;
     g.range = range;
     for (std::int64_t r = 0; r < blocks_.ranges; ++r)
-      *range++ = static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.terms, r * blocks_.range) - offsets_);
+      *range++ =
+          static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.terms, r * blocks_.range) - offsets_);
     *range++ = static_cast<std::int32_t>(g.terms);
     for (std::int64_t t = 0; t < g.terms; ++t) offsets_[t] *= static_cast<std::int32_t>(panel_bytes_);
     offsets_ = range;
@@ -128,10 +143,13 @@ class TermsBlock {
     const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
     const std::int64_t c_offset = blocks_.streaming ? 0 : panel * panel_bytes_;
     if (begin == end && range > 0) return;
-    // The terms of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks of about the same size.
-    const std::int64_t parts = g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.terms / 2) / blocks_.terms) : 1;
+    // The terms of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks of
+    // about the same size.
+    const std::int64_t parts =
+        g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.terms / 2) / blocks_.terms) : 1;
     const std::int64_t block = std::max<std::int64_t>(1, (end - begin + parts - 1) / parts);
-    const std::int64_t tiles_at_once = tiles_at_once_, calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
+    const std::int64_t tiles_at_once = tiles_at_once_,
+                       calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
     const std::int64_t pieces = calls * std::max<std::int64_t>(1, (end - begin + block - 1) / block);
     std::int64_t piece = 0;
     for (std::int64_t t = begin; t == begin || t < end; t += block) {
@@ -143,7 +161,8 @@ class TermsBlock {
       for (std::int64_t row = 0; row < whole; row += tiles_at_once * tile) {
         prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = tile, s.tiles = std::min(tiles_at_once, (whole - row) / tile);
-        s.a = g.a + row * g.terms + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row + row, s.next = s.tiles * tile;
+        s.a = g.a + row * g.terms + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row + row,
+        s.next = s.tiles * tile;
         runner_.run(s, panel, count, c_offset);
       }
       if (whole < g.rows) {
@@ -157,9 +176,11 @@ class TermsBlock {
 
   // SWrite of a group's results.
   void flush(const Group& g, std::int64_t panel, int count) {
-    const std::int64_t first = panel * call_.b.panels.width(), columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
+    const std::int64_t first = panel * call_.b.panels.width(),
+                       columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
     for (std::int64_t i = g.row; i < g.row + g.rows; ++i)
-      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first, static_cast<float*>(c_rows_[i]), columns, true);
+      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first,
+               static_cast<float*>(c_rows_[i]), columns, true);
   }
 
   const Call& call_;
@@ -178,7 +199,6 @@ class TermsBlock {
   std::vector<Group> groups_;
 };
 
-
 Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
   constexpr double least_terms = 256;  // of a tile in a range: what loading and storing its C is small against
   constexpr double few_terms = 24;     // of a tile: writing C is most of the work
@@ -193,7 +213,8 @@ Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
   // A third of L2 is the range at hand, a third the next one; but C is read and written once a range.
   const std::int64_t in_l2 = static_cast<std::int64_t>(call.caches.l2) / 3 / (width * 4 * wide);
   b.range = p.k;
-  if (call.kernels.algebra().splits_k()) b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_terms / density)));
+  if (call.kernels.algebra().splits_k())
+    b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_terms / density)));
   b.ranges = (p.k + b.range - 1) / b.range;
   b.range = (p.k + b.ranges - 1) / b.ranges;
   b.streaming = streams_c(call) && b.ranges == 1 && density * static_cast<double>(p.k) < few_terms;
@@ -208,9 +229,11 @@ Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
 void run_terms(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
   const Blocks blocks = plan_blocks(call, *map);
-  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, blocks.rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { TermsBlock(call, tasks[static_cast<std::size_t>(t)], *map, blocks)(); });
+  const std::vector<Task> tasks =
+      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, blocks.rows / map->g_rows));
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+    TermsBlock(call, tasks[static_cast<std::size_t>(t)], *map, blocks)();
+  });
 }
 
 }  // namespace pit::contract

@@ -1,9 +1,8 @@
 #include "contract/strips.h"
 
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <cstring>
+#include <emmintrin.h>
 
 #include "support/cancel.h"
 #include "support/check.h"
@@ -20,7 +19,12 @@ Buffer Call::scratch(std::int64_t bytes) const {
 }
 
 StripRunner::StripRunner(const Call& call, Family family, std::int64_t b_number)
-    : kernels_(call.kernels), tiles_(call.kernels.tiles(family)), panels_(call.b.panels), k_(call.b.k), family_(family), b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
+    : kernels_(call.kernels),
+      tiles_(call.kernels.tiles(family)),
+      panels_(call.b.panels),
+      k_(call.b.k),
+      family_(family),
+      b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
 
 void StripRunner::run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const {
   poll_cancel();
@@ -28,7 +32,9 @@ void StripRunner::run(const Strip& s, std::int64_t panel, int count, std::int64_
   const std::int64_t panel_bytes = panels_.width() * 4;
   for (int i = 0; i < count;) {
     int together = 1;
-    while (2 * together <= wide && i + 2 * together <= count && panels_.vectors_of(panel + i + 2 * together - 1) == panels_.vectors) together *= 2;
+    while (2 * together <= wide && i + 2 * together <= count &&
+           panels_.vectors_of(panel + i + 2 * together - 1) == panels_.vectors)
+      together *= 2;
     std::int64_t columns = 0;
     for (int q = 0; q < together; ++q) columns += panels_.columns_of(panel + i + q);
     // A last panel that is all vectors but not all columns is narrower than the tile: its stores are masked.
@@ -37,28 +43,33 @@ void StripRunner::run(const Strip& s, std::int64_t panel, int count, std::int64_
   }
 }
 
-void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const {
+void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns,
+                       std::int64_t c_offset) const {
   const int vectors = panels_.vectors_of(panel);
   const float* b = b_ + panels_.offset(panel, k_) + s.b_shift * vectors * panels_.lanes;
   void* ptrs[7];
   int n = 0;
-  ptrs[n++] = family_ == Family::in_place ? const_cast<void*>(static_cast<const void*>(s.a_rows)) : const_cast<float*>(s.a);
+  ptrs[n++] =
+      family_ == Family::in_place ? const_cast<void*>(static_cast<const void*>(s.a_rows)) : const_cast<float*>(s.a);
   ptrs[n++] = const_cast<float*>(b);
   if (s.k_offset) ptrs[n++] = const_cast<std::int32_t*>(s.k_offset);
   if (s.a_offset) ptrs[n++] = const_cast<std::int32_t*>(s.a_offset);
   if (s.starts) ptrs[n++] = const_cast<std::int32_t*>(s.starts);
   ptrs[n++] = const_cast<void*>(static_cast<const void*>(s.c_rows));
   const std::int64_t next_offset = s.next == 0 ? c_offset + panels * panels_.width() * 4 : c_offset;
-  const lower::TileInts ints{s.terms, columns, s.first, s.last, s.tiles, s.a_step, panels_.width() * k_ * 4, c_offset, s.next * 8, next_offset};
+  const lower::TileInts ints{s.terms,  columns,    s.first,    s.last, s.tiles, s.a_step, panels_.width() * k_ * 4,
+                             c_offset, s.next * 8, next_offset};
   tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
 }
 
-void StripRunner::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece, std::int64_t pieces) const {
+void StripRunner::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
+                           std::int64_t pieces) const {
   constexpr std::int64_t line = 64;
   const std::int64_t row = panels_.width() * 4, begin = k0 * row, lines = ((k1 - k0) * row + line - 1) / line;
   for (int q = 0; q < count && panel + q < panels_.count(); ++q) {
     const char* from = reinterpret_cast<const char*>(b_ + panels_.offset(panel + q, k_)) + begin;
-    for (std::int64_t i = lines * piece / pieces; i < lines * (piece + 1) / pieces; ++i) __builtin_prefetch(from + i * line, 0, 2);
+    for (std::int64_t i = lines * piece / pieces; i < lines * (piece + 1) / pieces; ++i)
+      __builtin_prefetch(from + i * line, 0, 2);
   }
 }
 

@@ -30,8 +30,8 @@ struct Task {
   std::int64_t item = 0, begin = 0, end = 0, first_panel = 0, last_panel = 0;
 };
 
-/// Splits items x rows x panels into tasks of about `block` rows, cut at multiples of `step`; panels are split only where there are too few tasks
-/// for the workers.
+/// Splits items x rows x panels into tasks of about `block` rows, cut at multiples of `step`; panels are split only
+/// where there are too few tasks for the workers.
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);
 
 /// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
@@ -41,16 +41,17 @@ inline constexpr std::int64_t max_tile_rows = 16;
 struct Strip {
   int rows = 0;
   std::int64_t tiles = 0;
-  const float* a = nullptr;               ///< packed; in_place: unused
-  std::int64_t a_step = 0;                ///< bytes from a tile's A to the next one's (in_place: to the first term)
-  void* const* a_rows = nullptr;          ///< in_place: row pointers
+  const float* a = nullptr;       ///< packed; in_place: unused
+  std::int64_t a_step = 0;        ///< bytes from a tile's A to the next one's (in_place: to the first term)
+  void* const* a_rows = nullptr;  ///< in_place: row pointers
   std::int64_t terms = 0;
-  std::int64_t b_shift = 0;               ///< floats of one panel column ahead of the terms, in units of k
-  const std::int32_t* k_offset = nullptr; ///< indexed, both, ragged: bytes into the panel
-  const std::int32_t* a_offset = nullptr; ///< both
-  const std::int32_t* starts = nullptr;   ///< ragged
-  void* const* c_rows = nullptr;          ///< rows * tiles pointers
-  std::int64_t next = 0;                  ///< the next strip's pointers are c_rows + next (0: these again, a panel further right); its C is fetched
+  std::int64_t b_shift = 0;                ///< floats of one panel column ahead of the terms, in units of k
+  const std::int32_t* k_offset = nullptr;  ///< indexed, both, ragged: bytes into the panel
+  const std::int32_t* a_offset = nullptr;  ///< both
+  const std::int32_t* starts = nullptr;    ///< ragged
+  void* const* c_rows = nullptr;           ///< rows * tiles pointers
+  /// the next strip's pointers are c_rows + next (0: these again, a panel further right); its C is fetched
+  std::int64_t next = 0;
   bool first = true, last = true;
 };
 
@@ -59,12 +60,14 @@ class StripRunner {
  public:
   StripRunner(const Call& call, Family family, std::int64_t b_number);
 
-  /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few rows cover several
-  /// whole panels at once.
+  /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few
+  /// rows cover several whole panels at once.
   void run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const;
-  /// Asks for the part `piece` of `pieces` of rows k0..k1 of `count` panels: B from L3 or memory arrives in L2 while something else is
-  /// multiplied. Hardware follows rows that are read one after the other by itself, but not rows that are picked by an index.
-  void prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece, std::int64_t pieces) const;
+  /// Asks for the part `piece` of `pieces` of rows k0..k1 of `count` panels: B from L3 or memory arrives in L2 while
+  /// something else is multiplied. Hardware follows rows that are read one after the other by itself, but not rows that
+  /// are picked by an index.
+  void prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
+                std::int64_t pieces) const;
   /// The same for the rows of an index alone.
   void prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t terms) const;
 
@@ -92,15 +95,15 @@ bool streams_c(const Call& call);
 
 // The rules. Each computes all items.
 void run_dense(const Call& call);
-void run_terms(const Call& call, const Rule& rule);     ///< k
-void run_rows(const Call& call, const Rule& rule);      ///< m
-void run_elements(const Call& call, const Rule& rule);  ///< element
-void run_b_terms(const Call& call);                     ///< b_k
-void run_both(const Call& call, const Rule& rule);      ///< both
+void run_terms(const Call& call, const Rule& rule);          ///< k
+void run_rows(const Call& call, const Rule& rule);           ///< m
+void run_elements(const Call& call, const Rule& rule);       ///< element
+void run_b_terms(const Call& call);                          ///< b_k
+void run_both(const Call& call, const Rule& rule);           ///< both
 void run_both_elements(const Call& call, const Rule& rule);  ///< both, where A's micro-tiles are elements
-void run_output(const Call& call, const Rule& rule);    ///< c_m
-void run_stream(const Call& call, const Rule& rule);    ///< stream
-void run_columns(const Call& call, const Rule& rule);   ///< c_n
+void run_output(const Call& call, const Rule& rule);         ///< c_m
+void run_stream(const Call& call, const Rule& rule);         ///< stream
+void run_columns(const Call& call, const Rule& rule);        ///< c_n
 /// Whatever the rule computed: elements of C outside of live.c become the identity.
 void mask_output(const Call& call);
 

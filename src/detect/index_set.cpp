@@ -69,7 +69,8 @@ Extents offsets(const sparsity::MaskArray& m, const std::vector<int>& axes) {
     const std::int64_t stride = strides[static_cast<std::size_t>(axis)];
     Extents next;
     next.reserve(result.size() * p.size());
-    for (std::int64_t base : result) for (std::int64_t q : p) next.push_back(base + q * stride);
+    for (std::int64_t base : result)
+      for (std::int64_t q : p) next.push_back(base + q * stride);
     result = std::move(next);
   }
   return result;
@@ -171,7 +172,8 @@ IndexSet project(const sparsity::MaskArray& m, const std::vector<int>& outer_axe
   const sparsity::MaskArray r = reduced(m, kept);
   const Extents rows = offsets(r, outer_axes), columns = offsets(r, list_axes);
   bool contiguous = true;
-  for (std::size_t i = 0; i < columns.size() && contiguous; ++i) contiguous = columns[i] == static_cast<std::int64_t>(i);
+  for (std::size_t i = 0; i < columns.size() && contiguous; ++i)
+    contiguous = columns[i] == static_cast<std::int64_t>(i);
   s.index.resize(static_cast<std::size_t>(outer * extent) + padding);
   std::vector<std::uint8_t> gathered(columns.size());
   std::int64_t count = 0;
@@ -195,7 +197,8 @@ IndexSet tile_columns(const sparsity::MaskArray& m, const std::vector<int>& oute
   kept[static_cast<std::size_t>(row_axis)] = kept[static_cast<std::size_t>(col_axis)] = 1;
   const sparsity::MaskArray r = reduced(m, kept);
   const Extents outer = offsets(r, outer_axes), row = offsets(r, {row_axis}), column = offsets(r, {col_axis});
-  PIT_CHECK(static_cast<std::int64_t>(outer.size()) == rows.outer, "{} row lists for {} outer positions", rows.outer, outer.size());
+  PIT_CHECK(static_cast<std::int64_t>(outer.size()) == rows.outer, "{} row lists for {} outer positions", rows.outer,
+            outer.size());
   IndexSet s;
   s.extent = static_cast<std::int64_t>(column.size());
   s.offset.push_back(0);
@@ -214,12 +217,14 @@ IndexSet tile_columns(const sparsity::MaskArray& m, const std::vector<int>& oute
   s.outer = 0;
   for (std::int64_t o = 0; o < rows.outer; ++o) {
     first_tile->push_back(s.outer);
-    const std::int64_t from = rows.offset[static_cast<std::size_t>(o)], to = rows.offset[static_cast<std::size_t>(o) + 1];
+    const std::int64_t from = rows.offset[static_cast<std::size_t>(o)],
+                       to = rows.offset[static_cast<std::size_t>(o) + 1];
     for (std::int64_t t = from; t < to; t += tile) {
       std::fill(live.begin(), live.end(), 0);
       const std::int64_t end = row_uniform ? t + 1 : std::min<std::int64_t>(t + tile, to);
       for (std::int64_t i = t; i < end; ++i) {
-        const std::int64_t at = outer[static_cast<std::size_t>(o)] + row[static_cast<std::size_t>(rows.index[static_cast<std::size_t>(i)])];
+        const std::int64_t at =
+            outer[static_cast<std::size_t>(o)] + row[static_cast<std::size_t>(rows.index[static_cast<std::size_t>(i)])];
         const std::uint8_t* x = r.bits.data() + at;
         if (contiguous) {
           for (std::size_t c = 0; c < live.size(); ++c) live[c] |= x[c];

@@ -1,8 +1,7 @@
 #include "expr/evaluator.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
+#include <fmt/format.h>
 #include <string>
 #include <utility>
 
@@ -188,15 +187,17 @@ Evaluator Compiler::access(const Expr& e) const {
   }
   const Evaluator outside = value(e->args.back(), s.dtype);
   if (is_floating(s.dtype)) {
-    return {s.dtype, [s, offset_of, other = outside.f](Point at) {
-      const std::int64_t o = offset_of(at);
-      return o < 0 ? other(at) : load_float(s, o);
-    }, {}};
+    return {s.dtype,
+            [s, offset_of, other = outside.f](Point at) {
+              const std::int64_t o = offset_of(at);
+              return o < 0 ? other(at) : load_float(s, o);
+            },
+            {}};
   }
   return {s.dtype, {}, [s, offset_of, other = outside.i](Point at) {
-    const std::int64_t o = offset_of(at);
-    return o < 0 ? other(at) : load_int(s, o);
-  }};
+            const std::int64_t o = offset_of(at);
+            return o < 0 ? other(at) : load_int(s, o);
+          }};
 }
 
 Evaluator Compiler::cast(const Expr& e) const {

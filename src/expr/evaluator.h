@@ -18,8 +18,8 @@ struct Storage {
 
 /// The values of all axes, by AxisId.
 using Point = const std::int64_t*;
-using FloatFn = std::function<double(Point)>;        ///< f32, f64, f16 (rounded to the type)
-using IntFn = std::function<std::int64_t(Point)>;    ///< integers (wrapped to the type) and bools
+using FloatFn = std::function<double(Point)>;      ///< f32, f64, f16 (rounded to the type)
+using IntFn = std::function<std::int64_t(Point)>;  ///< integers (wrapped to the type) and bools
 
 /// One of the two, by type.
 struct Evaluator {

@@ -93,15 +93,51 @@ enum class Kind : std::uint8_t {
 
 /// Element-wise functions; the infix operators are functions too.
 enum class Fn : std::uint8_t {
-  add, sub, mul, div, floordiv, mod, fmod, pow, min, max,
-  eq, ne, lt, le, gt, ge, logical_and, logical_or, logical_xor, logical_not,
-  neg, abs, sqrt, rsqrt, exp, log, erf, tanh, sigmoid, sin, cos, floor, ceil, round, sign, recip, isnan, isinf,
-  select, cast,
+  add,
+  sub,
+  mul,
+  div,
+  floordiv,
+  mod,
+  fmod,
+  pow,
+  min,
+  max,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
+  logical_and,
+  logical_or,
+  logical_xor,
+  logical_not,
+  neg,
+  abs,
+  sqrt,
+  rsqrt,
+  exp,
+  log,
+  erf,
+  tanh,
+  sigmoid,
+  sin,
+  cos,
+  floor,
+  ceil,
+  round,
+  sign,
+  recip,
+  isnan,
+  isinf,
+  select,
+  cast,
 };
 
 /// What is true of a function, for analyses (rules, sparsity) and tests of laws.
 struct FnInfo {
-  const char* name;      ///< as in the text form
+  const char* name;  ///< as in the text form
   int arity;
   bool zero_preserving;  ///< f(0)=0 (unary), or f(0,0)=0
   bool annihilating;     ///< f(0,x)=f(x,0)=0
@@ -114,14 +150,14 @@ using Expr = std::shared_ptr<const Node>;  ///< immutable, shareable
 
 struct Node {
   Kind kind = Kind::literal;
-  double number = 0;          ///< literal
-  bool is_bool = false;       ///< literal true/false
-  bool is_int = false;        ///< literal written without point or exponent
-  int id = -1;                ///< axis/extent: AxisId; param: ParamId; access: TensorId
-  Fn fn = Fn::add;            ///< call
-  DType to = DType::f32;      ///< call of cast
-  bool has_default = false;   ///< access: the last of args is the value of a read outside
-  std::vector<Expr> args;     ///< access: indices (+ default); call: operands; merge: axes
+  double number = 0;         ///< literal
+  bool is_bool = false;      ///< literal true/false
+  bool is_int = false;       ///< literal written without point or exponent
+  int id = -1;               ///< axis/extent: AxisId; param: ParamId; access: TensorId
+  Fn fn = Fn::add;           ///< call
+  DType to = DType::f32;     ///< call of cast
+  bool has_default = false;  ///< access: the last of args is the value of a read outside
+  std::vector<Expr> args;    ///< access: indices (+ default); call: operands; merge: axes
 };
 
 // Constructors (they simplify nothing).
@@ -142,7 +178,7 @@ enum class Combiner : std::uint8_t { assign, sum, product, max, min, logical_and
 
 /// The algebra of a combiner, and of the product it distributes over ("absent" in the header's essay).
 struct CombinerInfo {
-  const char* text;      ///< "+=", ...
+  const char* text;  ///< "+=", ...
   bool commutative, associative;
   double identity;
 };
@@ -206,7 +242,8 @@ std::vector<AxisId> axes_of(const Expr& e);
 std::vector<AxisId> free_axes(const Statement& s);     ///< axes on the left
 std::vector<AxisId> reduced_axes(const Statement& s);  ///< axes only on the right
 /// Visits every access in `e`, lookups inside indices included (outer access first).
-template <class F> void for_each_access(const Expr& e, F&& f) {
+template <class F>
+void for_each_access(const Expr& e, F&& f) {
   if (!e) return;
   if (e->kind == Kind::access) f(e);
   for (const Expr& a : e->args) for_each_access(a, f);

@@ -1,8 +1,7 @@
 // The oracle: statement by statement, element by element, in the order of the axes. Where this and anything else
 // differ, the other is wrong.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <limits>
 #include <string>
 

@@ -1,10 +1,9 @@
 // Recursive descent straight over the characters: '|' begins a default, closes an extent or is half of '||', depending
 // on where it stands, so tokens are not worth having.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <fmt/format.h>
 #include <limits>
 #include <string>
 
@@ -25,8 +24,8 @@ struct Operator {
 // Longer ones first where one is the beginning of another.
 constexpr Operator kOperators[] = {
     {"||", Fn::logical_or}, {"^^", Fn::logical_xor}, {"&&", Fn::logical_and}, {"==", Fn::eq}, {"!=", Fn::ne},
-    {"<=", Fn::le}, {">=", Fn::ge}, {"<", Fn::lt}, {">", Fn::gt}, {"+", Fn::add}, {"-", Fn::sub},
-    {"//", Fn::floordiv}, {"*", Fn::mul}, {"/", Fn::div}, {"%", Fn::mod},
+    {"<=", Fn::le},         {">=", Fn::ge},          {"<", Fn::lt},           {">", Fn::gt},  {"+", Fn::add},
+    {"-", Fn::sub},         {"//", Fn::floordiv},    {"*", Fn::mul},          {"/", Fn::div}, {"%", Fn::mod},
 };
 
 struct CastName {
@@ -36,14 +35,15 @@ struct CastName {
 
 constexpr CastName kCasts[] = {
     {"cast_f32", DType::f32}, {"cast_f64", DType::f64}, {"cast_f16", DType::f16}, {"cast_i64", DType::i64},
-    {"cast_i32", DType::i32}, {"cast_i8", DType::i8}, {"cast_u8", DType::u8}, {"cast_bool", DType::b8},
+    {"cast_i32", DType::i32}, {"cast_i8", DType::i8},   {"cast_u8", DType::u8},   {"cast_bool", DType::b8},
 };
 
 bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 bool reserved(std::string_view name) { return name == "true" || name == "false" || name == "inf" || name == "nan"; }
 
-template <class List> int index_of(List* names, std::string_view name) {
+template <class List>
+int index_of(List* names, std::string_view name) {
   const auto at = std::find(names->begin(), names->end(), name);
   if (at != names->end()) return static_cast<int>(at - names->begin());
   names->emplace_back(name);

@@ -17,8 +17,14 @@ inline Level level_of(Fn f) {
     case Fn::logical_or: return {1, true};
     case Fn::logical_xor: return {2, true};
     case Fn::logical_and: return {3, true};
-    case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: return {4, false};
-    case Fn::add: case Fn::sub: return {5, true};
+    case Fn::eq:
+    case Fn::ne:
+    case Fn::lt:
+    case Fn::le:
+    case Fn::gt:
+    case Fn::ge: return {4, false};
+    case Fn::add:
+    case Fn::sub: return {5, true};
     default: return {6, true};  // * / // %
   }
 }

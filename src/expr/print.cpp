@@ -1,7 +1,6 @@
 // Canonical text: minimal parentheses, spaces round operators except inside indices.
-#include <fmt/format.h>
-
 #include <cmath>
+#include <fmt/format.h>
 #include <string>
 
 #include "expr/expr.h"

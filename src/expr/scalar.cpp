@@ -52,7 +52,8 @@ std::int64_t power(std::int64_t base, std::int64_t exponent) {
   return result;
 }
 
-template <class T> bool compare(Fn f, T a, T b) {
+template <class T>
+bool compare(Fn f, T a, T b) {
   switch (f) {
     case Fn::eq: return a == b;
     case Fn::ne: return a != b;

@@ -1,8 +1,7 @@
 #include "expr/shapes.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <string>
 
 #include "pit/error.h"

@@ -1,7 +1,6 @@
 // Element types. A literal or parameter has no type of its own ("adapts"); a tensor's may not be known yet.
-#include <fmt/format.h>
-
 #include <cmath>
+#include <fmt/format.h>
 #include <string>
 
 #include "expr/expr.h"
@@ -13,8 +12,8 @@ bool floating(DType t) { return t == DType::f32 || t == DType::f64 || t == DType
 
 struct Type {
   enum State : std::uint8_t { unknown, adapts, known } state = unknown;
-  DType dtype = DType::f32;        // known
-  bool fraction = false;           // adapts: has a literal that no integer can be
+  DType dtype = DType::f32;  // known
+  bool fraction = false;     // adapts: has a literal that no integer can be
   static Type of(DType t) { return {known, t, false}; }
   static Type adapting(bool fraction) { return {adapts, DType::f32, fraction}; }
 };
@@ -94,24 +93,38 @@ class Checker {
   Type call(const Expr& e) {
     const Node& n = *e;
     switch (n.fn) {
-      case Fn::logical_and: case Fn::logical_or: case Fn::logical_xor: case Fn::logical_not:
+      case Fn::logical_and:
+      case Fn::logical_or:
+      case Fn::logical_xor:
+      case Fn::logical_not:
         for (const Expr& a : n.args) require_bool(type(a), e);
         return Type::of(DType::b8);
-      case Fn::eq: case Fn::ne:
-        unify(type(n.args[0]), type(n.args[1]), e);
-        return Type::of(DType::b8);
-      case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge:
-        require_number(unify(type(n.args[0]), type(n.args[1]), e), e);
-        return Type::of(DType::b8);
+      case Fn::eq:
+      case Fn::ne: unify(type(n.args[0]), type(n.args[1]), e); return Type::of(DType::b8);
+      case Fn::lt:
+      case Fn::le:
+      case Fn::gt:
+      case Fn::ge: require_number(unify(type(n.args[0]), type(n.args[1]), e), e); return Type::of(DType::b8);
       case Fn::select: {
         require_bool(type(n.args[0]), e);
         return unify(type(n.args[1]), type(n.args[2]), e);
       }
       case Fn::cast: type(n.args[0]); return Type::of(n.to);
-      case Fn::isnan: case Fn::isinf: require_float(type(n.args[0]), e); return Type::of(DType::b8);
-      case Fn::neg: case Fn::abs: case Fn::sign: return require_number(type(n.args[0]), e);
-      case Fn::add: case Fn::sub: case Fn::mul: case Fn::div: case Fn::floordiv: case Fn::mod: case Fn::fmod:
-      case Fn::pow: case Fn::min: case Fn::max: {
+      case Fn::isnan:
+      case Fn::isinf: require_float(type(n.args[0]), e); return Type::of(DType::b8);
+      case Fn::neg:
+      case Fn::abs:
+      case Fn::sign: return require_number(type(n.args[0]), e);
+      case Fn::add:
+      case Fn::sub:
+      case Fn::mul:
+      case Fn::div:
+      case Fn::floordiv:
+      case Fn::mod:
+      case Fn::fmod:
+      case Fn::pow:
+      case Fn::min:
+      case Fn::max: {
         const Type a = require_number(type(n.args[0]), e), b = require_number(type(n.args[1]), e);
         return unify(a, b, e);
       }

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-
 #include <set>
 #include <string>
 
@@ -11,8 +10,14 @@ namespace {
 // Functions that may stand in an index.
 bool index_function(Fn f) {
   switch (f) {
-    case Fn::add: case Fn::sub: case Fn::mul: case Fn::floordiv: case Fn::mod: case Fn::min: case Fn::max: case Fn::neg:
-      return true;
+    case Fn::add:
+    case Fn::sub:
+    case Fn::mul:
+    case Fn::floordiv:
+    case Fn::mod:
+    case Fn::min:
+    case Fn::max:
+    case Fn::neg: return true;
     default: return false;
   }
 }

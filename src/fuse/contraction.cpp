@@ -14,7 +14,8 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
   const auto found = rules::contraction_in(p, s, why);
   if (!found) return std::nullopt;
   if (found->combiner != expr::Combiner::sum || found->product != expr::Fn::mul) return refuse("not a sum of products");
-  if (p.tensors[found->a->id].dtype != DType::f32 || p.tensors[found->b->id].dtype != DType::f32) return refuse("not f32");
+  if (p.tensors[found->a->id].dtype != DType::f32 || p.tensors[found->b->id].dtype != DType::f32)
+    return refuse("not f32");
   if (found->k.size() != 1) return refuse("not exactly one reduced axis");
   std::vector<int> out;
   for (const expr::Expr& i : s.out_index)
@@ -23,7 +24,8 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
   if (found->n.empty() || found->n.back() != out.back()) return refuse("no column axis");
   Contraction c{found->a, found->b, {{}, found->m, out.back(), found->k[0]}};
   for (const int axis : out)
-    if (axis != c.axes.n && std::find(found->m.begin(), found->m.end(), axis) == found->m.end()) c.axes.batch.push_back(axis);
+    if (axis != c.axes.n && std::find(found->m.begin(), found->m.end(), axis) == found->m.end())
+      c.axes.batch.push_back(axis);
   return c;
 }
 

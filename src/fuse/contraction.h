@@ -5,9 +5,10 @@
 
 namespace pit::fuse {
 
-/// `C[..] += A[..] * B[..]` with bare (or stretched: literal 0) indices: the two factors and the axes by their part in it.
+/// `C[..] += A[..] * B[..]` with bare (or stretched: literal 0) indices: the two factors and the axes by their part in
+/// it.
 struct Contraction {
-  expr::Expr a, b;       ///< accesses; swapped so that the output's last axis is B's
+  expr::Expr a, b;  ///< accesses; swapped so that the output's last axis is B's
   ContractionAxes axes;
 };
 

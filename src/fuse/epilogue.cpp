@@ -1,10 +1,11 @@
 // The element-wise statements behind a contraction, restated over (m, n) for the register tile.
+#include "fuse/epilogue.h"
+
 #include <algorithm>
 
 #include "fuse/contraction.h"
 #include "fuse/group.h"
 #include "fuse/layout.h"
-#include "fuse/epilogue.h"
 #include "support/check.h"
 
 namespace pit::fuse {
@@ -51,7 +52,8 @@ class EpilogueBuilder {
     e.value = rewrite(s.value);
     if (!e.value) return false;
     const DType t = group_.program.tensors[s.out].dtype.value_or(DType::f32);
-    e.out = add_tensor(last ? "y" : fmt::format("t{}", tensor_.size()), last ? expr::Role::output : expr::Role::temp, 2, t);
+    e.out =
+        add_tensor(last ? "y" : fmt::format("t{}", tensor_.size()), last ? expr::Role::output : expr::Role::temp, 2, t);
     e.out_index = {expr::axis(0), expr::axis(1)};
     tensor_[s.out] = e.out;
     group_.epilogue.program.statements.push_back(e);
@@ -60,7 +62,8 @@ class EpilogueBuilder {
 
   Expr rewrite(const Expr& e) {
     if (e->kind == expr::Kind::access) return access(e);
-    if (e->kind == expr::Kind::axis || e->kind == expr::Kind::extent) return refuse("an axis is used as a value"), nullptr;
+    if (e->kind == expr::Kind::axis || e->kind == expr::Kind::extent)
+      return refuse("an axis is used as a value"), nullptr;
     if (e->kind == expr::Kind::param) {
       const auto& v = group_.params[e->id];
       if (const double* d = std::get_if<double>(&v)) return expr::literal(*d);
@@ -86,7 +89,8 @@ class EpilogueBuilder {
   }
 
   static bool same_index(const std::vector<Expr>& a, const std::vector<Expr>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Expr& x, const Expr& y) { return expr::equal(x, y); });
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](const Expr& x, const Expr& y) { return expr::equal(x, y); });
   }
 
   Expr new_operand(const Expr& e) {
@@ -97,7 +101,8 @@ class EpilogueBuilder {
     Layout layout = layouts_[o.value];
     for (const auto& [value, dim] : merger_.maybe_broadcast())
       if (value == o.value)
-        layout.strides[dim] = g_.dims.select_eq(g_.values[value].dims[dim], g_.dims.constant(1), g_.dims.constant(0), layout.strides[dim]);
+        layout.strides[dim] = g_.dims.select_eq(g_.values[value].dims[dim], g_.dims.constant(1), g_.dims.constant(0),
+                                                layout.strides[dim]);
     for (const Expr& i : e->args)
       if (i->kind == expr::Kind::access) return refuse("a lookup in an epilogue"), nullptr;
     auto s = access_strides(g_.dims, e->args, layout, group_.extents, group_.params);
@@ -111,7 +116,8 @@ class EpilogueBuilder {
       return refuse("an epilogue operand is not contiguous along the columns"), nullptr;
     }
     // Batch axes only move the base.
-    const bool moves = std::any_of(group_.axes.m.begin(), group_.axes.m.end(), [&](int a) { return !g_.dims.is_constant(o.strides[a], 0); });
+    const bool moves = std::any_of(group_.axes.m.begin(), group_.axes.m.end(),
+                                   [&](int a) { return !g_.dims.is_constant(o.strides[a], 0); });
     const EpilogueAccess kind = unit ? (moves ? EpilogueAccess::per_mn : EpilogueAccess::per_n)
                                      : (moves ? EpilogueAccess::per_m : EpilogueAccess::scalar);
     std::vector<Expr> index;

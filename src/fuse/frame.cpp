@@ -6,7 +6,8 @@ namespace pit::fuse {
 
 using sparsity::MaskId;
 
-Frame::Frame(graph::Graph& g, sparsity::MaskProgram masks, const Group& group) : g_(g), masks_(std::move(masks)), group_(group) {
+Frame::Frame(graph::Graph& g, sparsity::MaskProgram masks, const Group& group)
+    : g_(g), masks_(std::move(masks)), group_(group) {
   node_.program = group.program;
   node_.extents = group.extents;
   node_.params = group.params;
@@ -15,7 +16,8 @@ Frame::Frame(graph::Graph& g, sparsity::MaskProgram masks, const Group& group) :
 sparsity::IndexMap Frame::map_of(ValueId v) const {
   const auto written = std::find(group_.tensor_value.begin(), group_.tensor_value.end(), v);
   const auto tensor = static_cast<expr::TensorId>(written - group_.tensor_value.begin());
-  return sparsity::index_map({&g_, &node_, group_.tensor_value, nullptr}, tensor, group_.index_of.at(v), false, g_.values[v].dims);
+  return sparsity::index_map({&g_, &node_, group_.tensor_value, nullptr}, tensor, group_.index_of.at(v), false,
+                             g_.values[v].dims);
 }
 
 MaskId Frame::of_value(MaskId m, ValueId v) const { return sparsity::read_through(masks_, map_of(v), m, true); }

@@ -1,4 +1,5 @@
-// Masks over the axes of a group, of one of its nodes, and over the dimensions of a value: carried from one to the other.
+// Masks over the axes of a group, of one of its nodes, and over the dimensions of a value: carried from one to the
+// other.
 #pragma once
 
 #include "fuse/fuse.h"

@@ -34,7 +34,8 @@ bool choose_roles(Group& group) {
     group.why = "more than two reduced axes";
     return false;
   }
-  // Vectors run along the last dimension of what is read: a reduced axis if it stands there, else the output's last axis.
+  // Vectors run along the last dimension of what is read: a reduced axis if it stands there, else the output's last
+  // axis.
   auto stands_last = [&](int axis) {
     bool last = false;
     for (const expr::Statement& s : p.statements)
@@ -60,7 +61,8 @@ bool choose_roles(Group& group) {
   if (group.inner < 0) {
     for (int a : free_order)
       if (a != group.mid) group.inner = a;
-    // free_order lists the last statement's last axis last for assignments; take the last axis of the last statement's output.
+    // free_order lists the last statement's last axis last for assignments; take the last axis of the last statement's
+    // output.
     const std::vector<Expr>& out = p.statements.back().out_index;
     for (const Expr& i : out)
       for (int a : expr::axes_of(i))
@@ -98,10 +100,12 @@ class Fuser {
   NodeId count() const { return static_cast<NodeId>(g_.nodes.size()); }
   bool is_output(ValueId v) const { return std::find(g_.outputs.begin(), g_.outputs.end(), v) != g_.outputs.end(); }
   bool is_control(NodeId n) const {
-    return std::all_of(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end(), [&](ValueId v) { return analysis_.control[v] != 0; });
+    return std::all_of(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end(),
+                       [&](ValueId v) { return analysis_.control[v] != 0; });
   }
   bool has_elements_only(NodeId n) const {
-    return std::all_of(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end(), [&](ValueId v) { return g_.values[v].has_elements; });
+    return std::all_of(g_.nodes[n].outputs.begin(), g_.nodes[n].outputs.end(),
+                       [&](ValueId v) { return g_.values[v].has_elements; });
   }
 
   void make_view(NodeId n) {
@@ -139,13 +143,15 @@ class Fuser {
         tainted = tainted || outside[v];
       }
       if (!reads_inside && !tainted) continue;
-      const bool joins = reads_inside && !tainted && f_.group_of[n] < 0 && is_control(n) == is_control(seed) && !closes_circle(n, inside) && try_append(n);
+      const bool joins = reads_inside && !tainted && f_.group_of[n] < 0 && is_control(n) == is_control(seed) &&
+                         !closes_circle(n, inside) && try_append(n);
       size += joins;
       for (ValueId v : node.outputs) (joins ? inside : outside)[v] = 1;
     }
   }
 
-  // Whether node `n` reads what waits for values of `inside`: because its own inputs do, or those of another member of its group.
+  // Whether node `n` reads what waits for values of `inside`: because its own inputs do, or those of another member of
+  // its group.
   bool closes_circle(NodeId n, const std::vector<char>& inside) const {
     // What comes behind every group that reaches back before `n` cannot matter to it.
     NodeId last = n;
@@ -184,9 +190,9 @@ class Fuser {
   }
 
   static bool element_wise(const Node& n) {
-    return n.opaque.empty() && std::all_of(n.program.statements.begin(), n.program.statements.end(), [](const expr::Statement& s) {
-             return s.combiner == expr::Combiner::assign;
-           });
+    return n.opaque.empty() &&
+           std::all_of(n.program.statements.begin(), n.program.statements.end(),
+                       [](const expr::Statement& s) { return s.combiner == expr::Combiner::assign; });
   }
 
   // What the mask program reads must be stored, though no operator may need it outside its group.
@@ -199,7 +205,8 @@ class Fuser {
     for (ValueId v : analysis_.masks.leaves(roots)) pinned_.insert(v);
   }
 
-  // -- contractions ------------------------------------------------------------------------------------------------------
+  // -- contractions
+  // ------------------------------------------------------------------------------------------------------
 
   void make_contraction(NodeId seed) {
     std::vector<NodeId> nodes = {seed};
@@ -222,12 +229,15 @@ class Fuser {
       const std::vector<ValueId> out = live_outs(prefix);
       const bool last_only = out.size() == 1 && out[0] == g_.nodes[prefix.back()].outputs[0];
       if (size > 1 && !last_only) continue;
-      if (std::any_of(prefix.begin() + 1, prefix.end() - (size > 1), [&](NodeId n) { return has_zeros_to_keep(g_.nodes[n].outputs[0]); })) continue;
+      if (std::any_of(prefix.begin() + 1, prefix.end() - (size > 1),
+                      [&](NodeId n) { return has_zeros_to_keep(g_.nodes[n].outputs[0]); }))
+        continue;
       Group group;
       group.kind = GroupKind::contraction;
       Merger merger(g_, analysis_, group);
       merger.start(seed);
-      for (std::size_t i = 1; i < size; ++i) PIT_CHECK(merger.append(prefix[i]), "a node that joined once does not join again");
+      for (std::size_t i = 1; i < size; ++i)
+        PIT_CHECK(merger.append(prefix[i]), "a node that joined once does not join again");
       group.writes = {g_.nodes[prefix.back()].outputs[0]};
       group.tensor_roles_from_writes();
       if (!resolve_operands(g_, group, f_.layouts, merger) || !columns_contiguous(group) ||
@@ -238,9 +248,9 @@ class Fuser {
       }
       const graph::Value& b = g_.values[f_.layouts[group.operands[1].value].root];
       const auto fixed = [&](int axis) { return g_.dims.constant_value(group.extents[axis]).has_value(); };
-      group.static_b = b.is_constant() && fixed(group.axes.n) && fixed(group.axes.k) && std::all_of(group.axes.batch.begin(), group.axes.batch.end(), [&](int a) {
-                         return g_.dims.is_constant(group.operands[1].strides[a], 0);
-                       });
+      group.static_b = b.is_constant() && fixed(group.axes.n) && fixed(group.axes.k) &&
+                       std::all_of(group.axes.batch.begin(), group.axes.batch.end(),
+                                   [&](int a) { return g_.dims.is_constant(group.operands[1].strides[a], 0); });
       finish(std::move(group), merger);
       return;
     }
@@ -258,8 +268,8 @@ class Fuser {
     return false;
   }
 
-  // Zeros that somebody reads are filled in by whoever stores the value. Inside a group nobody does, and a kernel that visits a row for
-  // another result's sake would overwrite them.
+  // Zeros that somebody reads are filled in by whoever stores the value. Inside a group nobody does, and a kernel that
+  // visits a row for another result's sake would overwrite them.
   bool has_zeros_to_keep(ValueId v) {
     if (analysis_.control[v]) return false;  // computed in full
     const sparsity::ValueMasks& m = analysis_.values[v];
@@ -275,7 +285,8 @@ class Fuser {
     return std::any_of(reduced.begin(), reduced.end(), [&](int a) { return group.axis_of.at(n)[a] == group.mid; });
   }
 
-  // -- row groups --------------------------------------------------------------------------------------------------------
+  // -- row groups
+  // --------------------------------------------------------------------------------------------------------
 
   void make_rows(NodeId seed) {
     const Node& node = g_.nodes[seed];
@@ -324,7 +335,8 @@ class Fuser {
     if (group.writes.empty()) return false;
     for (NodeId n : nodes)
       for (ValueId v : g_.nodes[n].outputs)
-        if (nodes.size() > 1 && (group.writes.size() > 1 || v != group.writes[0]) && !sums_listed_terms(group, n) && has_zeros_to_keep(v))
+        if (nodes.size() > 1 && (group.writes.size() > 1 || v != group.writes[0]) && !sums_listed_terms(group, n) &&
+            has_zeros_to_keep(v))
           return false;
     group.tensor_roles_from_writes();
     if (!resolve_operands(g_, group, f_.layouts, merger)) return false;
@@ -353,7 +365,8 @@ class Fuser {
     return true;
   }
 
-  // -- the rest ----------------------------------------------------------------------------------------------------------
+  // -- the rest
+  // ----------------------------------------------------------------------------------------------------------
 
   void make_reference(NodeId n, std::string why) {
     Group group;
@@ -438,13 +451,18 @@ class Fuser {
       if (s < 0 || f_.groups[s].kind != GroupKind::rows || f_.groups[s].mid >= 0) continue;
       const Group& softmax = f_.groups[s];
       if (softmax.writes.size() != 1 || softmax.reads.size() != 1 || softmax.control) continue;
-      if (!std::any_of(softmax.nodes.begin(), softmax.nodes.end(), [&](NodeId n) { return analysis_.nodes[n].is_softmax; })) continue;
+      if (!std::any_of(softmax.nodes.begin(), softmax.nodes.end(),
+                       [&](NodeId n) { return analysis_.nodes[n].is_softmax; }))
+        continue;
       const int c = sole_writer(softmax.reads[0]);
       if (c < 0 || f_.groups[c].kind != GroupKind::contraction || f_.groups[c].static_b) continue;
       const Group& scores = f_.groups[c];
       if (scores.control || output.control) continue;
-      if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 || scores.axes.batch.size() != output.axes.batch.size()) continue;
-      if (g_.values[p].dims != g_.values[softmax.reads[0]].dims || !same_position(softmax) || output.k_position() < 0) continue;
+      if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 ||
+          scores.axes.batch.size() != output.axes.batch.size())
+        continue;
+      if (g_.values[p].dims != g_.values[softmax.reads[0]].dims || !same_position(softmax) || output.k_position() < 0)
+        continue;
       if (!(scores.extents[scores.axes.n] == output.extents[output.axes.k])) continue;
       if (!(scores.extents[scores.axes.m[0]] == output.extents[output.axes.m[0]])) continue;
       f_.attentions.push_back({c, s, o});
@@ -455,7 +473,8 @@ class Fuser {
   bool same_position(const Group& softmax) const {
     return std::all_of(softmax.operands.begin(), softmax.operands.end(), [&](const Operand& o) {
       return o.access.inner == lower::InnerAccess::unit &&
-             std::all_of(o.access.index.begin(), o.access.index.end(), [](const Expr& i) { return expr::bare_axis(i).has_value(); });
+             std::all_of(o.access.index.begin(), o.access.index.end(),
+                         [](const Expr& i) { return expr::bare_axis(i).has_value(); });
     });
   }
 
@@ -494,8 +513,8 @@ int Group::k_position() const {
 }
 
 Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
-  // Whether a view must become a copy is known only when groups are built, and which values make the lists only when these are known: then
-  // everything is decided anew.
+  // Whether a view must become a copy is known only when groups are built, and which values make the lists only when
+  // these are known: then everything is decided anew.
   std::set<ValueId> materialised;
   for (;;) {
     const std::size_t before = materialised.size();
@@ -519,7 +538,8 @@ std::string print(const Graph& g, const Fusion& f) {
     if (!group.why.empty()) text += fmt::format("  ({})", group.why);
     text += '\n';
   }
-  for (const Fusion::Attention& a : f.attentions) text += fmt::format("attention {} {} {}\n", a.scores, a.softmax, a.output);
+  for (const Fusion::Attention& a : f.attentions)
+    text += fmt::format("attention {} {} {}\n", a.scores, a.softmax, a.output);
   return text;
 }
 

@@ -1,12 +1,16 @@
 // Fusion: from graph nodes to groups, each of which becomes one step of the plan.
 //
 // What is decided here, once per model, symbolically (a plan only evaluates Dims afterwards):
-//   * views: a pure movement (transpose, slice, split, expand, a provable reshape) costs nothing: its output is the storage of its
+//   * views: a pure movement (transpose, slice, split, expand, a provable reshape) costs nothing: its output is the
+//     storage of its
 //     input under other strides;
-//   * storage order: a value whose only user permutes it is stored in the permuted order (SWrite does the transposition), so
+//   * storage order: a value whose only user permutes it is stored in the permuted order (SWrite does the
+//     transposition), so
 //     that what follows is contiguous;
-//   * groups: a contraction with the element-wise operators that follow it (its epilogue: bias, activation, residual, mask
-//     addition); element-wise and normalising operators that share their rows (one row kernel); softmax between two contractions (attention);
+//   * groups: a contraction with the element-wise operators that follow it (its epilogue: bias, activation, residual,
+//     mask
+//     addition); element-wise and normalising operators that share their rows (one row kernel); softmax between two
+//     contractions (attention);
 //   * operands: for each distinct access of a group its base and its stride along every axis of the group, as Dims.
 //
 // Every group carries its merged program, so that lowering, `explain` and tests see expressions, never operator names.
@@ -49,11 +53,13 @@ struct Layout {
 
 /// One distinct access of an input or output of a group.
 struct Operand {
-  lower::Operand access;              ///< tensor and index in the group's program, inner access, dtype
+  lower::Operand access;  ///< tensor and index in the group's program, inner access, dtype
   ValueId value = -1;
-  Dim base;                           ///< in elements, relative to the root's storage
-  std::vector<Dim> strides;           ///< elements, per axis of the group's program (zero where the access does not move)
-  std::vector<Dim> lookup_extent, lookup_stride;  ///< per dimension of the accessed tensor, for dimensions under a lookup
+  Dim base;  ///< in elements, relative to the root's storage
+  /// elements, per axis of the group's program (zero where the access does not move)
+  std::vector<Dim> strides;
+  /// per dimension of the accessed tensor, for dimensions under a lookup
+  std::vector<Dim> lookup_extent, lookup_stride;
 };
 
 enum class GroupKind {
@@ -66,41 +72,45 @@ enum class GroupKind {
 
 /// The axes of a contraction by their part in it.
 struct ContractionAxes {
-  /// Axes of the group's program, in the order of the output: those that choose a B (and perhaps an A), those of A alone.
+  /// Axes of the group's program, in the order of the output: those that choose a B (and perhaps an A), those of A
+  /// alone.
   std::vector<int> batch, m;
-  int n = -1, k = -1;         ///< n may be -1 (matrix-vector)
+  int n = -1, k = -1;  ///< n may be -1 (matrix-vector)
 };
 
 struct Group {
   GroupKind kind = GroupKind::reference;
-  std::string why;                      ///< reference: why there is no kernel; for explain
-  std::vector<NodeId> nodes;            ///< in topological order
-  int first = 0, last = -1;             ///< the statements of nodes[0] that run here, where others run elsewhere (parts of a concatenation); -1: all
-  std::vector<ValueId> reads, writes;   ///< values from outside; values that others (or the model's outputs) need
+  std::string why;            ///< reference: why there is no kernel; for explain
+  std::vector<NodeId> nodes;  ///< in topological order
+  /// the statements of nodes[0] that run here, where others run elsewhere (parts of a concatenation); -1: all
+  int first = 0, last = -1;
+  std::vector<ValueId> reads, writes;  ///< values from outside; values that others (or the model's outputs) need
   std::map<ValueId, std::vector<expr::Expr>> index_of;  ///< of `writes`, over the group's axes
-  bool control = false;                 ///< runs before the masks are known, densely
+  bool control = false;                                 ///< runs before the masks are known, densely
 
   // The merged program. tensor_value[t] is the value of program tensor t, -1 for temporaries of a node's own program.
   expr::Program program;
   std::vector<Dim> extents;
   std::vector<std::variant<Dim, double>> params;
   std::vector<ValueId> tensor_value;
-  std::map<NodeId, std::vector<int>> axis_of;   ///< node -> its axes as axes of the group
-  std::map<NodeId, int> first_statement;        ///< node -> its first statement in the merged program
-  std::vector<int> absorbing;                   ///< per statement (see sparsity::StatementFacts), program tensor or -1
-  std::vector<Operand> operands;                ///< rows: in lower::collect_operands' order. contraction: A, B, C, then epilogue operands
-  int inner = -1, mid = -1;                     ///< rows
-  std::vector<int> outer;                       ///< rows: in nesting order, outermost first
+  std::map<NodeId, std::vector<int>> axis_of;  ///< node -> its axes as axes of the group
+  std::map<NodeId, int> first_statement;       ///< node -> its first statement in the merged program
+  std::vector<int> absorbing;                  ///< per statement (see sparsity::StatementFacts), program tensor or -1
+  /// rows: in lower::collect_operands' order. contraction: A, B, C, then epilogue operands
+  std::vector<Operand> operands;
+  int inner = -1, mid = -1;  ///< rows
+  std::vector<int> outer;    ///< rows: in nesting order, outermost first
 
   // contraction
   ContractionAxes axes;
-  lower::Epilogue epilogue;                     ///< empty program: none
-  ValueId wants_contiguous = -1;                ///< why an epilogue was refused: this view has strided columns
-  bool static_b = false;                        ///< B is a constant without batch axes: packed at compile time
+  lower::Epilogue epilogue;       ///< empty program: none
+  ValueId wants_contiguous = -1;  ///< why an epilogue was refused: this view has strided columns
+  bool static_b = false;          ///< B is a constant without batch axes: packed at compile time
 
   // Live sets, as masks over the group's axes (reads.h).
-  sparsity::MaskId live_rows;   ///< what must be produced, `any` over inner / n (and over mid / k)
-  sparsity::MaskId live_columns;  ///< contraction: live_rows before `any` over n, where pieces of the columns differ (fused QKV); else unset
+  sparsity::MaskId live_rows;  ///< what must be produced, `any` over inner / n (and over mid / k)
+  /// contraction: live_rows before `any` over n, where pieces of the columns differ (fused QKV); else unset
+  sparsity::MaskId live_columns;
   sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
   sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (any over inner)
 
@@ -123,11 +133,14 @@ struct Obligation {
 };
 
 struct Fusion {
-  std::vector<Layout> layouts;      ///< per value; root -1: the value is never materialised (internal to a group)
-  std::vector<Group> groups;        ///< in execution order, control groups first
-  std::vector<int> group_of;        ///< per node
-  /// Softmax fused with the contractions around it: (scores, softmax, output) groups by index; runtime runs them per query tile.
-  struct Attention { int scores, softmax, output; };
+  std::vector<Layout> layouts;  ///< per value; root -1: the value is never materialised (internal to a group)
+  std::vector<Group> groups;    ///< in execution order, control groups first
+  std::vector<int> group_of;    ///< per node
+  /// Softmax fused with the contractions around it: (scores, softmax, output) groups by index; runtime runs them per
+  /// query tile.
+  struct Attention {
+    int scores, softmax, output;
+  };
   std::vector<Attention> attentions;
   std::vector<Obligation> obligations;  ///< those that are not proved are looked at in each run
 };

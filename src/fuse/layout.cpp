@@ -31,8 +31,7 @@ std::optional<AccessStrides> access_strides(DimTable& t, const std::vector<Expr>
     std::optional<Affine> a = affine(t, index[d], extents, params);
     if (!a) return std::nullopt;
     r.base = t.add(r.base, t.mul(a->constant, layout.strides[d]));
-    for (const auto& [axis, c] : a->coefficient)
-      r.strides[axis] = t.add(r.strides[axis], t.mul(c, layout.strides[d]));
+    for (const auto& [axis, c] : a->coefficient) r.strides[axis] = t.add(r.strides[axis], t.mul(c, layout.strides[d]));
   }
   return r;
 }
@@ -70,7 +69,8 @@ bool each_axis_once(const std::vector<Expr>& index) {
 }
 
 bool is_pure_movement(const Node& n) {
-  if (!n.opaque.empty() || n.program.statements.size() != 1 || n.inputs.size() != 1 || n.outputs.size() != 1) return false;
+  if (!n.opaque.empty() || n.program.statements.size() != 1 || n.inputs.size() != 1 || n.outputs.size() != 1)
+    return false;
   const expr::Statement& s = n.program.statements[0];
   if (s.combiner != expr::Combiner::assign || s.value->kind != expr::Kind::access || s.value->has_default) return false;
   for (const Expr& i : s.value->args)
@@ -86,8 +86,8 @@ std::optional<Layout> view_of(Graph& g, const Node& n, const Layout& input) {
   const expr::Statement& s = n.program.statements[0];
   Layout source = input;
   for (const auto& [operand, dim] : n.maybe_broadcast)
-    source.strides[dim] = g.dims.select_eq(g.values[n.inputs[operand]].dims[dim], g.dims.constant(1), g.dims.constant(0),
-                                           source.strides[dim]);
+    source.strides[dim] = g.dims.select_eq(g.values[n.inputs[operand]].dims[dim], g.dims.constant(1),
+                                           g.dims.constant(0), source.strides[dim]);
   auto a = access_strides(g.dims, s.value->args, source, n.extents, n.params);
   if (!a) return std::nullopt;
   Layout view{input.root, a->base, {}};
@@ -103,7 +103,8 @@ namespace {
 
 // If the value's only user permutes its dimensions: that permutation as a storage order, so that the user's result is
 // contiguous. Otherwise row-major.
-std::vector<int> storage_order(const Graph& g, ValueId v, const std::vector<std::vector<std::pair<NodeId, int>>>& users) {
+std::vector<int> storage_order(const Graph& g, ValueId v,
+                               const std::vector<std::vector<std::pair<NodeId, int>>>& users) {
   std::vector<int> order(g.values[v].dims.size());
   std::iota(order.begin(), order.end(), 0);
   if (users[v].size() != 1 || std::find(g.outputs.begin(), g.outputs.end(), v) != g.outputs.end()) return order;

@@ -11,7 +11,8 @@ using expr::Kind;
 using expr::Role;
 using graph::Node;
 
-// axis[a]: the group's axis for the node's axis a; `unmapped`, or `one`: an axis of extent 1 that becomes the literal 0.
+// axis[a]: the group's axis for the node's axis a; `unmapped`, or `one`: an axis of extent 1 that becomes the literal
+// 0.
 struct Merger::Mapping {
   static constexpr int unmapped = -1, one = -2;
   std::vector<int> axis;
@@ -32,8 +33,8 @@ ValueId value_of(const Node& n, expr::TensorId t) {
   return -1;
 }
 
-// Whether the access stands inside another access's index. Such values are checked against the table's extent before the kernel
-// runs, so they cannot be computed by it.
+// Whether the access stands inside another access's index. Such values are checked against the table's extent before
+// the kernel runs, so they cannot be computed by it.
 bool used_as_index(const Node& n, const Expr& access) {
   bool found = false;
   for (const expr::Statement& s : n.program.statements)
@@ -72,7 +73,9 @@ void Merger::start(NodeId n, int first, int last) {
     for (const Expr& e : index)
       if (auto a = expr::bare_axis(e)) axes.push_back(m.axis[*a]);
       else axes.push_back(-1);
-    auto bare = [](const std::vector<int>& f) { return std::count_if(f.begin(), f.end(), [](int a) { return a >= 0; }); };
+    auto bare = [](const std::vector<int>& f) {
+      return std::count_if(f.begin(), f.end(), [](int a) { return a >= 0; });
+    };
     if (bare(axes) > bare(frame_)) frame_ = axes;
   };
   for (int s = first; s < last; ++s) consider(node.program.statements[s].out_index);
@@ -91,7 +94,10 @@ bool Merger::unify_inputs(const Node& n, Mapping& m) const {
     const ValueId v = value_of(n, access->id);
     if (v < 0 || !contains(v)) return;
     touches = true;
-    if (access->has_default || used_as_index(n, access)) { ok = false; return; }
+    if (access->has_default || used_as_index(n, access)) {
+      ok = false;
+      return;
+    }
     const std::vector<Expr>& canonical = canonical_.at(v);
     for (std::size_t d = 0; d < canonical.size() && ok; ++d) {
       const Expr& want = access->args[d];
@@ -104,7 +110,8 @@ bool Merger::unify_inputs(const Node& n, Mapping& m) const {
       } else if (want->kind != Kind::literal) {
         ok = false;
       } else if (ours) {
-        ok = false;  // reads one element of an axis; even the only one: what does not have that axis would seem to reduce over it
+        // reads one element of an axis; even the only one: what does not have that axis would seem to reduce over it
+        ok = false;
       }
     }
   };
@@ -121,7 +128,8 @@ bool Merger::unify_frame(const Node& n, Mapping& m) const {
     for (std::size_t d = 0; d < s.out_index.size(); ++d) {
       auto a = expr::bare_axis(s.out_index[d]);
       if (!a || m.axis[*a] != Mapping::unmapped) continue;
-      const std::ptrdiff_t f = static_cast<std::ptrdiff_t>(d + frame_.size()) - static_cast<std::ptrdiff_t>(s.out_index.size());
+      const std::ptrdiff_t f =
+          static_cast<std::ptrdiff_t>(d + frame_.size()) - static_cast<std::ptrdiff_t>(s.out_index.size());
       if (f < 0 || frame_[f] < 0) return false;
       if (!(group_.extents[frame_[f]] == n.extents[*a])) return false;
       m.axis[*a] = frame_[f];
@@ -178,7 +186,10 @@ Expr Merger::rewrite(const Node& n, const Expr& e, Mapping& m) {
     std::vector<Expr> index;
     for (const Expr& a : e->args) index.push_back(rewrite(n, a, m));
     Expr outside = nullptr;
-    if (e->has_default) { outside = index.back(); index.pop_back(); }
+    if (e->has_default) {
+      outside = index.back();
+      index.pop_back();
+    }
     return expr::access(t, index, outside);
   }
   if (e->kind == Kind::axis || e->kind == Kind::extent) {
@@ -216,7 +227,8 @@ void Merger::take_statements(NodeId id, const Mapping& mapping, int first, int l
     expr::TensorDecl& decl = group_.program.tensors[copy.out];
     if (!decl.dtype) decl.dtype = expr::type_of(group_.program, copy.value).value_or(DType::f32);
     int absorbing = -1;
-    if (id < static_cast<NodeId>(analysis_.nodes.size()) && i < static_cast<int>(analysis_.nodes[id].statements.size())) {
+    if (id < static_cast<NodeId>(analysis_.nodes.size()) &&
+        i < static_cast<int>(analysis_.nodes[id].statements.size())) {
       const int a = analysis_.nodes[id].statements[i].absorbing;
       if (a >= 0) absorbing = tensor_for(n, a, m);
     }

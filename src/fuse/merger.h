@@ -11,12 +11,14 @@ namespace pit::fuse {
 /// Grows one group. `start` takes the first node, `append` further ones that read what is already inside.
 class Merger {
  public:
-  Merger(graph::Graph& g, const sparsity::Analysis& analysis, Group& group) : g_(g), analysis_(analysis), group_(group) {}
+  Merger(graph::Graph& g, const sparsity::Analysis& analysis, Group& group)
+      : g_(g), analysis_(analysis), group_(group) {}
 
   /// Takes the statements [first, last) of `n` as they are (all of them: first 0, last -1).
   void start(NodeId n, int first = 0, int last = -1);
 
-  /// Adds an element-wise or reducing node whose axes are all axes of the group already. Refuses (false, group unchanged) otherwise.
+  /// Adds an element-wise or reducing node whose axes are all axes of the group already. Refuses (false, group
+  /// unchanged) otherwise.
   bool append(NodeId n);
 
   /// The index of a value written in the group, over the group's axes.

@@ -19,11 +19,14 @@ using sparsity::MaskProgram;
 using sparsity::NodeDemand;
 using sparsity::ProgramFacts;
 
-bool contains(const std::vector<ValueId>& values, ValueId v) { return std::find(values.begin(), values.end(), v) != values.end(); }
+bool contains(const std::vector<ValueId>& values, ValueId v) {
+  return std::find(values.begin(), values.end(), v) != values.end();
+}
 
 class Reads {
  public:
-  Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f) : g_(g), a_(a), p_(a.masks), fusion_(f), demand_(a.required) {
+  Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f)
+      : g_(g), a_(a), p_(a.masks), fusion_(f), demand_(a.required) {
     for (const graph::Value& v : g.values) numbers_.push_back(p_.nothing(v.dims));
     for (sparsity::ValueMasks& m : a.values) m.numbers = {};
     absorbed_by_.assign(f.groups.size(), nullptr);
@@ -56,11 +59,13 @@ class Reads {
   }
 
  private:
-  // -- one node ----------------------------------------------------------------------------------------------------------
+  // -- one node
+  // ----------------------------------------------------------------------------------------------------------
 
   ProgramFacts* facts(NodeId n) { return a_.forward->program(n); }
 
-  // What a later node of the same group takes as any number is in a register here, whatever it was made of: it has to be right.
+  // What a later node of the same group takes as any number is in a register here, whatever it was made of: it has to
+  // be right.
   NodeDemand node_demand(ProgramFacts& f, const Group& group, NodeId n) {
     for (ValueId v : g_.nodes[n].outputs)
       if (group.last < 0) want_right(v, p_.everything(g_.values[v].dims));
@@ -73,7 +78,8 @@ class Reads {
   }
 
   bool is_demanded(const Node& n) const {
-    return std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return !p_.is_nothing(demand_[v]) || !p_.is_nothing(numbers_[v]); });
+    return std::any_of(n.outputs.begin(), n.outputs.end(),
+                       [&](ValueId v) { return !p_.is_nothing(demand_[v]) || !p_.is_nothing(numbers_[v]); });
   }
 
   void demand_inputs_whole(const Node& n) {
@@ -97,7 +103,8 @@ class Reads {
     if (statement < static_cast<int>(statements.size())) statements[statement].live = live;
   }
 
-  // -- steps without lists -----------------------------------------------------------------------------------------------
+  // -- steps without lists
+  // -----------------------------------------------------------------------------------------------
 
   // The result is the operand's storage: its zeros are filled where the operand is made.
   void view(const Group& group) {
@@ -134,18 +141,22 @@ class Reads {
     demand.finish();
   }
 
-  // -- lists of rows -----------------------------------------------------------------------------------------------------
+  // -- lists of rows
+  // -----------------------------------------------------------------------------------------------------
 
-  // Rows that must be produced, over all axes but `inside` (which kernels compute whole), and rows that must hold zeros.
+  // Rows that must be produced, over all axes but `inside` (which kernels compute whole), and rows that must hold
+  // zeros.
   void list_rows(const Frame& frame, Group& group, const std::vector<int>& inside) {
     MaskId live = p_.nothing(group.extents), zero = live;
     for (ValueId v : group.writes) {
       const MaskId nz = a_.values[v].nonzero;
       live = p_.or_(live, frame.of_value(p_.and_(demand_[v], nz), v));
-      if (!p_.is_everything(nz) && !p_.is_nothing(demand_[v])) zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nz)), v));
+      if (!p_.is_everything(nz) && !p_.is_nothing(demand_[v]))
+        zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nz)), v));
     }
     group.live_columns = {};
-    if (group.kind == GroupKind::contraction && p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::pieces)
+    if (group.kind == GroupKind::contraction &&
+        p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::pieces)
       group.live_columns = p_.any(live, {group.axes.k});
     group.live_rows = frame.any(live, inside);
     // Where any number does, a zero does, unless the row is computed: then all of it is.
@@ -160,16 +171,19 @@ class Reads {
     group.zero_rows = frame.any(zero, inside);
   }
 
-  // -- row kernels -------------------------------------------------------------------------------------------------------
+  // -- row kernels
+  // -------------------------------------------------------------------------------------------------------
 
   void rows(Group& group, const Fusion::Attention* attention) {
     const Frame frame(g_, p_, group);
     list_rows(frame, group, {group.inner, group.mid});
     needed_ = p_.nothing(group.extents);
-    if (attention) return row_nodes(frame, group, keys_[group.writes[0]], group.inner, frame.of_value(demand_[group.writes[0]], group.writes[0]));
+    if (attention)
+      return row_nodes(frame, group, keys_[group.writes[0]], group.inner,
+                       frame.of_value(demand_[group.writes[0]], group.writes[0]));
     if (group.mid < 0) return row_nodes(frame, group, {}, -1, group.live_rows);
-    // The list along `mid` must hold every k that can change what is demanded; what more the kernel reads through a longer list may ask for
-    // more in turn, until nothing new comes.
+    // The list along `mid` must hold every k that can change what is demanded; what more the kernel reads through a
+    // longer list may ask for more in turn, until nothing new comes.
     constexpr int rounds = 4;
     MaskId list = p_.nothing(group.extents);
     for (int round = 0; round < rounds; ++round) {
@@ -182,8 +196,8 @@ class Reads {
     group.live_terms = list;
   }
 
-  // One visit of a row group's nodes whose reductions over `axis` walk `list` (both over the group's axes; none: axis -1). `visited`: what the
-  // kernel computes. Adds to needed_ what of `axis` can change a demanded result.
+  // One visit of a row group's nodes whose reductions over `axis` walk `list` (both over the group's axes; none: axis
+  // -1). `visited`: what the kernel computes. Adds to needed_ what of `axis` can change a demanded result.
   void row_nodes(const Frame& frame, const Group& group, MaskId list, int axis, MaskId visited) {
     for (std::size_t k = group.nodes.size(); k-- > 0;) {
       const NodeId n = group.nodes[k];
@@ -212,13 +226,13 @@ class Reads {
     }
   }
 
-  // -- contractions ------------------------------------------------------------------------------------------------------
+  // -- contractions
+  // ------------------------------------------------------------------------------------------------------
 
   void contraction(Group& group, const Fusion::Attention* absorbed, const Fusion::Attention* attention) {
     const Frame frame(g_, p_, group);
     list_rows(frame, group, {group.axes.n, group.axes.k});
-    const MaskId computed = absorbed ? frame.of_value(demand_[group.writes[0]], group.writes[0])
-                                     : computed_by(group);
+    const MaskId computed = absorbed ? frame.of_value(demand_[group.writes[0]], group.writes[0]) : computed_by(group);
     for (std::size_t k = group.nodes.size(); k-- > 1;) epilogue_node(frame, group, group.nodes[k], computed);
     const NodeId n = group.nodes[0];
     ProgramFacts* f = facts(n);
@@ -239,13 +253,16 @@ class Reads {
     const std::vector<int>& m = group.axes.m;
     const MaskId terms = group.live_terms, listed_k = frame.any(terms, with(m, group.axes.n));
     // A list that is the same everywhere would only say, at each row, that there is a row.
-    const auto along = [&](MaskId lines, int axis, MaskId list) { return p_.is_uniform(terms, axis) ? lines : p_.and_(lines, list); };
+    const auto along = [&](MaskId lines, int axis, MaskId list) {
+      return p_.is_uniform(terms, axis) ? lines : p_.and_(lines, list);
+    };
     for (const Expr& factor : s.value->args) {
       if (has_axis(factor, node_axis(group, n, group.axes.n))) {
         const MaskId columns = frame.any(terms, with(m, group.axes.k));
         demand.read(factor, frame.to_node(attention ? listed_k : along(listed_k, group.axes.n, columns), n));
       } else if (!attention) {  // the probabilities never leave the tile
-        demand.read(factor, frame.to_node(along(frame.any(terms, {group.axes.n, group.axes.k}), group.axes.k, listed_k), n));
+        demand.read(factor,
+                    frame.to_node(along(frame.any(terms, {group.axes.n, group.axes.k}), group.axes.k, listed_k), n));
       }
     }
     demand.finish();
@@ -270,7 +287,8 @@ class Reads {
     demand.finish();
   }
 
-  // -- attention ---------------------------------------------------------------------------------------------------------
+  // -- attention
+  // ---------------------------------------------------------------------------------------------------------
 
   // Every listed query meets every listed key: Q's rows are read whole, and all of K's listed rows.
   void scores(const Frame& frame, Group& group, NodeDemand& demand, const expr::Statement& s, MaskId wanted) {
@@ -284,22 +302,25 @@ class Reads {
     group.live_terms = frame.of_node(wanted, n);
   }
 
-  // Which keys each query of the output needs, over the group's axes (uniform along n): those whose probability meets a value, and those that
-  // count in the softmax, whatever they meet. Demands the probabilities of all listed keys.
-  MaskId pairs(const Fusion::Attention& attention, const Frame& frame, const Group& group, const expr::Statement& s, ProgramFacts& f, MaskId wanted,
-               MaskId matter) {
+  // Which keys each query of the output needs, over the group's axes (uniform along n): those whose probability meets a
+  // value, and those that count in the softmax, whatever they meet. Demands the probabilities of all listed keys.
+  MaskId pairs(const Fusion::Attention& attention, const Frame& frame, const Group& group, const expr::Statement& s,
+               ProgramFacts& f, MaskId wanted, MaskId matter) {
     const NodeId n = group.nodes[0];
     const ValueId probabilities = group.operands[0].value;
     const int columns = node_axis(group, n, group.axes.n);
     const Expr& a = has_axis(s.value->args[0], columns) ? s.value->args[1] : s.value->args[0];
     const auto map = f.map_of(a);
     const MaskId rows = p_.any(wanted, {columns});
-    const MaskId counted = softmax_terms(fusion_.groups[attention.softmax], probabilities, sparsity::write_through(p_, map, rows, true));
-    const MaskId needed = p_.or_(p_.any(matter, {columns}), p_.and_(rows, sparsity::read_through(p_, map, counted, true)));
+    const MaskId counted =
+        softmax_terms(fusion_.groups[attention.softmax], probabilities, sparsity::write_through(p_, map, rows, true));
+    const MaskId needed =
+        p_.or_(p_.any(matter, {columns}), p_.and_(rows, sparsity::read_through(p_, map, counted, true)));
     std::vector<int> m;
     for (int axis : group.axes.m) m.push_back(node_axis(group, n, axis));
     const MaskId keys = p_.any(needed, m);
-    demand_[probabilities] = p_.or_(demand_[probabilities], sparsity::write_through(p_, map, p_.and_(rows, keys), true));
+    demand_[probabilities] =
+        p_.or_(demand_[probabilities], sparsity::write_through(p_, map, p_.and_(rows, keys), true));
     const Group& softmax = fusion_.groups[attention.softmax];
     keys_[probabilities] = Frame(g_, p_, softmax).of_value(sparsity::write_through(p_, map, keys, true), probabilities);
     return frame.of_node(needed, n);
@@ -331,8 +352,9 @@ class Reads {
   MaskProgram p_;
   Fusion& fusion_;
   std::vector<MaskId> demand_, numbers_;  ///< per value: what must be right, and what must be a finite number
-  std::vector<const Fusion::Attention*> absorbed_by_, computes_;  ///< per group: runs inside an attention; is the last part of one
-  std::vector<MaskId> keys_;    ///< per value, of probabilities: the listed keys, over the axes of the softmax group
+  /// per group: runs inside an attention; is the last part of one
+  std::vector<const Fusion::Attention*> absorbed_by_, computes_;
+  std::vector<MaskId> keys_;  ///< per value, of probabilities: the listed keys, over the axes of the softmax group
   MaskId needed_;
 };
 

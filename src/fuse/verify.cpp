@@ -21,9 +21,9 @@ using sparsity::ProgramFacts;
 
 /// How a group's kernels run a statement, over the axes of the node.
 struct Run {
-  MaskId visited;           ///< results that are stored; others keep what the buffer holds
-  bool listed = false;      ///< the reduction walks a list
-  MaskId walked, certain;   ///< iterations that may run, and that surely do
+  MaskId visited;          ///< results that are stored; others keep what the buffer holds
+  bool listed = false;     ///< the reduction walks a list
+  MaskId walked, certain;  ///< iterations that may run, and that surely do
 };
 
 class Verifier {
@@ -31,7 +31,8 @@ class Verifier {
   Verifier(graph::Graph& g, const sparsity::Analysis& a, const Fusion& f) : g_(g), a_(a), p_(a.masks), f_(f) {
     for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
       const graph::Value& value = g.values[v];
-      const bool given = value.is_constant() || value.input >= 0 || value.has_elements || a.control[v] || value.producer < 0;
+      const bool given =
+          value.is_constant() || value.input >= 0 || value.has_elements || a.control[v] || value.producer < 0;
       right_.push_back(given ? p_.everything(value.dims) : a.values[v].demand);
       const MaskId numbers = a.values[v].numbers;
       numbers_.push_back(given || numbers.id < 0 ? right_.back() : p_.or_(right_.back(), numbers));
@@ -46,7 +47,9 @@ class Verifier {
       const Group& group = f_.groups[i];
       if (group.control || group.kind == GroupKind::elements) continue;
       group_ = static_cast<int>(i);
-      if (!std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) { return !p_.is_nothing(a_.values[v].demand); })) continue;
+      if (!std::any_of(group.writes.begin(), group.writes.end(),
+                       [&](ValueId v) { return !p_.is_nothing(a_.values[v].demand); }))
+        continue;
       poll_cancel();
       const Frame frame(g_, p_, group);
       const bool stores = (group.kind == GroupKind::rows || group.kind == GroupKind::contraction) && !absorbed_by_[i];
@@ -72,7 +75,8 @@ class Verifier {
     claims_.push_back(known->first);
   }
 
-  // Most claims take a few steps. Some take thousands, which is worth more than a look in every run, as long as they are few.
+  // Most claims take a few steps. Some take thousands, which is worth more than a look in every run, as long as they
+  // are few.
   void prove_at_length() {
     constexpr std::ptrdiff_t few = 4;
     constexpr int steps = 3000;
@@ -86,12 +90,14 @@ class Verifier {
     const MaskId demand = frame.of_value(a_.values[v].demand, v), nz = frame.of_value(a_.values[v].nonzero, v);
     const MaskId computed = computed_by(group);
     claim(v, p_.and_(demand, nz), computed, "demanded elements that may not be zero lie in rows that are computed");
-    claim(v, demand, p_.or_(computed, group.zero_rows), "demanded elements in rows that are not computed are filled with zeros");
+    claim(v, demand, p_.or_(computed, group.zero_rows),
+          "demanded elements in rows that are not computed are filled with zeros");
     if (const MaskId numbers = a_.values[v].numbers; numbers.id >= 0)
       claim(v, frame.of_value(numbers, v), p_.or_(computed, group.zero_rows), "where any number does, there is one");
   }
 
-  // -- one node ----------------------------------------------------------------------------------------------------------
+  // -- one node
+  // ----------------------------------------------------------------------------------------------------------
 
   void node(const Frame& frame, const Group& group, NodeId n) {
     const Node& node = g_.nodes[n];
@@ -111,7 +117,8 @@ class Verifier {
   // What no formula describes reads everything.
   void whole(const Node& node) {
     for (ValueId v : node.inputs)
-      claim(node.outputs[0], p_.everything(g_.values[v].dims), right_[v], fmt::format("'{}' is demanded in full", g_.values[v].name));
+      claim(node.outputs[0], p_.everything(g_.values[v].dims), right_[v],
+            fmt::format("'{}' is demanded in full", g_.values[v].name));
     for (ValueId v : node.outputs) right_[v] = p_.everything(g_.values[v].dims);
   }
 
@@ -127,26 +134,33 @@ class Verifier {
       result(group, n, s, run, v, right, sparsity::read_through(p_, map, a_.values[v].demand, true));
     } else {
       MaskId& known = tensors_[s.out];
-      known = p_.not_(sparsity::write_through(p_, map, p_.not_(made(s, run, stored ? p_.and_(right, run.visited) : right)), true));
+      known = p_.not_(
+          sparsity::write_through(p_, map, p_.not_(made(s, run, stored ? p_.and_(right, run.visited) : right)), true));
       if (v >= 0) right_[v] = known;
     }
     lookups(s, v, run);
   }
 
-  void result(const Group& group, NodeId n, const expr::Statement& s, const Run& run, ValueId v, MaskId right, MaskId demanded) {
+  void result(const Group& group, NodeId n, const expr::Statement& s, const Run& run, ValueId v, MaskId right,
+              MaskId demanded) {
     const MaskId wanted = p_.and_(demanded, run.visited);
-    claim(v, run.listed ? p_.and_(wanted, run.walked) : wanted, right, fmt::format("what {} reads for demanded elements is right", g_.describe(n)));
-    if (run.listed) claim(v, facts_->terms(s, wanted), run.certain, fmt::format("{} leaves out nothing that matters", g_.describe(n)));
+    claim(v, run.listed ? p_.and_(wanted, run.walked) : wanted, right,
+          fmt::format("what {} reads for demanded elements is right", g_.describe(n)));
+    if (run.listed)
+      claim(v, facts_->terms(s, wanted), run.certain,
+            fmt::format("{} leaves out nothing that matters", g_.describe(n)));
     const MaskId numbers = a_.values[v].numbers;
     if (group.kind == GroupKind::view && numbers.id >= 0)
-      claim(v, sparsity::read_through(p_, facts_->map_of(s), numbers, true), number(s.value), "where any number does, there is one");
+      claim(v, sparsity::read_through(p_, facts_->map_of(s), numbers, true), number(s.value),
+            "where any number does, there is one");
   }
 
   // Where the result of the statement is right: whatever runs is, and what matters runs.
   MaskId made(const expr::Statement& s, const Run& run, MaskId right) {
     MaskId wrong = p_.not_(right);
     if (run.listed)
-      wrong = p_.or_(p_.and_(run.walked, wrong), p_.and_(facts_->terms(s, p_.everything(context_->node->extents)), p_.not_(run.certain)));
+      wrong = p_.or_(p_.and_(run.walked, wrong),
+                     p_.and_(facts_->terms(s, p_.everything(context_->node->extents)), p_.not_(run.certain)));
     const auto reduced = expr::reduced_axes(s);
     return p_.not_(p_.any(wrong, {reduced.begin(), reduced.end()}));
   }
@@ -156,7 +170,8 @@ class Verifier {
     expr::for_each_access(s.value, [&](const Expr& e) {
       for (const Expr& i : e->args)
         expr::for_each_access(i, [&](const Expr& index) {
-          claim(v, run.listed ? p_.and_(run.visited, run.walked) : run.visited, read(index), "indices of look-ups are right wherever a kernel looks");
+          claim(v, run.listed ? p_.and_(run.visited, run.walked) : run.visited, read(index),
+                "indices of look-ups are right wherever a kernel looks");
         });
     });
   }
@@ -183,7 +198,8 @@ class Verifier {
   }
 
   // Scores and softmax of an attention: every live query meets every listed key.
-  Run inside(const Fusion::Attention& attention, const Frame& frame, const Group& group, NodeId n, const expr::Statement& s) {
+  Run inside(const Fusion::Attention& attention, const Frame& frame, const Group& group, NodeId n,
+             const expr::Statement& s) {
     const Group& output = f_.groups[attention.output];
     const Frame outer(g_, p_, output);
     const NodeId product = output.nodes[0];
@@ -195,7 +211,8 @@ class Verifier {
     const auto map = facts->map_of(sum.value->args[second ? 1 : 0]);
     std::vector<int> mn = output.axes.m;
     mn.push_back(output.axes.n);
-    const auto here = [&](MaskId m) {  // over the axes of the output, the probabilities' dimensions, this group's, this node's
+    // over the axes of the output, the probabilities' dimensions, this group's, this node's
+    const auto here = [&](MaskId m) {
       const ValueId v = group.writes[0];
       return frame.to_node(frame.of_value(sparsity::write_through(p_, map, outer.to_node(m, product), true), v), n);
     };
@@ -204,7 +221,8 @@ class Verifier {
     return {p_.and_(rows, keys), reduces(group, n, s, group.inner), keys, certain};
   }
 
-  // -- expressions -------------------------------------------------------------------------------------------------------
+  // -- expressions
+  // -------------------------------------------------------------------------------------------------------
 
   // Where the statement's value is what the dense model has.
   MaskId value(const Group& group, NodeId n, int i, const expr::Statement& s) {
@@ -238,8 +256,10 @@ class Verifier {
 
   // A zero times any number is zero.
   MaskId product(const Expr& a, const Expr& b) {
-    const MaskId right_a = right(a), right_b = right(b), zero_a = p_.not_(facts_->of(a).nz), zero_b = p_.not_(facts_->of(b).nz);
-    return p_.or_(p_.and_(right_a, right_b), p_.or_(p_.and_(p_.and_(right_a, zero_a), number(b)), p_.and_(p_.and_(right_b, zero_b), number(a))));
+    const MaskId right_a = right(a), right_b = right(b), zero_a = p_.not_(facts_->of(a).nz),
+                 zero_b = p_.not_(facts_->of(b).nz);
+    return p_.or_(p_.and_(right_a, right_b),
+                  p_.or_(p_.and_(p_.and_(right_a, zero_a), number(b)), p_.and_(p_.and_(right_b, zero_b), number(a))));
   }
 
   // Where the expression surely is a finite number.
@@ -248,7 +268,9 @@ class Verifier {
     return v < 0 || inside_.count(v) ? right(e) : sparsity::read_through(p_, facts_->map_of(e), numbers_[v], false);
   }
 
-  MaskId read(const Expr& access) { return sparsity::read_through(p_, facts_->map_of(access), tensors_[access->id], false); }
+  MaskId read(const Expr& access) {
+    return sparsity::read_through(p_, facts_->map_of(access), tensors_[access->id], false);
+  }
 
   graph::Graph& g_;
   const sparsity::Analysis& a_;
@@ -256,7 +278,7 @@ class Verifier {
   const Fusion& f_;
   std::vector<MaskId> right_;    ///< per value: where its storage holds the dense model's value
   std::vector<MaskId> numbers_;  ///< per value: where it holds some finite number
-  std::set<ValueId> inside_;   ///< made by the group being visited: in registers, not as stored
+  std::set<ValueId> inside_;     ///< made by the group being visited: in registers, not as stored
   std::vector<const Fusion::Attention*> absorbed_by_;
   std::map<int, const Fusion::Attention*> computes_;
   std::vector<Obligation> found_;

@@ -14,15 +14,19 @@ inline std::pair<int, int> statements_of(const graph::Graph& g, const Group& gro
 }
 
 /// The analysis' absorbing operand of a statement of `n`, if the kernel lets it absorb; else -1.
-inline int absorbing_in(const graph::Graph& g, const sparsity::Analysis& a, const Group& group, NodeId n, int statement) {
+inline int absorbing_in(const graph::Graph& g, const sparsity::Analysis& a, const Group& group, NodeId n,
+                        int statement) {
   if (group.kind != GroupKind::rows && group.kind != GroupKind::contraction) return -1;
   const int merged = group.first_statement.at(n) + statement - statements_of(g, group, n).first;
-  const bool emitted = group.kind == GroupKind::contraction ? merged > 0 && group.epilogue.absorbing[merged - 1] >= 0 : group.absorbing[merged] >= 0;
+  const bool emitted = group.kind == GroupKind::contraction ? merged > 0 && group.epilogue.absorbing[merged - 1] >= 0
+                                                            : group.absorbing[merged] >= 0;
   return emitted ? a.nodes[n].statements[statement].absorbing : -1;
 }
 
 /// The results that the group's kernel computes, over its axes: listed rows whole, or per piece of the columns.
-inline sparsity::MaskId computed_by(const Group& group) { return group.live_columns.id >= 0 ? group.live_columns : group.live_rows; }
+inline sparsity::MaskId computed_by(const Group& group) {
+  return group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
+}
 
 /// Whether a statement of `n` reduces the group's axis.
 inline bool reduces(const Group& group, NodeId n, const expr::Statement& s, int axis) {
@@ -39,7 +43,8 @@ inline int node_axis(const Group& group, NodeId n, int axis) {
 
 /// Whether a dimension of the access is indexed by the axis alone.
 inline bool has_axis(const expr::Expr& access, int axis) {
-  return std::any_of(access->args.begin(), access->args.end(), [&](const expr::Expr& i) { return expr::bare_axis(i) == axis; });
+  return std::any_of(access->args.begin(), access->args.end(),
+                     [&](const expr::Expr& i) { return expr::bare_axis(i) == axis; });
 }
 
 }  // namespace pit::fuse

@@ -32,10 +32,10 @@ bool before(const Monomial& a, const Monomial& b) {
   return a < b;
 }
 
-// A formula has so many terms, of so many factors each, and a table so many numbers in all its formulas: what real models
-// need, many times over. Beyond that, and where a coefficient does not fit an i64, a sum or product is an opaque atom: still
-// right when it is evaluated (or `unknown`, if its own value does not fit), but nothing is proven about it. Otherwise a few
-// squared sums would be formulas of billions of terms.
+// A formula has so many terms, of so many factors each, and a table so many numbers in all its formulas: what real
+// models need, many times over. Beyond that, and where a coefficient does not fit an i64, a sum or product is an opaque
+// atom: still right when it is evaluated (or `unknown`, if its own value does not fit), but nothing is proven about it.
+// Otherwise a few squared sums would be formulas of billions of terms.
 constexpr std::size_t kTerms = 64, kDegree = 16, kWords = std::size_t{1} << 22;
 
 // a + factor * b; nothing if that is too large.
@@ -76,7 +76,8 @@ std::optional<Poly> poly_mul(const Poly& a, const Poly& b) {
     Poly row;
     for (const Term& u : a) {
       std::int64_t c;
-      if (u.atoms.size() + t.atoms.size() > kDegree || __builtin_mul_overflow(u.coefficient, t.coefficient, &c)) return std::nullopt;
+      if (u.atoms.size() + t.atoms.size() > kDegree || __builtin_mul_overflow(u.coefficient, t.coefficient, &c))
+        return std::nullopt;
       row.push_back({monomial_mul(u.atoms, t.atoms), c});
     }
     std::sort(row.begin(), row.end(), [](const Term& x, const Term& y) { return before(x.atoms, y.atoms); });
@@ -112,7 +113,22 @@ std::optional<Poly> poly_div(Poly a, const Poly& b) {
   return q;
 }
 
-enum class Op : std::uint8_t { constant, symbol, poly, sum, difference, product, div, floordiv, mod, max, min, broadcast, select_eq, select_lt };
+enum class Op : std::uint8_t {
+  constant,
+  symbol,
+  poly,
+  sum,
+  difference,
+  product,
+  div,
+  floordiv,
+  mod,
+  max,
+  min,
+  broadcast,
+  select_eq,
+  select_lt
+};
 
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0); }
 
@@ -246,7 +262,9 @@ struct DimTable::Impl {
     return atom(op, a, b, r);
   }
   Dim add(Dim a, Dim b) { return formula(poly_add(poly(a), poly(b), 1), Op::sum, a, b, plus(range(a), range(b))); }
-  Dim sub(Dim a, Dim b) { return formula(poly_add(poly(a), poly(b), -1), Op::difference, a, b, plus(range(a), minus(range(b)))); }
+  Dim sub(Dim a, Dim b) {
+    return formula(poly_add(poly(a), poly(b), -1), Op::difference, a, b, plus(range(a), minus(range(b))));
+  }
   Dim mul(Dim a, Dim b) { return formula(poly_mul(poly(a), poly(b)), Op::product, a, b, times(range(a), range(b))); }
   Interval difference(Dim a, Dim b) { return range(sub(a, b)); }
   bool is_arg(Dim d, Op op, Dim of) const {
@@ -392,7 +410,8 @@ Dim DimTable::mod(Dim a, Dim b) {
   return impl_->atom(Op::mod, a, b, r);
 }
 
-// Constants are compared as they are: their difference may be more than an i64 holds, and a number near 2^63 is only that beside an extent.
+// Constants are compared as they are: their difference may be more than an i64 holds, and a number near 2^63 is only
+// that beside an extent.
 Dim DimTable::max(Dim a, Dim b) {
   if (const auto va = impl_->value(a), vb = impl_->value(b); va && vb) return *va >= *vb ? a : b;
   const Interval d = impl_->difference(a, b);
@@ -485,34 +504,20 @@ std::string DimTable::Impl::print(Dim d, int* budget) const {
     if (e.args[i] >= 0) args[i] = print({e.args[i]}, budget);
   const auto arg = [&](int i) { return args[i]; };
   switch (e.op) {
-    case Op::constant:
-      return std::to_string(e.value);
-    case Op::symbol:
-      return symbols[static_cast<std::size_t>(e.args[0])];
-    case Op::sum:
-      return fmt::format("({} + {})", arg(0), arg(1));
-    case Op::difference:
-      return fmt::format("({} - {})", arg(0), arg(1));
-    case Op::product:
-      return fmt::format("({})*({})", arg(0), arg(1));
-    case Op::div:
-      return fmt::format("div({}, {})", arg(0), arg(1));
-    case Op::floordiv:
-      return fmt::format("floordiv({}, {})", arg(0), arg(1));
-    case Op::mod:
-      return fmt::format("mod({}, {})", arg(0), arg(1));
-    case Op::max:
-      return fmt::format("max({}, {})", arg(0), arg(1));
-    case Op::min:
-      return fmt::format("min({}, {})", arg(0), arg(1));
-    case Op::broadcast:
-      return fmt::format("broadcast({}, {})", arg(0), arg(1));
-    case Op::select_eq:
-      return fmt::format("select({} == {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
-    case Op::select_lt:
-      return fmt::format("select({} < {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
-    case Op::poly:
-      break;
+    case Op::constant: return std::to_string(e.value);
+    case Op::symbol: return symbols[static_cast<std::size_t>(e.args[0])];
+    case Op::sum: return fmt::format("({} + {})", arg(0), arg(1));
+    case Op::difference: return fmt::format("({} - {})", arg(0), arg(1));
+    case Op::product: return fmt::format("({})*({})", arg(0), arg(1));
+    case Op::div: return fmt::format("div({}, {})", arg(0), arg(1));
+    case Op::floordiv: return fmt::format("floordiv({}, {})", arg(0), arg(1));
+    case Op::mod: return fmt::format("mod({}, {})", arg(0), arg(1));
+    case Op::max: return fmt::format("max({}, {})", arg(0), arg(1));
+    case Op::min: return fmt::format("min({}, {})", arg(0), arg(1));
+    case Op::broadcast: return fmt::format("broadcast({}, {})", arg(0), arg(1));
+    case Op::select_eq: return fmt::format("select({} == {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
+    case Op::select_lt: return fmt::format("select({} < {}, {}, {})", arg(0), arg(1), arg(2), arg(3));
+    case Op::poly: break;
   }
   std::string s;
   for (const Term& t : e.poly) {
@@ -520,7 +525,8 @@ std::string DimTable::Impl::print(Dim d, int* budget) const {
     s += s.empty() ? (negative ? "-" : "") : (negative ? " - " : " + ");
     std::string product;
     for (const std::int32_t a : t.atoms) product += (product.empty() ? "" : "*") + print({a}, budget);
-    const std::uint64_t c = negative ? 0 - static_cast<std::uint64_t>(t.coefficient) : static_cast<std::uint64_t>(t.coefficient);
+    const std::uint64_t c =
+        negative ? 0 - static_cast<std::uint64_t>(t.coefficient) : static_cast<std::uint64_t>(t.coefficient);
     if (c != 1 || product.empty()) product = std::to_string(c) + (product.empty() ? "" : "*") + product;
     s += product;
   }
@@ -552,7 +558,8 @@ std::vector<int> DimTable::symbols_of(Dim d) const {
     } else if (e.op == Op::poly) {
       for (const Term& t : e.poly) open.insert(open.end(), t.atoms.begin(), t.atoms.end());
     } else if (e.op != Op::constant) {
-      std::copy_if(std::begin(e.args), std::end(e.args), std::back_inserter(open), [](std::int32_t a) { return a >= 0; });
+      std::copy_if(std::begin(e.args), std::end(e.args), std::back_inserter(open),
+                   [](std::int32_t a) { return a >= 0; });
     }
   }
   return found;
@@ -578,30 +585,18 @@ std::int64_t evaluate_op(Op op, const std::int64_t* a) {
   const bool divides = a[1] != 0 && a[1] != -1;
   std::int64_t r;
   switch (op) {
-    case Op::sum:
-      return __builtin_add_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
-    case Op::difference:
-      return __builtin_sub_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
-    case Op::product:
-      return __builtin_mul_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
-    case Op::div:
-      return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::unknown : -a[0]);
-    case Op::floordiv:
-      return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : -a[0]);
-    case Op::mod:
-      return divides ? floor_mod(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : 0);
-    case Op::max:
-      return std::max(a[0], a[1]);
-    case Op::min:
-      return std::min(a[0], a[1]);
-    case Op::broadcast:
-      return a[0] == a[1] || a[1] == 1 ? a[0] : a[0] == 1 ? a[1] : DimTable::unknown;
-    case Op::select_eq:
-      return a[0] == a[1] ? a[2] : a[3];
-    case Op::select_lt:
-      return a[0] < a[1] ? a[2] : a[3];
-    default:
-      return DimTable::unknown;
+    case Op::sum: return __builtin_add_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
+    case Op::difference: return __builtin_sub_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
+    case Op::product: return __builtin_mul_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
+    case Op::div: return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::unknown : -a[0]);
+    case Op::floordiv: return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : -a[0]);
+    case Op::mod: return divides ? floor_mod(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : 0);
+    case Op::max: return std::max(a[0], a[1]);
+    case Op::min: return std::min(a[0], a[1]);
+    case Op::broadcast: return a[0] == a[1] || a[1] == 1 ? a[0] : a[0] == 1 ? a[1] : DimTable::unknown;
+    case Op::select_eq: return a[0] == a[1] ? a[2] : a[3];
+    case Op::select_lt: return a[0] < a[1] ? a[2] : a[3];
+    default: return DimTable::unknown;
   }
 }
 

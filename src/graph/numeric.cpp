@@ -31,31 +31,21 @@ std::uint16_t float_to_half(float f) {
 
 double read_double(const Tensor& t, std::int64_t i) {
   switch (t.dtype()) {
-    case DType::f32:
-      return t.as<float>()[i];
-    case DType::f64:
-      return t.as<double>()[i];
-    case DType::f16:
-      return half_to_float(t.as<std::uint16_t>()[i]);
-    default:
-      return static_cast<double>(read_int(t, i));
+    case DType::f32: return t.as<float>()[i];
+    case DType::f64: return t.as<double>()[i];
+    case DType::f16: return half_to_float(t.as<std::uint16_t>()[i]);
+    default: return static_cast<double>(read_int(t, i));
   }
 }
 
 std::int64_t read_int(const Tensor& t, std::int64_t i) {
   switch (t.dtype()) {
-    case DType::i64:
-      return t.as<std::int64_t>()[i];
-    case DType::i32:
-      return t.as<std::int32_t>()[i];
-    case DType::i8:
-      return t.as<std::int8_t>()[i];
-    case DType::u8:
-      return t.as<std::uint8_t>()[i];
-    case DType::b8:
-      return t.as<std::uint8_t>()[i] != 0;
-    default:
-      break;
+    case DType::i64: return t.as<std::int64_t>()[i];
+    case DType::i32: return t.as<std::int32_t>()[i];
+    case DType::i8: return t.as<std::int8_t>()[i];
+    case DType::u8: return t.as<std::uint8_t>()[i];
+    case DType::b8: return t.as<std::uint8_t>()[i] != 0;
+    default: break;
   }
   const double v = read_double(t, i);
   if (std::isnan(v)) return 0;
@@ -66,20 +56,11 @@ std::int64_t read_int(const Tensor& t, std::int64_t i) {
 
 void write_double(Tensor& t, std::int64_t i, double v) {
   switch (t.dtype()) {
-    case DType::f32:
-      t.as<float>()[i] = static_cast<float>(v);
-      return;
-    case DType::f64:
-      t.as<double>()[i] = v;
-      return;
-    case DType::f16:
-      t.as<std::uint16_t>()[i] = float_to_half(static_cast<float>(v));
-      return;
-    case DType::b8:
-      t.as<std::uint8_t>()[i] = v != 0;
-      return;
-    default:
-      break;
+    case DType::f32: t.as<float>()[i] = static_cast<float>(v); return;
+    case DType::f64: t.as<double>()[i] = v; return;
+    case DType::f16: t.as<std::uint16_t>()[i] = float_to_half(static_cast<float>(v)); return;
+    case DType::b8: t.as<std::uint8_t>()[i] = v != 0; return;
+    default: break;
   }
   if (std::isnan(v)) v = 0;
   write_int(t, i,
@@ -90,23 +71,12 @@ void write_double(Tensor& t, std::int64_t i, double v) {
 
 void write_int(Tensor& t, std::int64_t i, std::int64_t v) {
   switch (t.dtype()) {
-    case DType::i64:
-      t.as<std::int64_t>()[i] = v;
-      return;
-    case DType::i32:
-      t.as<std::int32_t>()[i] = static_cast<std::int32_t>(v);
-      return;
-    case DType::i8:
-      t.as<std::int8_t>()[i] = static_cast<std::int8_t>(v);
-      return;
-    case DType::u8:
-      t.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(v);
-      return;
-    case DType::b8:
-      t.as<std::uint8_t>()[i] = v != 0;
-      return;
-    default:
-      write_double(t, i, static_cast<double>(v));
+    case DType::i64: t.as<std::int64_t>()[i] = v; return;
+    case DType::i32: t.as<std::int32_t>()[i] = static_cast<std::int32_t>(v); return;
+    case DType::i8: t.as<std::int8_t>()[i] = static_cast<std::int8_t>(v); return;
+    case DType::u8: t.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(v); return;
+    case DType::b8: t.as<std::uint8_t>()[i] = v != 0; return;
+    default: write_double(t, i, static_cast<double>(v));
   }
 }
 

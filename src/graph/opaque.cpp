@@ -63,24 +63,32 @@ std::vector<std::int64_t> row_major(const Shape& s) {
 }
 
 // Integers are compared and computed as integers: a double does not tell neighbours beyond 2^53 apart.
-template <class T> T element(const Tensor& t, std::int64_t i) {
+template <class T>
+T element(const Tensor& t, std::int64_t i) {
   if constexpr (std::is_integral_v<T>) return read_int(t, i);
   else return read_double(t, i);
 }
 
-template <class T> bool is_nan(T v) { return v != v; }
+template <class T>
+bool is_nan(T v) {
+  return v != v;
+}
 
 // f(a, b) where integers wrap around in two's complement.
-template <class T, class F> T wrapping(T a, T b, F f) {
+template <class T, class F>
+T wrapping(T a, T b, F f) {
   using U = std::conditional_t<std::is_integral_v<T>, std::uint64_t, T>;
   return static_cast<T>(f(static_cast<U>(a), static_cast<U>(b)));
 }
 
 // f with a value of the type in which elements of `t` are computed.
-template <class F> auto in_type_of(DType t, F&& f) { return is_float(t) ? f(double{}) : f(std::int64_t{}); }
+template <class F>
+auto in_type_of(DType t, F&& f) {
+  return is_float(t) ? f(double{}) : f(std::int64_t{});
+}
 
-// The position of the largest (least) of a.size elements, a.inner apart; the first of equals, or the last. NaN is found before every
-// number, as NumPy has it.
+// The position of the largest (least) of a.size elements, a.inner apart; the first of equals, or the last. NaN is found
+// before every number, as NumPy has it.
 template <class T>
 std::int64_t extreme_position(const Tensor& x, const Around& a, std::int64_t begin, bool largest, bool last) {
   std::int64_t best = 0;
@@ -160,7 +168,8 @@ std::vector<Tensor> slice(const Call& c) {
       return std::clamp(v < 0 ? (v < -a.size ? -1 : v + a.size) : v, lo, hi);
     };
     const std::int64_t lo = step > 0 ? 0 : -1, hi = step > 0 ? a.size : a.size - 1;
-    const std::int64_t s = clamp(read_int(c.in[1], static_cast<std::int64_t>(k)), std::min<std::int64_t>(0, hi), hi);  // see slice_cut
+    // see slice_cut
+    const std::int64_t s = clamp(read_int(c.in[1], static_cast<std::int64_t>(k)), std::min<std::int64_t>(0, hi), hi);
     const std::int64_t e = clamp(read_int(c.in[2], static_cast<std::int64_t>(k)), lo, hi);
     const std::int64_t n = std::max<std::int64_t>(0, step > 0 ? (e - s + step - 1) / step : (s - e - step - 1) / -step);
     Shape shape = x.shape();
@@ -205,7 +214,8 @@ std::vector<Tensor> range(const Call& c) {
     for (std::int64_t i = 0; i < y.size(); ++i) write_double(y, i, s + static_cast<double>(i) * d);
   } else {
     const std::int64_t s = read_int(c.in[0], 0), d = read_int(c.in[2], 0);
-    for (std::int64_t i = 0; i < y.size(); ++i) write_int(y, i, wrapping(s, wrapping(i, d, std::multiplies<>()), std::plus<>()));
+    for (std::int64_t i = 0; i < y.size(); ++i)
+      write_int(y, i, wrapping(s, wrapping(i, d, std::multiplies<>()), std::plus<>()));
   }
   return {y};
 }
@@ -226,7 +236,8 @@ std::vector<Tensor> arg_extreme(const Call& c, bool largest) {
 std::vector<Tensor> arg_max(const Call& c) { return arg_extreme(c, true); }
 std::vector<Tensor> arg_min(const Call& c) { return arg_extreme(c, false); }
 
-// Positions of the first k of `line` in order. Equal values keep the order of their positions; NaN counts as the largest.
+// Positions of the first k of `line` in order. Equal values keep the order of their positions; NaN counts as the
+// largest.
 template <class T>
 void first_in_order(const std::vector<T>& line, bool largest, std::int64_t k, std::vector<std::int64_t>* order) {
   std::iota(order->begin(), order->end(), 0);
@@ -240,7 +251,8 @@ void first_in_order(const std::vector<T>& line, bool largest, std::int64_t k, st
   std::partial_sort(order->begin(), order->begin() + k, order->end(), before);
 }
 
-template <class T> std::vector<Tensor> top_k_of(const Call& c) {
+template <class T>
+std::vector<Tensor> top_k_of(const Call& c) {
   const Tensor& x = c.in[0];
   const std::int64_t axis = c.number("axis"), k = read_int(c.in[1], 0);
   const bool largest = c.number("largest") != 0;
@@ -316,7 +328,8 @@ std::int64_t wrapped(const Call& c, std::int64_t i, std::int64_t n) {
 }
 
 // NaN goes through maximum and minimum, as it does through sums.
-template <class T> T combined(std::int64_t how, T a, T b) {
+template <class T>
+T combined(std::int64_t how, T a, T b) {
   if (how == 1) return wrapping(a, b, std::plus<>());
   if (how == 2) return wrapping(a, b, std::multiplies<>());
   if (is_nan(a) || is_nan(b)) return a + b;
@@ -364,7 +377,8 @@ std::vector<Tensor> scatter_elements(const Call& c) {
   if (u.shape() != index.shape()) c.fail("indices and updates have different shapes");
   for (std::size_t d = 0; d < to.size(); ++d)
     if (d != axis && index.shape()[d] > x.shape()[d])
-      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}", to_string(index.shape()), d, to_string(x.shape())));
+      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}",
+                         to_string(index.shape()), d, to_string(x.shape())));
   for (std::int64_t n = 0; n < index.size(); ++n) {
     std::int64_t at = 0;
     for (std::size_t d = 0; d < to.size(); ++d) {
@@ -383,7 +397,8 @@ std::vector<Tensor> gather_elements(const Call& c) {
   Tensor y(x.dtype(), index.shape());
   for (std::size_t d = 0; d < own.size(); ++d)
     if (d != axis && index.shape()[d] > x.shape()[d])
-      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}", to_string(index.shape()), d, to_string(x.shape())));
+      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}",
+                         to_string(index.shape()), d, to_string(x.shape())));
   for (std::int64_t n = 0; n < index.size(); ++n) {
     std::int64_t at = 0;
     for (std::size_t d = 0; d < own.size(); ++d) {
@@ -449,7 +464,8 @@ std::vector<Tensor> reverse_sequence(const Call& c) {
     c.fail(fmt::format("{} lengths for {} sequences", c.in[1].size(), x.shape()[batch]));
   for (std::int64_t i = 0; i < c.in[1].size(); ++i) {
     if (const std::int64_t n = read_int(c.in[1], i); n < 0 || n > x.shape()[time])
-      c.fail(fmt::format("length {} of sequence {} is not within the axis, which has {} elements", n, i, x.shape()[time]));
+      c.fail(
+          fmt::format("length {} of sequence {} is not within the axis, which has {} elements", n, i, x.shape()[time]));
   }
   const std::vector<std::int64_t> stride = row_major(x.shape());
   Tensor y(x.dtype(), x.shape());

@@ -50,9 +50,9 @@ int newest_opset();
 /// For `pit ops`: every operator with its template, a typical instance, and notes.
 struct OpEntry {
   std::string op;
-  std::string expression;  ///< the template
-  expr::Program example;   ///< a typical instance (rules are derived from it)
-  std::string opaque;      ///< why no expression describes it, for opaque operators
+  std::string expression;            ///< the template
+  expr::Program example;             ///< a typical instance (rules are derived from it)
+  std::string opaque;                ///< why no expression describes it, for opaque operators
   std::string operands, attributes;  ///< what it asks of them, in the notation of opset/constraints.cpp
 };
 std::vector<OpEntry> op_entries();

@@ -32,8 +32,7 @@ void put_expr(std::string* key, const expr::Expr& e) {
       key->push_back(static_cast<char>(e->fn));
       key->push_back(static_cast<char>(e->to));
       break;
-    default:
-      put(key, e->id);
+    default: put(key, e->id);
   }
   key->push_back(static_cast<char>(e->args.size() * 2 + e->has_default));
   for (const expr::Expr& a : e->args) put_expr(key, a);
@@ -93,7 +92,8 @@ std::string key_of(const Value& v) {
 // What reaches an output, by values or by extents: who finds a count (NonZero) is wanted where only the count is.
 class Wanted {
  public:
-  explicit Wanted(const Graph& g) : g_(g), values_(g.values.size(), false), nodes_(g.nodes.size(), false), found_by_(symbols(), -1) {
+  explicit Wanted(const Graph& g)
+      : g_(g), values_(g.values.size(), false), nodes_(g.nodes.size(), false), found_by_(symbols(), -1) {
     std::vector<bool> given(symbols(), false);
     for (const ValueId i : g.inputs) {
       for (const Dim d : g.values[static_cast<std::size_t>(i)].dims) {
@@ -201,7 +201,8 @@ void value_number(Graph& g) {
     const Node& first = g.nodes[static_cast<std::size_t>(it->second)];
     // Two that find the same count each define the symbol of theirs, which others may name.
     const auto same_dims = [&](ValueId a, ValueId b) { return at(g, a).dims == at(g, b).dims; };
-    if (!std::equal(n.outputs.begin(), n.outputs.end(), first.outputs.begin(), first.outputs.end(), same_dims)) continue;
+    if (!std::equal(n.outputs.begin(), n.outputs.end(), first.outputs.begin(), first.outputs.end(), same_dims))
+      continue;
     for (std::size_t o = 0; o < n.outputs.size(); ++o)
       representative[static_cast<std::size_t>(n.outputs[o])] = first.outputs[o];
     n.removed = true;

@@ -1,8 +1,7 @@
 #include "graph/reference.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "graph/numeric.h"
 #include "graph/opaque.h"
@@ -54,8 +53,11 @@ Tensor materialise(const Graph& g, const Value& v, const std::vector<std::int64_
   for (std::size_t i = 0; i < v.elements.size(); ++i) {
     const std::int64_t e = dims[static_cast<std::size_t>(v.elements[i].id)];
     if (e == DimTable::unknown)
-      throw InputError(fmt::format("element {} of '{}' ({}) cannot be computed for inputs of these shapes: it does not fit 64 bits, "
-                                   "or something is divided by 0", i, v.name, g.dims.print(v.elements[i])), {}, v.name);
+      throw InputError(
+          fmt::format("element {} of '{}' ({}) cannot be computed for inputs of these shapes: it does not fit 64 bits, "
+                      "or something is divided by 0",
+                      i, v.name, g.dims.print(v.elements[i])),
+          {}, v.name);
     write_int(t, static_cast<std::int64_t>(i), e);
   }
   return t;
@@ -210,7 +212,8 @@ std::vector<NodeId> extent_nodes(const Graph& g) {
   while (!open.empty()) {
     const NodeId n = open.back();
     open.pop_back();
-    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].inputs) want(g.values[static_cast<std::size_t>(v)].producer);
+    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].inputs)
+      want(g.values[static_cast<std::size_t>(v)].producer);
   }
   std::vector<NodeId> r;
   for (std::size_t n = 0; n < g.nodes.size(); ++n) {
@@ -277,7 +280,8 @@ std::optional<std::vector<Tensor>> fold(Graph& g, const Node& n, std::span<const
     if (d != nullptr && !c) return std::nullopt;
     b.params.push_back(d == nullptr ? std::get<double>(p) : static_cast<double>(*c));
   }
-  if (!g.may_fold(std::max(touched, steps * static_cast<std::int64_t>(n.program.statements.size())))) return std::nullopt;
+  if (!g.may_fold(std::max(touched, steps * static_cast<std::int64_t>(n.program.statements.size()))))
+    return std::nullopt;
   b.inputs = std::move(in);
   return expr::interpret(n.program, b);
 }

@@ -9,14 +9,15 @@
 
 namespace pit::lower {
 
-/// What a contraction sums and multiplies with: `C combine= product(A, B)`. Two functions of the expression language that a tile can emit; its
-/// identity and its absent element follow.
+/// What a contraction sums and multiplies with: `C combine= product(A, B)`. Two functions of the expression language
+/// that a tile can emit; its identity and its absent element follow.
 struct Algebra {
   expr::Combiner combiner = expr::Combiner::sum;
   expr::Fn product = expr::Fn::mul;
   bool operator==(const Algebra&) const = default;
   bool is_sum_of_products() const { return combiner == expr::Combiner::sum && product == expr::Fn::mul; }
-  /// Whether partial results may wait in C between blocks of k. logsumexp needs all of k at once: first its maximum, then the sum.
+  /// Whether partial results may wait in C between blocks of k. logsumexp needs all of k at once: first its maximum,
+  /// then the sum.
   bool splits_k() const { return combiner != expr::Combiner::logsumexp; }
   /// An empty reduction.
   double identity() const { return expr::info(combiner).identity; }
@@ -29,7 +30,8 @@ struct Algebra {
 std::optional<std::string> refuse_algebra(const Algebra& a);
 
 /// combine(acc, product(x, y)): one fused multiply-add for sums of products. logsumexp: its first walk, the maximum.
-codegen::Value accumulated(const Algebra& a, const codegen::Value& x, const codegen::Value& y, const codegen::Value& acc);
+codegen::Value accumulated(const Algebra& a, const codegen::Value& x, const codegen::Value& y,
+                           const codegen::Value& acc);
 /// product(x, y) alone.
 codegen::Value product(const Algebra& a, const codegen::Value& x, const codegen::Value& y);
 

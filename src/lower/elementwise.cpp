@@ -45,7 +45,8 @@ Value choose(const Value& mask, const Value& a, const Value& b) {
 Value integer_pow(Builder& b, const Value& x, const Value& y) {
   // Square and multiply over all exponent bits; a negative exponent is 1/x^-y truncated: 0 unless x is 1 or -1.
   int lanes = lanes_of({x, y});
-  Value base = b.var("base", widen(x, lanes)), exponent = b.var("exponent", widen(y, lanes)), result = b.var("power", widen(like(x, 1), lanes));
+  Value base = b.var("base", widen(x, lanes)), exponent = b.var("exponent", widen(y, lanes)),
+        result = b.var("power", widen(like(x, 1), lanes));
   Value one = widen(like(x, 1), lanes), zero = widen(like(x, 0), lanes);
   b.loop("bit", Builder::i(0), Builder::i(8 * codegen::bytes_of(x->type.scalar)), Builder::i(1), [&](const Value&) {
     Value odd = op2(Op::ne, op2(Op::bit_and, exponent, one), zero);
@@ -226,13 +227,23 @@ int cost_of(const TypedNode& n) {
   if (n.kind != TypedNode::call) return 0;
   switch (n.fn) {
     case Fn::exp: return 16;
-    case Fn::sigmoid: case Fn::tanh: case Fn::log: return 24;
-    case Fn::erf: case Fn::sin: case Fn::cos: return 40;
+    case Fn::sigmoid:
+    case Fn::tanh:
+    case Fn::log: return 24;
+    case Fn::erf:
+    case Fn::sin:
+    case Fn::cos: return 40;
     case Fn::pow: return float_type(n.type) ? 60 : 200;
-    case Fn::fmod: case Fn::mod: return 40;
-    case Fn::div: case Fn::floordiv: case Fn::recip: case Fn::sqrt: return float_type(n.type) ? 6 : 40;
+    case Fn::fmod:
+    case Fn::mod: return 40;
+    case Fn::div:
+    case Fn::floordiv:
+    case Fn::recip:
+    case Fn::sqrt: return float_type(n.type) ? 6 : 40;
     case Fn::rsqrt: return 12;
-    case Fn::min: case Fn::max: case Fn::sign: return 3;
+    case Fn::min:
+    case Fn::max:
+    case Fn::sign: return 3;
     default: return 1;
   }
 }

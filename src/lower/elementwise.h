@@ -22,8 +22,8 @@ codegen::Value constant(DType t, double number, std::int64_t integer);
 codegen::Value from_memory(codegen::Builder& b, const codegen::Value& v, DType t);
 codegen::Value to_memory(const codegen::Value& v, DType t);
 
-/// The value of a call or absorbing_add with evaluated arguments. `arg_types` are their dtypes; `exponent` is the second
-/// argument of pow when it is a constant (so that exact cases stay exact).
+/// The value of a call or absorbing_add with evaluated arguments. `arg_types` are their dtypes; `exponent` is the
+/// second argument of pow when it is a constant (so that exact cases stay exact).
 codegen::Value emit_call(codegen::Builder& b, const TypedNode& n, const std::vector<codegen::Value>& args,
                          const std::vector<DType>& arg_types, const double* exponent = nullptr);
 

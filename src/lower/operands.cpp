@@ -11,7 +11,8 @@ namespace {
 
 bool same(const Operand& o, expr::TensorId t, const std::vector<Expr>& index, bool written) {
   return o.tensor == t && o.written == written && o.index.size() == index.size() &&
-         std::equal(index.begin(), index.end(), o.index.begin(), [](const Expr& a, const Expr& b) { return expr::equal(a, b); });
+         std::equal(index.begin(), index.end(), o.index.begin(),
+                    [](const Expr& a, const Expr& b) { return expr::equal(a, b); });
 }
 
 class Collector {

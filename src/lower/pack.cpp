@@ -1,7 +1,6 @@
 // Packing: the SRead of contractions. What a tile reads is consecutive; where it comes from is the caller's business.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "lower/tile.h"
 #include "support/check.h"
@@ -40,13 +39,16 @@ std::pair<Value, Value> zip_in_groups(Builder& b, const Value& x, const Value& y
   return {b.let("z", Builder::shuffle(x, y, low)), b.let("z", Builder::shuffle(x, y, high))};
 }
 
-/// 1, 2, 4 or 8 rows of 8 consecutive k -> the same elements k-major: k0 of all rows, k1 of all rows, ... 4x4 transposes within
-/// 128-bit groups, then the groups. Vectors of 8 also where there are 16: the shuffles that stay within groups run twice as
-/// fast on half the width, and crossing permutes of 16 (measured: half the speed) are no way round.
+/// 1, 2, 4 or 8 rows of 8 consecutive k -> the same elements k-major: k0 of all rows, k1 of all rows, ... 4x4
+/// transposes within 128-bit groups, then the groups. Vectors of 8 also where there are 16: the shuffles that stay
+/// within groups run twice as fast on half the width, and crossing permutes of 16 (measured: half the speed) are no way
+/// round.
 std::vector<Value> transpose(Builder& b, const std::vector<Value>& rows) {
   if (rows.size() == 1) return rows;
   const std::vector<int> low{0, 1, 2, 3, 8, 9, 10, 11}, high{4, 5, 6, 7, 12, 13, 14, 15};
-  auto halves = [&](const Value& x, const Value& y, const std::vector<int>& map) { return b.let("t", Builder::shuffle(x, y, map)); };
+  auto halves = [&](const Value& x, const Value& y, const std::vector<int>& map) {
+    return b.let("t", Builder::shuffle(x, y, map));
+  };
   if (rows.size() == 2) {
     auto [x, y] = zip_in_groups(b, rows[0], rows[1], 1);
     return {halves(x, y, low), halves(x, y, high)};
@@ -75,7 +77,9 @@ struct Block {
 class TransposePacker {
  public:
   TransposePacker(int width, bool indexed, const CpuTarget& target)
-      : width_(width), indexed_(indexed), b_(fmt::format("pack_transpose_{}{}_{}", width, indexed ? "_index" : "", target.name)) {}
+      : width_(width),
+        indexed_(indexed),
+        b_(fmt::format("pack_transpose_{}{}_{}", width, indexed ? "_index" : "", target.name)) {}
 
   codegen::Kernel run() {
     dst_ = b_.ptr_arg("dst", true);
@@ -94,11 +98,14 @@ class TransposePacker {
 
  private:
   /// body(block) for the rows of the panel: blocks of 8 in a loop, then what is left.
-  template <class F> void over_blocks(F&& body) {
+  template <class F>
+  void over_blocks(F&& body) {
     if (width_ < kLanes && (width_ & (width_ - 1)) != 0) return body(Block{Builder::i(0), width_, width_ < 4 ? 4 : 8});
     int eights = width_ / kLanes;
     if (eights == 1) body(Block{Builder::i(0), kLanes, kLanes});
-    else b_.loop("block", Builder::i(0), Builder::i(eights * kLanes), Builder::i(kLanes), [&](const Value& i) { body(Block{i, kLanes, kLanes}); });
+    else
+      b_.loop("block", Builder::i(0), Builder::i(eights * kLanes), Builder::i(kLanes),
+              [&](const Value& i) { body(Block{i, kLanes, kLanes}); });
     for (int at = eights * kLanes, rows = 4; at < width_; rows /= 2) {
       if (rows > width_ - at) continue;
       body(Block{Builder::i(at), rows, rows});
@@ -141,7 +148,8 @@ class TransposePacker {
     Value table = b_.let("table", Builder::offset(rows_, mul(block.first, 8)));
     for (int i = 0; i < block.rows; ++i) {
       pointers_.push_back(b_.let("p", Builder::load(kPtr, table, Builder::i(8 * i))));
-      live_row_.push_back(partial_ ? b_.let("live", Builder::binary(Op::gt, live_, add(block.first, Builder::i(i)))) : nullptr);
+      live_row_.push_back(partial_ ? b_.let("live", Builder::binary(Op::gt, live_, add(block.first, Builder::i(i))))
+                                   : nullptr);
     }
   }
 
@@ -162,13 +170,15 @@ class TransposePacker {
     std::vector<Value> out = transpose(b_, rows);
     Value to = b_.let("to", Builder::offset(dst_, add(mul(k, 4 * width_), mul(block.first, 4))));
     if (!left && block.padded == width_ && width_ <= kLanes) {
-      for (std::size_t v = 0; v < out.size(); ++v) b_.store(to, Builder::i(static_cast<std::int64_t>(4 * v) * kLanes), out[v]);
+      for (std::size_t v = 0; v < out.size(); ++v)
+        b_.store(to, Builder::i(static_cast<std::int64_t>(4 * v) * kLanes), out[v]);
       return;
     }
     for (int j = 0; j < kLanes; ++j) {
       // Padding is overwritten by the next k; behind the last one it is slack.
       if (!left) store_k(to, out, j, block.padded, block.padded);
-      else b_.branch(Builder::binary(Op::gt, left, Builder::i(j)), [&] { store_k(to, out, j, block.padded, block.rows); });
+      else
+        b_.branch(Builder::binary(Op::gt, left, Builder::i(j)), [&] { store_k(to, out, j, block.padded, block.rows); });
     }
   }
 
@@ -193,7 +203,8 @@ class TransposePacker {
       Value column = b_.let("column", Builder::offset(dst_, mul(block.first, 4)));
       if (partial_) return partial_by_index(block, column);
       b_.loop("k", Builder::i(0), k_, Builder::i(1), [&](const Value& k) {
-        Value from = b_.let("from", mul(index_at(index_, k), 4)), to = b_.let("to", Builder::offset(column, mul(k, 4 * width_)));
+        Value from = b_.let("from", mul(index_at(index_, k), 4)),
+              to = b_.let("to", Builder::offset(column, mul(k, 4 * width_)));
         for (int done = 0; done < block.rows;) {
           int lanes = kLanes;
           while (lanes > block.rows - done) lanes /= 2;
@@ -219,7 +230,9 @@ class TransposePacker {
       b_.branch(
           live_row_[i],
           [&] {
-            over_k([&](const Value& k) { b_.store(to, mul(k, 4 * width_), Builder::load(kF32, pointers_[i], mul(index_at(index_, k), 4))); });
+            over_k([&](const Value& k) {
+              b_.store(to, mul(k, 4 * width_), Builder::load(kF32, pointers_[i], mul(index_at(index_, k), 4)));
+            });
           },
           [&] { over_k([&](const Value& k) { b_.store(to, mul(k, 4 * width_), Builder::f(0)); }); });
     }
@@ -259,7 +272,8 @@ codegen::Kernel lower_pack_copy(int width, bool indexed_k, const CpuTarget& targ
       masks.push_back(!partial ? nullptr : b.let("mask", Builder::lane_mask(left, lanes)));
     }
     b.loop("k", Builder::i(0), k, Builder::i(1), [&](const Value& kk) {
-      Value from = b.let("from", Builder::offset(src, Builder::binary(Op::mul, indexed_k ? index_at(index, kk) : kk, stride)));
+      Value from =
+          b.let("from", Builder::offset(src, Builder::binary(Op::mul, indexed_k ? index_at(index, kk) : kk, stride)));
       Value to = b.let("to", Builder::offset(dst, mul(kk, 4 * width)));
       for (std::size_t p = 0; p < pieces.size(); ++p) {
         auto [at, lanes] = pieces[p];
@@ -279,7 +293,8 @@ codegen::Kernel lower_pack_gather(int width, bool indexed_k, const CpuTarget& ta
   Value k = b.int_arg("k"), live = b.int_arg("rows_live"), stride = b.int_arg("k_stride");
   auto from = [&](const Value& kk) { return Builder::binary(Op::mul, indexed_k ? index_at(index, kk) : kk, stride); };
   // Four rows at a time while all of them are live: the index and the address are shared; then row by row.
-  Value whole = b.let("whole", Builder::select(Builder::binary(Op::ge, live, Builder::i(width)), Builder::i(width / 4 * 4), Builder::i(0)));
+  Value whole = b.let("whole", Builder::select(Builder::binary(Op::ge, live, Builder::i(width)),
+                                               Builder::i(width / 4 * 4), Builder::i(0)));
   b.loop("i", Builder::i(0), whole, Builder::i(4), [&](const Value& i) {
     std::vector<Value> p;
     for (int u = 0; u < 4; ++u) p.push_back(b.let("p", Builder::load(kPtr, rows, mul(add(i, Builder::i(u)), 8))));
@@ -295,11 +310,13 @@ codegen::Kernel lower_pack_gather(int width, bool indexed_k, const CpuTarget& ta
         Builder::binary(Op::lt, i, live),
         [&] {
           Value p = b.let("p", Builder::load(kPtr, rows, mul(i, 8)));
-          b.loop("k", Builder::i(0), k, Builder::i(1), [&](const Value& kk) {
-            b.store(column, mul(kk, 4 * width), Builder::load(kF32, p, from(kk)));
-          });
+          b.loop("k", Builder::i(0), k, Builder::i(1),
+                 [&](const Value& kk) { b.store(column, mul(kk, 4 * width), Builder::load(kF32, p, from(kk))); });
         },
-        [&] { b.loop("k", Builder::i(0), k, Builder::i(1), [&](const Value& kk) { b.store(column, mul(kk, 4 * width), Builder::f(0)); }); });
+        [&] {
+          b.loop("k", Builder::i(0), k, Builder::i(1),
+                 [&](const Value& kk) { b.store(column, mul(kk, 4 * width), Builder::f(0)); });
+        });
   });
   return b.finish();
 }

@@ -54,7 +54,9 @@ void RowEmitter::row() {
 std::vector<int> RowEmitter::of_stage(int stage, std::initializer_list<RowStatement::Kind> kinds) const {
   std::vector<int> found;
   for (int s = 0; s < static_cast<int>(plan_.statements.size()); ++s)
-    if (plan_.statements[s].stage == stage && std::find(kinds.begin(), kinds.end(), plan_.statements[s].kind) != kinds.end()) found.push_back(s);
+    if (plan_.statements[s].stage == stage &&
+        std::find(kinds.begin(), kinds.end(), plan_.statements[s].kind) != kinds.end())
+      found.push_back(s);
   return found;
 }
 
@@ -70,7 +72,8 @@ void RowEmitter::scalars(int stage) {
 }
 
 /// body(copy) for a vector of the inner axis.
-template <class F> void RowEmitter::at_vector(const Value& first, int copy, F&& body) {
+template <class F>
+void RowEmitter::at_vector(const Value& first, int copy, F&& body) {
   scopes_.emplace_back();
   inner_ = first;
   body(copy);
@@ -78,14 +81,16 @@ template <class F> void RowEmitter::at_vector(const Value& first, int copy, F&& 
 }
 
 /// body(copy) over [from, to) of the inner axis in vectors, `unroll` at a time.
-template <class F> void RowEmitter::over_vectors(const Value& from, const Value& to, int unroll, F&& body) {
+template <class F>
+void RowEmitter::over_vectors(const Value& from, const Value& to, int unroll, F&& body) {
   b_.loop("c", from, to, Builder::i(unroll * lanes_), [&](const Value& c) {
     for (int u = 0; u < unroll; ++u) at_vector(add(c, Builder::i(u * lanes_)), u, body);
   });
 }
 
 /// The vectors of the inner axis from `done` on one by one, then a masked one.
-template <class F> void RowEmitter::rest_of_inner(const Value& done, F&& body) {
+template <class F>
+void RowEmitter::rest_of_inner(const Value& done, F&& body) {
   over_vectors(done, whole_, 1, body);
   b_.branch(Builder::binary(Op::lt, whole_, extent_), [&] {
     mask_ = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, extent_, whole_), lanes_));
@@ -95,17 +100,19 @@ template <class F> void RowEmitter::rest_of_inner(const Value& done, F&& body) {
 }
 
 /// body(copy) over the inner axis: `unroll` copies at a time, then one, then a masked one.
-template <class F> void RowEmitter::over_inner(int unroll, F&& body) {
+template <class F>
+void RowEmitter::over_inner(int unroll, F&& body) {
   if (unroll > 1) over_vectors(Builder::i(0), unrolled_, unroll, body);
   rest_of_inner(unroll > 1 ? unrolled_ : Builder::i(0), body);
 }
 
-/// Rough cost per vector of what a loop of the current stage evaluates; counted up to `most` (statements share operands, so that a walk
-/// of all of them has no end).
+/// Rough cost per vector of what a loop of the current stage evaluates; counted up to `most` (statements share
+/// operands, so that a walk of all of them has no end).
 int RowEmitter::loop_cost(int node, int most) const {
   const TypedNode& n = typed_.node(node);
   if (!(n.varies & kInner)) return 0;
-  if (n.kind == TypedNode::statement) return plan_.evaluated_in(n.id, stage_, in_mid_) ? loop_cost(typed_.value(n.id), most) : 1;
+  if (n.kind == TypedNode::statement)
+    return plan_.evaluated_in(n.id, stage_, in_mid_) ? loop_cost(typed_.value(n.id), most) : 1;
   int sum = cost_of(n);
   for (int a : n.args)
     if (sum < most) sum += loop_cost(a, most - sum);
@@ -138,16 +145,18 @@ void RowEmitter::inner_stage(int stage) {
   for (int s : reductions) finish_scalar(s, folded(plan_.statements[s], acc[s]));
 }
 
-/// In blocks, whose sums are summed up: chains stay short however long the row is, for a chain loses digits with its length.
-/// `acc` is left with the totals.
-template <class F> void RowEmitter::reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body) {
+/// In blocks, whose sums are summed up: chains stay short however long the row is, for a chain loses digits with its
+/// length. `acc` is left with the totals.
+template <class F>
+void RowEmitter::reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body) {
   std::vector<Accumulators> totals(acc.size());
   for (int s : reductions) totals[s] = declare_accumulators(plan_.statements[s], 1, lanes_);
   for (int s : reductions) acc[s] = declare_accumulators(plan_.statements[s], kCopies, lanes_);
   const Value block = Builder::i(kBlock * kCopies * lanes_);
   b_.loop("block", Builder::i(0), unrolled_, block, [&](const Value& first) {
     for (int s : reductions)
-      for (const Value& a : acc[s]) b_.assign(a, widen(identity_of(plan_.statements[s].combiner, plan_.statements[s].type), lanes_));
+      for (const Value& a : acc[s])
+        b_.assign(a, widen(identity_of(plan_.statements[s].combiner, plan_.statements[s].type), lanes_));
     over_vectors(first, b_.let("end", Builder::binary(Op::min, add(first, block), unrolled_)), kCopies, body);
     for (int s : reductions)
       b_.assign(totals[s][0], combine(plan_.statements[s].combiner, totals[s][0], joined(plan_.statements[s], acc[s])));
@@ -156,7 +165,8 @@ template <class F> void RowEmitter::reduce_inner(const std::vector<int>& reducti
   rest_of_inner(unrolled_, body);
 }
 
-// -- Reductions ----------------------------------------------------------------------------------------------------------
+// -- Reductions
+// ----------------------------------------------------------------------------------------------------------
 
 RowEmitter::Accumulators RowEmitter::declare_accumulators(const RowStatement& s, int copies, int lanes) {
   Accumulators acc;
@@ -177,11 +187,15 @@ Value RowEmitter::joined(const RowStatement& s, Accumulators acc) {
 }
 
 /// Accumulators, then lanes.
-Value RowEmitter::folded(const RowStatement& s, Accumulators acc) { return fold(s.combiner, joined(s, std::move(acc))); }
+Value RowEmitter::folded(const RowStatement& s, Accumulators acc) {
+  return fold(s.combiner, joined(s, std::move(acc)));
+}
 
-// -- The mid axis --------------------------------------------------------------------------------------------------------
+// -- The mid axis
+// --------------------------------------------------------------------------------------------------------
 
-template <class F> void RowEmitter::over_mid(F&& body) {
+template <class F>
+void RowEmitter::over_mid(F&& body) {
   b_.loop("q", Builder::i(0), slot(Slot::mid_count), Builder::i(1), [&](const Value& q) {
     Value index = Builder::load({Scalar::i32, 1}, mid_index_, Builder::binary(Op::mul, q, Builder::i(4)));
     mid_ = b_.let("m", Builder::convert(index, Scalar::i64));
@@ -212,12 +226,14 @@ void RowEmitter::mid_rows(const std::vector<int>& statements) {
   over_mid([&] {
     for (int s : statements) {
       hoist(typed_.value(s), kMid);
-      if (plan_.statements[s].kind == RowStatement::mid_scalar) accumulate(plan_.statements[s], acc[s][0], eval(typed_.value(s)));
+      if (plan_.statements[s].kind == RowStatement::mid_scalar)
+        accumulate(plan_.statements[s], acc[s][0], eval(typed_.value(s)));
     }
     if (!inner) return;
     over_inner(kCopies, [&](int copy) {
       for (int s : statements)
-        if (plan_.statements[s].kind == RowStatement::mid_reduce) accumulate(plan_.statements[s], acc[s][copy], eval(typed_.value(s)));
+        if (plan_.statements[s].kind == RowStatement::mid_reduce)
+          accumulate(plan_.statements[s], acc[s][copy], eval(typed_.value(s)));
     });
   });
   for (int s : statements) finish_scalar(s, folded(plan_.statements[s], acc[s]));
@@ -225,10 +241,12 @@ void RowEmitter::mid_rows(const std::vector<int>& statements) {
 
 /// Blocks of the inner axis outside, so that the accumulators stay in registers for the whole of the mid axis.
 void RowEmitter::mid_vectors(const std::vector<int>& statements) {
-  b_.loop("c", Builder::i(0), unrolled_, Builder::i(kCopies * lanes_), [&](const Value& c) { mid_block(statements, kCopies, c, nullptr); });
+  b_.loop("c", Builder::i(0), unrolled_, Builder::i(kCopies * lanes_),
+          [&](const Value& c) { mid_block(statements, kCopies, c, nullptr); });
   b_.loop("c", unrolled_, whole_, Builder::i(lanes_), [&](const Value& c) { mid_block(statements, 1, c, nullptr); });
   b_.branch(Builder::binary(Op::lt, whole_, extent_), [&] {
-    mid_block(statements, 1, whole_, b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, extent_, whole_), lanes_)));
+    mid_block(statements, 1, whole_,
+              b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, extent_, whole_), lanes_)));
   });
 }
 
@@ -249,8 +267,7 @@ void RowEmitter::mid_block(const std::vector<int>& statements, int copies, const
   for (int s : statements)
     for (int u = 0; u < copies; ++u) {
       inner_ = add(c, Builder::i(u * lanes_));
-      if (plan_.statements[s].operand >= 0 || plan_.statements[s].scratch >= 0)
-        store_place(s, acc[s][u]);
+      if (plan_.statements[s].operand >= 0 || plan_.statements[s].scratch >= 0) store_place(s, acc[s][u]);
     }
   scopes_.pop_back();
   mask_ = nullptr;

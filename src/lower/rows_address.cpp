@@ -1,6 +1,5 @@
-#include <fmt/format.h>
-
 #include <cctype>
+#include <fmt/format.h>
 
 #include "lower/rows_emit.h"
 #include "support/check.h"
@@ -66,8 +65,9 @@ void RowEmitter::arguments() {
 }
 
 Value RowEmitter::slot(Slot::Kind kind, int a, int b, bool as_double) {
-  static constexpr const char* kNames[] = {"row_count", "inner_extent", "mid_count", "row_stride", "mid_stride", "inner_stride",
-                                           "lookup_extent", "lookup_stride", "param", "extent", "coordinate_base", "coordinate_step"};
+  static constexpr const char* kNames[] = {"row_count",  "inner_extent", "mid_count",       "row_stride",
+                                           "mid_stride", "inner_stride", "lookup_extent",   "lookup_stride",
+                                           "param",      "extent",       "coordinate_base", "coordinate_step"};
   auto [it, fresh] = slots_.emplace(std::vector<int>{kind, a, b, as_double}, nullptr);
   if (fresh) {
     it->second = b_.int_arg(fmt::format("{}_{}_{}{}", kNames[kind], a, b, as_double ? "f" : ""));
@@ -92,7 +92,8 @@ void RowEmitter::declare_slots() {
     for (int d : n.dims) slot(Slot::lookup_extent, n.id, d), slot(Slot::lookup_stride, n.id, d);
     if (n.kind == TypedNode::param) slot(Slot::param, n.id, 0, n.type != DType::i64);
     if (n.kind == TypedNode::extent) slot(Slot::extent, n.id);
-    if (n.kind == TypedNode::axis && n.varies == kRow) slot(Slot::coordinate_base, n.id), slot(Slot::coordinate_step, n.id);
+    if (n.kind == TypedNode::axis && n.varies == kRow)
+      slot(Slot::coordinate_base, n.id), slot(Slot::coordinate_step, n.id);
   }
 }
 
@@ -103,7 +104,8 @@ void RowEmitter::kernel_values() {
     if (n.kind == TypedNode::extent) kernel_values_[id] = slot(Slot::extent, n.id);
     if (n.kind != TypedNode::param) continue;
     Value v = slot(Slot::param, n.id, 0, n.type != DType::i64);
-    if (n.type != DType::i64) v = b_.let("param", Builder::convert(Builder::bitcast(v, {Scalar::f64, 1}), register_scalar(n.type)));
+    if (n.type != DType::i64)
+      v = b_.let("param", Builder::convert(Builder::bitcast(v, {Scalar::f64, 1}), register_scalar(n.type)));
     kernel_values_[id] = v;
   }
   if (plan_.inner < 0) return;
@@ -111,7 +113,8 @@ void RowEmitter::kernel_values() {
   whole_ = b_.let("whole", Builder::binary(Op::bit_and, extent_, Builder::i(-lanes_)));
   unrolled_ = b_.let("unrolled", Builder::binary(Op::bit_and, extent_, Builder::i(-4 * lanes_)));
   if (out_.scratch_rows > 0)
-    scratch_pitch_ = b_.let("pitch", mul(Builder::binary(Op::bit_and, add(extent_, Builder::i(63)), Builder::i(-64)), Builder::i(8)));
+    scratch_pitch_ = b_.let(
+        "pitch", mul(Builder::binary(Op::bit_and, add(extent_, Builder::i(63)), Builder::i(-64)), Builder::i(8)));
 }
 
 Value RowEmitter::row_base(int operand) {
@@ -119,7 +122,8 @@ Value RowEmitter::row_base(int operand) {
   if (!base) {
     PIT_CHECK(scopes_.size() == 1, "the address of operand {} was not hoisted out of its loop", operand);
     base = operands_[operand];
-    if (plan_.moves_with_row(operand)) base = b_.let("base", Builder::offset(base, mul(row_, slot(Slot::row_stride, operand))));
+    if (plan_.moves_with_row(operand))
+      base = b_.let("base", Builder::offset(base, mul(row_, slot(Slot::row_stride, operand))));
   }
   return base;
 }
@@ -152,8 +156,8 @@ Value RowEmitter::lookup_offset(const TypedNode& n, std::size_t i) {
   return mul(v, slot(Slot::lookup_stride, n.id, n.dims[i]));
 }
 
-/// Byte offsets of a vector of an operand along inner: `contiguous` with a scalar offset `at`, or else a vector of offsets
-/// (null: the same element for all lanes) beside `at`.
+/// Byte offsets of a vector of an operand along inner: `contiguous` with a scalar offset `at`, or else a vector of
+/// offsets (null: the same element for all lanes) beside `at`.
 Value RowEmitter::inner_offsets(int operand, const Value&, bool& contiguous, Value& at) {
   const Operand& o = spec_.operands[operand];
   int size = codegen::bytes_of(memory_scalar(o.dtype));
@@ -188,7 +192,8 @@ Value RowEmitter::scratch_row(int statement) {
   Value& base = row_base_[~statement];
   if (!base) {
     PIT_CHECK(scopes_.size() == 1, "the address of a scratch row was not hoisted out of its loop");
-    base = b_.let("scratch", Builder::offset(scratch_, mul(scratch_pitch_, Builder::i(plan_.statements[statement].scratch))));
+    base = b_.let("scratch",
+                  Builder::offset(scratch_, mul(scratch_pitch_, Builder::i(plan_.statements[statement].scratch))));
   }
   return base;
 }
@@ -197,7 +202,9 @@ Value RowEmitter::load_place(int statement) {
   const RowStatement& s = plan_.statements[statement];
   Type t{memory_scalar(s.type), lanes_};
   if (s.scratch >= 0)
-    return from_memory(b_, Builder::load(t, scratch_row(statement), mul(inner_, Builder::i(codegen::bytes_of(t.scalar))), mask_), s.type);
+    return from_memory(
+        b_, Builder::load(t, scratch_row(statement), mul(inner_, Builder::i(codegen::bytes_of(t.scalar))), mask_),
+        s.type);
   bool contiguous;
   Value p = row_base(s.operand), at, offsets = inner_offsets(s.operand, p, contiguous, at);
   Value v = contiguous ? Builder::load(t, p, at, mask_) : Builder::gather(t, Builder::offset(p, at), offsets, mask_);

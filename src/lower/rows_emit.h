@@ -30,12 +30,12 @@ class RowEmitter {
   void declare_slots();
   void kernel_values();
   Value row_base(int operand);
-  Value pointer(int node);            ///< of an operand node, without what varies with inner
+  Value pointer(int node);  ///< of an operand node, without what varies with inner
   unsigned pointer_varies(const TypedNode& n) const;
   Value lookup_offset(const TypedNode& n, std::size_t i);
   Value inner_offsets(int operand, const Value& pointer_to, bool& contiguous, Value& at);
   Value load_operand(int node);
-  Value load_place(int statement);    ///< a vector statement's value from where it lives
+  Value load_place(int statement);  ///< a vector statement's value from where it lives
   void store_place(int statement, const Value& v);
   Value scratch_row(int statement);
 
@@ -43,7 +43,7 @@ class RowEmitter {
   Value eval(int node);
   Value compute(const TypedNode& n);
   Value statement_value(int statement);
-  Value rounded(int statement);       ///< the value of a statement's right-hand side, as its type holds it
+  Value rounded(int statement);  ///< the value of a statement's right-hand side, as its type holds it
   void hoist(int node, unsigned allowed);
   void hoist_statement(int statement, unsigned allowed);
   // Without what `seen` has: statements share operands, so that walks of them all may be as many as 2^statements.
@@ -60,12 +60,18 @@ class RowEmitter {
   void mid_rows(const std::vector<int>& statements);
   void mid_vectors(const std::vector<int>& statements);
   void mid_block(const std::vector<int>& statements, int copies, const Value& c, const Value& mask);
-  template <class F> void at_vector(const Value& first, int copy, F&& body);
-  template <class F> void over_vectors(const Value& from, const Value& to, int unroll, F&& body);
-  template <class F> void rest_of_inner(const Value& done, F&& body);
-  template <class F> void over_inner(int unroll, F&& body);
-  template <class F> void reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body);
-  template <class F> void over_mid(F&& body);
+  template <class F>
+  void at_vector(const Value& first, int copy, F&& body);
+  template <class F>
+  void over_vectors(const Value& from, const Value& to, int unroll, F&& body);
+  template <class F>
+  void rest_of_inner(const Value& done, F&& body);
+  template <class F>
+  void over_inner(int unroll, F&& body);
+  template <class F>
+  void reduce_inner(const std::vector<int>& reductions, std::vector<Accumulators>& acc, F&& body);
+  template <class F>
+  void over_mid(F&& body);
   int loop_cost(int node, int most) const;
   Accumulators declare_accumulators(const RowStatement& s, int copies, int lanes);
   void accumulate(const RowStatement& s, const Value& acc, const Value& v);
@@ -83,17 +89,18 @@ class RowEmitter {
 
   std::vector<char> used_operand_, used_node_;
   std::map<std::vector<int>, Value> slots_;
-  std::vector<Value> operands_;        // pointers
+  std::vector<Value> operands_;  // pointers
   Value row_index_, mid_index_, scratch_;
-  Value extent_, whole_, unrolled_, scratch_pitch_;  // of the inner axis: n, n rounded down to a vector, to a block of 4
+  // of the inner axis: n, n rounded down to a vector, to a block of 4
+  Value extent_, whole_, unrolled_, scratch_pitch_;
   std::map<int, Value> kernel_values_;  // node -> value: parameters, extents
 
   // Where the emitter stands.
   int stage_ = 0;
   bool in_mid_ = false;
-  Value row_, mid_, inner_, mask_;     // inner_: first element of the vector; mask_: its live lanes, null for all
+  Value row_, mid_, inner_, mask_;  // inner_: first element of the vector; mask_: its live lanes, null for all
   std::map<int, Value> row_base_;
-  std::vector<Value> scalar_;          // per statement, once known
+  std::vector<Value> scalar_;  // per statement, once known
   std::vector<std::unordered_map<int, Value>> scopes_;
 };
 

@@ -1,8 +1,7 @@
 #include "lower/rows_plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <set>
 
 #include "lower/elementwise.h"
@@ -21,7 +20,11 @@ namespace {
 /// Whether an index is affine in the axes.
 bool affine(const Expr& e) {
   switch (e->kind) {
-    case Kind::literal: case Kind::axis: case Kind::extent: case Kind::param: case Kind::merge: return true;
+    case Kind::literal:
+    case Kind::axis:
+    case Kind::extent:
+    case Kind::param:
+    case Kind::merge: return true;
     case Kind::access: return false;
     case Kind::call: break;
   }
@@ -39,7 +42,8 @@ bool has_access(const Expr& e) {
 }
 
 bool same_index(const std::vector<Expr>& a, const std::vector<Expr>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Expr& x, const Expr& y) { return expr::equal(x, y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Expr& x, const Expr& y) { return expr::equal(x, y); });
 }
 
 /// x logsumexp= v as: top max= v; base = top, or 0 where top is infinite; sum += exp(v - base); x = log(sum) + base.
@@ -107,7 +111,8 @@ class Planner {
   static int find(const RowPlan& p, const Expr& access) {
     std::vector<Expr> index(access->args.begin(), access->args.end() - (access->has_default ? 1 : 0));
     for (std::size_t o = 0; o < p.operands.size(); ++o)
-      if (!p.operands[o].written && p.operands[o].tensor == access->id && same_index(p.operands[o].index, index)) return static_cast<int>(o);
+      if (!p.operands[o].written && p.operands[o].tensor == access->id && same_index(p.operands[o].index, index))
+        return static_cast<int>(o);
     refuse(fmt::format("{} is not among the operands", expr::print(p.program, access)));
   }
 
@@ -128,9 +133,11 @@ class Planner {
     const RowPlan& p = *plan_;
     for (const Operand& o : p.operands)
       for (const Expr& i : o.index) {
-        if (o.written && has_access(i)) refuse(fmt::format("{} is written through a lookup", p.program.tensors[o.tensor].name));
+        if (o.written && has_access(i))
+          refuse(fmt::format("{} is written through a lookup", p.program.tensors[o.tensor].name));
         if (!has_access(i) && !affine(i))
-          refuse(fmt::format("index {} of {} is not affine", expr::print(p.program, i), p.program.tensors[o.tensor].name));
+          refuse(
+              fmt::format("index {} of {} is not affine", expr::print(p.program, i), p.program.tensors[o.tensor].name));
       }
   }
 
@@ -145,14 +152,19 @@ class Planner {
     std::set<expr::AxisId> free;
     for (expr::AxisId a : expr::free_axes(s)) {
       free.insert(a);
-      if (p.roles[a] == AxisRole::mid) refuse(fmt::format("{} has one value per element of the mid axis {}", out.name, p.program.axes[a]));
+      if (p.roles[a] == AxisRole::mid)
+        refuse(fmt::format("{} has one value per element of the mid axis {}", out.name, p.program.axes[a]));
       inner_free |= p.roles[a] == AxisRole::inner;
     }
     for (expr::AxisId a : expr::reduced_axes(s)) {
-      if (p.roles[a] == AxisRole::outer) refuse(fmt::format("{} reduces the outer axis {}", out.name, p.program.axes[a]));
+      if (p.roles[a] == AxisRole::outer)
+        refuse(fmt::format("{} reduces the outer axis {}", out.name, p.program.axes[a]));
       (p.roles[a] == AxisRole::inner ? inner_reduced : mid_reduced) = true;
     }
-    if (mid_reduced) r.kind = inner_free ? RowStatement::mid_vector : inner_reduced ? RowStatement::mid_reduce : RowStatement::mid_scalar;
+    if (mid_reduced)
+      r.kind = inner_free      ? RowStatement::mid_vector
+               : inner_reduced ? RowStatement::mid_reduce
+                               : RowStatement::mid_scalar;
     else r.kind = inner_free ? RowStatement::vector : inner_reduced ? RowStatement::reduce : RowStatement::scalar;
     if (!mid_reduced && !inner_reduced) r.combiner = Combiner::assign;  // one term
     if (out.role != expr::Role::output) return r;
@@ -161,7 +173,8 @@ class Planner {
         if (p.roles[a] == AxisRole::outer && !free.count(a))
           refuse(fmt::format("output {} has no axis {}, which other statements have", out.name, p.program.axes[a]));
     for (std::size_t o = 0; o < p.operands.size(); ++o)
-      if (p.operands[o].written && p.operands[o].tensor == s.out && same_index(p.operands[o].index, s.out_index)) r.operand = static_cast<int>(o);
+      if (p.operands[o].written && p.operands[o].tensor == s.out && same_index(p.operands[o].index, s.out_index))
+        r.operand = static_cast<int>(o);
     if (r.operand < 0) refuse(fmt::format("the writing of {} is not among the operands", out.name));
     if (r.is_vector() && p.operands[r.operand].inner == InnerAccess::broadcast)
       refuse(fmt::format("output {} does not move along the inner axis", out.name));
@@ -214,7 +227,8 @@ class Planner {
         if (p.statements[s].home == RowStatement::inlined) needed[d].insert(needed[s].begin(), needed[s].end());
       }
       if (!me.is_vector()) continue;
-      bool elsewhere = std::any_of(needed[d].begin(), needed[d].end(), [&](auto& l) { return l != std::pair{me.stage, me.is_mid()}; });
+      bool elsewhere = std::any_of(needed[d].begin(), needed[d].end(),
+                                   [&](auto& l) { return l != std::pair{me.stage, me.is_mid()}; });
       if (!elsewhere) continue;
       constexpr int kCheap = 2;  // one load and one operation: no more than a store and a load
       bool cheap = me.kind == RowStatement::vector && me.operand < 0 && cost(p.typed->value(d)) <= kCheap;

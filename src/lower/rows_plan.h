@@ -1,9 +1,10 @@
-// What a row kernel does, decided before any code is made: the kind of each statement, the loop it runs in, and where its
-// values live between loops.
+// What a row kernel does, decided before any code is made: the kind of each statement, the loop it runs in, and where
+// its values live between loops.
 //
-// A row is a sequence of stages. Stage i evaluates its scalars, then runs one loop over the inner axis for all of its vector
-// statements and inner reductions, then its reductions over the mid axis. A statement stands in the first stage in which
-// everything it reads is finished; so statements move up across others, which is safe as each element is written once.
+// A row is a sequence of stages. Stage i evaluates its scalars, then runs one loop over the inner axis for all of its
+// vector statements and inner reductions, then its reductions over the mid axis. A statement stands in the first stage
+// in which everything it reads is finished; so statements move up across others, which is safe as each element is
+// written once.
 #pragma once
 
 #include <memory>

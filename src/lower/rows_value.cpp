@@ -63,8 +63,8 @@ Value RowEmitter::statement_value(int statement) {
   return plan_.evaluated_in(statement, stage_, in_mid_) ? rounded(statement) : load_place(statement);
 }
 
-/// Evaluates in the current scope whatever below `node` varies with nothing beyond `allowed`, and the addresses of the rest: so
-/// that nothing is computed in a loop that could stand before it.
+/// Evaluates in the current scope whatever below `node` varies with nothing beyond `allowed`, and the addresses of the
+/// rest: so that nothing is computed in a loop that could stand before it.
 void RowEmitter::hoist(int node, unsigned allowed) {
   std::unordered_set<int> seen;
   hoist(node, allowed, seen);

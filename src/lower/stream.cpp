@@ -17,8 +17,10 @@ namespace {
 class StreamEmitter {
  public:
   explicit StreamEmitter(const StreamSpec& s)
-      : spec_(s), lanes_(s.target.lanes(4)),
-        b_(fmt::format("stream_{}{}_f32x{}_{}", s.rows, s.algebra.is_sum_of_products() ? "" : "_" + s.algebra.name(), s.target.lanes(4), s.target.name)) {}
+      : spec_(s),
+        lanes_(s.target.lanes(4)),
+        b_(fmt::format("stream_{}{}_f32x{}_{}", s.rows, s.algebra.is_sum_of_products() ? "" : "_" + s.algebra.name(),
+                       s.target.lanes(4), s.target.name)) {}
 
   codegen::Kernel run() {
     a_ = b_.ptr_arg("a", true);
@@ -38,15 +40,18 @@ class StreamEmitter {
     b_.branch(Builder::binary(Op::ne, first, Builder::i(0)), [&] { clear(); });
     last_ = b_.let("last", Builder::binary(Op::sub, terms_, Builder::i(1)));
     Value together = b_.let("together", Builder::binary(Op::bit_and, terms_, Builder::i(-stream_terms)));
-    b_.loop("t", Builder::i(0), together, Builder::i(stream_terms), [&](const Value& t) { add_terms(t, stream_terms); });
+    b_.loop("t", Builder::i(0), together, Builder::i(stream_terms),
+            [&](const Value& t) { add_terms(t, stream_terms); });
     b_.loop("t", together, terms_, Builder::i(1), [&](const Value& t) { add_terms(t, 1); });
     return b_.finish();
   }
 
  private:
   /// body(byte offset, mask or null) for vectors along the columns.
-  template <class F> void over_columns(F&& body) {
-    b_.loop("j", Builder::i(0), whole_, Builder::i(lanes_), [&](const Value& j) { body(b_.let("at", Builder::binary(Op::mul, j, Builder::i(4))), nullptr); });
+  template <class F>
+  void over_columns(F&& body) {
+    b_.loop("j", Builder::i(0), whole_, Builder::i(lanes_),
+            [&](const Value& j) { body(b_.let("at", Builder::binary(Op::mul, j, Builder::i(4))), nullptr); });
     b_.branch(Builder::binary(Op::lt, whole_, columns_), [&] {
       Value mask = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, columns_, whole_), lanes_));
       body(b_.let("at", Builder::binary(Op::mul, whole_, Builder::i(4))), mask);
@@ -60,7 +65,8 @@ class StreamEmitter {
   }
 
   Value row_of(const Value& term) {
-    Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, term, Builder::i(4))), Scalar::i64);
+    Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, term, Builder::i(4))),
+                                 Scalar::i64);
     return b_.let("row", Builder::offset(panel_, Builder::binary(Op::mul, row, b_step_)));
   }
 
@@ -69,11 +75,13 @@ class StreamEmitter {
     for (int u = 0; u < count; ++u) {
       Value term = Builder::binary(Op::add, t, Builder::i(u));
       rows.push_back(row_of(term));
-      // Hardware does not know which rows come next, so each piece of a row asks for those. One row of A leaves so little to do that memory is asked
-      // often enough without.
-      if (count > 1 && spec_.rows > 1) next.push_back(row_of(Builder::binary(Op::min, Builder::binary(Op::add, term, Builder::i(count)), last_)));
+      // Hardware does not know which rows come next, so each piece of a row asks for those. One row of A leaves so
+      // little to do that memory is asked often enough without.
+      if (count > 1 && spec_.rows > 1)
+        next.push_back(row_of(Builder::binary(Op::min, Builder::binary(Op::add, term, Builder::i(count)), last_)));
       for (int i = 0; i < spec_.rows; ++i) {
-        Value at = Builder::binary(Op::add, Builder::binary(Op::mul, term, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
+        Value at =
+            Builder::binary(Op::add, Builder::binary(Op::mul, term, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
         factors.push_back(b_.let("x", Builder::splat(Builder::load({Scalar::f32, 1}, a_, at), lanes_)));
       }
     }
@@ -83,7 +91,8 @@ class StreamEmitter {
       for (const Value& row : next) b_.prefetch(row, at);
       for (int i = 0; i < spec_.rows; ++i) {
         Value acc = Builder::load({Scalar::f32, lanes_}, c_[i], at, mask);
-        for (int u = 0; u < count; ++u) acc = b_.let("acc", accumulated(spec_.algebra, factors[u * spec_.rows + i], y[u], acc));
+        for (int u = 0; u < count; ++u)
+          acc = b_.let("acc", accumulated(spec_.algebra, factors[u * spec_.rows + i], y[u], acc));
         b_.store(c_[i], at, acc, mask);
       }
     });

@@ -1,11 +1,10 @@
-// The register tile. Two shapes of epilogue: a light one (bias, residual, relu) is applied to the accumulators in registers; a
-// heavy one (gelu) would be unrolled rows x vectors times, so the accumulators go through C, which is in L1 by then, and
-// one loop applies it: a few percent of a percent slower, a tenth of the code.
+// The register tile. Two shapes of epilogue: a light one (bias, residual, relu) is applied to the accumulators in
+// registers; a heavy one (gelu) would be unrolled rows x vectors times, so the accumulators go through C, which is in
+// L1 by then, and one loop applies it: a few percent of a percent slower, a tenth of the code.
 #include "lower/tile.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <limits>
 #include <memory>
 
@@ -24,8 +23,8 @@ using codegen::Value;
 
 namespace {
 
-constexpr int kHeavy = 14;     // cost of an epilogue (cost_of) from which on it is a loop
-constexpr int kUnroll = 2;     // of k
+constexpr int kHeavy = 14;  // cost of an epilogue (cost_of) from which on it is a loop
+constexpr int kUnroll = 2;  // of k
 constexpr Type kF32{Scalar::f32, 1};
 constexpr Type kPtr{Scalar::ptr, 1};
 
@@ -63,14 +62,16 @@ class TypedEpilogue {
       decl.dtype = inputs == 0 ? DType::f32 : epilogue_.dtypes[inputs - 1];
       input_[t] = inputs++;
     }
-    if (inputs != static_cast<int>(epilogue_.operands.size()) + 1) throw Refusal{"an epilogue has more operands than inputs"};
+    if (inputs != static_cast<int>(epilogue_.operands.size()) + 1)
+      throw Refusal{"an epilogue has more operands than inputs"};
     if (epilogue_.params.size() < program_.params.size()) throw Refusal{"an epilogue's parameter has no value"};
     int outputs = 0;
     for (const expr::Statement& s : program_.statements) {
       if (s.combiner != expr::Combiner::assign) throw Refusal{"an epilogue has a reduction"};
       outputs += program_.tensors[s.out].role == expr::Role::output;
     }
-    if (program_.statements.empty() || outputs != 1 || program_.tensors[program_.statements.back().out].role != expr::Role::output)
+    if (program_.statements.empty() || outputs != 1 ||
+        program_.tensors[program_.statements.back().out].role != expr::Role::output)
       throw Refusal{"an epilogue must write one output, last"};
     for (expr::TensorDecl& t : program_.tensors)
       if (t.role == expr::Role::output) t.dtype = DType::f32;
@@ -88,7 +89,11 @@ class TypedEpilogue {
 class TileEmitter {
  public:
   explicit TileEmitter(const TileSpec& s)
-      : spec_(s), lanes_(s.target.lanes(4)), vectors_(s.vectors * s.panels), panel_bytes_(4 * s.vectors * lanes_), b_(name()) {
+      : spec_(s),
+        lanes_(s.target.lanes(4)),
+        vectors_(s.vectors * s.panels),
+        panel_bytes_(4 * s.vectors * lanes_),
+        b_(name()) {
     if (!s.epilogue.program.statements.empty()) epilogue_ = std::make_unique<TypedEpilogue>(s.epilogue);
   }
 
@@ -96,7 +101,9 @@ class TileEmitter {
     arguments();
     full_ = b_.let("full", Builder::binary(Op::eq, columns_, Builder::i(vectors_ * lanes_)));
     for (int q = 0; q < spec_.panels; ++q)
-      panel_.push_back(q == 0 ? b_arg_ : b_.let("panel", Builder::offset(b_arg_, Builder::binary(Op::mul, panel_step_, Builder::i(q)))));
+      panel_.push_back(
+          q == 0 ? b_arg_
+                 : b_.let("panel", Builder::offset(b_arg_, Builder::binary(Op::mul, panel_step_, Builder::i(q)))));
     b_.loop("tile", Builder::i(0), tiles_, Builder::i(1), [&](const Value& t) { tile(t); });
     return b_.finish();
   }
@@ -104,9 +111,14 @@ class TileEmitter {
  private:
   std::string name() const {
     std::string key = spec_.epilogue.program.statements.empty() ? "" : "_" + content_hash(spec_.epilogue_key);
-    return fmt::format("tile_{}x{}{}_f32x{}{}{}{}{}{}{}_{}", spec_.rows, spec_.vectors, spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "",
-                       lanes_, spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.name(), spec_.a == TileA::rows ? "_rows" : "",
-                       spec_.indexed_k ? "_index" : spec_.fetch_ahead ? fmt::format("_ahead{}", spec_.fetch_ahead) : "", spec_.indexed_a ? "_aindex" : "", spec_.ragged ? "_ragged" : "", key, spec_.target.name);
+    return fmt::format("tile_{}x{}{}_f32x{}{}{}{}{}{}{}_{}", spec_.rows, spec_.vectors,
+                       spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "", lanes_,
+                       spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.name(),
+                       spec_.a == TileA::rows ? "_rows" : "",
+                       spec_.indexed_k     ? "_index"
+                       : spec_.fetch_ahead ? fmt::format("_ahead{}", spec_.fetch_ahead)
+                                           : "",
+                       spec_.indexed_a ? "_aindex" : "", spec_.ragged ? "_ragged" : "", key, spec_.target.name);
   }
 
   void arguments() {
@@ -116,7 +128,8 @@ class TileEmitter {
     if (spec_.indexed_a) a_offset_ = b_.ptr_arg("a_offset", true);
     if (spec_.ragged) starts_ = b_.ptr_arg("starts", true);
     c_rows_ = b_.ptr_arg("c_rows");
-    for (std::size_t i = 0; i < spec_.epilogue.operands.size(); ++i) operand_args_.push_back(b_.ptr_arg(fmt::format("operand{}", i)));
+    for (std::size_t i = 0; i < spec_.epilogue.operands.size(); ++i)
+      operand_args_.push_back(b_.ptr_arg(fmt::format("operand{}", i)));
     k_ = b_.int_arg("k");
     columns_ = b_.int_arg("columns");
     first_ = b_.int_arg("first");
@@ -139,16 +152,14 @@ class TileEmitter {
     acc_.clear();
     for (int i = 0; i < spec_.rows * vectors_; ++i)
       acc_.push_back(b_.var("acc", Builder::f(spec_.algebra.identity(), {Scalar::f32, lanes_})));
-    b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)), [&] {
-      b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); });
-    });
+    b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)),
+              [&] { b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); }); });
     prefetch_c(t);
     walk_k([&](const Value& x, const Value& y, Value& acc) { b_.assign(acc, accumulated(spec_.algebra, x, y, acc)); });
     if (spec_.algebra.combiner == expr::Combiner::logsumexp) sum_exponentials();
     bool heavy = epilogue_ && epilogue_->cost() >= kHeavy;
     b_.branch(full_, [&] { finish(false, heavy); }, [&] { finish(true, heavy); });
-    if (heavy)
-      b_.branch(Builder::binary(Op::ne, last_, Builder::i(0)), [&] { epilogue_loop(); });
+    if (heavy) b_.branch(Builder::binary(Op::ne, last_, Builder::i(0)), [&] { epilogue_loop(); });
   }
 
   bool per_row(std::size_t o) const {
@@ -178,15 +189,18 @@ class TileEmitter {
       }
   }
 
-  Value row_pointer(int i) { return b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::i(8 * i)), c_offset_)); }
+  Value row_pointer(int i) {
+    return b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::i(8 * i)), c_offset_));
+  }
 
-  // The next tile's C comes while this one's terms are walked: partial results are wanted as soon as a tile begins, and a store that misses would
-  // hold up all that follow it.
+  // The next tile's C comes while this one's terms are walked: partial results are wanted as soon as a tile begins, and
+  // a store that misses would hold up all that follow it.
   void prefetch_c(const Value& t) {
     constexpr int line = 64;
     const int bytes = 4 * vectors_ * lanes_;
     Value within = b_.let("within", Builder::binary(Op::lt, Builder::binary(Op::add, t, Builder::i(1)), tiles_));
-    Value table = b_.let("next_c", Builder::select(within, Builder::offset(tile_c_, Builder::i(8 * spec_.rows)), Builder::offset(c_rows_, next_rows_)));
+    Value table = b_.let("next_c", Builder::select(within, Builder::offset(tile_c_, Builder::i(8 * spec_.rows)),
+                                                   Builder::offset(c_rows_, next_rows_)));
     Value offset = b_.let("offset", Builder::select(within, c_offset_, next_offset_));
     for (int i = 0; i < spec_.rows; ++i) {
       Value row = b_.let("row", Builder::offset(Builder::load(kPtr, table, Builder::i(8 * i)), offset));
@@ -212,18 +226,22 @@ class TileEmitter {
     }
   }
 
-  // logsumexp, second walk: the accumulators hold the maximum, or 0 where that is not finite (all absent, infinite or NaN).
+  // logsumexp, second walk: the accumulators hold the maximum, or 0 where that is not finite (all absent, infinite or
+  // NaN).
   void sum_exponentials() {
     const Type vec{Scalar::f32, lanes_};
     std::vector<Value> shift;
     for (Value& acc : acc_) {
-      Value finite = Builder::binary(Op::lt, Builder::unary(Op::abs, acc), Builder::f(std::numeric_limits<double>::infinity(), vec));
+      Value finite = Builder::binary(Op::lt, Builder::unary(Op::abs, acc),
+                                     Builder::f(std::numeric_limits<double>::infinity(), vec));
       shift.push_back(b_.let("shift", Builder::select(finite, acc, Builder::f(0, vec))));
       b_.assign(acc, Builder::f(0, vec));
     }
     walk_k([&](const Value& x, const Value& y, Value& acc) {
       const Value& s = shift[static_cast<std::size_t>(&acc - acc_.data())];
-      b_.assign(acc, Builder::binary(Op::add, acc, codegen::math::exp(b_, b_.let("x", Builder::binary(Op::sub, product(spec_.algebra, x, y), s)))));
+      b_.assign(acc, Builder::binary(Op::add, acc,
+                                     codegen::math::exp(
+                                         b_, b_.let("x", Builder::binary(Op::sub, product(spec_.algebra, x, y), s)))));
     });
     for (std::size_t i = 0; i < acc_.size(); ++i)
       b_.assign(acc_[i], Builder::binary(Op::add, shift[i], codegen::math::log(b_, b_.let("sum", acc_[i]))));
@@ -235,16 +253,19 @@ class TileEmitter {
   }
 
   /// `count` terms from position k on.
-  template <class Step> void steps(const Value& k, int count, Step&& step) {
+  template <class Step>
+  void steps(const Value& k, int count, Step&& step) {
     const bool packed = spec_.a == TileA::packed;
     const std::int64_t a_bytes = packed ? 4 * spec_.rows : 4;
     Value a = spec_.indexed_a ? nullptr : b_.let("ak", Builder::binary(Op::mul, k, Builder::i(a_bytes)));
     Value dense = spec_.indexed_k ? nullptr : b_.let("bk", Builder::binary(Op::mul, k, Builder::i(panel_bytes_)));
     if (spec_.fetch_ahead > 0)
       for (const Value& panel : panel_)
-        for (int at = 0; at < count * panel_bytes_; at += 64) b_.prefetch(Builder::offset(panel, dense), Builder::i(spec_.fetch_ahead + at));
+        for (int at = 0; at < count * panel_bytes_; at += 64)
+          b_.prefetch(Builder::offset(panel, dense), Builder::i(spec_.fetch_ahead + at));
     for (int u = 0; u < count; ++u) {
-      Value row = dense ? Builder::binary(Op::add, dense, Builder::i(panel_bytes_ * u)) : b_.let("brow", offset_at(k_offset_, k, u));
+      Value row = dense ? Builder::binary(Op::add, dense, Builder::i(panel_bytes_ * u))
+                        : b_.let("brow", offset_at(k_offset_, k, u));
       Value at = a ? Builder::binary(Op::add, a, Builder::i(a_bytes * u)) : b_.let("arow", offset_at(a_offset_, k, u));
       auto load_a = [&](int i) {
         Value from = Builder::offset(packed ? tile_a_ : a_rows_[i], at);
@@ -274,10 +295,12 @@ class TileEmitter {
   }
 
   // Stretches of ragged terms are short and end where no branch predictor expects it: one loop, one surprise.
-  template <class Step> void walk_k(Step&& step) {
+  template <class Step>
+  void walk_k(Step&& step) {
     if (spec_.ragged) return b_.loop("k", begin_, end_, Builder::i(1), [&](const Value& k) { steps(k, 1, step); });
     Value count = Builder::binary(Op::sub, end_, begin_);
-    Value unrolled = b_.let("unrolled", Builder::binary(Op::add, begin_, Builder::binary(Op::bit_and, count, Builder::i(-kUnroll))));
+    Value unrolled =
+        b_.let("unrolled", Builder::binary(Op::add, begin_, Builder::binary(Op::bit_and, count, Builder::i(-kUnroll))));
     b_.loop("k", begin_, unrolled, Builder::i(kUnroll), [&](const Value& k) { steps(k, kUnroll, step); });
     b_.loop("k", unrolled, end_, Builder::i(1), [&](const Value& k) { steps(k, 1, step); });
   }
@@ -312,7 +335,8 @@ class TileEmitter {
     std::vector<Value> scalars(epilogue_->typed().size());
     hoist_scalars(scalars);
     b_.loop("i", Builder::i(0), Builder::i(spec_.rows), Builder::i(1), [&](const Value& i) {
-      Value row = b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::binary(Op::mul, i, Builder::i(8))), c_offset_));
+      Value row = b_.let(
+          "row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::binary(Op::mul, i, Builder::i(8))), c_offset_));
       std::vector<Value> rows = operand_rows(i);
       auto at = [&](const Value& column, const Value& mask) {
         Value bytes = Builder::binary(Op::mul, column, Builder::i(4));
@@ -350,21 +374,26 @@ class TileEmitter {
       if (is_scalar(n)) node(n, nullptr, operands_, nullptr, nullptr, scalars, scalars);
   }
 
-  Value evaluate(const Value& acc, const std::vector<Value>& rows, const Value& column, const Value& mask, std::vector<Value>& scalars) {
+  Value evaluate(const Value& acc, const std::vector<Value>& rows, const Value& column, const Value& mask,
+                 std::vector<Value>& scalars) {
     std::vector<Value> memo = scalars;
     Value v = node(epilogue_->typed().value(epilogue_->output()), acc, rows, column, mask, memo, scalars);
     return widen(v, lanes_);
   }
 
-  Value node(int id, const Value& acc, const std::vector<Value>& rows, const Value& column, const Value& mask, std::vector<Value>& memo,
-             std::vector<Value>& scalars) {
+  Value node(int id, const Value& acc, const std::vector<Value>& rows, const Value& column, const Value& mask,
+             std::vector<Value>& memo, std::vector<Value>& scalars) {
     if (memo[id]) return memo[id];
     const TypedNode& n = epilogue_->typed().node(id);
     Value v;
     switch (n.kind) {
       case TypedNode::constant: v = constant(n.type, n.number, n.integer); break;
-      case TypedNode::param: v = constant(n.type, epilogue_->param(n.id), static_cast<std::int64_t>(epilogue_->param(n.id))); break;
-      case TypedNode::statement: v = node(epilogue_->typed().value(n.id), acc, rows, column, mask, memo, scalars); break;
+      case TypedNode::param:
+        v = constant(n.type, epilogue_->param(n.id), static_cast<std::int64_t>(epilogue_->param(n.id)));
+        break;
+      case TypedNode::statement:
+        v = node(epilogue_->typed().value(n.id), acc, rows, column, mask, memo, scalars);
+        break;
       case TypedNode::operand: v = n.id == 0 ? acc : operand(n, rows, column, mask); break;
       default: {
         std::vector<Value> args;
@@ -373,7 +402,8 @@ class TileEmitter {
           args.push_back(node(a, acc, rows, column, mask, memo, scalars));
           types.push_back(epilogue_->typed().node(a).type);
         }
-        const TypedNode* e = n.kind == TypedNode::call && n.fn == expr::Fn::pow ? &epilogue_->typed().node(n.args[1]) : nullptr;
+        const TypedNode* e =
+            n.kind == TypedNode::call && n.fn == expr::Fn::pow ? &epilogue_->typed().node(n.args[1]) : nullptr;
         double exponent = 0;
         bool known = e && (e->kind == TypedNode::constant || e->kind == TypedNode::param);
         if (known) exponent = e->kind == TypedNode::param ? epilogue_->param(e->id) : e->number;
@@ -381,8 +411,8 @@ class TileEmitter {
       }
     }
     memo[id] = v;
-    // Scalars that happen to be evaluated inside a loop or branch must not be remembered beyond it; hoist_scalars passes
-    // memo == scalars, everyone else a copy.
+    // Scalars that happen to be evaluated inside a loop or branch must not be remembered beyond it; hoist_scalars
+    // passes memo == scalars, everyone else a copy.
     return v;
   }
 
@@ -399,8 +429,8 @@ class TileEmitter {
   int lanes_, vectors_, panel_bytes_;
   Builder b_;
   std::unique_ptr<TypedEpilogue> epilogue_;
-  Value a_, b_arg_, k_offset_, a_offset_, starts_, c_rows_, k_, columns_, first_, last_, tiles_, a_step_, panel_step_, c_offset_,
-      next_rows_, next_offset_;
+  Value a_, b_arg_, k_offset_, a_offset_, starts_, c_rows_, k_, columns_, first_, last_, tiles_, a_step_, panel_step_,
+      c_offset_, next_rows_, next_offset_;
   Value full_, begin_, end_, tile_a_, tile_c_;  // of the tile at hand
   std::vector<Value> panel_, a_rows_, operand_args_, operands_, acc_;
 };
@@ -408,7 +438,8 @@ class TileEmitter {
 }  // namespace
 
 codegen::Kernel lower_tile(const TileSpec& spec) {
-  PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1 && spec.panels >= 1, "a tile of {} x {} x {}", spec.rows, spec.vectors, spec.panels);
+  PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1 && spec.panels >= 1, "a tile of {} x {} x {}", spec.rows, spec.vectors,
+            spec.panels);
   PIT_CHECK(!refuse_algebra(spec.algebra), "a tile over the algebra {}", spec.algebra.name());
   try {
     return TileEmitter(spec).run();

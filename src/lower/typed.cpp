@@ -1,8 +1,7 @@
 #include "lower/typed.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace pit::lower {
 
@@ -18,8 +17,16 @@ bool is_comparison(Fn f) { return f >= Fn::eq && f <= Fn::ge; }
 bool is_logical(Fn f) { return f >= Fn::logical_and && f <= Fn::logical_not; }
 bool is_float_only(Fn f) {
   switch (f) {
-    case Fn::sqrt: case Fn::rsqrt: case Fn::exp: case Fn::log: case Fn::erf: case Fn::tanh: case Fn::sigmoid: case Fn::sin:
-    case Fn::cos: case Fn::recip: return true;
+    case Fn::sqrt:
+    case Fn::rsqrt:
+    case Fn::exp:
+    case Fn::log:
+    case Fn::erf:
+    case Fn::tanh:
+    case Fn::sigmoid:
+    case Fn::sin:
+    case Fn::cos:
+    case Fn::recip: return true;
     default: return false;
   }
 }
@@ -35,7 +42,8 @@ DType default_type(const Expr& e) {
 }
 
 bool same_index(const std::vector<Expr>& a, const std::vector<Expr>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Expr& x, const Expr& y) { return expr::equal(x, y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Expr& x, const Expr& y) { return expr::equal(x, y); });
 }
 
 }  // namespace
@@ -97,8 +105,8 @@ std::vector<int> TypedProgram::statements_below(int id) const {
 
 int TypedProgram::intern(TypedNode n) {
   for (int a : n.args) n.varies |= nodes_[a].varies;
-  std::string key = fmt::format("{} {} {} {} {:a} {} |", static_cast<int>(n.kind), static_cast<int>(n.type), static_cast<int>(n.fn),
-                                n.id, n.number, n.integer);
+  std::string key = fmt::format("{} {} {} {} {:a} {} |", static_cast<int>(n.kind), static_cast<int>(n.type),
+                                static_cast<int>(n.fn), n.id, n.number, n.integer);
   for (int a : n.args) key += fmt::format(" {}", a);
   for (int d : n.dims) key += fmt::format(" d{}", d);
   auto [it, fresh] = interned_.emplace(std::move(key), static_cast<int>(nodes_.size()));
@@ -109,7 +117,10 @@ int TypedProgram::intern(TypedNode n) {
 std::optional<DType> TypedProgram::own_type(const Expr& e) const {
   switch (e->kind) {
     case Kind::literal: return e->is_bool ? std::optional(DType::b8) : std::nullopt;
-    case Kind::axis: case Kind::extent: case Kind::merge: case Kind::param: return std::nullopt;
+    case Kind::axis:
+    case Kind::extent:
+    case Kind::merge:
+    case Kind::param: return std::nullopt;
     case Kind::access: return program_.tensors[e->id].dtype;
     case Kind::call: break;
   }
@@ -123,7 +134,8 @@ std::optional<DType> TypedProgram::own_type(const Expr& e) const {
 DType TypedProgram::common_type(const Expr& a, const Expr& b, DType fallback) const {
   auto x = own_type(a), y = own_type(b);
   if (x && y && *x != *y)
-    refuse(fmt::format("'{}' is {} and '{}' is {}", expr::print(program_, a), name_of(*x), expr::print(program_, b), name_of(*y)));
+    refuse(fmt::format("'{}' is {} and '{}' is {}", expr::print(program_, a), name_of(*x), expr::print(program_, b),
+                       name_of(*y)));
   return x ? *x : y ? *y : fallback;
 }
 
@@ -202,7 +214,8 @@ int TypedProgram::build_access(const Expr& e) {
   n.dims = lookup_dims(e);
   for (int d : n.dims) {
     auto t = own_type(e->args[d]);
-    if (!t || float_type(*t) || *t == DType::b8) refuse(fmt::format("{} is looked up by something that is not an integer", decl.name));
+    if (!t || float_type(*t) || *t == DType::b8)
+      refuse(fmt::format("{} is looked up by something that is not an integer", decl.name));
     n.args.push_back(as_type(build(e->args[d], *t), DType::i64));
     n.from_end.push_back(e->args[d]->kind == Kind::access);
   }

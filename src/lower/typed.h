@@ -2,8 +2,8 @@
 //
 // Tensor expressions leave the types of literals, parameters and axis values to their surroundings, and name tensor
 // elements by tensor and index. Here every node has one dtype, equal subexpressions are one node (so that a value is
-// computed once per loop), an element is either an operand (memory) or the value of an earlier statement, and what a node
-// varies with is known, which decides the loop level at which it is evaluated.
+// computed once per loop), an element is either an operand (memory) or the value of an earlier statement, and what a
+// node varies with is known, which decides the loop level at which it is evaluated.
 #pragma once
 
 #include <functional>

@@ -1,8 +1,7 @@
 #include "rules/contraction.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <utility>
 
 namespace pit::rules {
@@ -54,9 +53,11 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
   std::vector<AxisId> in_a = bare_axes(c.a->args), in_b = bare_axes(c.b->args);
   auto name = [&](AxisId a) { return p.axes[static_cast<std::size_t>(a)]; };
   for (AxisId a : out)
-    if (!has(in_a, a) && !has(in_b, a)) return refuse(fmt::format("axis {} of the result is in neither factor", name(a)));
+    if (!has(in_a, a) && !has(in_b, a))
+      return refuse(fmt::format("axis {} of the result is in neither factor", name(a)));
   for (AxisId a : expr::reduced_axes(s))
-    if (!has(in_a, a) || !has(in_b, a)) return refuse(fmt::format("axis {} is reduced, but not in both factors", name(a)));
+    if (!has(in_a, a) || !has(in_b, a))
+      return refuse(fmt::format("axis {} is reduced, but not in both factors", name(a)));
   for (AxisId a : in_a)
     if (!has(out, a) && !has(c.k, a)) c.k.push_back(a);
 
@@ -78,7 +79,8 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
 
 std::vector<SparseRule> sparse_rules(const expr::Program& p, const Contraction& c) {
   const std::vector<AxisRule> verdicts = infer(p);
-  const std::string names[] = {p.tensors[static_cast<std::size_t>(c.a->id)].name, p.tensors[static_cast<std::size_t>(c.b->id)].name};
+  const std::string names[] = {p.tensors[static_cast<std::size_t>(c.a->id)].name,
+                               p.tensors[static_cast<std::size_t>(c.b->id)].name};
   std::vector<SparseRule> rules;
   auto add = [&](Operand operand, AxisId axis, std::vector<std::string> reads, bool writes, const char* absent) {
     SparseRule rule{operand, axis, false, {}, {}, false};

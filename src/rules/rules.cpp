@@ -1,8 +1,7 @@
 #include "rules/rules.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <string>
 #include <utility>
 

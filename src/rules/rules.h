@@ -40,7 +40,7 @@ struct AxisRule {
   expr::AxisId axis = -1;
   bool reduced = false;  ///< reduced in at least one statement
   Verdict verdict = Verdict::refused;
-  std::string reason;    ///< why not permutable, naming the statement and index; empty when permutable
+  std::string reason;  ///< why not permutable, naming the statement and index; empty when permutable
 };
 
 /// One entry per axis of the program, in order.

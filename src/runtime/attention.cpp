@@ -13,19 +13,26 @@ struct AttentionRunner::Work {
   const std::int32_t* keys = nullptr;
   std::int64_t key_count = 0;
   Scratch scratch{nullptr};
-  float *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr, *trash = nullptr;
+  float *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr,
+        *trash = nullptr;
   void** pointers[6] = {};
   std::vector<EpilogueRows> score_epilogue, output_epilogue;
-  std::vector<char*> gathered;              // per score operand: room for compact per_n / per_mn elements
-  std::vector<void**> operand_rows;         // per score operand, then per output operand
+  std::vector<char*> gathered;       // per score operand: room for compact per_n / per_mn elements
+  std::vector<void**> operand_rows;  // per score operand, then per output operand
 };
 
 AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
-    : run_(run), scores_step_(run.p_.steps[a.scores]), softmax_step_(run.p_.steps[a.softmax]), output_step_(run.p_.steps[a.output]),
-      scores_(run.plan_.contractions[a.scores]), output_(run.plan_.contractions[a.output]),
-      scores_group_(run.p_.fusion.groups[a.scores]), softmax_group_(run.p_.fusion.groups[a.softmax]),
+    : run_(run),
+      scores_step_(run.p_.steps[a.scores]),
+      softmax_step_(run.p_.steps[a.softmax]),
+      output_step_(run.p_.steps[a.output]),
+      scores_(run.plan_.contractions[a.scores]),
+      output_(run.plan_.contractions[a.output]),
+      scores_group_(run.p_.fusion.groups[a.scores]),
+      softmax_group_(run.p_.fusion.groups[a.softmax]),
       output_group_(run.p_.fusion.groups[a.output]),
-      scores_runner_(run, scores_step_, scores_), output_runner_(run, output_step_, output_) {
+      scores_runner_(run, scores_step_, scores_),
+      output_runner_(run, output_step_, output_) {
   const int batch = static_cast<int>(output_.batch_extents.size());
   rows_ = run.list(output_step_.contraction.live, batch, output_.batch, output_.m, false);
   keys_ = run.list(output_step_.contraction.terms_k, batch, output_.batch, output_.k, false);
@@ -37,25 +44,36 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
 
 void AttentionRunner::operator()() {
   run_.record_.live = output_.batch * output_.m == 0
-                   ? 1.0
-                   : static_cast<double>(rows_.total()) / static_cast<double>(output_.batch * output_.m);
+                          ? 1.0
+                          : static_cast<double>(rows_.total()) / static_cast<double>(output_.batch * output_.m);
   output_runner_.clear_zero_rows();
   find_panels();
   run_.pool_.parallel_for(output_.batch, [&](std::int64_t b, int worker) { run_task(b, worker); });
 }
 
-// Which panels of live keys each tile of live query rows needs. Positions whose masks and lists are the same share the answer.
+// Which panels of live keys each tile of live query rows needs. Positions whose masks and lists are the same share the
+// answer.
 void AttentionRunner::find_panels() {
-  if (!terms_ || terms_->all) { terms_ = nullptr; return; }
+  if (!terms_ || terms_->all) {
+    terms_ = nullptr;
+    return;
+  }
   const std::size_t batch_axes = output_.batch_extents.size();
   for (std::size_t i = 0; i < batch_axes; ++i)
-    if (!terms_->cuts[i].empty()) { terms_ = nullptr; return; }
+    if (!terms_->cuts[i].empty()) {
+      terms_ = nullptr;
+      return;
+    }
   const bool rows_differ = terms_->shape[batch_axes] > 1;
-  if (!rows_differ || terms_->shape[batch_axes] != output_.m || terms_->shape[batch_axes + 1] != output_.k) { terms_ = nullptr; return; }
+  if (!rows_differ || terms_->shape[batch_axes] != output_.m || terms_->shape[batch_axes + 1] != output_.k) {
+    terms_ = nullptr;
+    return;
+  }
   const auto same = [](const LiveList& l, std::int64_t a, std::int64_t b) {
     return std::equal(l.data(a), l.data(a) + l.count(a), l.data(b), l.data(b) + l.count(b));
   };
-  std::map<std::int64_t, std::vector<std::int64_t>> known;  // positions with an answer of their own, by their place in the mask
+  // positions with an answer of their own, by their place in the mask
+  std::map<std::int64_t, std::vector<std::int64_t>> known;
   panel_offset_.resize(output_.batch);
   const std::int64_t width = key_panels_.width();
   for (std::int64_t b = 0; b < output_.batch; ++b) {
@@ -99,7 +117,8 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   w.keys = keys_.data(batch);
   w.key_count = keys_.count(batch);
   char* base = run_.arena_.scratch(worker);
-  w.scratch = Scratch(base + (softmax_step_.rows.abi.scratch_rows > 0 ? run_.plan_.rows[softmax_step_.group].scratch_bytes : 0));
+  w.scratch = Scratch(
+      base + (softmax_step_.rows.abi.scratch_rows > 0 ? run_.plan_.rows[softmax_step_.group].scratch_bytes : 0));
   w.k_packed = w.scratch.take<float>(key_panels_.floats(scores_.k) + key_panels_.width() + pack_slack);
   w.v_packed = w.scratch.take<float>(value_panels_.floats(output_.k) + value_panels_.width() + pack_slack);
   w.scores = w.scratch.take<float>(attention_rows * stride_);
@@ -115,17 +134,17 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
 // K's live rows become the columns of packed panels, V's live rows the rows.
 void AttentionRunner::pack_operands(Work& w) const {
   const Panels keys{w.key_count, key_panels_.lanes, key_panels_.vectors};
-  const MatrixB k{run_.root_address(scores_group_.operands[1].value) + scores_runner_.batch_offset(1, w.batch), scores_.operands[1].k,
-                  scores_.operands[1].n};
+  const MatrixB k{run_.root_address(scores_group_.operands[1].value) + scores_runner_.batch_offset(1, w.batch),
+                  scores_.operands[1].k, scores_.operands[1].n};
   for (std::int64_t p = 0; p < keys.count(); ++p)
-    pack_panel(run_.p_.packs, keys.vectors_of(p) * keys.lanes, w.k_packed + keys.offset(p, scores_.k), k, p * keys.width(),
-               keys.columns_of(p), w.keys, nullptr, scores_.k, nullptr);
-  const MatrixB v{run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch), output_.operands[1].k,
-                  output_.operands[1].n};
+    pack_panel(run_.p_.packs, keys.vectors_of(p) * keys.lanes, w.k_packed + keys.offset(p, scores_.k), k,
+               p * keys.width(), keys.columns_of(p), w.keys, nullptr, scores_.k, nullptr);
+  const MatrixB v{run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch),
+                  output_.operands[1].k, output_.operands[1].n};
   for (std::int64_t p = 0; p < value_panels_.count(); ++p)
-    pack_panel(run_.p_.packs, value_panels_.vectors_of(p) * value_panels_.lanes, w.v_packed + value_panels_.offset(p, w.key_count), v,
-               p * value_panels_.width(), value_panels_.columns_of(p), nullptr, nullptr, w.key_count,
-               w.key_count == output_.k ? nullptr : w.keys);
+    pack_panel(run_.p_.packs, value_panels_.vectors_of(p) * value_panels_.lanes,
+               w.v_packed + value_panels_.offset(p, w.key_count), v, p * value_panels_.width(),
+               value_panels_.columns_of(p), nullptr, nullptr, w.key_count, w.key_count == output_.k ? nullptr : w.keys);
   auto prepare = [&](const fuse::Group& group, std::vector<EpilogueRows>& epilogue) {
     epilogue.resize(group.operands.size() - 3);
     for (std::size_t o = 3; o < group.operands.size(); ++o) {
@@ -135,7 +154,8 @@ void AttentionRunner::pack_operands(Work& w) const {
     }
   };
   prepare(scores_group_, w.score_epilogue);
-  for (const EpilogueRows& e : w.score_epilogue) w.gathered.push_back(w.scratch.take<char>(attention_rows * stride_ * e.element));
+  for (const EpilogueRows& e : w.score_epilogue)
+    w.gathered.push_back(w.scratch.take<char>(attention_rows * stride_ * e.element));
   prepare(output_group_, w.output_epilogue);
 }
 
@@ -147,7 +167,10 @@ void AttentionRunner::gather_epilogue(Work& w, const std::vector<int>& panels, i
     char* base = run_.root_address(scores_group_.operands[o + 3].value) + scores_runner_.batch_offset(o + 3, w.batch);
     void** out = w.operand_rows[o];
     const std::int32_t* list = static_cast<const std::int32_t*>(static_cast<const void*>(w.pointers[5]));
-    if (e.access == lower::EpilogueAccess::scalar) { e.base = base; continue; }
+    if (e.access == lower::EpilogueAccess::scalar) {
+      e.base = base;
+      continue;
+    }
     if (e.access == lower::EpilogueAccess::per_m) {
       for (int i = 0; i < rows; ++i) out[i] = base + scores_runner_.row_offset(o + 3, list[i]);
       e.rows = out;
@@ -189,7 +212,8 @@ void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) cons
   const RowPlan& plan = run_.plan_.rows[softmax_step_.group];
   std::size_t n = 0;
   ptrs[n++] = const_cast<std::int32_t*>(iota.data());
-  for (const fuse::Operand& o : softmax_group_.operands) ptrs[n++] = o.value == softmax_group_.reads[0] ? w.scores : w.probabilities;
+  for (const fuse::Operand& o : softmax_group_.operands)
+    ptrs[n++] = o.value == softmax_group_.reads[0] ? w.scores : w.probabilities;
   if (softmax_step_.rows.abi.scratch_rows > 0) ptrs[n++] = run_.arena_.scratch(w.worker);
   for (std::size_t i = 0; i < softmax_step_.rows.abi.ints.size(); ++i) {
     switch (softmax_step_.rows.abi.ints[i].kind) {

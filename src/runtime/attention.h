@@ -1,9 +1,10 @@
 // Attention: scores, softmax and output fused per batch position and tile of query rows.
 //
-// The scores never exist as a tensor. For each batch position (sequence x head) the live keys are gathered once into packed panels of
-// K and V; for each tile of live query rows the panels that some row of the tile attends are multiplied, the softmax's own row
-// kernel runs on the compact scores, and the result meets V. The kernels are the ones of the three groups, unchanged; only what
-// their rows and columns mean is different here: columns are live keys, rows live queries.
+// The scores never exist as a tensor. For each batch position (sequence x head) the live keys are gathered once into
+// packed panels of K and V; for each tile of live query rows the panels that some row of the tile attends are
+// multiplied, the softmax's own row kernel runs on the compact scores, and the result meets V. The kernels are the ones
+// of the three groups, unchanged; only what their rows and columns mean is different here: columns are live keys, rows
+// live queries.
 #pragma once
 
 #include "runtime/contraction.h"
@@ -34,10 +35,10 @@ class AttentionRunner {
   ContractionRunner scores_runner_, output_runner_;
   LiveList rows_, keys_;
   Panels key_panels_, value_panels_;
-  std::int64_t stride_ = 0;                       ///< floats between rows of scores
-  const sparsity::MaskArray* terms_ = nullptr;    ///< (batch..., q, k); null: every panel is live
-  std::vector<std::int64_t> panel_offset_;        ///< per batch position, into panel_live_
-  std::vector<std::uint8_t> panel_live_;          ///< [tile][panel]
+  std::int64_t stride_ = 0;                     ///< floats between rows of scores
+  const sparsity::MaskArray* terms_ = nullptr;  ///< (batch..., q, k); null: every panel is live
+  std::vector<std::int64_t> panel_offset_;      ///< per batch position, into panel_live_
+  std::vector<std::uint8_t> panel_live_;        ///< [tile][panel]
 };
 
 }  // namespace pit::runtime

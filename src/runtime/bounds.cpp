@@ -1,5 +1,6 @@
-// The last line of defence of a plan: no access of any step leaves the storage of what it accesses. Shapes that do not fit each other
-// are found before, by the checks of the graph; what slips through must become an error, not a read of somebody else's memory.
+// The last line of defence of a plan: no access of any step leaves the storage of what it accesses. Shapes that do not
+// fit each other are found before, by the checks of the graph; what slips through must become an error, not a read of
+// somebody else's memory.
 #include "runtime/plan.h"
 #include "support/check.h"
 
@@ -7,7 +8,10 @@ namespace pit::runtime {
 namespace {
 
 /// Smallest and largest element that an affine access of these extents reaches; nothing if there are no elements.
-struct Reach { std::int64_t low = 0, high = 0; bool nothing = false; };
+struct Reach {
+  std::int64_t low = 0, high = 0;
+  bool nothing = false;
+};
 
 Reach reach(const Plan& plan, Dim base, const std::vector<Dim>& strides, const std::vector<Dim>& extents) {
   Reach r{plan[base], plan[base]};
@@ -35,7 +39,8 @@ class BoundsChecker {
       if (group.kind != fuse::GroupKind::rows && group.kind != fuse::GroupKind::contraction) continue;
       for (const fuse::Operand& o : group.operands) {
         const ValueId root = p_.fusion.layouts[o.value].root;
-        if (!inside(root, reach(plan_, o.base, o.strides, group.extents))) fail(p_.graph.describe(group.nodes[0]), values[o.value].name, root);
+        if (!inside(root, reach(plan_, o.base, o.strides, group.extents)))
+          fail(p_.graph.describe(group.nodes[0]), values[o.value].name, root);
       }
     }
   }
@@ -47,8 +52,11 @@ class BoundsChecker {
     return r.nothing || (r.low >= 0 && r.high < n);
   }
   [[noreturn]] void fail(const std::string& who, const std::string& name, ValueId root) const {
-    throw InputError(fmt::format("{}: the shapes of the inputs do not fit the model: '{}' would be read beyond the end of '{}', which is {}", who,
-                                 name, p_.graph.values[root].name, to_string(plan_.shape_of(p_.graph.values[root]))), who, name);
+    throw InputError(
+        fmt::format(
+            "{}: the shapes of the inputs do not fit the model: '{}' would be read beyond the end of '{}', which is {}",
+            who, name, p_.graph.values[root].name, to_string(plan_.shape_of(p_.graph.values[root]))),
+        who, name);
   }
 
   const Program& p_;

@@ -31,7 +31,8 @@ int TileSet::variant(int count) const {
 }
 
 bool TileSet::has(int vectors) const {
-  return std::all_of(kernel.begin(), kernel.end(), [&](const auto& of_rows) { return of_rows[static_cast<std::size_t>(vectors - 1)] != nullptr; });
+  return std::all_of(kernel.begin(), kernel.end(),
+                     [&](const auto& of_rows) { return of_rows[static_cast<std::size_t>(vectors - 1)] != nullptr; });
 }
 
 std::vector<int> panel_widths(const Panels& panels, bool gathered) {
@@ -109,7 +110,8 @@ class ProgramBuilder {
   }
 
  private:
-  // Everything that a run evaluates, and what explain counts FLOPs by: the values that these read outlive the control steps.
+  // Everything that a run evaluates, and what explain counts FLOPs by: the values that these read outlive the control
+  // steps.
   std::vector<sparsity::MaskId> mask_roots() const {
     std::vector<sparsity::MaskId> roots = wanted_masks_;
     for (const Group& group : p_->fusion.groups)
@@ -124,7 +126,8 @@ class ProgramBuilder {
     auto& masks = p_->analysis->masks;
     for (const fuse::Obligation& o : p_->fusion.obligations) {
       const std::vector<ValueId> leaves = masks.leaves({o.violated});
-      const bool known = std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) { return p_->analysis->control[v] != 0; });
+      const bool known =
+          std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) { return p_->analysis->control[v] != 0; });
       if (o.proved && !(options_.verify && known)) continue;
       masks.want(o.violated);
       wanted_masks_.push_back(o.violated);
@@ -219,9 +222,7 @@ class ProgramBuilder {
     if (c.tiles.rows.back() != p_->tile.rows) c.tiles.rows.push_back(p_->tile.rows);
     c.tiles.kernel.resize(c.tiles.rows.size());
     if (group.static_b) c.panels = panels_of_weights(group, c);
-    const std::string key = group.epilogue.program.statements.empty()
-                                ? "none"
-                                : content_key(group.epilogue);
+    const std::string key = group.epilogue.program.statements.empty() ? "none" : content_key(group.epilogue);
     for (std::size_t i = 0; i < c.tiles.rows.size(); ++i) {
       c.tiles.kernel[i].resize(p_->tile.vectors);
       for (int v : widths(c, group)) want_tile(group.epilogue, key, c.tiles.rows[i], v, &c.tiles.kernel[i][v - 1]);
@@ -243,40 +244,46 @@ class ProgramBuilder {
       mn.push_back(group.axes.n);
       c.columns = over(group, group.live_columns, mn);
     }
-    // Which panels of columns a tile of rows needs is only a question where rows and columns are coupled (causal masks, windows).
+    // Which panels of columns a tile of rows needs is only a question where rows and columns are coupled (causal masks,
+    // windows).
     sparsity::MaskId coupled = group.live_terms;
     for (int m : group.axes.m) coupled = p_->analysis->masks.coupling(coupled, m, group.axes.k);
     c.terms_mk = over(group, coupled, mk);
   }
 
   // Layers share their epilogues: each tile is lowered once.
-  void want_tile(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors, codegen::KernelFn* where) {
+  void want_tile(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors,
+                 codegen::KernelFn* where) {
     auto [it, fresh] = tile_names_.try_emplace({key, rows, vectors});
     if (!fresh) return kernels_.want(it->second, where);
-    Kernel k = lower::lower_tile({.rows = rows, .vectors = vectors, .epilogue = epilogue, .epilogue_key = key, .target = p_->target});
+    Kernel k = lower::lower_tile(
+        {.rows = rows, .vectors = vectors, .epilogue = epilogue, .epilogue_key = key, .target = p_->target});
     it->second = k.name;
     kernels_.add(std::move(k), where);
   }
 
-  // Uniform panels serve every rule, but where columns are few, a last one that is as wide as the others is much to compute for nothing. Decides, too,
-  // whether the step looks at values.
+  // Uniform panels serve every rule, but where columns are few, a last one that is as wide as the others is much to
+  // compute for nothing. Decides, too, whether the step looks at values.
   Panels panels_of_weights(const Group& group, ContractionStep& c) {
     constexpr double wasted = 1.04;
     c.looks_at_a = holds_value_zeros(group);
     c.pruned = is_pruned(group);
-    const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors}, uniform = p_->engine->panels(tight.columns);
+    const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors},
+        uniform = p_->engine->panels(tight.columns);
     const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));
     return c.looks_at_a || c.pruned || many ? uniform : tight;
   }
 
   bool engine_takes(const Group& group) const {
-    return options_.sparse && !group.control && group.operands[0].access.dtype == DType::f32 && group.operands[2].access.dtype == DType::f32 &&
+    return options_.sparse && !group.control && group.operands[0].access.dtype == DType::f32 &&
+           group.operands[2].access.dtype == DType::f32 &&
            p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant.dtype() == DType::f32;
   }
 
   // Leaving out what is zero is exact only where nothing infinite stands against it.
   bool holds_value_zeros(const Group& group) const {
-    return engine_takes(group) && zeros_by_value_[group.operands[0].value] && is_finite(p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant);
+    return engine_takes(group) && zeros_by_value_[group.operands[0].value] &&
+           is_finite(p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant);
   }
 
   // A sample of the rows first: most weights have no zeros at all.
@@ -287,7 +294,8 @@ class ProgramBuilder {
     const detect::Values values = weight_values(*p_, group);
     const auto isa = detect::scan_isa(p_->target);
     const std::int64_t width = std::min<std::int64_t>(values.columns, p_->tile.lanes * p_->tile.vectors);
-    return values.rows > 0 && values.columns > 0 && detect::sample_fraction(values, 1, width, 0, samples, isa) < worthwhile;
+    return values.rows > 0 && values.columns > 0 &&
+           detect::sample_fraction(values, 1, width, 0, samples, isa) < worthwhile;
   }
 
   static bool is_finite(const Tensor& t) {
@@ -328,12 +336,14 @@ class ProgramBuilder {
       p_->steps[a.scores].absorbed = p_->steps[a.softmax].absorbed = true;
       p_->steps[a.scores].contraction.gathers_columns = true;
       p_->steps[a.output].attention = static_cast<int>(i);
-      p_->steps[a.output].label = p_->steps[a.scores].label + "+" + p_->steps[a.softmax].label + "+" + p_->steps[a.output].label;
+      p_->steps[a.output].label =
+          p_->steps[a.scores].label + "+" + p_->steps[a.softmax].label + "+" + p_->steps[a.output].label;
     }
   }
 
   void generate() {
-    p_->code = codegen::compile(kernels_.kernels(), {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
+    p_->code = codegen::compile(kernels_.kernels(),
+                                {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
     kernels_.resolve(*p_->code);
     p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
                                   p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
@@ -386,9 +396,10 @@ class ProgramBuilder {
     return used;
   }
 
-  // Constants that runs read leave the model's file, which may be written anew while the model lives. Large ones in weight files stay there: they
-  // are the kernel's to keep in memory, and for all processes at once; runs look whether the file has changed. What is packed is not held a second
-  // time: in a file it stays behind, unread, and on the heap it goes.
+  // Constants that runs read leave the model's file, which may be written anew while the model lives. Large ones in
+  // weight files stay there: they are the kernel's to keep in memory, and for all processes at once; runs look whether
+  // the file has changed. What is packed is not held a second time: in a file it stays behind, unread, and on the heap
+  // it goes.
   void own_constants() {
     constexpr std::size_t large = std::size_t{1} << 20;
     std::set<const void*> kept;
@@ -398,7 +409,8 @@ class ProgramBuilder {
       if (!t.defined()) continue;
       if (const FileMap* file = FileMap::of(t.owner())) {
         if (file->lasting() && t.bytes() >= large) {
-          if (std::find(p_->files.begin(), p_->files.end(), t.owner()) == p_->files.end()) p_->files.push_back(t.owner());
+          if (std::find(p_->files.begin(), p_->files.end(), t.owner()) == p_->files.end())
+            p_->files.push_back(t.owner());
         } else {
           t = copy_of(t, pool);
         }
@@ -420,7 +432,8 @@ class ProgramBuilder {
     constexpr std::int64_t piece = 1 << 21;
     const auto bytes = static_cast<std::int64_t>(t.bytes());
     pool.parallel_for((bytes + piece - 1) / piece, [&](std::int64_t i, int) {
-      std::memcpy(copy.as<char>() + i * piece, t.as<char>() + i * piece, static_cast<std::size_t>(std::min(piece, bytes - i * piece)));
+      std::memcpy(copy.as<char>() + i * piece, t.as<char>() + i * piece,
+                  static_cast<std::size_t>(std::min(piece, bytes - i * piece)));
     });
     return copy;
   }

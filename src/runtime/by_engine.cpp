@@ -1,6 +1,8 @@
 // What the contraction engine sums for a step, which then runs the epilogue alone. Two cases:
-//   * few rows against constant weights: bound by latency and memory, for which the engine has tiles of several panels and ones that fetch ahead;
-//   * zeros that only values tell: A's (ReLU) are found as the step begins, in one pass over the live rows, which what made them has just left in the
+//   * few rows against constant weights: bound by latency and memory, for which the engine has tiles of several
+//     panels and ones that fetch ahead;
+//   * zeros that only values tell: A's (ReLU) are found as the step begins, in one pass over the live rows, which
+//     what made them has just left in the
 //     caches; those of pruned weights when they were packed.
 // Sums are the same chains of ascending k either way.
 #include "contract/canonical.h"
@@ -12,7 +14,8 @@ namespace {
 
 using contract::RuleKind;
 
-/// Tiles one below the other: with more of them, those of the step do as well, and need no second pass for the epilogue.
+/// Tiles one below the other: with more of them, those of the step do as well, and need no second pass for the
+/// epilogue.
 constexpr std::int64_t few_tiles = 4;
 
 std::int64_t elements(std::int64_t bytes) { return bytes / static_cast<std::int64_t>(sizeof(float)); }
@@ -22,14 +25,15 @@ std::int64_t elements(std::int64_t bytes) { return bytes / static_cast<std::int6
 // The engine takes rows with all terms, consecutive in memory, and all columns.
 bool ContractionRunner::rows_are_whole() const {
   const std::int64_t size = sizeof(float);
-  return terms_k_.all() && !some_rows_absent_ && parts_.size() == 1 && plan_.operands[0].k == size && plan_.operands[2].n == size &&
-         group_.operands[2].access.dtype == DType::f32;
+  return terms_k_.all() && !some_rows_absent_ && parts_.size() == 1 && plan_.operands[0].k == size &&
+         plan_.operands[2].n == size && group_.operands[2].access.dtype == DType::f32;
 }
 
 bool ContractionRunner::sum_by_engine() {
   const ContractionStep& step = step_.contraction;
   const bool few = rows_.total() <= few_tiles * run_.p_.tile.rows, looks = step.looks_at_a || step.pruned;
-  if (!step.weights || !(few || looks) || rows_.total() == 0 || plan_.n == 0 || plan_.k == 0 || !rows_are_whole()) return false;
+  if (!step.weights || !(few || looks) || rows_.total() == 0 || plan_.n == 0 || plan_.k == 0 || !rows_are_whole())
+    return false;
   contract::Problem p;
   p.m = rows_.total(), p.n = plan_.n, p.k = plan_.k;
   for (std::int64_t o = 0; o < plan_.batch; ++o)
@@ -45,7 +49,8 @@ bool ContractionRunner::sum_by_engine() {
   detect::LiveMap map;
   contract::Live live{.b = contract::live_of(*step.weights)};
   if (step.looks_at_a) {
-    const detect::Values values{.data = a, .batch_offsets = p.a_rows, .rows = 1, .columns = p.k};  // each row a matrix: they lie anywhere
+    // each row a matrix: they lie anywhere
+    const detect::Values values{.data = a, .batch_offsets = p.a_rows, .rows = 1, .columns = p.k};
     if (engine.worth_detecting(p, values, 1, 1, true, run_.pool_.size())) {
       map = detect::scan(values, 1, 1, 0, run_.pool_, {}, detect::scan_isa(run_.p_.target));
       map.batch = 1, map.rows = p.m;
@@ -59,7 +64,8 @@ bool ContractionRunner::sum_by_engine() {
   }
   if (rule.kind == RuleKind::dense && !few) return false;
   if (rule.kind != RuleKind::dense) run_.record_.live *= contract::live_share(p, live);
-  engine.run(p, rule.kind == RuleKind::dense ? contract::Live{} : live, step.weights.get(), rule, run_.pool_, run_.poison_);
+  engine.run(p, rule.kind == RuleKind::dense ? contract::Live{} : live, step.weights.get(), rule, run_.pool_,
+             run_.poison_);
   return true;
 }
 

@@ -8,7 +8,8 @@
 namespace pit::runtime {
 namespace {
 
-std::int64_t strided_offset(std::int64_t flat, const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides) {
+std::int64_t strided_offset(std::int64_t flat, const std::vector<std::int64_t>& extents,
+                            const std::vector<std::int64_t>& strides) {
   std::int64_t offset = 0;
   for (std::size_t i = extents.size(); i-- > 0;) {
     if (i == 0) return offset + flat * strides[0];
@@ -21,7 +22,10 @@ std::int64_t strided_offset(std::int64_t flat, const std::vector<std::int64_t>& 
 }  // namespace
 
 ContractionRunner::ContractionRunner(Run& run, const Step& step, const ContractionPlan& plan)
-    : run_(run), step_(step), plan_(plan), group_(run.p_.group(step)),
+    : run_(run),
+      step_(step),
+      plan_(plan),
+      group_(run.p_.group(step)),
       panels_(group_.static_b ? step.contraction.panels : Panels{plan.n, run.p_.tile.lanes, run.p_.tile.vectors}) {
   const int batch = static_cast<int>(plan.batch_extents.size());
   rows_ = run.list(step.contraction.live, batch, plan.batch, plan.m, group_.control);
@@ -52,17 +56,21 @@ void ContractionRunner::operator()() {
   if (summed_ && group_.epilogue.program.statements.empty()) return;
   std::vector<Task> tasks;
   for (const Part& part : parts_) make_tasks(part, tasks);
-  run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int worker) { run_task(tasks[t], worker); });
+  run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                          [&](std::int64_t t, int worker) { run_task(tasks[t], worker); });
 }
 
-// A panel needs the rows that any piece of the columns in it needs; neighbouring panels with the same rows are one part.
+// A panel needs the rows that any piece of the columns in it needs; neighbouring panels with the same rows are one
+// part.
 void ContractionRunner::make_parts() {
   parts_.assign(1, {rows_, 0, panels_.count()});
   const sparsity::MaskArray* m = run_.mask(step_.contraction.columns);
   if (!m || m->cuts.back().empty() || m->shape.back() < 2) return;
   const std::vector<std::int64_t>& cuts = m->cuts.back();
   const std::int64_t pieces = m->shape.back();
-  auto piece_at = [&](std::int64_t column) { return std::upper_bound(cuts.begin(), cuts.end(), column) - cuts.begin(); };
+  auto piece_at = [&](std::int64_t column) {
+    return std::upper_bound(cuts.begin(), cuts.end(), column) - cuts.begin();
+  };
   parts_.clear();
   std::vector<std::pair<std::int64_t, std::int64_t>> range;  // pieces of each part
   for (std::int64_t p = 0; p < panels_.count(); ++p) {
@@ -74,7 +82,8 @@ void ContractionRunner::make_parts() {
     }
     parts_.back().last_panel = p + 1;
   }
-  for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].rows = run_.rows_of_pieces(*m, range[i].first, range[i].second, plan_, pieces);
+  for (std::size_t i = 0; i < parts_.size(); ++i)
+    parts_[i].rows = run_.rows_of_pieces(*m, range[i].first, range[i].second, plan_, pieces);
 }
 
 // Rows that nothing of A reaches hold what the epilogue makes of zero (the fill of a mask): they take no terms.
@@ -91,7 +100,8 @@ void ContractionRunner::part_rows_without_terms() {
       for (std::int64_t o = 0; o < plan_.batch; ++o) {
         const std::int32_t *rows = part.rows.data(o), *terms = terms_rows_.data(o);
         for (std::int64_t i = 0; i < part.rows.count(o); ++i)
-          if (std::binary_search(terms, terms + terms_rows_.count(o), rows[i]) == with) set->index[static_cast<std::size_t>(count++)] = rows[i];
+          if (std::binary_search(terms, terms + terms_rows_.count(o), rows[i]) == with)
+            set->index[static_cast<std::size_t>(count++)] = rows[i];
         set->offset.push_back(count);
       }
       for (int i = 0; i < 16; ++i) set->index[static_cast<std::size_t>(count + i)] = 0;
@@ -117,9 +127,8 @@ void ContractionRunner::make_tasks(const Part& part, std::vector<Task>& tasks) c
   }
   std::int64_t blocks = 0;
   for (std::int64_t o = 0; o < plan_.batch; ++o) blocks += (rows.count(o) + block - 1) / block;
-  const std::int64_t splits = workers > 1 && blocks < 2 * workers
-                                  ? std::min<std::int64_t>(panels, (2 * workers + blocks - 1) / blocks)
-                                  : 1;
+  const std::int64_t splits =
+      workers > 1 && blocks < 2 * workers ? std::min<std::int64_t>(panels, (2 * workers + blocks - 1) / blocks) : 1;
   for (std::int64_t o = 0; o < plan_.batch; ++o)
     for (std::int64_t r = 0; r < rows.count(o); r += block)
       for (std::int64_t s = 0; s < splits; ++s)
@@ -178,7 +187,8 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
 // B of this batch position in panels, its terms in the order of the index; which of its columns are live (null: all).
 const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& scratch) const {
   float* packed = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
-  const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k, plan_.operands[1].n};
+  const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k,
+                       plan_.operands[1].n};
   std::uint8_t* live_n = nullptr;
   if (!terms_n_.all() && terms_n_.count(t.batch) != plan_.n) {
     live_n = scratch.take<std::uint8_t>(plan_.n);
@@ -186,15 +196,16 @@ const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& 
     for (std::int64_t i = 0; i < terms_n_.count(t.batch); ++i) live_n[terms_n_.data(t.batch)[i]] = 1;
   }
   for (std::int64_t p = t.first_panel; p < t.last_panel; ++p)
-    pack_panel(run_.p_.packs, panels_.vectors_of(p) * b.lanes, packed + panels_.offset(p, b.k), matrix, p * panels_.width(),
-               panels_.columns_of(p), nullptr, live_n, b.k, b.k_index);
+    pack_panel(run_.p_.packs, panels_.vectors_of(p) * b.lanes, packed + panels_.offset(p, b.k), matrix,
+               p * panels_.width(), panels_.columns_of(p), nullptr, live_n, b.k, b.k_index);
   b.b = packed;
   b.b_k = b.k;
   return live_n;
 }
 
 // Where the task's rows of A and C lie.
-void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows, void** c_rows) const {
+void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows,
+                                  void** c_rows) const {
   PIT_CHECK(rows <= max_block_rows, "a block of {} rows", rows);
   char* a = run_.root_address(group_.operands[0].value) + batch_offset(0, t.batch);
   char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, t.batch);
@@ -204,8 +215,8 @@ void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int r
   }
 }
 
-void ContractionRunner::find_epilogue_rows(const Task& t, const std::int32_t* list, int rows, std::vector<EpilogueRows>& epilogue,
-                                           Scratch& scratch) const {
+void ContractionRunner::find_epilogue_rows(const Task& t, const std::int32_t* list, int rows,
+                                           std::vector<EpilogueRows>& epilogue, Scratch& scratch) const {
   epilogue.resize(group_.operands.size() - 3);
   for (std::size_t o = 3; o < group_.operands.size(); ++o) {
     EpilogueRows& e = epilogue[o - 3];
@@ -237,9 +248,10 @@ void ContractionRunner::multiply_live(Block& b, const std::uint8_t* live_n) cons
   }
 }
 
-// Constant panels hold all k. Long runs of live terms are walked one after the other, with partial sums in C; scattered ones
-// are cheaper as a whole, with zeros for what is absent.
-void ContractionRunner::choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const {
+// Constant panels hold all k. Long runs of live terms are walked one after the other, with partial sums in C; scattered
+// ones are cheaper as a whole, with zeros for what is absent.
+void ContractionRunner::choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches,
+                                     Scratch& scratch) const {
   constexpr std::int64_t worthwhile = 64;
   const std::int32_t* live = terms_k_.data(batch);
   const std::int64_t count = terms_k_.count(batch);
@@ -264,7 +276,8 @@ void ContractionRunner::clear_zero_rows() const {
   if (group_.control) return;
   const sparsity::MaskArray* m = run_.mask(step_.contraction.zero);
   if (!m || m->none) return;
-  const LiveList zero = run_.list(step_.contraction.zero, static_cast<int>(plan_.batch_extents.size()), plan_.batch, plan_.m, false);
+  const LiveList zero =
+      run_.list(step_.contraction.zero, static_cast<int>(plan_.batch_extents.size()), plan_.batch, plan_.m, false);
   const std::int64_t size = static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype));
   for (std::int64_t o = 0; o < plan_.batch; ++o) {
     char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, o);

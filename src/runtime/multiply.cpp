@@ -1,4 +1,5 @@
-// The loops around the register tile: panels of B, in each one stretch of terms after the other, in each all tiles of the block in one call (a strip).
+// The loops around the register tile: panels of B, in each one stretch of terms after the other, in each all tiles of
+// the block in one call (a strip).
 #include <algorithm>
 
 #include "runtime/contraction.h"
@@ -24,14 +25,20 @@ struct Memory {
 
 class Multiplication {
  public:
-  Multiplication(const Block& b, Memory& memory) : b_(b), parts_(memory.parts), shifted_(memory.shifted), whole_(b.rows / b.tile_rows * b.tile_rows), rest_(b.rows - whole_) {
+  Multiplication(const Block& b, Memory& memory)
+      : b_(b),
+        parts_(memory.parts),
+        shifted_(memory.shifted),
+        whole_(b.rows / b.tile_rows * b.tile_rows),
+        rest_(b.rows - whole_) {
     if (rest_ > 0) rest_width_ = b.tiles->rows[b.tiles->variant(rest_)];
     parts_.clear();
     plan_stretches();
     shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * max_rows));
   }
 
-  // Where there is room for all terms of the block's A, C is visited panel by panel, while it is near; else stretch by stretch.
+  // Where there is room for all terms of the block's A, C is visited panel by panel, while it is near; else stretch by
+  // stretch.
   void operator()() {
     if (b_.room_for_all) {
       std::int64_t floats = 0;
@@ -40,7 +47,9 @@ class Multiplication {
         pack(p);
         floats += p.terms.count * (whole_ + rest_width_);
       }
-      over_panels([&](std::int64_t panel, std::int64_t column) { for (const Part& p : parts_) run(p, panel, column); });
+      over_panels([&](std::int64_t panel, std::int64_t column) {
+        for (const Part& p : parts_) run(p, panel, column);
+      });
       return;
     }
     for (Part& p : parts_) {
@@ -55,9 +64,11 @@ class Multiplication {
 
   void plan_stretches() {
     auto cut = [&](const Stretch& s) {
-      for (std::int64_t i = 0; i < s.count; i += b_.k_block) parts_.push_back({{s.a + i, s.b + i, std::min(b_.k_block, s.count - i)}});
+      for (std::int64_t i = 0; i < s.count; i += b_.k_block)
+        parts_.push_back({{s.a + i, s.b + i, std::min(b_.k_block, s.count - i)}});
     };
-    if (b_.stretches) for (const Stretch& s : *b_.stretches) cut(s);
+    if (b_.stretches)
+      for (const Stretch& s : *b_.stretches) cut(s);
     else cut({0, 0, b_.k});
     if (parts_.empty()) parts_.push_back({{0, 0, 0}});  // no terms: the epilogue still runs
     parts_.front().first = !b_.resumes;
@@ -80,8 +91,10 @@ class Multiplication {
     }
   }
 
-  template <class F> void over_panels(F&& body) const {
-    const std::int64_t panels = b_.panel_list ? static_cast<std::int64_t>(b_.panel_list->size()) : b_.last_panel - b_.first_panel;
+  template <class F>
+  void over_panels(F&& body) const {
+    const std::int64_t panels =
+        b_.panel_list ? static_cast<std::int64_t>(b_.panel_list->size()) : b_.last_panel - b_.first_panel;
     std::int64_t column = b_.panel_list ? 0 : b_.first_panel * b_.panels.width();
     for (std::int64_t j = 0; j < panels; ++j) {
       const std::int64_t p = b_.panel_list ? (*b_.panel_list)[static_cast<std::size_t>(j)] : b_.first_panel + j;
@@ -106,7 +119,8 @@ class Multiplication {
     ptrs[n++] = const_cast<float*>(a);
     ptrs[n++] = const_cast<float*>(b_.b + b_.panels.offset(panel, b_.b_k) + p.terms.b * vectors * b_.lanes);
     if (rows % height != 0) {  // the rest alone: whole tiles have no rows to spare
-      for (int i = 0; i < height; ++i) padded[i] = i < rows ? b_.c[first + i] : static_cast<char*>(static_cast<void*>(b_.trash)) - shift;
+      for (int i = 0; i < height; ++i)
+        padded[i] = i < rows ? b_.c[first + i] : static_cast<char*>(static_cast<void*>(b_.trash)) - shift;
       ptrs[n++] = padded;
     } else {
       ptrs[n++] = const_cast<void*>(static_cast<const void*>(b_.c + first));
@@ -130,10 +144,16 @@ class Multiplication {
       }
     }
     // After these come the rest of the rows, or the first rows of the panel to the right.
-    const lower::TileInts ints{.k = p.terms.count, .columns = columns, .first = p.first, .last = p.last, .tiles = std::max(1, rows / height),
-                               .a_step = p.terms.count * height * static_cast<std::int64_t>(sizeof(float)), .c_offset = shift,
+    const lower::TileInts ints{.k = p.terms.count,
+                               .columns = columns,
+                               .first = p.first,
+                               .last = p.last,
+                               .tiles = std::max(1, rows / height),
+                               .a_step = p.terms.count * height * static_cast<std::int64_t>(sizeof(float)),
+                               .c_offset = shift,
                                .next_offset = shift + columns * b_.c_element};
-    b_.tiles->kernel[static_cast<std::size_t>(b_.tiles->variant(height))][static_cast<std::size_t>(vectors - 1)](ptrs, &ints.k);
+    b_.tiles->kernel[static_cast<std::size_t>(b_.tiles->variant(height))][static_cast<std::size_t>(vectors - 1)](
+        ptrs, &ints.k);
   }
 
   const Block& b_;

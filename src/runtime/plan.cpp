@@ -56,7 +56,9 @@ class ArenaLayout {
   std::int64_t end() const { return end_; }
 
  private:
-  struct Block { std::int64_t at, size; };
+  struct Block {
+    std::int64_t at, size;
+  };
   std::vector<Block> free_;
   std::int64_t end_ = 0;
 };
@@ -83,7 +85,8 @@ class PlanMaker {
       if (p_.steps[i].attention >= 0) plan_attention(p_.fusion.attentions[p_.steps[i].attention]);
     // Positions in lists of live rows are 32-bit.
     if (plan_->iota > std::numeric_limits<std::int32_t>::max())
-      throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible", plan_->iota));
+      throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible",
+                                   plan_->iota));
     check_bounds(p_, *plan_);
     lay_out();
     return plan_;
@@ -97,17 +100,23 @@ class PlanMaker {
       for (std::size_t d = 0; d < v.dims.size(); ++d) {
         const std::int64_t e = at(v.dims[d]);
         if (e == graph::DimTable::unknown)
-          throw InputError(fmt::format("the shapes of the inputs do not fit each other: dimension {} of '{}' ({}) cannot be computed",
-                                       d, v.name, p_.graph.dims.print(v.dims[d])), {}, v.name);
+          throw InputError(
+              fmt::format(
+                  "the shapes of the inputs do not fit each other: dimension {} of '{}' ({}) cannot be computed", d,
+                  v.name, p_.graph.dims.print(v.dims[d])),
+              {}, v.name);
         if (e < 0)
-          throw InputError(fmt::format("dimension {} of '{}' ({}) would be {}; the inputs are too small for this model", d, v.name,
-                                       p_.graph.dims.print(v.dims[d]), e), {}, v.name);
+          throw InputError(fmt::format("dimension {} of '{}' ({}) would be {}; the inputs are too small for this model",
+                                       d, v.name, p_.graph.dims.print(v.dims[d]), e),
+                           {}, v.name);
       }
     for (const graph::Check& c : p_.graph.checks) {
       const std::int64_t a = at(c.a), b = at(c.b);
       if (a != b)
-        throw InputError(fmt::format("{}: the shapes of the inputs do not fit the model: {} is {}, but must equal {}, which is {}", c.who,
-                                     p_.graph.dims.print(c.a), a, p_.graph.dims.print(c.b), b), c.who);
+        throw InputError(
+            fmt::format("{}: the shapes of the inputs do not fit the model: {} is {}, but must equal {}, which is {}",
+                        c.who, p_.graph.dims.print(c.a), a, p_.graph.dims.print(c.b), b),
+            c.who);
     }
     for (const graph::Value& v : p_.graph.values) check_size(v);
   }
@@ -122,10 +131,13 @@ class PlanMaker {
       if (!absurd) elements *= std::max<std::int64_t>(at(d), 1);
     }
     if (absurd)  // also beside an extent of 0: strides are products, too
-      throw InputError(fmt::format("'{}' would be {}: no machine has that much memory", v.name, to_string(plan_->shape_of(v))), {}, v.name);
+      throw InputError(
+          fmt::format("'{}' would be {}: no machine has that much memory", v.name, to_string(plan_->shape_of(v))), {},
+          v.name);
   }
 
-  // -- row steps ---------------------------------------------------------------------------------------------------------
+  // -- row steps
+  // ---------------------------------------------------------------------------------------------------------
 
   void plan_rows(const Step& step, const Group& group, RowPlan& r) {
     const std::size_t operands = group.operands.size();
@@ -182,7 +194,8 @@ class PlanMaker {
     }
     fill_ints(step, group, r, row_stride, inner_stride, stride);
     r.scratch_bytes = step.rows.abi.scratch_rows * ((r.inner + 63) / 64 * 64) * 8;
-    const std::int64_t work = std::max<std::int64_t>(1, r.inner * r.mid) * static_cast<std::int64_t>(group.program.statements.size());
+    const std::int64_t work =
+        std::max<std::int64_t>(1, r.inner * r.mid) * static_cast<std::int64_t>(group.program.statements.size());
     r.task_rows = std::max<std::int64_t>(1, 65536 / work);
     plan_->scratch_bytes = std::max(plan_->scratch_bytes, r.scratch_bytes);
     plan_->iota = std::max({plan_->iota, r.rows, r.mid});
@@ -203,7 +216,8 @@ class PlanMaker {
         case Slot::inner_stride: v = inner_stride[s.a]; break;
         case Slot::lookup_extent: v = at(group.operands[s.a].lookup_extent[s.b]); break;
         case Slot::lookup_stride:
-          v = at(group.operands[s.a].lookup_stride[s.b]) * static_cast<std::int64_t>(size_of(group.operands[s.a].access.dtype));
+          v = at(group.operands[s.a].lookup_stride[s.b]) *
+              static_cast<std::int64_t>(size_of(group.operands[s.a].access.dtype));
           break;
         case Slot::param: {
           const auto& param = group.params[s.a];
@@ -222,14 +236,21 @@ class PlanMaker {
     }
   }
 
-  // -- contractions ------------------------------------------------------------------------------------------------------
+  // -- contractions
+  // ------------------------------------------------------------------------------------------------------
 
   void plan_contraction(const Group& group, ContractionPlan& c) {
     const fuse::ContractionAxes& axes = group.axes;
     c.n = at(group.extents[axes.n]);
     c.k = at(group.extents[axes.k]);
-    for (int a : axes.batch) { c.batch_extents.push_back(at(group.extents[a])); c.batch *= c.batch_extents.back(); }
-    for (int a : axes.m) { c.m_extents.push_back(at(group.extents[a])); c.m *= c.m_extents.back(); }
+    for (int a : axes.batch) {
+      c.batch_extents.push_back(at(group.extents[a]));
+      c.batch *= c.batch_extents.back();
+    }
+    for (int a : axes.m) {
+      c.m_extents.push_back(at(group.extents[a]));
+      c.m *= c.m_extents.back();
+    }
     for (const fuse::Operand& o : group.operands) {
       const std::int64_t size = static_cast<std::int64_t>(size_of(o.access.dtype));
       ContractionPlan::Strides s{at(o.base) * size, at(o.strides[axes.n]) * size, at(o.strides[axes.k]) * size, {}, {}};
@@ -237,14 +258,18 @@ class PlanMaker {
       for (int a : axes.m) s.m.push_back(at(o.strides[a]) * size);
       c.operands.push_back(std::move(s));
     }
-    // A stretch of a panel is walked from L2, A of a block of rows comes from there or from L3, as in contract/run_dense. Partial sums wait in C between
-    // stretches, so C must be f32 for that.
+    // A stretch of a panel is walked from L2, A of a block of rows comes from there or from L3, as in
+    // contract/run_dense. Partial sums wait in C between stretches, so C must be f32 for that.
     const bool f32_out = group.operands[2].access.dtype == DType::f32;
     c.k_block = std::max<std::int64_t>(c.k, 1);
-    if (f32_out) c.k_block = contract::even_range(c.k_block, static_cast<std::int64_t>(caches_.l2), p_.tile.vectors * p_.tile.lanes);
-    c.row_block = std::min<std::int64_t>(max_block_rows, (std::max<std::int64_t>(c.m, 1) + p_.tile.rows - 1) / p_.tile.rows * p_.tile.rows);
+    if (f32_out)
+      c.k_block =
+          contract::even_range(c.k_block, static_cast<std::int64_t>(caches_.l2), p_.tile.vectors * p_.tile.lanes);
+    c.row_block = std::min<std::int64_t>(
+        max_block_rows, (std::max<std::int64_t>(c.m, 1) + p_.tile.rows - 1) / p_.tile.rows * p_.tile.rows);
     c.packs_all = c.k_block == c.k || c.row_block * c.k * 4 <= static_cast<std::int64_t>(caches_.l3) / 16;
-    std::int64_t scratch = aligned((c.row_block * (c.packs_all ? c.k : c.k_block) + pack_slack) * 4) + aligned(c.n) + aligned(c.k) + 4096 +
+    std::int64_t scratch = aligned((c.row_block * (c.packs_all ? c.k : c.k_block) + pack_slack) * 4) + aligned(c.n) +
+                           aligned(c.k) + 4096 +
                            static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
     if (!group.static_b) {
       const Panels panels{c.n, p_.tile.lanes, p_.tile.vectors};
@@ -259,7 +284,8 @@ class PlanMaker {
     const Group& group = p_.group(step);
     const Panels panels = group.static_b ? step.contraction.panels : Panels{columns, p_.tile.lanes, p_.tile.vectors};
     for (int vectors : panel_widths(panels, step.contraction.gathers_columns))
-      PIT_CHECK(step.contraction.tiles.has(vectors), "{}: no tile of {} vectors was generated for {} columns", step.label, vectors, columns);
+      PIT_CHECK(step.contraction.tiles.has(vectors), "{}: no tile of {} vectors was generated for {} columns",
+                step.label, vectors, columns);
   }
 
   void plan_attention(const fuse::Fusion::Attention& a) {
@@ -269,15 +295,21 @@ class PlanMaker {
     const std::int64_t ld = attention_stride(scores.n, keys);
     const std::int64_t operands = static_cast<std::int64_t>(p_.fusion.groups[a.scores].operands.size() +
                                                             p_.fusion.groups[a.output].operands.size());
-    const std::int64_t floats = keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +  // K, V
-                                2 * attention_rows * ld +                                                          // S, P
-                                attention_rows * std::max(scores.k, output.k) + 4 * pack_slack +                   // packed Q, P
-                                operands * attention_rows * ld * 2;                                                // gathered operands
+    // K, V
+    const std::int64_t floats = keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +
+                                // S, P
+                                2 * attention_rows * ld +
+                                // packed Q, P
+                                attention_rows * std::max(scores.k, output.k) + 4 * pack_slack +
+                                // gathered operands
+                                operands * attention_rows * ld * 2;
     const std::int64_t pointers = (operands + 8) * aligned(attention_rows * 8);
-    plan_->scratch_bytes = std::max(plan_->scratch_bytes, plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
+    plan_->scratch_bytes = std::max(plan_->scratch_bytes,
+                                    plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
   }
 
-  // -- storage -----------------------------------------------------------------------------------------------------------
+  // -- storage
+  // -----------------------------------------------------------------------------------------------------------
 
   void lay_out() {
     const graph::Graph& g = p_.graph;
@@ -305,7 +337,10 @@ class PlanMaker {
     }
     for (ValueId v : p_.mask_leaves)
       if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], last_control());
-    for (ValueId v : p_.element_values) { first[v] = 0; last[v] = steps; }
+    for (ValueId v : p_.element_values) {
+      first[v] = 0;
+      last[v] = steps;
+    }
     place(first, last, steps);
   }
 
@@ -324,8 +359,15 @@ class PlanMaker {
       Storage& s = plan_->storage[v];
       if (p_.fusion.layouts[v].root != v) continue;
       s.bytes = aligned(element_count(plan_->shape_of(value)) * static_cast<std::int64_t>(size_of(value.dtype)) + 1);
-      if (value.is_constant()) { s.where = Storage::constant; continue; }
-      if (value.input >= 0) { s.where = Storage::input; s.offset = value.input; continue; }
+      if (value.is_constant()) {
+        s.where = Storage::constant;
+        continue;
+      }
+      if (value.input >= 0) {
+        s.where = Storage::input;
+        s.offset = value.input;
+        continue;
+      }
       const auto out = std::find(g.outputs.begin(), g.outputs.end(), v);
       if (out != g.outputs.end() && first[v] >= 0 && !value.has_elements) {
         s.where = Storage::output;

@@ -1,4 +1,5 @@
-// A plan: what a program becomes for one set of input shapes. Made in well under a millisecond, generates no code, cached.
+// A plan: what a program becomes for one set of input shapes. Made in well under a millisecond, generates no code,
+// cached.
 //
 // All Dims are evaluated once; storage is laid out in one arena by liveness; row steps learn how their axes merge.
 #pragma once
@@ -14,41 +15,44 @@ namespace pit::runtime {
 /// Where a root value lives during a run.
 struct Storage {
   enum Where : std::uint8_t { none, arena, constant, input, output } where = none;
-  std::int64_t offset = 0;   ///< bytes into the arena; index of the input / output
+  std::int64_t offset = 0;  ///< bytes into the arena; index of the input / output
   std::int64_t bytes = 0;
 };
 
 /// A row step's loops for concrete extents and strides (bytes).
 struct RowPlan {
   std::int64_t inner = 1, mid = 1, rows = 1;
-  std::vector<int> row_axes, driver_axes;             ///< group axes, outermost first
+  std::vector<int> row_axes, driver_axes;  ///< group axes, outermost first
   std::vector<std::int64_t> driver_extents;
   std::vector<std::vector<std::int64_t>> driver_strides;  ///< [driver axis][operand]
-  std::vector<std::int64_t> base;                     ///< per operand
-  std::vector<std::int64_t> ints;                     ///< the kernel's integers; row_count, bases filled per call
+  std::vector<std::int64_t> base;                         ///< per operand
+  std::vector<std::int64_t> ints;                         ///< the kernel's integers; row_count, bases filled per call
   std::int64_t driver_count = 1;
   std::int64_t scratch_bytes = 0;
-  std::int64_t task_rows = 1;                         ///< rows per task, for balance
+  std::int64_t task_rows = 1;  ///< rows per task, for balance
 };
 
 struct ContractionPlan {
   std::int64_t batch = 1, m = 1, n = 1, k = 1;
   std::vector<std::int64_t> batch_extents, m_extents;
-  struct Strides { std::int64_t base, n, k; std::vector<std::int64_t> batch, m; };
-  std::vector<Strides> operands;                      ///< A, B, C, epilogue operands; bytes
+  struct Strides {
+    std::int64_t base, n, k;
+    std::vector<std::int64_t> batch, m;
+  };
+  std::vector<Strides> operands;  ///< A, B, C, epilogue operands; bytes
   std::int64_t k_block = 1, row_block = 1;
-  bool packs_all = false;                             ///< a block's A is packed whole, not k_block by k_block
+  bool packs_all = false;  ///< a block's A is packed whole, not k_block by k_block
 };
 
 struct Plan {
-  std::vector<std::int64_t> symbols;                  ///< the key
-  std::vector<std::int64_t> dims;                     ///< value of every Dim
-  std::vector<Storage> storage;                       ///< per value (roots)
-  std::vector<RowPlan> rows;                          ///< per step (empty for others)
-  std::vector<ContractionPlan> contractions;          ///< per step
+  std::vector<std::int64_t> symbols;          ///< the key
+  std::vector<std::int64_t> dims;             ///< value of every Dim
+  std::vector<Storage> storage;               ///< per value (roots)
+  std::vector<RowPlan> rows;                  ///< per step (empty for others)
+  std::vector<ContractionPlan> contractions;  ///< per step
   std::int64_t arena_bytes = 0;
-  std::int64_t scratch_bytes = 0;                     ///< per worker
-  std::int64_t iota = 0;                              ///< longest row list
+  std::int64_t scratch_bytes = 0;  ///< per worker
+  std::int64_t iota = 0;           ///< longest row list
 
   std::int64_t operator[](Dim d) const { return dims[d.id]; }
   Shape shape_of(const graph::Value& v) const;

@@ -27,24 +27,26 @@ using graph::ValueId;
 
 /// The generated tiles of one epilogue: kernel[row variant][vectors - 1].
 struct TileSet {
-  std::vector<int> rows;                                ///< ascending row counts that have a kernel
+  std::vector<int> rows;  ///< ascending row counts that have a kernel
   std::vector<std::vector<codegen::KernelFn>> kernel;
   /// The smallest variant with at least `count` rows.
   int variant(int count) const;
   bool has(int vectors) const;
 };
 
-/// How wide, in vectors, the panels of a step can be: what is generated, and what a plan may ask for. `gathered`: the panels consist of
-/// live columns, of which there may be any number up to panels.columns (attention's keys).
+/// How wide, in vectors, the panels of a step can be: what is generated, and what a plan may ask for. `gathered`: the
+/// panels consist of live columns, of which there may be any number up to panels.columns (attention's keys).
 std::vector<int> panel_widths(const Panels& panels, bool gathered);
 
 struct RowStep {
   lower::RowKernel abi;
   codegen::KernelFn fn = nullptr;
-  bool element_wise = false;    ///< no reduction: outer axes may merge into inner
-  std::vector<char> value_axis; ///< per axis: its coordinate is used as a value, so it cannot merge
+  bool element_wise = false;     ///< no reduction: outer axes may merge into inner
+  std::vector<char> value_axis;  ///< per axis: its coordinate is used as a value, so it cannot merge
   /// Lookups to be checked: (table operand, its dimension, index operand).
-  struct Lookup { int table, dim, index; };
+  struct Lookup {
+    int table, dim, index;
+  };
   std::vector<Lookup> lookups;
   sparsity::MaskId live, zero;  ///< over the outer axes, in nesting order
   sparsity::MaskId terms;       ///< with mid: over the outer axes, then mid
@@ -52,14 +54,15 @@ struct RowStep {
 
 struct ContractionStep {
   TileSet tiles;
-  bool gathers_columns = false; ///< the scores of an attention: its columns are live keys
-  Panels panels;                ///< static_b: of its B
+  bool gathers_columns = false;                ///< the scores of an attention: its columns are live keys
+  Panels panels;                               ///< static_b: of its B
   std::shared_ptr<contract::PackedB> weights;  ///< static_b
   // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
-  bool looks_at_a = false;      ///< A may hold such (ReLU): they are looked for in each run
-  bool pruned = false;          ///< many terms of panels of the weights are zero; `weights` knows which
-  // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any term; and terms over (batch..., k), (batch..., n),
-  // (batch..., m..., k). `columns`: over (batch..., m..., n) where pieces of the columns have rows of their own, else unset.
+  bool looks_at_a = false;  ///< A may hold such (ReLU): they are looked for in each run
+  bool pruned = false;      ///< many terms of panels of the weights are zero; `weights` knows which
+  // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any term; and terms over (batch...,
+  // k), (batch..., n), (batch..., m..., k). `columns`: over (batch..., m..., n) where pieces of the columns have rows
+  // of their own, else unset.
   sparsity::MaskId columns;
   sparsity::MaskId live, zero, terms_rows, terms_k, terms_n, terms_mk;
 };
@@ -69,9 +72,9 @@ struct Step {
   int group = -1;
   RowStep rows;
   ContractionStep contraction;
-  int attention = -1;           ///< index into fusion.attentions if this step runs as (the last) part of one
-  bool absorbed = false;        ///< runs as part of a later attention step
-  std::string label;            ///< for profiles: the names of its nodes
+  int attention = -1;     ///< index into fusion.attentions if this step runs as (the last) part of one
+  bool absorbed = false;  ///< runs as part of a later attention step
+  std::string label;      ///< for profiles: the names of its nodes
 };
 
 struct ProgramOptions {
@@ -88,17 +91,18 @@ struct Program {
   std::unique_ptr<sparsity::Analysis> analysis;
   fuse::Fusion fusion;
   std::vector<sparsity::OutputDemand> demands;
-  std::vector<Step> steps;                 ///< one per group, in order
-  std::vector<fuse::Obligation> claims;    ///< of the read contract: looked at in each run
-  std::vector<ValueId> element_values;     ///< known elements that something reads as data
-  std::vector<ValueId> mask_leaves;        ///< control values that the mask program reads
-  std::vector<graph::NodeId> extent_nodes; ///< run before planning: extents depend on their results (see graph::extent_nodes)
+  std::vector<Step> steps;               ///< one per group, in order
+  std::vector<fuse::Obligation> claims;  ///< of the read contract: looked at in each run
+  std::vector<ValueId> element_values;   ///< known elements that something reads as data
+  std::vector<ValueId> mask_leaves;      ///< control values that the mask program reads
+  /// run before planning: extents depend on their results (see graph::extent_nodes)
+  std::vector<graph::NodeId> extent_nodes;
   PackSet packs;
   lower::TileShape tile;
   CpuTarget target;
-  std::vector<std::shared_ptr<void>> files; ///< FileMaps in which constants lie that runs read
+  std::vector<std::shared_ptr<void>> files;  ///< FileMaps in which constants lie that runs read
   std::shared_ptr<const codegen::Code> code;
-  std::string code_report;                 ///< "43 kernels, 0.31 s" for explain
+  std::string code_report;                         ///< "43 kernels, 0.31 s" for explain
   std::shared_ptr<const contract::Engine> engine;  ///< null: no contractions
 
   /// Of all packed weights, with the second layouts that some steps have asked for by now.

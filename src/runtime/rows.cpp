@@ -26,8 +26,8 @@ void RowRunner::operator()() {
   const int drivers = static_cast<int>(plan_.driver_axes.size());
   LiveList rows = run_.list(step_.rows.live, drivers, plan_.driver_count, plan_.rows, group_.control);
   run_.record_.live = plan_.driver_count * plan_.rows == 0
-                   ? 1.0
-                   : static_cast<double>(rows.total()) / static_cast<double>(plan_.driver_count * plan_.rows);
+                          ? 1.0
+                          : static_cast<double>(rows.total()) / static_cast<double>(plan_.driver_count * plan_.rows);
   if (!step_.rows.lookups.empty()) check_lookups(rows);
   clear_zero_rows();
   LiveList mid;
@@ -55,7 +55,8 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
   const std::size_t operands = group_.operands.size();
   void* ptrs[40];
   std::int64_t ints[160];
-  PIT_CHECK(operands + 3 <= std::size(ptrs) && plan_.ints.size() <= std::size(ints), "a row kernel with too many arguments");
+  PIT_CHECK(operands + 3 <= std::size(ptrs) && plan_.ints.size() <= std::size(ints),
+            "a row kernel with too many arguments");
   std::copy(plan_.ints.begin(), plan_.ints.end(), ints);
   std::vector<std::int64_t> at;
   unflatten(t.outer, plan_.driver_extents, at);
@@ -101,7 +102,8 @@ void RowRunner::clear_zero_rows() const {
   if (group_.control) return;
   const sparsity::MaskArray* m = run_.mask(step_.rows.zero);
   if (!m || m->none) return;
-  const LiveList zero = run_.list(step_.rows.zero, static_cast<int>(plan_.driver_axes.size()), plan_.driver_count, plan_.rows, false);
+  const LiveList zero =
+      run_.list(step_.rows.zero, static_cast<int>(plan_.driver_axes.size()), plan_.driver_count, plan_.rows, false);
   std::vector<std::int64_t> at;
   for (std::size_t i = 0; i < group_.operands.size(); ++i) {
     if (!group_.operands[i].access.written) continue;
@@ -109,10 +111,12 @@ void RowRunner::clear_zero_rows() const {
     const std::int64_t size = static_cast<std::int64_t>(size_of(group_.operands[i].access.dtype));
     const bool strided = access == lower::InnerAccess::strided;
     const std::int64_t length = access == lower::InnerAccess::unit ? plan_.inner * size : size;
-    const std::int64_t pieces = strided ? plan_.inner : 1, step = strided ? run_.plan_[group_.operands[i].strides[group_.inner]] * size : 0;
+    const std::int64_t pieces = strided ? plan_.inner : 1,
+                       step = strided ? run_.plan_[group_.operands[i].strides[group_.inner]] * size : 0;
     std::int64_t row_stride = 0;
     for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
-      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == static_cast<int>(i)) row_stride = plan_.ints[s];
+      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == static_cast<int>(i))
+        row_stride = plan_.ints[s];
     for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
       unflatten(o, plan_.driver_extents, at);
       char* base = run_.root_address(group_.operands[i].value) + plan_.base[i];
@@ -128,20 +132,22 @@ namespace {
 
 // Smallest and largest element of a strided box of integers.
 template <class T>
-void range_of(const char* base, const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides, std::size_t axis,
-              std::int64_t& low, std::int64_t& high) {
+void range_of(const char* base, const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides,
+              std::size_t axis, std::int64_t& low, std::int64_t& high) {
   if (axis == extents.size()) {
     const std::int64_t v = *reinterpret_cast<const T*>(base);
     low = std::min(low, v);
     high = std::max(high, v);
     return;
   }
-  for (std::int64_t i = 0; i < extents[axis]; ++i) range_of<T>(base + i * strides[axis], extents, strides, axis + 1, low, high);
+  for (std::int64_t i = 0; i < extents[axis]; ++i)
+    range_of<T>(base + i * strides[axis], extents, strides, axis + 1, low, high);
 }
 
 }  // namespace
 
-// An index out of range is the user's mistake, found before the kernel reads with it. Only live rows count: padding may hold anything.
+// An index out of range is the user's mistake, found before the kernel reads with it. Only live rows count: padding may
+// hold anything.
 void RowRunner::check_lookups(const LiveList& rows) const {
   for (const RowStep::Lookup& l : step_.rows.lookups) {
     const fuse::Operand& index = group_.operands[l.index];
@@ -155,7 +161,8 @@ void RowRunner::check_lookups(const LiveList& rows) const {
     }
     std::int64_t row_stride = 0;
     for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
-      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == l.index) row_stride = plan_.ints[s];
+      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == l.index)
+        row_stride = plan_.ints[s];
     std::vector<std::int64_t> at;
     for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
       unflatten(o, plan_.driver_extents, at);
@@ -173,10 +180,11 @@ void RowRunner::check_lookups(const LiveList& rows) const {
         else range_of<std::int32_t>(row, extents, strides, 0, low, high);
         if (low < -extent || high >= extent) {
           const auto& values = run_.p_.graph.values;
-          throw InputError(fmt::format("{}: index {} in '{}' is out of range for '{}', whose dimension {} has {} elements",
-                                       run_.p_.graph.describe(group_.nodes[0]), high >= extent ? high : low, values[index.value].name,
-                                       values[table.value].name, l.dim, extent),
-                           run_.p_.graph.describe(group_.nodes[0]), values[index.value].name);
+          throw InputError(
+              fmt::format("{}: index {} in '{}' is out of range for '{}', whose dimension {} has {} elements",
+                          run_.p_.graph.describe(group_.nodes[0]), high >= extent ? high : low,
+                          values[index.value].name, values[table.value].name, l.dim, extent),
+              run_.p_.graph.describe(group_.nodes[0]), values[index.value].name);
         }
         if (row_stride == 0) break;
       }

@@ -11,7 +11,9 @@ class RowRunner {
   void operator()();
 
  private:
-  struct Task { std::int64_t outer, begin, end; };
+  struct Task {
+    std::int64_t outer, begin, end;
+  };
   void check_lookups(const LiveList& rows) const;
   void clear_zero_rows() const;
   void make_tasks(const LiveList& rows, std::vector<Task>& tasks) const;

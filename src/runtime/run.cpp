@@ -30,8 +30,8 @@ std::int64_t stored_position(const sparsity::MaskArray& m, std::size_t axis, std
 }
 
 // Copies a strided box into row-major order.
-void gather_box(const char* source, char*& target, const Shape& shape, const std::vector<std::int64_t>& strides, std::size_t axis,
-                std::size_t size) {
+void gather_box(const char* source, char*& target, const Shape& shape, const std::vector<std::int64_t>& strides,
+                std::size_t axis, std::size_t size) {
   if (axis == shape.size()) {
     std::memcpy(target, source, size);
     target += size;
@@ -42,7 +42,8 @@ void gather_box(const char* source, char*& target, const Shape& shape, const std
     target += size * static_cast<std::size_t>(shape[axis]);
     return;
   }
-  for (std::int64_t i = 0; i < shape[axis]; ++i) gather_box(source + i * strides[axis], target, shape, strides, axis + 1, size);
+  for (std::int64_t i = 0; i < shape[axis]; ++i)
+    gather_box(source + i * strides[axis], target, shape, strides, axis + 1, size);
 }
 
 }  // namespace
@@ -183,7 +184,8 @@ void Run::poison_memory() {
 // The memory of a value served another one before; so did the workers' scratch (packed operands, attention's scores).
 void Run::poison(const fuse::Group& group) {
   if (poison_ == Poison::none) return;
-  for (int worker = 0; worker < pool_.size(); ++worker) fill_poison(arena_.scratch(worker), DType::f32, plan_.scratch_bytes / 4, poison_);
+  for (int worker = 0; worker < pool_.size(); ++worker)
+    fill_poison(arena_.scratch(worker), DType::f32, plan_.scratch_bytes / 4, poison_);
   for (ValueId v : group.writes) {
     if (plan_.storage[v].where != Storage::arena && plan_.storage[v].where != Storage::output) continue;
     if (p_.graph.values[v].has_elements) continue;
@@ -231,8 +233,8 @@ void Run::run_reference(const Step& s) {
     if (!address_[v]) continue;
     // The value may be stored in another order of dimensions.
     const Shape shape = plan_.shape_of(p_.graph.values[v]);
-    PIT_CHECK(out[i].shape() == shape, "{} gave {} instead of {}", p_.graph.describe(p_.group(s).nodes[0]), to_string(out[i].shape()),
-              to_string(shape));
+    PIT_CHECK(out[i].shape() == shape, "{} gave {} instead of {}", p_.graph.describe(p_.group(s).nodes[0]),
+              to_string(out[i].shape()), to_string(shape));
     const std::int64_t size = static_cast<std::int64_t>(size_of(out[i].dtype()));
     const char* source = static_cast<const char*>(out[i].data());
     std::vector<std::int64_t> at(shape.size(), 0);
@@ -263,8 +265,8 @@ void Run::evaluate_masks() {
 void Run::check_claims() const {
   for (const fuse::Obligation& o : p_.claims) {
     const sparsity::MaskArray* violated = mask(o.violated);
-    PIT_CHECK(!violated || violated->none, "step {}, '{}': it does not hold that {}: not where {}", p_.steps[o.group].label,
-              p_.graph.values[o.value].name, o.text, p_.analysis->masks.print(o.violated));
+    PIT_CHECK(!violated || violated->none, "step {}, '{}': it does not hold that {}: not where {}",
+              p_.steps[o.group].label, p_.graph.values[o.value].name, o.text, p_.analysis->masks.print(o.violated));
   }
 }
 
@@ -294,13 +296,14 @@ LiveList Run::list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::
   return l;
 }
 
-LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last, const ContractionPlan& c,
-                             std::int64_t pieces) {
+LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last,
+                             const ContractionPlan& c, std::int64_t pieces) {
   LiveList l;
   l.iota = iota_.data();
   l.extent = c.m;
   l.outer = c.batch;
-  auto [it, fresh] = piece_lists_.try_emplace({ListKey{&m, static_cast<int>(c.batch_extents.size()), c.batch, c.m}, first, last});
+  auto [it, fresh] =
+      piece_lists_.try_emplace({ListKey{&m, static_cast<int>(c.batch_extents.size()), c.batch, c.m}, first, last});
   if (fresh) {
     std::vector<std::int64_t> extents = c.batch_extents;
     extents.insert(extents.end(), c.m_extents.begin(), c.m_extents.end());

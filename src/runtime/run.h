@@ -30,7 +30,7 @@ class Arena {
 /// What a profile records of a step.
 struct StepRecord {
   double seconds = 0;
-  double live = 1;   ///< live rows / rows; where zeros were found in values, of the multiply-adds
+  double live = 1;  ///< live rows / rows; where zeros were found in values, of the multiply-adds
   /// Where zeros were looked for in values: what this made possible, cheapest first. The first is what ran.
   std::vector<contract::Costed> candidates;
 };
@@ -43,15 +43,15 @@ struct RunProfile {
 
 /// What of a run's outputs is wanted, and where.
 struct Targets {
-  std::vector<char> wanted;     ///< per output; empty: all
-  std::vector<void*> memory;    ///< per output, contiguous and of its size; null (or empty): the run's own
+  std::vector<char> wanted;   ///< per output; empty: all
+  std::vector<void*> memory;  ///< per output, contiguous and of its size; null (or empty): the run's own
   bool wants(std::size_t o) const { return wanted.empty() || wanted[o] != 0; }
   void* memory_of(std::size_t o) const { return memory.empty() ? nullptr : memory[o]; }
 };
 
 /// The live positions of a list axis per outer position: an index set, or everything.
 struct LiveList {
-  detect::IndexSetPtr set;        ///< null: everything
+  detect::IndexSetPtr set;  ///< null: everything
   const std::int32_t* iota = nullptr;
   std::int64_t extent = 0, outer = 1;
   bool all() const { return set == nullptr; }
@@ -65,13 +65,14 @@ class Run {
   Run(const Program& p, const Plan& plan, Arena& arena, const ThreadPool& pool, Poison poison)
       : p_(p), plan_(plan), arena_(arena), pool_(pool), poison_(poison) {}
 
-  /// inputs: per model input, contiguous. Returns the outputs in the graph's order; those that are not wanted are null, and what only they need is
-  /// not computed.
+  /// inputs: per model input, contiguous. Returns the outputs in the graph's order; those that are not wanted are null,
+  /// and what only they need is not computed.
   std::vector<Tensor> execute(const std::vector<const void*>& inputs, RunProfile* profile, const Targets& targets = {});
 
   /// The masks and lists only (for explain): executes control steps, evaluates masks.
   const std::vector<sparsity::MaskPtr>& masks_only(const std::vector<const void*>& inputs);
-  /// After masks_only: a value that masks read (one of Program::mask_leaves), contiguous; valid as long as the arena is.
+  /// After masks_only: a value that masks read (one of Program::mask_leaves), contiguous; valid as long as the arena
+  /// is.
   Tensor control_value(ValueId v) const { return contiguous(v); }
 
  private:
@@ -101,7 +102,8 @@ class Run {
   LiveList list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::int64_t extent, bool control);
 
   /// Rows (batch, m) that any of the pieces first..last of the last axis of `m` needs.
-  LiveList rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last, const ContractionPlan& c, std::int64_t pieces);
+  LiveList rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last, const ContractionPlan& c,
+                          std::int64_t pieces);
 
   const Program& p_;
   const Plan& plan_;
@@ -120,7 +122,8 @@ class Run {
     auto operator<=>(const ListKey&) const = default;
   };
   std::map<ListKey, detect::IndexSetPtr> lists_;
-  std::map<std::tuple<ListKey, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;  ///< and the first and last piece
+  /// and the first and last piece
+  std::map<std::tuple<ListKey, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;
   std::vector<std::int32_t> iota_;
   StepRecord record_;  ///< of the step being run
 };

@@ -1,9 +1,8 @@
 // The driver: known values, facts forward, demand backward, what must be computed.
 #include "sparsity/analysis.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
 #include <set>
 
@@ -51,20 +50,24 @@ class Analyzer {
   }
 
   MaskId declared(const OutputDemand& o) {
-    const Value &value = g_.values[static_cast<std::size_t>(o.value)], &mask = g_.values[static_cast<std::size_t>(o.mask)];
+    const Value &value = g_.values[static_cast<std::size_t>(o.value)],
+                &mask = g_.values[static_cast<std::size_t>(o.mask)];
     auto misfit = [&](const std::string& why) {
-      throw InputError(fmt::format("the mask '{}' does not fit the output '{}': {}", mask.name, value.name, why), {}, value.name);
+      throw InputError(fmt::format("the mask '{}' does not fit the output '{}': {}", mask.name, value.name, why), {},
+                       value.name);
     };
     if (!known().leaf[static_cast<std::size_t>(o.mask)]) misfit("it must be an integer or boolean input of the model");
     if (mask.dims.size() > value.dims.size()) {
-      misfit(fmt::format("it has rank {}, the output {}; the mask's axes are the leading axes of the output", mask.dims.size(), value.dims.size()));
+      misfit(fmt::format("it has rank {}, the output {}; the mask's axes are the leading axes of the output",
+                         mask.dims.size(), value.dims.size()));
     }
     std::vector<int> order(value.dims.size(), -1);
     for (std::size_t i = 0; i < mask.dims.size(); ++i) {
       // Two symbols may turn out to be equal (the plan checks that); a symbol and a number are different axes.
       const bool number = g_.dims.constant_value(mask.dims[i]) || g_.dims.constant_value(value.dims[i]);
       if (number && !(mask.dims[i] == value.dims[i])) {
-        misfit(fmt::format("axis {} has extent {}, the output's {}", i, g_.dims.print(mask.dims[i]), g_.dims.print(value.dims[i])));
+        misfit(fmt::format("axis {} has extent {}, the output's {}", i, g_.dims.print(mask.dims[i]),
+                           g_.dims.print(value.dims[i])));
       }
       order[i] = static_cast<int>(i);
     }
@@ -108,7 +111,8 @@ class Analyzer {
   void settle() {
     const std::size_t count = g_.values.size();
     std::vector<MaskId> roots;
-    for (std::size_t v = 0; v < count; ++v) roots.push_back(p_.and_(demand_[v], a_.forward->of(static_cast<ValueId>(v)).nz));
+    for (std::size_t v = 0; v < count; ++v)
+      roots.push_back(p_.and_(demand_[v], a_.forward->of(static_cast<ValueId>(v)).nz));
     for (const NodeFacts& n : a_.nodes) {
       for (const StatementFacts& s : n.statements) roots.push_back(s.live);
     }
@@ -134,7 +138,8 @@ class Analyzer {
       const Node& node = g_.nodes[n];
       if (node.removed) continue;
       NodeFacts& facts = a_.nodes[n];
-      const bool full = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return in_full[static_cast<std::size_t>(v)]; });
+      const bool full = std::any_of(node.outputs.begin(), node.outputs.end(),
+                                    [&](ValueId v) { return in_full[static_cast<std::size_t>(v)]; });
       if (full) {
         for (StatementFacts& s : facts.statements) s = {p_.everything(node.extents), -1};
         facts.notes = {computed_in_full};
@@ -176,7 +181,7 @@ class Analyzer {
   Analysis a_;
   MaskProgram p_;
   std::vector<MaskId> demand_;
-  std::map<std::int32_t, std::string> live_notes_;        ///< many statements have the same live terms
+  std::map<std::int32_t, std::string> live_notes_;  ///< many statements have the same live terms
   std::map<std::vector<ValueId>, std::string> sources_;
 };
 

@@ -1,14 +1,17 @@
 // Support (forward) and demand (backward): which elements of which values must be computed, for a whole graph.
 //
-// Both are derived from the *expressions*, node of the expression by node, not from operator names (the transfer functions
-// and the traps: shared notes condensed in README.md):
-//   * support: a product is zero where a factor is, a sum where all terms are, f(x) where x is if f(0)=0, a reduction where
-//     all its terms are absent; index maps (bare axes, windows, merges/splits, lookups with a known index) carry masks along;
+// Both are derived from the *expressions*, node of the expression by node, not from operator names (the transfer
+// functions and the traps: shared notes condensed in README.md):
+//   * support: a product is zero where a factor is, a sum where all terms are, f(x) where x is if f(0)=0, a reduction
+//     where
+//     all its terms are absent; index maps (bare axes, windows, merges/splits, lookups with a known index) carry masks
+//     along;
 //   * before a softmax also: `dead` (surely masked), `sure` (surely not masked), surely -inf, surely NaN;
 //   * demand: the elements that anybody reads, intersected with the support of what reads them; minus what an absorbing
 //     partner swallows (score + -3.4e38).
-// Known values: `control` values depend only on integer/boolean/small inputs, shapes and small constants, cheaply (a cost bound keeps
-// embeddings and tables out). They are computed densely before anything else, and the mask program reads them.
+// Known values: `control` values depend only on integer/boolean/small inputs, shapes and small constants, cheaply (a
+// cost bound keeps embeddings and tables out). They are computed densely before anything else, and the mask program
+// reads them.
 #pragma once
 
 #include <memory>
@@ -20,7 +23,8 @@
 
 namespace pit::sparsity {
 
-/// One demanded output. `mask`: a control value (e.g. the model input attention_mask) over the output's leading axes, or -1: in full.
+/// One demanded output. `mask`: a control value (e.g. the model input attention_mask) over the output's leading axes,
+/// or -1: in full.
 struct OutputDemand {
   ValueId value = -1;
   ValueId mask = -1;
@@ -35,9 +39,10 @@ struct ValueMasks {
 
 /// What is known about one statement of a node.
 struct StatementFacts {
-  MaskId live;  ///< over the program's axes, in order: terms to be computed = computed(out) at the left index, and the value non-zero
-  /// The value is an addition in which this operand (position in the program's tensors) absorbs: where it is <= -1e30 the result is
-  /// the operand itself, and the other side may be undefined. -1: none. Lowering emits a select.
+  /// over the program's axes, in order: terms to be computed = computed(out) at the left index, and the value non-zero
+  MaskId live;
+  /// The value is an addition in which this operand (position in the program's tensors) absorbs: where it is <= -1e30
+  /// the result is the operand itself, and the other side may be undefined. -1: none. Lowering emits a select.
   int absorbing = -1;
 };
 
@@ -52,12 +57,14 @@ class Forward;
 struct Analysis {
   explicit Analysis(const graph::Graph& g) : masks(&g) {}
   MaskProgram masks;
-  std::shared_ptr<Forward> forward;  ///< what is known of every value (forward.h); whoever builds a program lets go of it when all is decided
-  std::vector<MaskId> required;      ///< per ValueId: what the caller wants of it (outputs)
-  std::vector<ValueMasks> values;    ///< per ValueId; of an ideal reader, until fusion puts the schedule's demand here (fuse/reads.h)
-  std::vector<NodeFacts> nodes;      ///< per NodeId
-  std::vector<char> control;         ///< per ValueId: a control value (computed in full, before the masks)
-  std::vector<std::string> notes;    ///< about the whole model: what a declaration would save, known limits met
+  /// what is known of every value (forward.h); whoever builds a program lets go of it when all is decided
+  std::shared_ptr<Forward> forward;
+  std::vector<MaskId> required;  ///< per ValueId: what the caller wants of it (outputs)
+  /// per ValueId; of an ideal reader, until fusion puts the schedule's demand here (fuse/reads.h)
+  std::vector<ValueMasks> values;
+  std::vector<NodeFacts> nodes;    ///< per NodeId
+  std::vector<char> control;       ///< per ValueId: a control value (computed in full, before the masks)
+  std::vector<std::string> notes;  ///< about the whole model: what a declaration would save, known limits met
 };
 
 struct AnalysisOptions {

@@ -31,7 +31,8 @@ Interval of_constant(const Tensor& t) {
   switch (t.dtype()) {
     case DType::i64: return scan<std::int64_t>(t);
     case DType::i32: return scan<std::int32_t>(t);
-    case DType::u8: case DType::b8: return scan<std::uint8_t>(t);
+    case DType::u8:
+    case DType::b8: return scan<std::uint8_t>(t);
     default: return {};
   }
 }
@@ -88,13 +89,15 @@ Bounds::Bounds(const Graph& g) : g_(g), values_(g.values.size()) {
   for (const Node& n : g.nodes) {
     if (n.removed || !n.opaque.empty() || n.outputs.size() != 1) continue;
     const auto out = static_cast<std::size_t>(n.outputs[0]);
-    if (g.values[out].dtype == DType::f32 || g.values[out].dtype == DType::f64 || g.values[out].dtype == DType::f16) continue;
+    if (g.values[out].dtype == DType::f32 || g.values[out].dtype == DType::f64 || g.values[out].dtype == DType::f16)
+      continue;
     std::vector<ValueId> values;
     std::size_t in = 0;
     for (const auto& t : n.program.tensors) values.push_back(t.role == expr::Role::input ? n.inputs[in++] : -1);
     std::optional<Interval> all;
     for (const auto& s : n.program.statements) {
-      const bool plain = s.combiner == expr::Combiner::assign && n.program.tensors[static_cast<std::size_t>(s.out)].role == expr::Role::output;
+      const bool plain = s.combiner == expr::Combiner::assign &&
+                         n.program.tensors[static_cast<std::size_t>(s.out)].role == expr::Role::output;
       const Interval i = plain ? of(n, values, s.value) : Interval{};
       all = all ? joined(*all, i) : i;
     }
@@ -132,7 +135,9 @@ Interval Bounds::of_call(const Node& n, const std::vector<ValueId>& values, cons
   for (const Expr& a : e.args) x.push_back(of(n, values, a));
   auto below = [](const Interval& a, const Interval& b) { return a.high && b.low && *a.high < *b.low; };
   auto at_most = [](const Interval& a, const Interval& b) { return a.high && b.low && *a.high <= *b.low; };
-  auto decide = [](bool yes, bool no) { return truth_of(yes ? std::optional<bool>(true) : no ? std::optional<bool>(false) : std::nullopt); };
+  auto decide = [](bool yes, bool no) {
+    return truth_of(yes ? std::optional<bool>(true) : no ? std::optional<bool>(false) : std::nullopt);
+  };
   auto surely = [](const Interval& i) { return i.low && *i.low > 0; };
   auto never = [](const Interval& i) { return i.low && i.high && *i.low == 0 && *i.high == 0; };
   switch (e.fn) {
@@ -157,7 +162,8 @@ Interval Bounds::of_call(const Node& n, const std::vector<ValueId>& values, cons
     }
     case Fn::select: return joined(x[1], x[2]);
     case Fn::cast:
-      if (e.to == DType::i64 || e.to == DType::i32) return x[0].low && *x[0].low >= -(1 << 30) && (!x[0].high || *x[0].high < (1 << 30)) ? x[0] : Interval{};
+      if (e.to == DType::i64 || e.to == DType::i32)
+        return x[0].low && *x[0].low >= -(1 << 30) && (!x[0].high || *x[0].high < (1 << 30)) ? x[0] : Interval{};
       if (e.to == DType::b8) return decide(surely(x[0]), never(x[0]));
       return {};
     case Fn::ge: return decide(at_most(x[1], x[0]), below(x[0], x[1]));

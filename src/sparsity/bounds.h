@@ -1,6 +1,7 @@
 // Internal: intervals of known integers, just enough to see that a comparison always holds.
 //
-// Exporters write masks such as arange(s) >= 0; looking at their elements at run time would make every mask depend on the query.
+// Exporters write masks such as arange(s) >= 0; looking at their elements at run time would make every mask depend on
+// the query.
 #pragma once
 
 #include <cstdint>

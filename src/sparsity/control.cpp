@@ -16,8 +16,8 @@ using graph::ValueId;
 
 namespace {
 
-// The cost bound is static: the product of the constant extents. Batch, positions, heads may multiply; a model dimension
-// (hidden size, vocabulary) may not.
+// The cost bound is static: the product of the constant extents. Batch, positions, heads may multiply; a model
+// dimension (hidden size, vocabulary) may not.
 constexpr std::int64_t max_control_width = 16, max_leaf_width = 256;
 
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
@@ -73,16 +73,36 @@ bool is_model_work(const NodeView& view) {
 bool is_mask_arithmetic(const NodeView& view, const Expr& e) {
   if (e->kind == Kind::call) {
     switch (e->fn) {
-      case Fn::mul: case Fn::div:
-        for (const Expr& a : e->args) if (a->kind == Kind::access && view.is_weight(a)) return false;
+      case Fn::mul:
+      case Fn::div:
+        for (const Expr& a : e->args)
+          if (a->kind == Kind::access && view.is_weight(a)) return false;
         break;
-      case Fn::add: case Fn::sub: case Fn::neg: case Fn::min: case Fn::max: case Fn::select: case Fn::cast: case Fn::abs: break;
-      case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::logical_and: case Fn::logical_or:
-      case Fn::logical_xor: case Fn::logical_not: case Fn::isinf: case Fn::isnan: break;
+      case Fn::add:
+      case Fn::sub:
+      case Fn::neg:
+      case Fn::min:
+      case Fn::max:
+      case Fn::select:
+      case Fn::cast:
+      case Fn::abs: break;
+      case Fn::eq:
+      case Fn::ne:
+      case Fn::lt:
+      case Fn::le:
+      case Fn::gt:
+      case Fn::ge:
+      case Fn::logical_and:
+      case Fn::logical_or:
+      case Fn::logical_xor:
+      case Fn::logical_not:
+      case Fn::isinf:
+      case Fn::isnan: break;
       default: return false;
     }
   }
-  for (const Expr& a : e->args) if (!is_mask_arithmetic(view, a)) return false;
+  for (const Expr& a : e->args)
+    if (!is_mask_arithmetic(view, a)) return false;
   return true;
 }
 
@@ -110,14 +130,27 @@ double bound_of(const NodeView& view, const std::vector<double>& bounds, const E
   std::vector<double> x;
   for (const Expr& a : e->args) x.push_back(bound_of(view, bounds, a));
   switch (e->fn) {
-    case Fn::add: case Fn::sub: return x[0] + x[1];
+    case Fn::add:
+    case Fn::sub: return x[0] + x[1];
     case Fn::mul: return std::isinf(x[0]) || std::isinf(x[1]) ? HUGE_VAL : x[0] * x[1];
-    case Fn::neg: case Fn::abs: return x[0];
+    case Fn::neg:
+    case Fn::abs: return x[0];
     case Fn::cast: return std::min(x[0], bound_of_type(e->to));
-    case Fn::min: case Fn::max: return std::max(x[0], x[1]);
+    case Fn::min:
+    case Fn::max: return std::max(x[0], x[1]);
     case Fn::select: return std::max(x[1], x[2]);
-    case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::logical_and: case Fn::logical_or:
-    case Fn::logical_xor: case Fn::logical_not: case Fn::isinf: case Fn::isnan: return 1;
+    case Fn::eq:
+    case Fn::ne:
+    case Fn::lt:
+    case Fn::le:
+    case Fn::gt:
+    case Fn::ge:
+    case Fn::logical_and:
+    case Fn::logical_or:
+    case Fn::logical_xor:
+    case Fn::logical_not:
+    case Fn::isinf:
+    case Fn::isnan: return 1;
     default: return HUGE_VAL;
   }
 }
@@ -126,7 +159,8 @@ double bound_of(const Tensor& t) {
   constexpr std::int64_t most = 1 << 20;
   if (t.dtype() != DType::f32 || t.size() > most) return bound_of_type(t.dtype());
   double b = 0;
-  for (std::int64_t i = 0; i < t.size(); ++i) b = std::isnan(t.as<float>()[i]) ? HUGE_VAL : std::max(b, std::abs(static_cast<double>(t.as<float>()[i])));
+  for (std::int64_t i = 0; i < t.size(); ++i)
+    b = std::isnan(t.as<float>()[i]) ? HUGE_VAL : std::max(b, std::abs(static_cast<double>(t.as<float>()[i])));
   return b;
 }
 
@@ -145,7 +179,8 @@ bool is_exact(const NodeView& view, const Expr& e) {
       return true;
     }
     case Kind::call: {
-      const bool logic = e->fn == Fn::logical_and || e->fn == Fn::logical_or || e->fn == Fn::logical_not || e->fn == Fn::select;
+      const bool logic =
+          e->fn == Fn::logical_and || e->fn == Fn::logical_or || e->fn == Fn::logical_not || e->fn == Fn::select;
       if (e->fn == Fn::cast) {
         const Expr& x = e->args[0];
         const Value* from = x->kind == Kind::access ? view.value(x) : nullptr;
@@ -153,7 +188,8 @@ bool is_exact(const NodeView& view, const Expr& e) {
       } else if (!logic) {
         return false;
       }
-      for (const Expr& a : e->args) if (!is_exact(view, a)) return false;
+      for (const Expr& a : e->args)
+        if (!is_exact(view, a)) return false;
       return true;
     }
     default: return false;
@@ -164,7 +200,8 @@ bool is_seen_through(const NodeView& view) {
   if (!view.n.opaque.empty() || view.n.program.statements.empty()) return false;
   for (const auto& s : view.n.program.statements) {
     if (s.combiner != Combiner::assign || !is_exact(view, s.value)) return false;
-    for (const Expr& i : s.out_index) if (i->kind == Kind::access) return false;
+    for (const Expr& i : s.out_index)
+      if (i->kind == Kind::access) return false;
   }
   return true;
 }
@@ -202,7 +239,8 @@ Known classify(const Graph& g) {
     for (ValueId v : n.inputs) {
       const auto i = static_cast<std::size_t>(v);
       if (work) continue;
-      if (k.weight[i] && g.values[i].is_constant()) k.bound[i] = bound_of(g.values[i].constant);  // weights are many, and nobody asks
+      // weights are many, and nobody asks
+      if (k.weight[i] && g.values[i].is_constant()) k.bound[i] = bound_of(g.values[i].constant);
       k.weight[i] = 0;
     }
     bool known = true, small = true, masks = true;
@@ -224,7 +262,8 @@ Known classify(const Graph& g) {
       k.control[i] = small && width <= max_control_width;
       k.seen_through[i] = seen;
       double bound = n.opaque.empty() ? 0 : HUGE_VAL;
-      for (const auto& s : n.program.statements) bound = s.combiner == Combiner::assign ? std::max(bound, bound_of(view, k.bound, s.value)) : HUGE_VAL;
+      for (const auto& s : n.program.statements)
+        bound = s.combiner == Combiner::assign ? std::max(bound, bound_of(view, k.bound, s.value)) : HUGE_VAL;
       k.bound[i] = std::min(bound, bound_of_type(g.values[i].dtype));
     }
   }

@@ -9,7 +9,8 @@ using expr::Expr;
 using expr::Fn;
 using expr::Kind;
 
-NodeDemand::NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand, std::vector<MaskId>* numbers)
+NodeDemand::NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand,
+                       std::vector<MaskId>* numbers)
     : p_(facts.masks()), facts_(facts), c_(c), demand_(demand), all_numbers_(numbers) {
   for (std::size_t t = 0; t < c.tensor_values.size(); ++t) {
     const ValueId v = c.tensor_values[t];
@@ -81,8 +82,8 @@ void NodeDemand::expression(const Expr& e, MaskId d) {
     for (const Expr& a : e->args) expression(a, d);
     return;
   }
-  // A product needs no factor where the other one is zero; at the top of a statement `d` says so already, and below it a
-  // kernel would multiply what is undefined: there every factor is demanded.
+  // A product needs no factor where the other one is zero; at the top of a statement `d` says so already, and below it
+  // a kernel would multiply what is undefined: there every factor is demanded.
   const auto& x = e->args;
   if (e->fn == Fn::select) {
     const Facts c = facts_.of(x[0]);
@@ -105,7 +106,8 @@ void NodeDemand::product(const Expr& a, const Expr& b, MaskId d) {
 }
 
 void NodeDemand::number(const Expr& e, MaskId d) {
-  if (e->kind != Kind::access || e->has_default || c_.tensor_values[static_cast<std::size_t>(e->id)] < 0) return expression(e, d);
+  if (e->kind != Kind::access || e->has_default || c_.tensor_values[static_cast<std::size_t>(e->id)] < 0)
+    return expression(e, d);
   for (const Expr& i : e->args) index(i);
   MaskId& n = numbers_[static_cast<std::size_t>(e->id)];
   n = p_.or_(n, write_through(p_, facts_.map_of(e), d, true));
@@ -125,8 +127,8 @@ void push_demand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>
   out.statements.resize(statements.size());
   for (std::size_t i = statements.size(); i-- > 0;) {
     const expr::Statement& s = statements[i];
-    // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner: there a
-    // maximum that is surely zero must be found to be.
+    // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner:
+    // there a maximum that is surely zero must be found to be.
     const bool temporary = c.tensor_values[static_cast<std::size_t>(s.out)] < 0, view = !temporary && may_be_view(s);
     const MaskId wanted = node.enter(s, temporary ? nullptr : &facts.tensor(s.out).nz);
     out.statements[i].live = facts.terms(s, wanted);
@@ -146,8 +148,10 @@ bool is_softmax(const expr::Program& p) {
   if (p.statements.size() != 4) return false;
   const expr::Statement &m = p.statements[0], &e = p.statements[1], &z = p.statements[2], &y = p.statements[3];
   auto reads = [](const Expr& x, const expr::Statement& written) {
-    if (x->kind != Kind::access || x->id != written.out || x->has_default || x->args.size() != written.out_index.size()) return false;
-    for (std::size_t i = 0; i < x->args.size(); ++i) if (!expr::equal(x->args[i], written.out_index[i])) return false;
+    if (x->kind != Kind::access || x->id != written.out || x->has_default || x->args.size() != written.out_index.size())
+      return false;
+    for (std::size_t i = 0; i < x->args.size(); ++i)
+      if (!expr::equal(x->args[i], written.out_index[i])) return false;
     return true;
   };
   auto call = [](const Expr& x, Fn f) { return x->kind == Kind::call && x->fn == f; };

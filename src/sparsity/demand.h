@@ -1,7 +1,8 @@
 // Internal: the backward analysis of one node.
 //
-// Who asks says which iterations of a statement are evaluated: an ideal reader those that can change a demanded result (push_demand), the
-// kernels of a schedule those that they run (fuse/reads.cpp). What these iterations read is then the same question.
+// Who asks says which iterations of a statement are evaluated: an ideal reader those that can change a demanded result
+// (push_demand), the kernels of a schedule those that they run (fuse/reads.cpp). What these iterations read is then the
+// same question.
 #pragma once
 
 #include <vector>
@@ -14,15 +15,16 @@ namespace pit::sparsity {
 /// Statements are visited from the last to the first.
 class NodeDemand {
  public:
-  /// `demand`: per value of the graph; `finish` adds what the node reads. `numbers`, if given, gets what must hold some finite number, whichever: the
-  /// other factor of a zero.
-  NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand, std::vector<MaskId>* numbers = nullptr);
+  /// `demand`: per value of the graph; `finish` adds what the node reads. `numbers`, if given, gets what must hold some
+  /// finite number, whichever: the other factor of a zero.
+  NodeDemand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand,
+             std::vector<MaskId>* numbers = nullptr);
 
-  /// Goes on to statement `s`: what is demanded of its result (of the elements `among`, over the dimensions of the tensor, if given), over the
-  /// program's axes (uniform along those that the statement reduces).
+  /// Goes on to statement `s`: what is demanded of its result (of the elements `among`, over the dimensions of the
+  /// tensor, if given), over the program's axes (uniform along those that the statement reduces).
   MaskId enter(const expr::Statement& s, const MaskId* among = nullptr);
-  /// What the iterations `evaluated` of the statement's value read. `absorbing` (see StatementFacts): the other side is not read where it absorbs.
-  /// Indices of look-ups are read in the iterations `visited`.
+  /// What the iterations `evaluated` of the statement's value read. `absorbing` (see StatementFacts): the other side is
+  /// not read where it absorbs. Indices of look-ups are read in the iterations `visited`.
   void read(const expr::Statement& s, MaskId evaluated, MaskId visited, int absorbing);
   /// What the iterations `evaluated` read through one access.
   void read(const expr::Expr& access, MaskId evaluated);
@@ -44,8 +46,8 @@ class NodeDemand {
   MaskId visited_;
 };
 
-/// Pushes the demand on a node's outputs (`demand`, per value of the graph) to its inputs, adding to `demand` there, and
-/// fills in the facts about its statements: for an ideal reader, which skips every term that cannot matter.
+/// Pushes the demand on a node's outputs (`demand`, per value of the graph) to its inputs, adding to `demand` there,
+/// and fills in the facts about its statements: for an ideal reader, which skips every term that cannot matter.
 void push_demand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>& demand, NodeFacts& out);
 
 /// An index map alone: the result may be the operand's own storage.

@@ -58,7 +58,8 @@ Facts each(MaskProgram& p, const Facts& f, F&& map) {
     if (cache->id < 0) *cache = map(m, upper);
     return *cache;
   };
-  return {once(f.nz, true), once(f.live, true), once(f.sure, false), once(f.tame, false), once(f.sd, false), once(f.ninf, false), once(f.nan, false), once(f.tru, false)};
+  return {once(f.nz, true),  once(f.live, true),  once(f.sure, false), once(f.tame, false),
+          once(f.sd, false), once(f.ninf, false), once(f.nan, false),  once(f.tru, false)};
 }
 
 }  // namespace
@@ -134,7 +135,8 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
   for (const expr::Statement& s : program.statements) {
     const auto t = static_cast<std::size_t>(s.out);
     const IndexMap map = map_of(s);
-    for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown || i.kind == DimIndex::Kind::lookup;
+    for (const DimIndex& i : map.dims)
+      widened_ = widened_ || i.kind == DimIndex::Kind::unknown || i.kind == DimIndex::Kind::lookup;
     if (widened_) {  // computed places of writing: which elements they are is not followed
       tensors_[t] = ordinary(p_, dims_[t]);
       tensors_[t].sure = tensors_[t].tame = p_.nothing(dims_[t]);
@@ -146,8 +148,8 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
     f = each(p_, f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
     if (written[t]) {
       const Facts& o = tensors_[t];
-      f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.tame, f.tame), p_.or_(o.sd, f.sd),
-           p_.or_(o.ninf, f.ninf), p_.or_(o.nan, f.nan), p_.or_(o.tru, f.tru)};
+      f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.tame, f.tame),
+           p_.or_(o.sd, f.sd), p_.or_(o.ninf, f.ninf), p_.or_(o.nan, f.nan),   p_.or_(o.tru, f.tru)};
     }
     tensors_[t] = f;
     written[t] = 1;
@@ -223,8 +225,8 @@ Facts ProgramFacts::access(const Expr& e) {
   if (!e->has_default) return f;
   // What lies outside is the default.
   const Facts d = of(e->args.back());
-  return {p_.or_(f.nz, d.nz), p_.or_(f.live, d.live), p_.and_(f.sure, d.sure), p_.and_(f.tame, d.tame), p_.and_(f.sd, d.sd),
-          p_.and_(f.ninf, d.ninf), p_.and_(f.nan, d.nan), p_.and_(f.tru, d.tru)};
+  return {p_.or_(f.nz, d.nz),  p_.or_(f.live, d.live),  p_.and_(f.sure, d.sure), p_.and_(f.tame, d.tame),
+          p_.and_(f.sd, d.sd), p_.and_(f.ninf, d.ninf), p_.and_(f.nan, d.nan),   p_.and_(f.tru, d.tru)};
 }
 
 // Masks and moderate values: dead if either is dead.
@@ -251,9 +253,12 @@ Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   f.nan = p_.or_(p_.or_(a.nan, b.nan), p_.and_(a.ninf, b.ninf));
   f.ninf = p_.and_(a.ninf, b.sure);
   const ValueId v = eb->kind == Kind::access ? value_of(eb) : -1;
-  if (v < 0 || !c_.known->at(static_cast<std::size_t>(v)) || !is_float(c_.graph->values[static_cast<std::size_t>(v)].dtype)) return f;
+  if (v < 0 || !c_.known->at(static_cast<std::size_t>(v)) ||
+      !is_float(c_.graph->values[static_cast<std::size_t>(v)].dtype))
+    return f;
   // `sure` of a known float is a leaf exactly where the analysis may look at its elements.
-  if (p_.is_everything(b.sure) && p_.is_nothing(b.sd) && !c_.graph->values[static_cast<std::size_t>(v)].is_constant()) return f;
+  if (p_.is_everything(b.sure) && p_.is_nothing(b.sd) && !c_.graph->values[static_cast<std::size_t>(v)].is_constant())
+    return f;
   if (c_.graph->values[static_cast<std::size_t>(v)].constant.size() > max_scanned) return f;
   const MaskId small = read_through(p_, map_of(eb), p_.leaf(v, Predicate::small_subtrahend), false);
   f.live = p_.and_(f.live, small);
@@ -264,8 +269,8 @@ Facts ProgramFacts::selection(const Facts& c, const Facts& x, const Facts& y) {
   const MaskId may = c.nz, not_sure = p_.not_(c.tru), never = p_.not_(c.nz);
   auto upper = [&](MaskId a, MaskId b) { return p_.or_(p_.and_(may, a), p_.and_(not_sure, b)); };
   auto lower = [&](MaskId a, MaskId b) { return p_.and_(p_.or_(never, a), p_.or_(c.tru, b)); };
-  return {upper(x.nz, y.nz), upper(x.live, y.live), lower(x.sure, y.sure), lower(x.tame, y.tame), lower(x.sd, y.sd),
-          lower(x.ninf, y.ninf), lower(x.nan, y.nan), lower(x.tru, y.tru)};
+  return {upper(x.nz, y.nz), upper(x.live, y.live), lower(x.sure, y.sure), lower(x.tame, y.tame),
+          lower(x.sd, y.sd), lower(x.ninf, y.ninf), lower(x.nan, y.nan),   lower(x.tru, y.tru)};
 }
 
 std::optional<double> ProgramFacts::number(const Expr& e) const {
@@ -341,9 +346,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       f.nz = p_.not_(of(x[0]).tru);
       f.tru = p_.not_(of(x[0]).nz);
       return f;
-    case Fn::isnan:
-      f.tru = of(x[0]).nan;
-      return f;
+    case Fn::isnan: f.tru = of(x[0]).nan; return f;
     case Fn::cast: {
       Facts r = of(x[0]);
       if (!cast_keeps_truth(type_of(x[0]), e.to)) r.tru = ordinary_.sd;
@@ -354,8 +357,20 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       f.sure = ordinary_.nz;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       return f;
-    case Fn::logical_xor: case Fn::eq: case Fn::ne: case Fn::lt: case Fn::le: case Fn::gt: case Fn::ge: case Fn::isinf: break;
-    case Fn::tanh: case Fn::sigmoid: case Fn::erf: case Fn::sin: case Fn::cos: case Fn::sign:
+    case Fn::logical_xor:
+    case Fn::eq:
+    case Fn::ne:
+    case Fn::lt:
+    case Fn::le:
+    case Fn::gt:
+    case Fn::ge:
+    case Fn::isinf: break;
+    case Fn::tanh:
+    case Fn::sigmoid:
+    case Fn::erf:
+    case Fn::sin:
+    case Fn::cos:
+    case Fn::sign:
       f.sure = ordinary_.nz;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       break;
@@ -383,7 +398,8 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
   });
   Facts f = ordinary_;
   switch (s.combiner) {
-    case Combiner::max: case Combiner::logsumexp:
+    case Combiner::max:
+    case Combiner::logsumexp:
       f.live = p_.any(v.live, a);
       f.sure = p_.any(v.sure, a);
       f.tame = p_.all(v.tame, a);
@@ -405,13 +421,11 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
       f.nz = p_.any(v.nz, a);
       f.tru = p_.any(v.tru, a);
       return f;
-    case Combiner::logical_and:
-      f.tru = p_.all(v.tru, a);
-      return f;
+    case Combiner::logical_and: f.tru = p_.all(v.tru, a); return f;
     default: break;
   }
-  // Sums of products of data are data, whatever went in: scores, features. Another sum that holds a masked value anywhere may be masked everywhere: all or
-  // nothing.
+  // Sums of products of data are data, whatever went in: scores, features. Another sum that holds a masked value
+  // anywhere may be masked everywhere: all or nothing.
   if (s.combiner == Combiner::sum && tensor_factors(s.value) >= 2) return f;
   std::vector<int> every;
   for (int i = 0; i < static_cast<int>(axes_.size()); ++i) every.push_back(i);
@@ -424,9 +438,11 @@ MaskId ProgramFacts::terms(const expr::Statement& s, MaskId demanded) {
   const Facts& v = of(s.value);
   const std::vector<expr::AxisId> axes = expr::reduced_axes(s);
   switch (s.combiner) {
-    case Combiner::sum: case Combiner::logical_or: return p_.and_(demanded, v.nz);
+    case Combiner::sum:
+    case Combiner::logical_or: return p_.and_(demanded, v.nz);
     // A masked element matters to a maximum only if no element is surely unmasked.
-    case Combiner::max: case Combiner::logsumexp:
+    case Combiner::max:
+    case Combiner::logsumexp:
       return p_.and_(demanded, p_.or_(v.live, p_.not_(p_.any(v.sure, {axes.begin(), axes.end()}))));
     default: return demanded;
   }

@@ -1,5 +1,5 @@
-// Internal: what is known about every element of a value or sub-expression (forward analysis), and the transfer functions over
-// expression nodes.
+// Internal: what is known about every element of a value or sub-expression (forward analysis), and the transfer
+// functions over expression nodes.
 //
 // Upper facts say what *may* be (too much is safe), lower facts what *surely* is (too little is safe).
 #pragma once
@@ -16,7 +16,8 @@ namespace pit::sparsity {
 struct Facts {
   MaskId nz;    ///< upper: may be non-zero
   MaskId live;  ///< upper: not surely masked (<= -9900); its complement is `dead`
-  MaskId sure;  ///< lower: surely of moderate size: no mask. What is computed from data by sums of products is taken to be so
+  /// lower: surely of moderate size: no mask. What is computed from data by sums of products is taken to be so
+  MaskId sure;
   MaskId tame;  ///< lower: surely far smaller than what absorbs (|x| <= 1e20): added to it, it is lost
   MaskId sd;    ///< lower: surely <= -1e30: absorbs whatever moderate value is added
   MaskId ninf;  ///< lower: surely -inf
@@ -53,8 +54,8 @@ class ProgramFacts {
   IndexMap map_of(const expr::Statement& s) const;
   /// The terms of the statement's reduction that can matter, of those demanded (a mask over the program's axes).
   MaskId terms(const expr::Statement& s, MaskId demanded);
-  /// The operand of the statement's addition (its position among the tensors) that absorbs, and where; -1 if none does. Where it absorbs, the
-  /// other operand is surely tame: of two masks that meet, both count.
+  /// The operand of the statement's addition (its position among the tensors) that absorbs, and where; -1 if none does.
+  /// Where it absorbs, the other operand is surely tame: of two masks that meet, both count.
   int absorbing(const expr::Statement& s, MaskId* where);
   /// False if a temporary has dimensions that cannot be expressed: then nothing is known about the node.
   bool analysable() const { return analysable_; }

@@ -38,7 +38,8 @@ std::vector<Contraction> contractions(const graph::Graph& g, const Analysis& a) 
       if (f.size() != 2 || f[0]->id == f[1]->id) continue;
       const auto x = values[static_cast<std::size_t>(f[0]->id)], y = values[static_cast<std::size_t>(f[1]->id)];
       if (x < 0 || y < 0 || x == y) continue;
-      const bool weight = g.values[static_cast<std::size_t>(x)].is_constant() || g.values[static_cast<std::size_t>(y)].is_constant();
+      const bool weight =
+          g.values[static_cast<std::size_t>(x)].is_constant() || g.values[static_cast<std::size_t>(y)].is_constant();
       found.push_back({static_cast<graph::NodeId>(n), static_cast<int>(s), weight});
     }
   }
@@ -53,11 +54,13 @@ std::vector<MaskId> flops_roots(const graph::Graph& g, const Analysis& a) {
   return roots;
 }
 
-LiveFlops live_flops(const graph::Graph& g, const Analysis& a, const std::vector<MaskPtr>& masks, const std::vector<std::int64_t>& dims) {
+LiveFlops live_flops(const graph::Graph& g, const Analysis& a, const std::vector<MaskPtr>& masks,
+                     const std::vector<std::int64_t>& dims) {
   LiveFlops total;
   for (const Contraction& c : contractions(g, a)) {
     const graph::Node& node = g.nodes[static_cast<std::size_t>(c.node)];
-    const MaskId live = a.nodes[static_cast<std::size_t>(c.node)].statements[static_cast<std::size_t>(c.statement)].live;
+    const MaskId live =
+        a.nodes[static_cast<std::size_t>(c.node)].statements[static_cast<std::size_t>(c.statement)].live;
     const MaskPtr& m = masks[static_cast<std::size_t>(live.id)];
     PIT_CHECK(m, "the live mask of {} was not evaluated", g.describe(c.node));
     const expr::Statement& s = node.program.statements[static_cast<std::size_t>(c.statement)];

@@ -7,7 +7,8 @@
 
 namespace pit::sparsity {
 
-/// Multiply-adds (not halved or doubled) of all contractions on data: sums of a product of two tensors over a reduced axis.
+/// Multiply-adds (not halved or doubled) of all contractions on data: sums of a product of two tensors over a reduced
+/// axis.
 struct LiveFlops {
   double weight_live = 0, weight_dense = 0;        ///< one operand is a constant
   double attention_live = 0, attention_dense = 0;  ///< both are computed
@@ -25,6 +26,7 @@ std::vector<Contraction> contractions(const graph::Graph& g, const Analysis& a);
 std::vector<MaskId> flops_roots(const graph::Graph& g, const Analysis& a);
 
 /// `masks`: evaluated, at least for flops_roots; `dims`: DimTable::evaluate's result.
-LiveFlops live_flops(const graph::Graph& g, const Analysis& a, const std::vector<MaskPtr>& masks, const std::vector<std::int64_t>& dims);
+LiveFlops live_flops(const graph::Graph& g, const Analysis& a, const std::vector<MaskPtr>& masks,
+                     const std::vector<std::int64_t>& dims);
 
 }  // namespace pit::sparsity

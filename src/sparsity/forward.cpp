@@ -31,7 +31,8 @@ IndexContext index_context(const Graph& g, const Node& n, const std::vector<char
   return c;
 }
 
-Forward::Forward(const Graph& g, MaskProgram masks, bool enabled) : g_(g), p_(std::move(masks)), known_(classify(g)), enabled_(enabled) {
+Forward::Forward(const Graph& g, MaskProgram masks, bool enabled)
+    : g_(g), p_(std::move(masks)), known_(classify(g)), enabled_(enabled) {
   contexts_.resize(g.nodes.size());
   programs_.resize(g.nodes.size());
   notes_.resize(g.nodes.size());
@@ -58,7 +59,8 @@ void Forward::start_values() {
     const Value& value = g_.values[v];
     if (!enabled_) facts_.push_back(ordinary(p_, value.dims));
     else if (value.is_constant() && !known_.weight[v]) facts_.push_back(constant_facts(p_, g_, id, known_));
-    else if (value.producer < 0 && known_.leaf[v] && !value.is_constant()) facts_.push_back(leaf_facts(p_, g_, id, known_));
+    else if (value.producer < 0 && known_.leaf[v] && !value.is_constant())
+      facts_.push_back(leaf_facts(p_, g_, id, known_));
     else if (value.is_constant()) facts_.push_back(ordinary(p_, value.dims));
     else facts_.push_back(unknown(p_, value.dims, value.dtype));
   }
@@ -88,7 +90,8 @@ void Forward::visit(NodeId id) {
     if (node.program.tensors[t].role != expr::Role::output) continue;
     facts_[static_cast<std::size_t>(c.tensor_values[t])] = f->tensor(static_cast<expr::TensorId>(t));
   }
-  if (f->widened()) notes_[static_cast<std::size_t>(id)].push_back("widened: an index that depends on data or on several axes");
+  if (f->widened())
+    notes_[static_cast<std::size_t>(id)].push_back("widened: an index that depends on data or on several axes");
 }
 
 ProgramFacts& Forward::make(NodeId id) {

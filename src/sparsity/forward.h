@@ -1,5 +1,5 @@
-// Internal: the forward analysis of a graph, kept for those who ask backwards: what is demanded ideally (analysis.cpp), and what the
-// kernels of a schedule really read (fuse/reads.cpp).
+// Internal: the forward analysis of a graph, kept for those who ask backwards: what is demanded ideally (analysis.cpp),
+// and what the kernels of a schedule really read (fuse/reads.cpp).
 #pragma once
 
 #include <memory>
@@ -22,8 +22,8 @@ class Forward {
 
   const Known& known() const { return known_; }
   const Facts& of(graph::ValueId v) const { return facts_[static_cast<std::size_t>(v)]; }
-  /// The analysis of a node's program; null where no formula describes it (opaque operators, indices that cannot be expressed, formulas
-  /// too large): then everything is read.
+  /// The analysis of a node's program; null where no formula describes it (opaque operators, indices that cannot be
+  /// expressed, formulas too large): then everything is read.
   ProgramFacts* program(graph::NodeId n);
   const IndexContext& context(graph::NodeId n) const { return contexts_[static_cast<std::size_t>(n)]; }
   /// Why something was widened, for explain.

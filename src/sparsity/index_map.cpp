@@ -61,7 +61,8 @@ std::optional<Linear> linear(const IndexContext& c, const Expr& e) {
   };
   switch (e->fn) {
     case Fn::neg: return scaled(args[0], -1);
-    case Fn::add: case Fn::sub: {
+    case Fn::add:
+    case Fn::sub: {
       const Linear b = e->fn == Fn::sub ? scaled(args[1], -1) : args[1];
       const auto sum = add(args[0].constant, b.constant);
       if (!sum) return std::nullopt;
@@ -88,7 +89,8 @@ void see_through_moves(const IndexContext& c, Lookup& l) {
     const graph::Value& v = c.graph->values[static_cast<std::size_t>(l.value)];
     if (v.producer < 0) return;
     const graph::Node& n = c.graph->nodes[static_cast<std::size_t>(v.producer)];
-    if (!n.opaque.empty() || n.program.statements.size() != 1 || !n.maybe_broadcast.empty() || n.inputs.size() != 1) return;
+    if (!n.opaque.empty() || n.program.statements.size() != 1 || !n.maybe_broadcast.empty() || n.inputs.size() != 1)
+      return;
     const expr::Statement& s = n.program.statements[0];
     if (s.combiner != expr::Combiner::assign || s.value->kind != Kind::access || s.value->has_default) return;
     std::map<expr::AxisId, std::size_t> place;  // axis of the move -> dimension of its output
@@ -159,7 +161,8 @@ DimIndex lookup_index(const IndexContext& c, const Expr& e, Dim extent) {
   see_through_moves(c, r.lookup);
   r.kind = DimIndex::Kind::lookup;
   r.axes.clear();
-  for (int a : r.lookup.axes) if (a >= 0) r.axes.push_back(a);
+  for (int a : r.lookup.axes)
+    if (a >= 0) r.axes.push_back(a);
   return r;
 }
 
@@ -213,7 +216,8 @@ IndexMap index_map(const IndexContext& c, expr::TensorId tensor, const std::vect
   std::vector<int> uses(map.program.size(), 0);
   for (std::size_t d = 0; d < map.tensor.size(); ++d) {
     DimIndex i = classify(c, indices[d], map.tensor[d]);
-    const bool plain = i.kind == DimIndex::Kind::axis || i.kind == DimIndex::Kind::point || i.kind == DimIndex::Kind::merge;
+    const bool plain =
+        i.kind == DimIndex::Kind::axis || i.kind == DimIndex::Kind::point || i.kind == DimIndex::Kind::merge;
     if (has_default && !plain) {
       i = DimIndex{};
       i.axes = expr::axes_of(indices[d]);
@@ -243,7 +247,8 @@ MaskId read_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) {
   const int axes = static_cast<int>(map.program.size());
   if (p.is_everything(m)) return p.everything(map.program);
   if (p.is_nothing(m)) return p.nothing(map.program);
-  // Masks over the dimensions, whose labels say where they go: a program axis, -1 (gone), or axes + i for the table of lookup i.
+  // Masks over the dimensions, whose labels say where they go: a program axis, -1 (gone), or axes + i for the table of
+  // lookup i.
   std::vector<int> labels;
   std::vector<const Lookup*> lookups;
   std::vector<Dim> tables;
@@ -316,8 +321,10 @@ MaskId write_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) 
   // Axes that are read by a plain index stay; the others are gone after this ("or").
   std::vector<char> plain(map.program.size(), 0);
   for (const DimIndex& i : map.dims) {
-    const bool keeps = i.kind == DimIndex::Kind::axis || i.kind == DimIndex::Kind::affine || i.kind == DimIndex::Kind::merge;
-    for (expr::AxisId a : i.axes) if (keeps) plain[static_cast<std::size_t>(a)] = 1;
+    const bool keeps =
+        i.kind == DimIndex::Kind::axis || i.kind == DimIndex::Kind::affine || i.kind == DimIndex::Kind::merge;
+    for (expr::AxisId a : i.axes)
+      if (keeps) plain[static_cast<std::size_t>(a)] = 1;
   }
   std::vector<int> lookup_axes;
   for (const DimIndex& i : map.dims) {
@@ -326,7 +333,9 @@ MaskId write_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) 
   }
   std::vector<int> gone;
   for (int a = 0; a < static_cast<int>(map.program.size()); ++a) {
-    if (!plain[static_cast<std::size_t>(a)] && std::find(lookup_axes.begin(), lookup_axes.end(), a) == lookup_axes.end()) gone.push_back(a);
+    if (!plain[static_cast<std::size_t>(a)] &&
+        std::find(lookup_axes.begin(), lookup_axes.end(), a) == lookup_axes.end())
+      gone.push_back(a);
   }
   m = p.any(m, gone);
   std::vector<int> table_axis(map.dims.size(), -1);
@@ -339,7 +348,8 @@ MaskId write_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) 
     if (i.kind != DimIndex::Kind::lookup) continue;
     std::vector<int> reduced;
     if (static_cast<int>(d) == last_lookup) {
-      for (int a : lookup_axes) if (!plain[static_cast<std::size_t>(a)]) reduced.push_back(a);
+      for (int a : lookup_axes)
+        if (!plain[static_cast<std::size_t>(a)]) reduced.push_back(a);
     }
     m = p.put(m, i.lookup, reduced, map.tensor[d]);
     table_axis[d] = next++;
@@ -356,8 +366,11 @@ MaskId write_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) 
   for (std::size_t d = 0; d < map.dims.size(); ++d) {
     const DimIndex& i = map.dims[d];
     switch (i.kind) {
-      case DimIndex::Kind::axis: case DimIndex::Kind::affine: keep(i.axes[0]); break;
-      case DimIndex::Kind::merge: for (expr::AxisId a : i.axes) keep(a); break;
+      case DimIndex::Kind::axis:
+      case DimIndex::Kind::affine: keep(i.axes[0]); break;
+      case DimIndex::Kind::merge:
+        for (expr::AxisId a : i.axes) keep(a);
+        break;
       case DimIndex::Kind::lookup: keep(table_axis[d]); break;
       case DimIndex::Kind::point: order.push_back(-1), e.push_back(Dim{}); break;
       case DimIndex::Kind::unknown: order.push_back(-1), e.push_back(map.tensor[d]); break;

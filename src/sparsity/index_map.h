@@ -1,7 +1,7 @@
 // How a statement's index list carries masks between the dimensions of a tensor and the axes of the program.
 //
-// Each dimension's index is classified once (a bare axis, a fixed place, an affine function of one axis, a merge, a lookup in a
-// known value); anything else is `unknown`: then the dimension is widened, up or down as the fact demands.
+// Each dimension's index is classified once (a bare axis, a fixed place, an affine function of one axis, a merge, a
+// lookup in a known value); anything else is `unknown`: then the dimension is widened, up or down as the fact demands.
 #pragma once
 
 #include <vector>
@@ -33,18 +33,20 @@ struct IndexMap {
 struct IndexContext {
   const graph::Graph* graph = nullptr;
   const graph::Node* node = nullptr;
-  std::vector<ValueId> tensor_values;   ///< per tensor of the program: the value, or -1 (temporaries)
-  const std::vector<char>* known = nullptr;  ///< per value: its elements are known before the masks (control or constant)
+  std::vector<ValueId> tensor_values;  ///< per tensor of the program: the value, or -1 (temporaries)
+  /// per value: its elements are known before the masks (control or constant)
+  const std::vector<char>* known = nullptr;
 };
 
 IndexMap index_map(const IndexContext& c, expr::TensorId tensor, const std::vector<expr::Expr>& indices,
                    bool has_default, std::vector<Dim> tensor_dims);
 
-/// A mask over the tensor's dimensions, read through the map: over the program's axes. `upper`: where it is not exact, too much
-/// is right (may be non-zero, demand); otherwise too little is (surely ...).
+/// A mask over the tensor's dimensions, read through the map: over the program's axes. `upper`: where it is not exact,
+/// too much is right (may be non-zero, demand); otherwise too little is (surely ...).
 MaskId read_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper);
 
-/// A mask over the program's axes, written through the map: over the tensor's dimensions, "or" over all axes that are not in the map.
+/// A mask over the program's axes, written through the map: over the tensor's dimensions, "or" over all axes that are
+/// not in the map.
 MaskId write_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper);
 
 /// An integer of the program as a Position, if it is one (params, extents and literals; no axes).

@@ -2,17 +2,21 @@
 //
 // A mask has one *form* per axis: `uniform` (the same along the axis; stored with extent 1), `full` (one byte per
 // position) or `pieces` (constant on static pieces of the axis; stored with one byte per piece: fused QKV needs other
-// rows for the columns of Q than for K and V). Forms are static, extents symbolic; so a MaskProgram is built once
-// at compile time and evaluated per run on the concrete values of the control subgraph, in microseconds. Concrete arrays
-// may be *smaller* than their form says (an axis along which a run's mask happens to be uniform is stored with extent 1).
+// rows for the columns of Q than for K and V). Forms are static, extents symbolic; so a MaskProgram is built once at
+// compile time and evaluated per run on the concrete values of the control subgraph, in microseconds. Concrete arrays
+// may be *smaller* than their form says (an axis along which a run's mask happens to be uniform is stored with extent
+// 1).
 //
-// A MaskProgram is a list of interned nodes (equal formulas have equal ids). To make equal formulas *look* equal whatever
-// program's axes they were derived over, they are kept in one normal form:
-//   * and/or are flat sets, with absorption (x or (x and y) = x), so the demand of a stack of layers reaches a fixpoint;
+// A MaskProgram is a list of interned nodes (equal formulas have equal ids). To make equal formulas *look* equal
+// whatever program's axes they were derived over, they are kept in one normal form:
+//   * and/or are flat sets, with absorption (x or (x and y) = x), so the demand of a stack of layers reaches a
+//     fixpoint;
 //   * index maps (permutation, slices, merges, splits) are pushed down to the atoms, where inverse pairs cancel;
-//   * `any` distributes over "or", pulls out what does not depend on the reduced axes, and splits into independent parts;
+//   * `any` distributes over "or", pulls out what does not depend on the reduced axes, and splits into independent
+//     parts;
 //   * an atom lives in its own minimal space (the axes it depends on); an outer permutation says where those are;
-//   * what grows beyond a few dozen literals becomes an atom (`hold`), so that every operation costs the same however deep a
+//   * what grows beyond a few dozen literals becomes an atom (`hold`), so that every operation costs the same however
+//     deep a
 //     stack of layers is, and a stack costs as much as its layers.
 // Results are interned again *by value* when evaluated, so operators with the same live set share one array and, after
 // it, one index. (The analysis widens what would get too large to "everything"; a mask program itself is exact.)
@@ -36,8 +40,8 @@ struct MaskId {
   bool operator==(const MaskId&) const = default;
 };
 
-/// A place on an axis, known when a plan is made: scale * dim + offset. (Masks are built on a const graph, whose DimTable
-/// cannot make new formulas.)
+/// A place on an axis, known when a plan is made: scale * dim + offset. (Masks are built on a const graph, whose
+/// DimTable cannot make new formulas.)
 struct Position {
   Dim dim;
   std::int64_t scale = 0, offset = 0;
@@ -52,28 +56,31 @@ enum class Form : std::uint8_t { uniform, full, pieces };
 /// In all of this folder, Dim{} (id -1) is the extent 1.
 struct AxisForm {
   Form form = Form::uniform;
-  Dim extent;                  ///< of the axis itself, whatever the form
-  std::vector<Position> cuts;  ///< pieces: inner boundaries, ascending; piece i is [cuts[i-1], cuts[i]), clipped to the axis
+  Dim extent;  ///< of the axis itself, whatever the form
+  /// pieces: inner boundaries, ascending; piece i is [cuts[i-1], cuts[i]), clipped to the axis
+  std::vector<Position> cuts;
   bool operator==(const AxisForm&) const = default;
 };
 
-/// Predicates on the elements of a known (control) value; the leaves of mask programs. Between what is masked and what is moderate lies
-/// room for the score that a mask is added to (see README.md).
+/// Predicates on the elements of a known (control) value; the leaves of mask programs. Between what is masked and what
+/// is moderate lies room for the score that a mask is added to (see README.md).
 enum class Predicate : std::uint8_t {
-  nonzero,               ///< x != 0 (NaN is non-zero)
-  not_masked,            ///< not x <= -9900: a bias that may leave the score alive (NaN does)
-  moderate,              ///< |x| <= 1000: a bias that surely does
-  absorbing,             ///< x <= -1e30: absorbs whatever moderate value is added
-  small_subtrahend,      ///< not x >= 9900
+  nonzero,           ///< x != 0 (NaN is non-zero)
+  not_masked,        ///< not x <= -9900: a bias that may leave the score alive (NaN does)
+  moderate,          ///< |x| <= 1000: a bias that surely does
+  absorbing,         ///< x <= -1e30: absorbs whatever moderate value is added
+  small_subtrahend,  ///< not x >= 9900
   minus_infinity,
-  positive,              ///< x > 0
+  positive,  ///< x > 0
   nan
 };
 
 enum class MaskOp : std::uint8_t {
-  constant,     ///< all true / all false
-  leaf,         ///< predicate over a control value
-  logical_and, logical_or, logical_not,  ///< broadcasting over uniform axes
+  constant,  ///< all true / all false
+  leaf,      ///< predicate over a control value
+  logical_and,
+  logical_or,
+  logical_not,  ///< broadcasting over uniform axes
   any,          ///< any over listed axes of the "and" of the arguments (one argument: plain any; more: a contraction)
   permute,      ///< axes reordered / dropped (uniform ones) / inserted (uniform)
   merge,        ///< the last axes of the argument become one, row-major
@@ -87,8 +94,8 @@ enum class MaskOp : std::uint8_t {
   hold          ///< the argument itself, as an atom: formulas do not look into it
 };
 
-/// A lookup in a known integer value: element value[p(axes[0]), p(axes[1]), ...] where p(a) is the position on axis a of
-/// the mask's space, or `at[d]` where axes[d] is -1. Negative elements count from the end.
+/// A lookup in a known integer value: element value[p(axes[0]), p(axes[1]), ...] where p(a) is the position on axis a
+/// of the mask's space, or `at[d]` where axes[d] is -1. Negative elements count from the end.
 struct Lookup {
   ValueId value = -1;
   std::vector<int> axes;
@@ -96,13 +103,15 @@ struct Lookup {
   bool operator==(const Lookup&) const = default;
 };
 
-/// A concrete mask: one byte (0/1) per stored position, row-major over `shape` (1 for uniform axes, the number of pieces, or the extent).
+/// A concrete mask: one byte (0/1) per stored position, row-major over `shape` (1 for uniform axes, the number of
+/// pieces, or the extent).
 struct MaskArray {
   std::vector<std::int64_t> shape;    ///< stored extents
   std::vector<std::int64_t> extents;  ///< real extents
-  std::vector<std::vector<std::int64_t>> cuts;  ///< per axis, concrete, empty unless pieces; shape[axis] == cuts[axis].size() + 1
+  /// per axis, concrete, empty unless pieces; shape[axis] == cuts[axis].size() + 1
+  std::vector<std::vector<std::int64_t>> cuts;
   std::vector<std::uint8_t> bits;
-  bool all = false, none = false;     ///< every (no) element true; an empty mask is both
+  bool all = false, none = false;  ///< every (no) element true; an empty mask is both
   std::uint64_t hash = 0;
 
   bool at(const std::int64_t* index) const;  ///< real coordinates
@@ -122,12 +131,14 @@ class MaskProgram {
   MaskId and_(MaskId a, MaskId b);
   MaskId or_(MaskId a, MaskId b);
   MaskId not_(MaskId a);
-  /// Exact where no reduced axis is empty. Over an empty axis along which `a` is uniform it is `a` (and not nothing), as if there were
-  /// one position; `all` likewise. So `any` is never too small, `all` never too large: of a "surely" by `any`, and of a "may be" by
-  /// `all`, whoever asks must know that there are positions, or that nothing follows where there are none.
+  /// Exact where no reduced axis is empty. Over an empty axis along which `a` is uniform it is `a` (and not nothing),
+  /// as if there were one position; `all` likewise. So `any` is never too small, `all` never too large: of a "surely"
+  /// by `any`, and of a "may be" by `all`, whoever asks must know that there are positions, or that nothing follows
+  /// where there are none.
   MaskId any(MaskId a, const std::vector<int>& axes);
   MaskId all(MaskId a, const std::vector<int>& axes);  ///< not any not
-  /// result axis i is a's axis order[i], or a new uniform axis of extent extents[i] where order[i] is -1. Axes of `a` that are not named must be uniform.
+  /// result axis i is a's axis order[i], or a new uniform axis of extent extents[i] where order[i] is -1. Axes of `a`
+  /// that are not named must be uniform.
   MaskId permute(MaskId a, const std::vector<int>& order, std::vector<Dim> extents);
   /// Axes first .. first+count become one of the given extent, row-major.
   MaskId merge(MaskId a, int first, int count, Dim extent);
@@ -135,8 +146,8 @@ class MaskProgram {
   MaskId split(MaskId a, int axis, std::vector<Dim> extents);
   /// Positions start + i*step (step may be negative) for i in 0..count, all of them on the axis.
   MaskId window(MaskId a, int axis, Position start, std::int64_t step, Dim count);
-  /// Inverse of window: position start + i*step takes element i, all others are false. `upper`: where that would need one byte per
-  /// position only because of a step, true everywhere is good enough (false: false everywhere is).
+  /// Inverse of window: position start + i*step takes element i, all others are false. `upper`: where that would need
+  /// one byte per position only because of a step, true everywhere is good enough (false: false everywhere is).
   MaskId place(MaskId a, int axis, Position start, std::int64_t step, Dim extent, bool upper = true);
   /// `a` is over the result's axes and, last, the table's axis.
   MaskId take(MaskId a, const Lookup& index, std::vector<Dim> extents);
@@ -145,15 +156,15 @@ class MaskProgram {
   /// The axis gets the extent `extent`, which is the old one or 1: then any over it.
   MaskId fit(MaskId a, int axis, Dim extent);
 
-  /// A mask at least as large as `m` without the factors of a conjunction that depend on axis `a` alone or on `b` alone: what is left
-  /// couples the two (a causal mask does, padding of rows and of columns does not). For deciding which columns each row needs,
-  /// once rows and columns have lists of their own.
+  /// A mask at least as large as `m` without the factors of a conjunction that depend on axis `a` alone or on `b`
+  /// alone: what is left couples the two (a causal mask does, padding of rows and of columns does not). For deciding
+  /// which columns each row needs, once rows and columns have lists of their own.
   MaskId coupling(MaskId m, int a, int b);
 
   bool is_everything(MaskId m) const;
   bool is_nothing(MaskId m) const;
-  /// Whether it can be proved that `conclusion` holds wherever `premise` does, whatever the inputs (mask_prove.cpp), in at most so
-  /// many steps. More than a look: for verifiers.
+  /// Whether it can be proved that `conclusion` holds wherever `premise` does, whatever the inputs (mask_prove.cpp), in
+  /// at most so many steps. More than a look: for verifiers.
   bool follows(MaskId premise, MaskId conclusion, int steps = 100);
   bool is_uniform(MaskId m, int axis) const;
   const std::vector<AxisForm>& forms(MaskId m) const;
@@ -167,8 +178,8 @@ class MaskProgram {
   /// Marks a mask as wanted; `evaluate` computes only those (and what they need).
   void want(MaskId m);
 
-  /// Concrete masks (index: MaskId::id; null where not wanted). `dims`: DimTable::evaluate's result; `control(v)`: the dense, contiguous
-  /// tensor of a leaf. Equal arrays are one object. Thread-safe.
+  /// Concrete masks (index: MaskId::id; null where not wanted). `dims`: DimTable::evaluate's result; `control(v)`: the
+  /// dense, contiguous tensor of a leaf. Equal arrays are one object. Thread-safe.
   std::vector<MaskPtr> evaluate(const std::vector<std::int64_t>& dims,
                                 const std::function<const Tensor&(ValueId)>& control) const;
   /// The same for other roots than the wanted ones (explain).

@@ -1,5 +1,5 @@
-// any over axes of an "and": the one operation on masks that may be as large as a contraction. It is kept small by what holds in
-// this run: what does not depend on the reduced axes goes out, an axis of one operand alone is reduced there.
+// any over axes of an "and": the one operation on masks that may be as large as a contraction. It is kept small by what
+// holds in this run: what does not depend on the reduced axes goes out, an axis of one operand alone is reduced there.
 #include <map>
 #include <optional>
 
@@ -20,7 +20,8 @@ std::uint8_t any_of_both(const std::uint8_t* x, const std::uint8_t* y, std::int6
     std::memcpy(&b, y + i, 8);
     if (a & b) return 1;
   }
-  for (; i < n; ++i) if (x[i] & y[i]) return 1;
+  for (; i < n; ++i)
+    if (x[i] & y[i]) return 1;
   return 0;
 }
 
@@ -63,7 +64,8 @@ struct Bits {
   std::int64_t count, words;
   std::vector<std::uint64_t> data;
 
-  Bits(std::size_t rows, std::int64_t n) : count(n), words((n + 63) / 64), data(rows * static_cast<std::size_t>(words)) {}
+  Bits(std::size_t rows, std::int64_t n)
+      : count(n), words((n + 63) / 64), data(rows * static_cast<std::size_t>(words)) {}
   std::uint64_t* row(std::size_t r) { return data.data() + static_cast<std::int64_t>(r) * words; }
   void pack(const std::uint8_t* x, const Extents& rows, std::int64_t stride) {
     for (std::size_t r = 0; r < rows.size(); ++r) pack_bits(x + rows[r], count, stride, row(r));
@@ -74,12 +76,14 @@ struct Bits {
 std::optional<std::int64_t> even_stride(const Extents& at) {
   if (at.size() < 2) return 1;
   const std::int64_t stride = at[1] - at[0];
-  for (std::size_t i = 2; i < at.size(); ++i) if (at[i] - at[i - 1] != stride) return std::nullopt;
+  for (std::size_t i = 2; i < at.size(); ++i)
+    if (at[i] - at[i - 1] != stride) return std::nullopt;
   return stride;
 }
 
 /// Out[b,k]: rows of X as bits along k, of which each b collects those r that it has.
-void collect_rows(const std::uint8_t* x, const Extents& xr, Bits& rows, const std::uint8_t* y, const Extents& yr, const Extents& yb, std::uint8_t* out) {
+void collect_rows(const std::uint8_t* x, const Extents& xr, Bits& rows, const std::uint8_t* y, const Extents& yr,
+                  const Extents& yb, std::uint8_t* out) {
   rows.pack(x, xr, 1);
   std::vector<std::uint64_t> sum(static_cast<std::size_t>(rows.words));
   for (std::int64_t b : yb) {
@@ -95,8 +99,8 @@ void collect_rows(const std::uint8_t* x, const Extents& xr, Bits& rows, const st
 }
 
 /// Out[b,k]: rows of X and of Y as bits along r, and whether they meet.
-void meet_rows(const std::uint8_t* x, const Extents& xk, std::int64_t x_stride, Bits& xs, const std::uint8_t* y, const Extents& yb, std::int64_t y_stride,
-               Bits& ys, std::uint8_t* out) {
+void meet_rows(const std::uint8_t* x, const Extents& xk, std::int64_t x_stride, Bits& xs, const std::uint8_t* y,
+               const Extents& yb, std::int64_t y_stride, Bits& ys, std::uint8_t* out) {
   xs.pack(x, xk, x_stride);
   ys.pack(y, yb, y_stride);
   for (std::size_t b = 0; b < yb.size(); ++b) {
@@ -110,8 +114,8 @@ void meet_rows(const std::uint8_t* x, const Extents& xk, std::int64_t x_stride, 
   }
 }
 
-/// any over r of X[s..., r..., k...] and Y[s..., r..., b...] by bits, where there are many b and k (a window and the rows of a batch).
-/// Nothing where that does not pay.
+/// any over r of X[s..., r..., k...] and Y[s..., r..., b...] by bits, where there are many b and k (a window and the
+/// rows of a batch). Nothing where that does not pay.
 std::optional<MaskView> contract_bits(const Common& c, const std::vector<int>& axes) {
   constexpr std::int64_t worth = 1 << 16;
   if (c.views.size() != 2 || product(c.shape) < worth) return std::nullopt;
@@ -131,9 +135,12 @@ std::optional<MaskView> contract_bits(const Common& c, const std::vector<int>& a
   const MaskView &x = c.views[static_cast<std::size_t>(larger)], &y = c.views[static_cast<std::size_t>(1 - larger)];
   std::vector<int>&k = own[larger], &b = own[1 - larger];
   if (k.empty() || extent(b) < 2) return std::nullopt;
-  std::stable_sort(k.begin(), k.end(), [&](int i, int j) { return x.strides[static_cast<std::size_t>(i)] > x.strides[static_cast<std::size_t>(j)]; });
-  const Extents xk = positions(c, k, x.strides), yb = positions(c, b, y.strides), xr = positions(c, reduced, x.strides), yr = positions(c, reduced, y.strides),
-                xs = positions(c, both, x.strides), ys = positions(c, both, y.strides);
+  std::stable_sort(k.begin(), k.end(), [&](int i, int j) {
+    return x.strides[static_cast<std::size_t>(i)] > x.strides[static_cast<std::size_t>(j)];
+  });
+  const Extents xk = positions(c, k, x.strides), yb = positions(c, b, y.strides), xr = positions(c, reduced, x.strides),
+                yr = positions(c, reduced, y.strides), xs = positions(c, both, x.strides),
+                ys = positions(c, both, y.strides);
   const bool collects = even_stride(xk) == 1;
   const auto x_stride = even_stride(xr), y_stride = even_stride(yr);
   if (!collects && (!x_stride || !y_stride)) return std::nullopt;
@@ -156,7 +163,8 @@ std::optional<MaskView> contract_bits(const Common& c, const std::vector<int>& a
     back[a] = static_cast<int>(shape.size());
     shape.push_back(c.shape[a]), extents.push_back(c.extents[a]), cuts.push_back(c.cuts[a]);
   }
-  return permute_view(make_view(std::move(out), std::move(shape), std::move(extents), std::move(cuts)), back, c.extents);
+  return permute_view(make_view(std::move(out), std::move(shape), std::move(extents), std::move(cuts)), back,
+                      c.extents);
 }
 
 /// any over `axes` of one operand, or of the "and" of two.
@@ -216,7 +224,8 @@ std::vector<std::vector<MaskView>> components(std::vector<MaskView> views, const
     std::vector<MaskView> group{std::move(v)};
     for (std::size_t g = groups.size(); g-- > 0;) {
       const bool joined = std::any_of(axes.begin(), axes.end(), [&](int a) {
-        return depends(group[0], a) && std::any_of(groups[g].begin(), groups[g].end(), [&](const MaskView& o) { return depends(o, a); });
+        return depends(group[0], a) &&
+               std::any_of(groups[g].begin(), groups[g].end(), [&](const MaskView& o) { return depends(o, a); });
       });
       if (!joined) continue;
       group.insert(group.end(), groups[g].begin(), groups[g].end());
@@ -229,7 +238,8 @@ std::vector<std::vector<MaskView>> components(std::vector<MaskView> views, const
 
 std::vector<int> axes_of(const MaskView& v) {
   std::vector<int> axes;
-  for (int a = 0; a < static_cast<int>(v.shape.size()); ++a) if (depends(v, a)) axes.push_back(a);
+  for (int a = 0; a < static_cast<int>(v.shape.size()); ++a)
+    if (depends(v, a)) axes.push_back(a);
   return axes;
 }
 
@@ -251,20 +261,27 @@ std::int64_t reach(const std::vector<MaskView>& group, int axis) {
   return product(shape);
 }
 
-// One axis after the other, the one whose operands are smallest first: any over q and k of A[q], B[q,k] and C[b,k] never needs an array
-// over all three.
+// One axis after the other, the one whose operands are smallest first: any over q and k of A[q], B[q,k] and C[b,k]
+// never needs an array over all three.
 MaskView any_of_group(std::vector<MaskView> group, std::vector<int> axes) {
   const Extents extents = [&] {
     Extents e = group[0].extents;
-    for (const MaskView& v : group) for (std::size_t a = 0; a < e.size(); ++a) if (e[a] == 1) e[a] = v.extents[a];
+    for (const MaskView& v : group)
+      for (std::size_t a = 0; a < e.size(); ++a)
+        if (e[a] == 1) e[a] = v.extents[a];
     return e;
   }();
-  std::erase_if(axes, [&](int a) { return std::none_of(group.begin(), group.end(), [&](const MaskView& v) { return depends(v, a); }); });
+  std::erase_if(axes, [&](int a) {
+    return std::none_of(group.begin(), group.end(), [&](const MaskView& v) { return depends(v, a); });
+  });
   while (group.size() > 1 && !axes.empty()) {
     group = by_axes(std::move(group));
-    const bool all_share = std::all_of(axes.begin(), axes.end(), [&](int a) { return std::all_of(group.begin(), group.end(), [&](const MaskView& v) { return depends(v, a); }); });
+    const bool all_share = std::all_of(axes.begin(), axes.end(), [&](int a) {
+      return std::all_of(group.begin(), group.end(), [&](const MaskView& v) { return depends(v, a); });
+    });
     if (group.size() == 2 && all_share) return reduce({&group[0], &group[1]}, axes);
-    const auto next = std::min_element(axes.begin(), axes.end(), [&](int a, int b) { return reach(group, a) < reach(group, b); });
+    const auto next =
+        std::min_element(axes.begin(), axes.end(), [&](int a, int b) { return reach(group, a) < reach(group, b); });
     std::vector<MaskView> users, rest;
     for (MaskView& v : group) (depends(v, *next) ? users : rest).push_back(std::move(v));
     while (users.size() > 2) {  // rare: folded into one
@@ -274,7 +291,8 @@ MaskView any_of_group(std::vector<MaskView> group, std::vector<int> axes) {
     if (users.size() == 2) rest.push_back(reduce({&users[0], &users[1]}, {*next}));
     else if (users.size() == 1) rest.push_back(reduce({&users[0]}, {*next}));
     axes.erase(next);
-    for (const MaskView& v : rest) if (v.constant && !v.value) return constant_view(false, extents);
+    for (const MaskView& v : rest)
+      if (v.constant && !v.value) return constant_view(false, extents);
     if (rest.size() > 1) std::erase_if(rest, [](const MaskView& v) { return v.constant; });
     if (rest.empty()) return constant_view(true, extents);
     group = std::move(rest);

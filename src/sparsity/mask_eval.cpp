@@ -19,11 +19,12 @@ class Evaluation {
   const std::function<const Tensor&(ValueId)>& control;
 
   /// `needed`: the nodes that will be evaluated, not zero.
-  Evaluation(const MaskProgram::Impl& p, const std::vector<std::int64_t>& d, const std::function<const Tensor&(ValueId)>& c,
-             const std::vector<char>& needed)
+  Evaluation(const MaskProgram::Impl& p, const std::vector<std::int64_t>& d,
+             const std::function<const Tensor&(ValueId)>& c, const std::vector<char>& needed)
       : program(p), dims(d), control(c), place_(needed.size(), -1) {
     std::int32_t count = 0;
-    for (std::size_t i = 0; i < needed.size(); ++i) if (needed[i]) place_[i] = count++;
+    for (std::size_t i = 0; i < needed.size(); ++i)
+      if (needed[i]) place_[i] = count++;
     views_.resize(static_cast<std::size_t>(count));
   }
 
@@ -48,14 +49,18 @@ class Evaluation {
   }
   MaskView evaluate(const MaskNode& n) const;
 
-  /// The value of a node. Equal small arrays share their bytes, and an operation on the same bytes is done once: the demands
-  /// of a stack of layers become equal after some layers, whatever their formulas.
+  /// The value of a node. Equal small arrays share their bytes, and an operation on the same bytes is done once: the
+  /// demands of a stack of layers become equal after some layers, whatever their formulas.
   MaskView once(const MaskNode& n) {
     switch (n.op) {
-      case MaskOp::logical_and: case MaskOp::logical_or: return combined(n);
-      case MaskOp::any: case MaskOp::put: case MaskOp::logical_not:
-        return cached(key_of(n), [&] { return evaluate(n); });
-      case MaskOp::permute: case MaskOp::pieces: case MaskOp::hold: return evaluate(n);
+      case MaskOp::logical_and:
+      case MaskOp::logical_or: return combined(n);
+      case MaskOp::any:
+      case MaskOp::put:
+      case MaskOp::logical_not: return cached(key_of(n), [&] { return evaluate(n); });
+      case MaskOp::permute:
+      case MaskOp::pieces:
+      case MaskOp::hold: return evaluate(n);
       default: return shared(evaluate(n));
     }
   }
@@ -67,7 +72,8 @@ class Evaluation {
     const auto [from, to] = by_value_.equal_range(m.hash);
     for (auto it = from; it != to; ++it) {
       const MaskArray& o = *it->second;
-      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.cuts == m.cuts) return same_view = it->second;
+      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.cuts == m.cuts)
+        return same_view = it->second;
     }
     same_view = std::make_shared<const MaskArray>(std::move(m));
     by_value_.emplace(same_view->hash, same_view);
@@ -78,7 +84,8 @@ class Evaluation {
   static constexpr std::size_t max_shared = 1 << 16;
   std::vector<std::int32_t> place_;  ///< of a node's view: most programs have many nodes that a run does not need
   std::vector<MaskView> views_;
-  std::unordered_map<std::string, MaskView> done_;  ///< by operation and operands, all of which `views_` or this keep alive
+  /// by operation and operands, all of which `views_` or this keep alive
+  std::unordered_map<std::string, MaskView> done_;
   std::unordered_multimap<std::uint64_t, std::shared_ptr<const Bytes>> shared_;
   std::unordered_map<std::string, MaskPtr> by_view_;
   std::unordered_multimap<std::uint64_t, MaskPtr> by_value_;
@@ -132,8 +139,8 @@ class Evaluation {
     return v;
   }
 
-  /// An and/or in the operands' own layout, whatever the node's order of axes: the same formula over [b,q,k], [b,1,q,k] and
-  /// [q,b,k] is evaluated once.
+  /// An and/or in the operands' own layout, whatever the node's order of axes: the same formula over [b,q,k], [b,1,q,k]
+  /// and [q,b,k] is evaluated once.
   MaskView combined(const MaskNode& n) {
     const bool conjunction = n.op == MaskOp::logical_and;
     const Extents e = extents(n);
@@ -144,7 +151,8 @@ class Evaluation {
       if (!v.constant) operands.push_back(&v);
     }
     if (operands.empty()) return constant_view(conjunction, e);
-    std::sort(operands.begin(), operands.end(), [](const MaskView* a, const MaskView* b) { return a->data.get() < b->data.get(); });
+    std::sort(operands.begin(), operands.end(),
+              [](const MaskView* a, const MaskView* b) { return a->data.get() < b->data.get(); });
     const std::vector<int> order = layout(operands);
     std::vector<int> back(e.size(), -1);
     Extents laid_out;
@@ -191,7 +199,8 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
     return a;
   };
   switch (n.op) {
-    case MaskOp::logical_and: case MaskOp::logical_or: break;
+    case MaskOp::logical_and:
+    case MaskOp::logical_or: break;
     case MaskOp::constant: return constant_view(n.value, extents(n));
     case MaskOp::leaf: {
       if (n.known) return *n.known;
@@ -267,7 +276,8 @@ bool MaskArray::at(const std::int64_t* index) const {
   std::int64_t offset = 0;
   for (std::size_t a = 0; a < shape.size(); ++a) {
     std::int64_t p = shape[a] == 1 ? 0 : index[a];
-    if (shape[a] != 1 && !cuts[a].empty()) p = std::upper_bound(cuts[a].begin(), cuts[a].end(), index[a]) - cuts[a].begin();
+    if (shape[a] != 1 && !cuts[a].empty())
+      p = std::upper_bound(cuts[a].begin(), cuts[a].end(), index[a]) - cuts[a].begin();
     offset = offset * shape[a] + p;
   }
   return bits[static_cast<std::size_t>(offset)] != 0;
@@ -325,8 +335,8 @@ std::vector<ValueId> MaskProgram::leaves(const std::vector<MaskId>& roots) const
 
 namespace {
 
-/// A formula as text, for people: beyond a certain length nobody reads it, and formulas share parts, so the whole text may be
-/// exponentially long.
+/// A formula as text, for people: beyond a certain length nobody reads it, and formulas share parts, so the whole text
+/// may be exponentially long.
 class Printer {
  public:
   explicit Printer(const MaskProgram::Impl& p) : p_(p) {}
@@ -351,10 +361,13 @@ class Printer {
       case MaskOp::split: return "split(" + list(n, ", ", depth) + ")";
       case MaskOp::window: return "window(" + list(n, ", ", depth) + ")";
       case MaskOp::place: return "place(" + list(n, ", ", depth) + ")";
-      case MaskOp::pieces: return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
+      case MaskOp::pieces:
+        return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
       case MaskOp::take: return "take(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
       case MaskOp::put: return "put(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
-      case MaskOp::permute: case MaskOp::fit: case MaskOp::hold: break;
+      case MaskOp::permute:
+      case MaskOp::fit:
+      case MaskOp::hold: break;
     }
     return "?";
   }
@@ -366,7 +379,8 @@ class Printer {
   const std::string& name(ValueId v) const { return p_.graph->values[static_cast<std::size_t>(v)].name; }
 
   std::string leaf(const MaskNode& n) const {
-    static const char* tests[] = {" != 0", " > -9900", " is moderate", " <= -1e30", " < 9900", " == -inf", " > 0", " is NaN"};
+    static const char* tests[] = {" != 0",   " > -9900", " is moderate", " <= -1e30",
+                                  " < 9900", " == -inf", " > 0",         " is NaN"};
     std::string e;
     for (const AxisForm& f : n.forms) e += (e.empty() ? "" : ",") + dim(f.extent);
     return name(n.source) + "[" + e + "]" + tests[static_cast<int>(n.predicate)];

@@ -16,16 +16,25 @@ namespace pit::sparsity {
 /// Bytes that are not set to zero before they are written.
 template <class T>
 struct Uninitialised : std::allocator<T> {
-  template <class U> struct rebind { using other = Uninitialised<U>; };
-  template <class U> void construct(U* p) noexcept { ::new (static_cast<void*>(p)) U; }
-  template <class U, class... Args> void construct(U* p, Args&&... args) { ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...); }
+  template <class U>
+  struct rebind {
+    using other = Uninitialised<U>;
+  };
+  template <class U>
+  void construct(U* p) noexcept {
+    ::new (static_cast<void*>(p)) U;
+  }
+  template <class U, class... Args>
+  void construct(U* p, Args&&... args) {
+    ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...);
+  }
 };
 using Bytes = std::vector<std::uint8_t, Uninitialised<std::uint8_t>>;
 
 /// A mask while programs are built and evaluated: a strided view of shared bytes.
 struct MaskView {
   std::shared_ptr<const Bytes> data;
-  std::vector<std::int64_t> shape, strides;     ///< stored extents (1 where uniform) and strides (0 there)
+  std::vector<std::int64_t> shape, strides;  ///< stored extents (1 where uniform) and strides (0 there)
   std::vector<std::int64_t> extents;
   std::vector<std::vector<std::int64_t>> cuts;  ///< as in MaskArray
   bool constant = false, value = false;         ///< all elements are `value`; then every shape is 1
@@ -36,19 +45,19 @@ struct MaskNode {
   MaskOp op = MaskOp::constant;
   std::vector<AxisForm> forms;
   std::vector<int> args;
-  bool value = false;                ///< constant
-  std::vector<int> axes;             ///< permute: order; any: the reduced axes, ascending; put: likewise
-  int count = 0;                     ///< merge: how many of the last axes; split: into how many
-  int axis = -1;                     ///< pieces: which
-  std::vector<Position> positions;   ///< window, place: the start; pieces: the cuts
-  std::int64_t step = 1;             ///< window, place
-  ValueId source = -1;               ///< leaf
+  bool value = false;               ///< constant
+  std::vector<int> axes;            ///< permute: order; any: the reduced axes, ascending; put: likewise
+  int count = 0;                    ///< merge: how many of the last axes; split: into how many
+  int axis = -1;                    ///< pieces: which
+  std::vector<Position> positions;  ///< window, place: the start; pieces: the cuts
+  std::int64_t step = 1;            ///< window, place
+  ValueId source = -1;              ///< leaf
   Predicate predicate = Predicate::nonzero;
-  Lookup lookup;                     ///< take, put
+  Lookup lookup;                          ///< take, put
   std::shared_ptr<const MaskView> known;  ///< leaf of a constant
-  std::uint64_t shape_key = 0;       ///< the same for formulas that differ by a permutation of axes only
-  int weight = 0;                    ///< literals that a rewriting has to visit
-  int reads = 0;                     ///< the values that evaluation reads, by number of the set (0: none)
+  std::uint64_t shape_key = 0;            ///< the same for formulas that differ by a permutation of axes only
+  int weight = 0;                         ///< literals that a rewriting has to visit
+  int reads = 0;                          ///< the values that evaluation reads, by number of the set (0: none)
 };
 
 /// What a rewriting was asked for: the operation, its mask, its numbers.
@@ -99,9 +108,9 @@ struct MaskProgram::Impl {
 
  private:
   friend class MaskProgram;
-  std::unordered_multimap<std::uint64_t, int> interned_;  ///< by what makes a node what it is
+  std::unordered_multimap<std::uint64_t, int> interned_;           ///< by what makes a node what it is
   std::unordered_map<Rewriting, int, Rewriting::Hash> rewritten_;  ///< results of quantifiers and permutations
-  mutable std::vector<std::vector<std::int64_t>> samples_;  ///< values of all Dims at a few random points
+  mutable std::vector<std::vector<std::int64_t>> samples_;         ///< values of all Dims at a few random points
 
   /// Most nodes read what another one reads: sets of values are interned, too.
   std::map<std::vector<ValueId>, int> read_set_numbers_{{{}, 0}};
@@ -142,7 +151,8 @@ struct MaskProgram::Impl {
   std::optional<int> merge_pieces(int m, int first, int count, Dim extent);
   std::optional<int> split_pieces(int m, int axis, const std::vector<Dim>& extents);
   /// Maps `f` over the operands of an and/or/not (index maps commute with them).
-  template <class F> int map_logical(int m, F&& f);
+  template <class F>
+  int map_logical(int m, F&& f);
   /// The piece of `m`'s forms at `axis` replaced by `with`.
   std::vector<Dim> replaced_extents(int m, int axis, int count, const std::vector<Dim>& with) const;
 };

@@ -1,4 +1,5 @@
-// Index maps on masks: merge, split, window, place, take, put, fit. They are pushed down to the atoms; inverse pairs cancel.
+// Index maps on masks: merge, split, window, place, take, put, fit. They are pushed down to the atoms; inverse pairs
+// cancel.
 #include <algorithm>
 
 #include "sparsity/mask_impl.h"
@@ -45,7 +46,8 @@ int MaskProgram::Impl::merge(int m, int first, int count, Dim extent) {
     if (!uniform(m, a)) ++dependent, dependent_axis = a;
   }
   for (int a = first; a < first + count; ++a) {
-    others_one = others_one && (a == dependent_axis || constant_extent(n.forms[static_cast<std::size_t>(a)].extent) == 1);
+    others_one =
+        others_one && (a == dependent_axis || constant_extent(n.forms[static_cast<std::size_t>(a)].extent) == 1);
   }
   if (dependent == 0 || (dependent == 1 && others_one)) {
     std::vector<int> order;
@@ -159,7 +161,8 @@ int MaskProgram::Impl::split(int m, int axis, const std::vector<Dim>& e) {
     const int from = n.op == MaskOp::permute ? n.axes[static_cast<std::size_t>(axis)] : axis;
     bool inverse = from == base;
     for (int i = 0; i < count; ++i) {
-      inverse = inverse && node(source).forms[static_cast<std::size_t>(base + i)].extent == e[static_cast<std::size_t>(i)];
+      inverse =
+          inverse && node(source).forms[static_cast<std::size_t>(base + i)].extent == e[static_cast<std::size_t>(i)];
     }
     if (inverse) {
       std::vector<int> order;
@@ -222,10 +225,12 @@ std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::v
   std::size_t piece = 0;
   for (std::size_t i = 0; i < piece_of.size(); ++i) {
     while (piece < n.positions.size() && n.positions[piece].is_constant() &&
-           n.positions[piece].offset <= static_cast<std::int64_t>(i)) ++piece;
+           n.positions[piece].offset <= static_cast<std::int64_t>(i))
+      ++piece;
     piece_of[i] = piece;
   }
-  for (const Position& p : n.positions) if (!p.is_constant()) return std::nullopt;
+  for (const Position& p : n.positions)
+    if (!p.is_constant()) return std::nullopt;
   std::int64_t stride = static_cast<std::int64_t>(piece_of.size());
   for (std::size_t c = 0; c < e.size(); ++c) {
     stride /= sizes[c];
@@ -397,7 +402,8 @@ int MaskProgram::Impl::take(int m, const Lookup& index, const std::vector<Dim>& 
   for (std::size_t i = 0; i < kept.size(); ++i) {
     AxisForm f = node(r.args[0]).forms[i];
     f.extent = e[static_cast<std::size_t>(kept[i])];
-    const bool indexed = std::find(r.lookup.axes.begin(), r.lookup.axes.end(), static_cast<int>(i)) != r.lookup.axes.end();
+    const bool indexed =
+        std::find(r.lookup.axes.begin(), r.lookup.axes.end(), static_cast<int>(i)) != r.lookup.axes.end();
     if (indexed) f.form = constant_extent(f.extent) == 1 ? Form::uniform : Form::full, f.cuts.clear();
     r.forms.push_back(std::move(f));
   }
@@ -422,7 +428,8 @@ int MaskProgram::Impl::put(int m, const Lookup& index, const std::vector<int>& r
       for (int i = 0; a == u->axis && i < u->count; ++i) finer_reduced.push_back(a + i);
       if (a != u->axis) finer_reduced.push_back(moved(a));
     }
-    return merge(put(u->mask, finer, finer_reduced, table_extent), u->axis, u->count, out[static_cast<std::size_t>(u->axis)]);
+    return merge(put(u->mask, finer, finer_reduced, table_extent), u->axis, u->count,
+                 out[static_cast<std::size_t>(u->axis)]);
   }
   std::vector<int> kept = compact_order({m}, {});
   for (int a : index.axes) {
@@ -437,7 +444,8 @@ int MaskProgram::Impl::put(int m, const Lookup& index, const std::vector<int>& r
   r.args = {compact(m, kept)};
   for (std::size_t i = 0; i < kept.size(); ++i) {
     AxisForm f = node(r.args[0]).forms[i];
-    const bool indexed = std::find(r.lookup.axes.begin(), r.lookup.axes.end(), static_cast<int>(i)) != r.lookup.axes.end();
+    const bool indexed =
+        std::find(r.lookup.axes.begin(), r.lookup.axes.end(), static_cast<int>(i)) != r.lookup.axes.end();
     if (std::find(reduced.begin(), reduced.end(), kept[i]) != reduced.end()) {
       r.axes.push_back(static_cast<int>(i));
       f = {Form::uniform, f.extent, {}};

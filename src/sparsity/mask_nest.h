@@ -58,7 +58,8 @@ struct Nest {
   }
 
   /// f(offsets per operand) for every position of all axes but the innermost.
-  template <class F> void rows(F&& f) const {
+  template <class F>
+  void rows(F&& f) const {
     const std::size_t n = strides.size(), depth = shape.size() - 1;
     if (product(shape) == 0) return;
     Offsets offset{};

@@ -28,18 +28,22 @@ std::uint64_t mix_all(std::uint64_t h, const auto& values) {
 std::uint64_t hash_of(const MaskNode& n) {
   std::uint64_t h = mix_all(static_cast<std::uint64_t>(n.op) * 2 + n.value, n.args);
   if (!n.axes.empty()) h = mix_all(h, n.axes);
-  for (const AxisForm& f : n.forms) h = mix(h, (static_cast<std::uint64_t>(f.form) << 40) + static_cast<std::uint64_t>(f.extent.id));
-  for (const Position& p : n.positions) h = mix(mix(h, static_cast<std::uint64_t>(p.dim.id)), static_cast<std::uint64_t>(p.scale * 1000003 + p.offset));
+  for (const AxisForm& f : n.forms)
+    h = mix(h, (static_cast<std::uint64_t>(f.form) << 40) + static_cast<std::uint64_t>(f.extent.id));
+  for (const Position& p : n.positions)
+    h = mix(mix(h, static_cast<std::uint64_t>(p.dim.id)), static_cast<std::uint64_t>(p.scale * 1000003 + p.offset));
   if (n.source >= 0) h = mix(h, static_cast<std::uint64_t>(n.source) * 64 + static_cast<std::uint64_t>(n.predicate));
-  if (n.lookup.value >= 0) h = mix_all(mix_all(mix(h, static_cast<std::uint64_t>(n.lookup.value)), n.lookup.axes), n.lookup.at);
+  if (n.lookup.value >= 0)
+    h = mix_all(mix_all(mix(h, static_cast<std::uint64_t>(n.lookup.value)), n.lookup.axes), n.lookup.at);
   return h;
 }
 
 /// The same formula: what follows from its parts (cuts, weight, what it reads) does not count.
 bool same(const MaskNode& a, const MaskNode& b) {
   const auto same_form = [](const AxisForm& x, const AxisForm& y) { return x.form == y.form && x.extent == y.extent; };
-  return a.op == b.op && a.value == b.value && a.args == b.args && a.axes == b.axes && a.count == b.count && a.axis == b.axis && a.step == b.step &&
-         a.source == b.source && a.predicate == b.predicate && a.positions == b.positions && a.lookup == b.lookup &&
+  return a.op == b.op && a.value == b.value && a.args == b.args && a.axes == b.axes && a.count == b.count &&
+         a.axis == b.axis && a.step == b.step && a.source == b.source && a.predicate == b.predicate &&
+         a.positions == b.positions && a.lookup == b.lookup &&
          std::equal(a.forms.begin(), a.forms.end(), b.forms.begin(), b.forms.end(), same_form);
 }
 
@@ -72,10 +76,14 @@ bool MaskProgram::Impl::ends_at(Position start, Dim length, Dim extent) const {
       samples_.push_back(graph->dims.evaluate(symbols));
     }
   }
-  auto value = [](const std::vector<std::int64_t>& at, Dim d) { return d.id < 0 ? 1 : at[static_cast<std::size_t>(d.id)]; };
+  auto value = [](const std::vector<std::int64_t>& at, Dim d) {
+    return d.id < 0 ? 1 : at[static_cast<std::size_t>(d.id)];
+  };
   for (const auto& at : samples_) {
-    const std::int64_t base = start.scale == 0 ? 0 : value(at, start.dim), len = value(at, length), end = value(at, extent);
-    if (base == graph::DimTable::unknown || len == graph::DimTable::unknown || end == graph::DimTable::unknown) return false;
+    const std::int64_t base = start.scale == 0 ? 0 : value(at, start.dim), len = value(at, length),
+                       end = value(at, extent);
+    if (base == graph::DimTable::unknown || len == graph::DimTable::unknown || end == graph::DimTable::unknown)
+      return false;
     if (start.scale * base + start.offset + len != end) return false;
   }
   return true;
@@ -86,7 +94,10 @@ std::uint64_t MaskProgram::Impl::shape_key(const MaskNode& n) const {
   switch (n.op) {
     case MaskOp::permute: return node(n.args[0]).shape_key;
     case MaskOp::constant: return mix(h, n.value);
-    case MaskOp::logical_and: case MaskOp::logical_or: case MaskOp::logical_not: case MaskOp::pieces: {
+    case MaskOp::logical_and:
+    case MaskOp::logical_or:
+    case MaskOp::logical_not:
+    case MaskOp::pieces: {
       std::vector<std::uint64_t> keys;
       for (int a : n.args) keys.push_back(node(a).shape_key);
       if (n.op != MaskOp::pieces) std::sort(keys.begin(), keys.end());
@@ -116,7 +127,8 @@ int MaskProgram::Impl::reads(const MaskNode& n) {
   for (ValueId v : {n.source, n.lookup.value}) {
     if (v >= 0 && !graph->values[static_cast<std::size_t>(v)].is_constant()) own.push_back(v);
   }
-  if (own.empty() && std::all_of(n.args.begin(), n.args.end(), [&](int a) { return node(a).reads == node(n.args[0]).reads; })) {
+  if (own.empty() &&
+      std::all_of(n.args.begin(), n.args.end(), [&](int a) { return node(a).reads == node(n.args[0]).reads; })) {
     return n.args.empty() ? 0 : node(n.args[0]).reads;
   }
   for (int a : n.args) {
@@ -209,7 +221,8 @@ bool MaskProgram::Impl::absorbed(bool conjunction, int x, const std::vector<int>
     if (y == x) continue;
     if (std::find(n.args.begin(), n.args.end(), y) != n.args.end()) return true;
     const MaskNode& other = node(y);
-    if (other.op == n.op && std::includes(n.args.begin(), n.args.end(), other.args.begin(), other.args.end())) return true;
+    if (other.op == n.op && std::includes(n.args.begin(), n.args.end(), other.args.begin(), other.args.end()))
+      return true;
   }
   return false;
 }
@@ -281,7 +294,8 @@ int MaskProgram::Impl::hold(int m) {
     return pieces(n.axis, n.positions, std::move(parts));
   }
   if (n.op != MaskOp::logical_and && n.op != MaskOp::logical_or) return m;
-  if (const auto u = unmerge(m, {})) return merge(hold(u->mask), u->axis, u->count, n.forms[static_cast<std::size_t>(u->axis)].extent);
+  if (const auto u = unmerge(m, {}))
+    return merge(hold(u->mask), u->axis, u->count, n.forms[static_cast<std::size_t>(u->axis)].extent);
   // What depends on other axes is held apart: an atom over all of them would be an array over all of them.
   if (std::vector<int> parts = by_axes(m); parts.size() > 1) {
     for (int& part : parts) part = hold(part);
@@ -299,7 +313,8 @@ int MaskProgram::Impl::hold(int m) {
 std::optional<int> MaskProgram::Impl::resolve(bool conjunction, const std::vector<int>& set) {
   const MaskOp dual = conjunction ? MaskOp::logical_or : MaskOp::logical_and;
   std::vector<int> negated;
-  for (int m : set) if (node(m).op == MaskOp::logical_not) negated.push_back(node(m).args[0]);
+  for (int m : set)
+    if (node(m).op == MaskOp::logical_not) negated.push_back(node(m).args[0]);
   for (std::size_t i = 0; i < set.size(); ++i) {
     if (node(set[i]).op != dual) continue;
     std::vector<int> rest;
@@ -423,8 +438,8 @@ int MaskProgram::Impl::permute(int m, const std::vector<int>& order, const std::
   const MaskNode& n = node(m);
   bool identity = order.size() == n.forms.size();
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const bool same = order[i] == static_cast<int>(i) ||
-                      (order[i] < 0 && i < n.forms.size() && n.forms[i].form == Form::uniform);
+    const bool same =
+        order[i] == static_cast<int>(i) || (order[i] < 0 && i < n.forms.size() && n.forms[i].form == Form::uniform);
     identity = identity && same && n.forms[i].extent == e[i];
   }
   if (identity) return m;
@@ -439,13 +454,15 @@ int MaskProgram::Impl::permute(int m, const std::vector<int>& order, const std::
 int MaskProgram::Impl::permuted(int m, const std::vector<int>& order, const std::vector<Dim>& e) {
   const MaskNode& n = node(m);
   for (int a = 0; a < rank(m); ++a) {
-    PIT_CHECK(n.forms[static_cast<std::size_t>(a)].form == Form::uniform || std::count(order.begin(), order.end(), a) == 1,
-              "a permutation drops or repeats axis {}, along which the mask is not uniform", a);
+    PIT_CHECK(
+        n.forms[static_cast<std::size_t>(a)].form == Form::uniform || std::count(order.begin(), order.end(), a) == 1,
+        "a permutation drops or repeats axis {}, along which the mask is not uniform", a);
   }
   switch (n.op) {
     case MaskOp::constant: return constant(n.value, e);
     case MaskOp::logical_not: return negate(permute(n.args[0], order, e));
-    case MaskOp::logical_and: case MaskOp::logical_or: {
+    case MaskOp::logical_and:
+    case MaskOp::logical_or: {
       std::vector<int> args;
       for (int a : n.args) args.push_back(permute(a, order, e));
       return combine(n.op == MaskOp::logical_and, std::move(args));
@@ -491,7 +508,10 @@ void MaskProgram::Impl::axis_order(int m, std::vector<int>& order) const {
         }
       }
       return;
-    case MaskOp::logical_and: case MaskOp::logical_or: case MaskOp::logical_not: case MaskOp::pieces: {
+    case MaskOp::logical_and:
+    case MaskOp::logical_or:
+    case MaskOp::logical_not:
+    case MaskOp::pieces: {
       if (n.op == MaskOp::pieces) add(n.axis);
       std::vector<int> args = n.args;
       std::stable_sort(args.begin(), args.end(), [&](int a, int b) { return node(a).shape_key < node(b).shape_key; });
@@ -527,7 +547,8 @@ int MaskProgram::Impl::expand(int m, const std::vector<int>& kept, const std::ve
   return permute(m, order, e);
 }
 
-// -- The public face ----------------------------------------------------------------------------------------------------
+// -- The public face
+// ----------------------------------------------------------------------------------------------------
 
 MaskProgram::MaskProgram(const graph::Graph* g) : impl_(std::make_shared<Impl>()) { impl_->graph = g; }
 
@@ -543,7 +564,9 @@ MaskId MaskProgram::permute(MaskId a, const std::vector<int>& order, std::vector
   PIT_CHECK(order.size() == e.size(), "permute: {} axes, {} extents", order.size(), e.size());
   return {impl_->permute(a.id, order, e)};
 }
-MaskId MaskProgram::merge(MaskId a, int first, int count, Dim extent) { return {impl_->merge(a.id, first, count, extent)}; }
+MaskId MaskProgram::merge(MaskId a, int first, int count, Dim extent) {
+  return {impl_->merge(a.id, first, count, extent)};
+}
 MaskId MaskProgram::split(MaskId a, int axis, std::vector<Dim> e) { return {impl_->split(a.id, axis, e)}; }
 MaskId MaskProgram::window(MaskId a, int axis, Position start, std::int64_t step, Dim count) {
   return {impl_->window(a.id, axis, start, step, count)};

@@ -1,8 +1,8 @@
 // Proofs about masks: whether one follows from another, whatever the inputs are.
 //
-// A sequent calculus over the normal form, position by position: logic is taken apart, equal atoms close a branch, an "any" that is given
-// holds at a place of its own (axes are added to the space), and one that is a goal is tried at all places that have a name.
-// Sound, not complete: what it cannot decide within its budget counts as not proved.
+// A sequent calculus over the normal form, position by position: logic is taken apart, equal atoms close a branch, an
+// "any" that is given holds at a place of its own (axes are added to the space), and one that is a goal is tried at all
+// places that have a name. Sound, not complete: what it cannot decide within its budget counts as not proved.
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -50,7 +50,8 @@ class Prover {
     return set;
   }
 
-  // -- logic -------------------------------------------------------------------------------------------------------------
+  // -- logic
+  // -------------------------------------------------------------------------------------------------------------
 
   // What needs no cases: conjunctions that are given, disjunctions that are goals, negations, held atoms.
   std::optional<bool> open_one(Sequent& s) {
@@ -68,7 +69,8 @@ class Prover {
           return holds(std::move(s));
         }
         // "Not all of these" is given: then to show all of them is as good.
-        if (!is_goal && n.op == MaskOp::logical_or && std::any_of(n.args.begin(), n.args.end(), [&](int a) { return node(a).op == MaskOp::logical_not; })) {
+        if (!is_goal && n.op == MaskOp::logical_or &&
+            std::any_of(n.args.begin(), n.args.end(), [&](int a) { return node(a).op == MaskOp::logical_not; })) {
           here.erase(m);
           there.insert(p_.negate(m));
           return holds(std::move(s));
@@ -82,11 +84,15 @@ class Prover {
     return std::nullopt;
   }
 
-  // Cases that are decided: of a conjunction to be shown, what is given; of a disjunction that is given, what is a goal anyway.
+  // Cases that are decided: of a conjunction to be shown, what is given; of a disjunction that is given, what is a goal
+  // anyway.
   std::optional<bool> settle_one(Sequent& s) {
     for (const bool is_goal : {false, true}) {
       Masks& here = is_goal ? s.goals : s.given;
-      const auto known = [&](int a) { return is_goal ? s.given.count(a) != 0 || denied(s.goals, a) : s.goals.count(a) != 0 || s.anys.count(a) != 0 || denied(s.given, a); };
+      const auto known = [&](int a) {
+        return is_goal ? s.given.count(a) != 0 || denied(s.goals, a)
+                       : s.goals.count(a) != 0 || s.anys.count(a) != 0 || denied(s.given, a);
+      };
       for (int m : here) {
         const MaskNode& n = node(m);
         if (n.op != (is_goal ? MaskOp::logical_and : MaskOp::logical_or)) continue;
@@ -103,7 +109,9 @@ class Prover {
   }
 
   // Whether `a` is the negation of one of them.
-  bool denied(const Masks& side, int a) const { return node(a).op == MaskOp::logical_not && side.count(node(a).args[0]) != 0; }
+  bool denied(const Masks& side, int a) const {
+    return node(a).op == MaskOp::logical_not && side.count(node(a).args[0]) != 0;
+  }
 
   std::optional<bool> by_cases(const Sequent& s) {
     for (const bool is_goal : {false, true})
@@ -150,7 +158,8 @@ class Prover {
     return true;
   }
 
-  // -- quantifiers -------------------------------------------------------------------------------------------------------
+  // -- quantifiers
+  // -------------------------------------------------------------------------------------------------------
 
   struct Any {
     std::vector<int> order;  ///< axis of the space -> axis of the atom
@@ -221,7 +230,8 @@ class Prover {
   }
 
   // Each reduced axis of the atom at an axis of the space that has its extent.
-  void place(const Any& a, const std::vector<Dim>& extents, std::vector<int>& order, std::size_t k, std::vector<int>& instances) {
+  void place(const Any& a, const std::vector<Dim>& extents, std::vector<int>& order, std::size_t k,
+             std::vector<int>& instances) {
     constexpr std::size_t most = 16;
     if (instances.size() >= most) return;
     if (k == a.atom.axes.size()) {
@@ -239,7 +249,8 @@ class Prover {
     }
   }
 
-  // -- index maps --------------------------------------------------------------------------------------------------------
+  // -- index maps
+  // --------------------------------------------------------------------------------------------------------
 
   // Maps that say for each position where to look commute with logic: what follows there follows here.
   bool by_maps(const Sequent& s) {
@@ -247,8 +258,10 @@ class Prover {
     atoms.insert(atoms.end(), s.goals.begin(), s.goals.end());
     for (int first : atoms) {
       Sequent inside;
-      for (int m : s.given) if (same_map(first, m)) inside.given.insert(mapped(m));
-      for (int m : s.goals) if (same_map(first, m)) inside.goals.insert(mapped(m));
+      for (int m : s.given)
+        if (same_map(first, m)) inside.given.insert(mapped(m));
+      for (int m : s.goals)
+        if (same_map(first, m)) inside.goals.insert(mapped(m));
       if (inside.given.size() + inside.goals.size() > 1 && holds(std::move(inside))) return true;
     }
     return false;
@@ -262,11 +275,14 @@ class Prover {
     if (moved != (node(b).op == MaskOp::permute) || (moved && node(a).axes != node(b).axes)) return false;
     const MaskNode &x = node(atom_of(a)), &y = node(atom_of(b));
     switch (x.op) {
-      case MaskOp::merge: case MaskOp::split: case MaskOp::window: case MaskOp::take: break;
+      case MaskOp::merge:
+      case MaskOp::split:
+      case MaskOp::window:
+      case MaskOp::take: break;
       default: return false;
     }
-    return x.op == y.op && x.axes == y.axes && x.count == y.count && x.axis == y.axis && x.positions == y.positions && x.step == y.step &&
-           x.lookup == y.lookup && p_.extents(x.args[0]) == p_.extents(y.args[0]);
+    return x.op == y.op && x.axes == y.axes && x.count == y.count && x.axis == y.axis && x.positions == y.positions &&
+           x.step == y.step && x.lookup == y.lookup && p_.extents(x.args[0]) == p_.extents(y.args[0]);
   }
 
   MaskProgram::Impl& p_;
@@ -277,7 +293,9 @@ class Prover {
 
 bool MaskProgram::follows(MaskId premise, MaskId conclusion, int steps) {
   // What was put together by "or" and "and" shows at once.
-  if (is_nothing(premise) || is_everything(conclusion) || or_(premise, conclusion) == conclusion || and_(premise, conclusion) == premise) return true;
+  if (is_nothing(premise) || is_everything(conclusion) || or_(premise, conclusion) == conclusion ||
+      and_(premise, conclusion) == premise)
+    return true;
   Impl& p = *impl_;
   // Part by part: each has its steps.
   if (const MaskNode& n = p.node(conclusion.id); n.op == MaskOp::logical_and)

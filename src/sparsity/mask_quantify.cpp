@@ -60,8 +60,10 @@ std::optional<MaskProgram::Impl::Unmerged> MaskProgram::Impl::unmerge(int m, con
   if (axis < 0) return std::nullopt;
   std::vector<Dim> e;
   const auto& forms = node(node(atom).args[0]).forms;
-  for (std::size_t i = forms.size() - static_cast<std::size_t>(node(atom).count); i < forms.size(); ++i) e.push_back(forms[i].extent);
-  // Where only one of the parts is wider than 1, split() leaves the merge as it is: whoever takes it apart would not come to an end.
+  for (std::size_t i = forms.size() - static_cast<std::size_t>(node(atom).count); i < forms.size(); ++i)
+    e.push_back(forms[i].extent);
+  // Where only one of the parts is wider than 1, split() leaves the merge as it is: whoever takes it apart would not
+  // come to an end.
   if (std::count_if(e.begin(), e.end(), [&](Dim d) { return constant_extent(d) != 1; }) <= 1) return std::nullopt;
   if (!splits_cleanly(m, axis, e)) return std::nullopt;
   return Unmerged{split(m, axis, e), axis, static_cast<int>(e.size())};
@@ -85,7 +87,8 @@ int MaskProgram::Impl::quantified(int m, const std::vector<int>& axes) {
     std::vector<int> finer;
     for (int a : axes) {
       if (a != u->axis) finer.push_back(a < u->axis ? a : a + u->count - 1);
-      else for (int i = 0; i < u->count; ++i) finer.push_back(a + i);
+      else
+        for (int i = 0; i < u->count; ++i) finer.push_back(a + i);
     }
     return merge(any(u->mask, finer), u->axis, u->count, extents(m)[static_cast<std::size_t>(u->axis)]);
   }
@@ -138,7 +141,8 @@ int MaskProgram::Impl::quantified(int m, const std::vector<int>& axes) {
 
 std::vector<int> MaskProgram::Impl::axes_of(int m) const {
   std::vector<int> axes;
-  for (int a = 0; a < rank(m); ++a) if (!uniform(m, a)) axes.push_back(a);
+  for (int a = 0; a < rank(m); ++a)
+    if (!uniform(m, a)) axes.push_back(a);
   return axes;
 }
 
@@ -146,7 +150,8 @@ std::vector<int> MaskProgram::Impl::by_axes(int m) {
   std::map<std::vector<int>, std::vector<int>> groups;
   for (int a : node(m).args) groups[axes_of(a)].push_back(a);
   std::vector<int> parts;
-  for (auto& [axes, group] : groups) parts.push_back(group.size() == 1 ? group[0] : combine(node(m).op == MaskOp::logical_and, std::move(group)));
+  for (auto& [axes, group] : groups)
+    parts.push_back(group.size() == 1 ? group[0] : combine(node(m).op == MaskOp::logical_and, std::move(group)));
   return parts;
 }
 
@@ -162,7 +167,8 @@ bool MaskProgram::Impl::is_wide(int m) const {
   return all >= 3 && std::all_of(node(m).args.begin(), node(m).args.end(), narrow);
 }
 
-// any over q of A[b,q,k] and (R[b,q] or C[b,k]) = (any over q of A and R) or (C and any over q of A): no array over all of b, q and k.
+// any over q of A[b,q,k] and (R[b,q] or C[b,k]) = (any over q of A and R) or (C and any over q of A): no array over all
+// of b, q and k.
 std::optional<int> MaskProgram::Impl::distributed(const std::vector<int>& members, const std::vector<int>& axes) {
   constexpr std::size_t max_parts = 8;
   for (std::size_t i = 0; i < members.size(); ++i) {
@@ -185,7 +191,8 @@ std::optional<int> MaskProgram::Impl::distributed(const std::vector<int>& member
   return std::nullopt;
 }
 
-// any over axes of x0 and x1 and ...: what does not depend on them goes out, axes of one operand alone are reduced there.
+// any over axes of x0 and x1 and ...: what does not depend on them goes out, axes of one operand alone are reduced
+// there.
 int MaskProgram::Impl::any_of_all(const std::vector<int>& operands, std::vector<int> axes) {
   std::vector<int> outside, inside;
   for (int m : operands) {

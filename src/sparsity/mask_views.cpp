@@ -1,11 +1,10 @@
 // Flat loops over bytes. The compiler vectorises them (this folder is compiled with -O3); nothing here allocates more
 // than its result.
-#include "sparsity/mask_nest.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "sparsity/mask_nest.h"
 #include "support/check.h"
 
 namespace pit::sparsity {
@@ -98,14 +97,15 @@ Extents iota(std::int64_t n) {
 MaskView full_axis(const MaskView& v, std::size_t axis, bool even_uniform) {
   const std::int64_t n = v.extents[axis];
   if (!v.cuts[axis].empty()) return gather_axis(v, axis, piece_index(v.cuts[axis], iota(n)), {}, n);
-  if (v.shape[axis] == 1 && n != 1 && even_uniform) return gather_axis(v, axis, Extents(static_cast<std::size_t>(n), 0), {}, n);
+  if (v.shape[axis] == 1 && n != 1 && even_uniform)
+    return gather_axis(v, axis, Extents(static_cast<std::size_t>(n), 0), {}, n);
   return v;
 }
 
 /// out = x op y, with y broadcast along rows or all of them strided.
 template <class Op>
-void combine_rows(Bytes& out, const Extents& out_strides, const Extents& shape, const std::uint8_t* x_data, const Extents& x_strides,
-                  const MaskView& y_view, Op op) {
+void combine_rows(Bytes& out, const Extents& out_strides, const Extents& shape, const std::uint8_t* x_data,
+                  const Extents& x_strides, const MaskView& y_view, Op op) {
   const Nest nest(shape, {out_strides, x_strides, y_view.strides});
   const std::int64_t n = nest.inner(), os = nest.inner_stride(0), xs = nest.inner_stride(1), ys = nest.inner_stride(2);
   const std::uint8_t* y_data = y_view.data->data();
@@ -137,9 +137,12 @@ void apply_predicate(const Tensor& t, Predicate p, Bytes& out) {
   switch (p) {
     case Predicate::nonzero: return test_elements<T>(t, out, [](T x) { return x != T(0); });
     case Predicate::positive: return test_elements<T>(t, out, [](T x) { return x > T(0); });
-    case Predicate::not_masked: return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) <= -masked_below); });
-    case Predicate::moderate: return test_elements<T>(t, out, [](T x) { return std::abs(static_cast<double>(x)) <= moderate_up_to; });
-    case Predicate::small_subtrahend: return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) >= masked_below); });
+    case Predicate::not_masked:
+      return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) <= -masked_below); });
+    case Predicate::moderate:
+      return test_elements<T>(t, out, [](T x) { return std::abs(static_cast<double>(x)) <= moderate_up_to; });
+    case Predicate::small_subtrahend:
+      return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) >= masked_below); });
     case Predicate::absorbing: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) <= -1e30; });
     case Predicate::minus_infinity:
       return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) == -HUGE_VAL; });
@@ -161,7 +164,8 @@ void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
       case Predicate::not_masked: r = magnitude > infinity || !negative || magnitude < masked_from; break;
       case Predicate::moderate: r = magnitude <= moderate_to; break;
       case Predicate::small_subtrahend: r = magnitude > infinity || negative || magnitude < masked_from; break;
-      case Predicate::absorbing: case Predicate::minus_infinity: r = negative && magnitude == infinity; break;
+      case Predicate::absorbing:
+      case Predicate::minus_infinity: r = negative && magnitude == infinity; break;
       case Predicate::nan: r = magnitude > infinity; break;
     }
     out[i] = r;
@@ -173,7 +177,8 @@ void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
 MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> cuts) {
   MaskView v;
   const bool has_one = !bits.empty() && std::memchr(bits.data(), 1, bits.size()) != nullptr;
-  if (!has_one || std::memchr(bits.data(), 0, bits.size()) == nullptr) return constant_view(has_one, std::move(extents));
+  if (!has_one || std::memchr(bits.data(), 0, bits.size()) == nullptr)
+    return constant_view(has_one, std::move(extents));
   v.strides = contiguous_strides(shape);
   v.shape = std::move(shape);
   v.extents = std::move(extents);
@@ -248,7 +253,8 @@ std::vector<int> memory_order(const Common& c) {
 }
 
 MaskView constant_view(bool value, Extents extents) {
-  static const std::shared_ptr<const Bytes> bytes[2] = {std::make_shared<const Bytes>(1, 0), std::make_shared<const Bytes>(1, 1)};
+  static const std::shared_ptr<const Bytes> bytes[2] = {std::make_shared<const Bytes>(1, 0),
+                                                        std::make_shared<const Bytes>(1, 1)};
   MaskView v;
   v.data = bytes[value];
   v.shape.assign(extents.size(), 1);
@@ -268,7 +274,8 @@ MaskView predicate_view(const Tensor& t, Predicate p) {
     case DType::i64: apply_predicate<std::int64_t>(t, p, bits); break;
     case DType::i32: apply_predicate<std::int32_t>(t, p, bits); break;
     case DType::i8: apply_predicate<std::int8_t>(t, p, bits); break;
-    case DType::u8: case DType::b8: apply_predicate<std::uint8_t>(t, p, bits); break;
+    case DType::u8:
+    case DType::b8: apply_predicate<std::uint8_t>(t, p, bits); break;
     case DType::f16: apply_predicate_f16(t, p, bits); break;
   }
   Extents shape = t.shape();
@@ -316,12 +323,15 @@ MaskView combine_views(bool conjunction, const std::vector<const MaskView*>& ope
     const std::uint8_t* x = i == 1 ? views[0].data->data() : out.data();
     const Extents& xs = i == 1 ? views[0].strides : strides;
     if (conjunction) {
-      combine_rows(out, strides, shape, x, xs, views[i], [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a & b); });
+      combine_rows(out, strides, shape, x, xs, views[i],
+                   [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a & b); });
     } else {
-      combine_rows(out, strides, shape, x, xs, views[i], [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
+      combine_rows(out, strides, shape, x, xs, views[i],
+                   [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
     }
   }
-  return permute_view(make_view(std::move(out), std::move(shape), std::move(laid_out), std::move(cuts)), back, std::move(extents));
+  return permute_view(make_view(std::move(out), std::move(shape), std::move(laid_out), std::move(cuts)), back,
+                      std::move(extents));
 }
 
 MaskView negate_view(const MaskView& v) {
@@ -374,7 +384,8 @@ MaskView split_view(const MaskView& v, int count, Extents extents) {
     cuts.push_back({});
   }
   Bytes bits = contiguous_bytes(full);
-  PIT_CHECK(product(shape) == static_cast<std::int64_t>(bits.size()), "a mask of {} bytes cannot be split", bits.size());
+  PIT_CHECK(product(shape) == static_cast<std::int64_t>(bits.size()), "a mask of {} bytes cannot be split",
+            bits.size());
   drop_uniform_axes(bits, shape, cuts);
   return make_view(std::move(bits), std::move(shape), std::move(extents), std::move(cuts));
 }
@@ -462,7 +473,8 @@ IndexWalk index_walk(const Lookup& lookup, const Shape& shape, std::size_t rank)
   IndexWalk w;
   w.strides.assign(rank, 0);
   std::int64_t stride = 1;
-  PIT_CHECK(shape.size() == lookup.axes.size(), "a lookup over {} axes in an index of rank {}", lookup.axes.size(), shape.size());
+  PIT_CHECK(shape.size() == lookup.axes.size(), "a lookup over {} axes in an index of rank {}", lookup.axes.size(),
+            shape.size());
   for (std::size_t d = shape.size(); d-- > 0;) {
     if (lookup.axes[d] < 0) {
       w.offset += (lookup.at[d] < 0 ? lookup.at[d] + shape[d] : lookup.at[d]) * stride;
@@ -480,7 +492,8 @@ void with_index(const Tensor& t, F&& f) {
     case DType::i64: return f(t.as<std::int64_t>());
     case DType::i32: return f(t.as<std::int32_t>());
     case DType::i8: return f(t.as<std::int8_t>());
-    case DType::u8: case DType::b8: return f(t.as<std::uint8_t>());
+    case DType::u8:
+    case DType::b8: return f(t.as<std::uint8_t>());
     default: PIT_UNREACHABLE("a lookup by {}", name_of(t.dtype()));
   }
 }
@@ -524,7 +537,8 @@ MaskView take_view(const MaskView& v, const Lookup& lookup, const Tensor& index,
   return make_view(std::move(out), std::move(shape), std::move(extents), std::move(cuts));
 }
 
-MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, const std::vector<int>& reduced, Extents extents) {
+MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, const std::vector<int>& reduced,
+                  Extents extents) {
   const std::size_t rank = extents.size() - 1;
   if (v.constant && !v.value) return constant_view(false, std::move(extents));
   MaskView full = v;

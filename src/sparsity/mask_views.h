@@ -1,5 +1,5 @@
-// Internal: operations on concrete masks, the run-time half of a mask program. All are exact; all accept axes that are stored
-// with extent 1 because the mask happens to be uniform there.
+// Internal: operations on concrete masks, the run-time half of a mask program. All are exact; all accept axes that are
+// stored with extent 1 because the mask happens to be uniform there.
 #pragma once
 
 #include <vector>

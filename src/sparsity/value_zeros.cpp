@@ -26,7 +26,8 @@ class NodeZeros {
       if (p.tensors[t].role == expr::Role::output) value_of_[t] = n_.outputs[out++];
       if (p.tensors[t].role == expr::Role::input) tensors_[t] = values_[static_cast<std::size_t>(value_of_[t])];
     }
-    // What several statements write parts of is as good as its last part: concatenations of the like are the usual case.
+    // What several statements write parts of is as good as its last part: concatenations of the like are the usual
+    // case.
     for (const expr::Statement& s : p.statements)
       tensors_[static_cast<std::size_t>(s.out)] = s.combiner == expr::Combiner::assign && has_zeros(s.value);
     for (std::size_t t = 0; t < p.tensors.size(); ++t)
@@ -58,7 +59,9 @@ class NodeZeros {
       case Fn::min: return std::any_of(x.begin(), x.end(), zero_or_has);
       case Fn::select: return zero(x[1]) || zero(x[2]) || (has(x[1]) && has(x[2]));
       case Fn::mul: return has(x[0]) || has(x[1]);
-      case Fn::div: case Fn::pow: case Fn::cast: return has(x[0]);
+      case Fn::div:
+      case Fn::pow:
+      case Fn::cast: return has(x[0]);
       default: break;
     }
     const expr::FnInfo& law = expr::info(e->fn);

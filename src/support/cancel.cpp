@@ -8,7 +8,8 @@
 namespace pit {
 namespace {
 
-// In ticks of the processor, of which there are two to five in a nanosecond: a clock would cost more than the rest of a poll.
+// In ticks of the processor, of which there are two to five in a nanosecond: a clock would cost more than the rest of a
+// poll.
 constexpr std::uint64_t between_questions = 40'000'000;
 thread_local CancelScope* t_scope = nullptr;
 

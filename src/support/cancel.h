@@ -1,5 +1,6 @@
-// The inside of CancelToken. A call keeps a CancelScope; what takes long polls, between pieces of a few milliseconds. Tasks of a ThreadPool are
-// such pieces: parallel_for polls by itself. Nothing is handed down: a scope holds for its thread, and for the workers of its loops.
+// The inside of CancelToken. A call keeps a CancelScope; what takes long polls, between pieces of a few milliseconds.
+// Tasks of a ThreadPool are such pieces: parallel_for polls by itself. Nothing is handed down: a scope holds for its
+// thread, and for the workers of its loops.
 #pragma once
 
 #include <atomic>
@@ -47,7 +48,8 @@ class CancelScope {
   std::uint64_t next_ = 0;  ///< when to ask
 };
 
-/// Throws CancelledError if this thread's call was cancelled. Cheap enough for every task of a loop, not for every element.
+/// Throws CancelledError if this thread's call was cancelled. Cheap enough for every task of a loop, not for every
+/// element.
 inline void poll_cancel() {
   if (CancelScope* scope = CancelScope::current()) scope->poll();
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <fmt/format.h>
-
 #include <string>
 
 #include "pit/error.h"
@@ -14,8 +13,8 @@ namespace pit {
 }  // namespace pit
 
 /// PIT_CHECK(condition, "format {}", args...): InternalError when the condition does not hold.
-#define PIT_CHECK(cond, ...)                                                          \
-  do {                                                                                \
+#define PIT_CHECK(cond, ...)                                                            \
+  do {                                                                                  \
     if (!(cond)) ::pit::internal_error(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)
 #define PIT_UNREACHABLE(...) ::pit::internal_error(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__))

@@ -1,13 +1,12 @@
 #include "support/cpu.h"
 
-#include <fmt/format.h>
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <fmt/format.h>
 #include <fstream>
+#include <sched.h>
 #include <sstream>
 #include <string>
 
@@ -26,11 +25,21 @@ struct KnownCpu {
 };
 
 constexpr KnownCpu kKnown[] = {
-    {"x86-64-v3", Level::v3},          {"haswell", Level::v3},         {"broadwell", Level::v3},
-    {"skylake", Level::v3},            {"znver1", Level::zen},         {"znver2", Level::zen},
-    {"znver3", Level::zen},            {"x86-64-v4", Level::v4},       {"skylake-avx512", Level::v4},
-    {"cascadelake", Level::v4},        {"icelake-server", Level::icelake}, {"icelake-client", Level::icelake},
-    {"sapphirerapids", Level::sapphirerapids}, {"znver4", Level::znver4}, {"znver5", Level::znver5},
+    {"x86-64-v3", Level::v3},
+    {"haswell", Level::v3},
+    {"broadwell", Level::v3},
+    {"skylake", Level::v3},
+    {"znver1", Level::zen},
+    {"znver2", Level::zen},
+    {"znver3", Level::zen},
+    {"x86-64-v4", Level::v4},
+    {"skylake-avx512", Level::v4},
+    {"cascadelake", Level::v4},
+    {"icelake-server", Level::icelake},
+    {"icelake-client", Level::icelake},
+    {"sapphirerapids", Level::sapphirerapids},
+    {"znver4", Level::znver4},
+    {"znver5", Level::znver5},
 };
 
 bool has_v3() {
@@ -42,8 +51,7 @@ bool has_v3() {
 
 bool has_v4() {
   return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512cd");
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
 }
 
 bool has_icelake() {
@@ -59,8 +67,7 @@ bool machine_has(Level level) {
     case Level::zen: return has_v3() && __builtin_cpu_supports("sse4a");  // LLVM lowers shuffles to extrq/insertq
     case Level::v4: return has_v4();
     case Level::icelake: return has_icelake();
-    case Level::znver4:
-      return has_icelake() && __builtin_cpu_supports("sse4a") && __builtin_cpu_supports("avx512bf16");
+    case Level::znver4: return has_icelake() && __builtin_cpu_supports("sse4a") && __builtin_cpu_supports("avx512bf16");
     case Level::znver5:
       return has_icelake() && __builtin_cpu_supports("sse4a") && __builtin_cpu_supports("avx512bf16") &&
              __builtin_cpu_supports("avxvnni") && __builtin_cpu_supports("avx512vp2intersect");
@@ -117,7 +124,8 @@ double quota_v1(const std::string& dir) {
 // The quota of a group limits all groups below it: the smallest one on the way up to the mount point holds. Inside a
 // container /proc/self/cgroup may show a path of the host, which is then not there: the mount point itself is asked
 // too.
-template <class Quota> double smallest_quota(const std::string& mount, std::string path, Quota quota) {
+template <class Quota>
+double smallest_quota(const std::string& mount, std::string path, Quota quota) {
   double least = quota(mount);
   while (path.size() > 1) {
     least = std::min(least, quota(mount + path));
@@ -171,8 +179,10 @@ CpuTarget cpu_target(const std::string& override_name) {
   for (const KnownCpu& known : kKnown) {
     if (name != known.name) continue;
     if (!machine_has(known.level)) {
-      throw InputError(fmt::format("CPU '{}' has instructions that this machine cannot execute; leave the CPU "
-                                   "(PIT_CPU) empty for this machine's own ({})", name, host_target().name));
+      throw InputError(
+          fmt::format("CPU '{}' has instructions that this machine cannot execute; leave the CPU "
+                      "(PIT_CPU) empty for this machine's own ({})",
+                      name, host_target().name));
     }
     return {name, "", vector_bytes_of(known.level)};
   }

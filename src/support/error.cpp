@@ -1,8 +1,7 @@
 #include "pit/error.h"
 
-#include <fmt/format.h>
-
 #include <cstring>
+#include <fmt/format.h>
 
 #include "support/check.h"
 

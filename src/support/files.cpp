@@ -1,20 +1,19 @@
 #include "support/files.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
+#include <fmt/format.h>
 #include <mutex>
 #include <set>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 #include "pit/error.h"
@@ -62,7 +61,7 @@ int open_regular(const std::string& path, std::size_t* size) {
   if (has_nul(path)) throw_unreadable(path, kNul);
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw_unreadable(path, std::strerror(errno));
-  struct stat st {};
+  struct stat st{};
   const bool known = ::fstat(fd, &st) == 0;
   if (!known || !S_ISREG(st.st_mode)) {
     const std::string why = !known                ? std::strerror(errno)
@@ -94,7 +93,7 @@ bool make_directories(const std::string& path) {
   for (std::size_t at = 1; at <= path.size(); ++at) {
     if (at != path.size() && path[at] != '/') continue;
     if (::mkdir(path.substr(0, at).c_str(), 0700) != 0 && errno != EEXIST) {
-      struct stat st {};
+      struct stat st{};
       // A parent that is there but whose parent is read-only gives EROFS or EACCES, not EEXIST.
       if (::stat(path.substr(0, at).c_str(), &st) != 0) return false;
     }
@@ -125,7 +124,7 @@ std::string checked_cache_dir(const std::string& override_dir, std::string* reas
     set_reason(reason, fmt::format("cannot create cache directory '{}': {}", dir, std::strerror(errno)));
     return {};
   }
-  struct stat st {};
+  struct stat st{};
   if (::stat(dir.c_str(), &st) != 0) {
     set_reason(reason, fmt::format("cannot use cache directory '{}': {}", dir, std::strerror(errno)));
   } else if (!S_ISDIR(st.st_mode)) {
@@ -135,7 +134,8 @@ std::string checked_cache_dir(const std::string& override_dir, std::string* reas
                fmt::format("cache directory '{}' belongs to another user; unused, for code is loaded from it", dir));
   } else if ((st.st_mode & 022) != 0) {
     set_reason(reason, fmt::format("others may write to cache directory '{}' (mode {:04o}); unused, for code is loaded "
-                                   "from it: set its mode to 0700 or 0755", dir, st.st_mode & 07777));
+                                   "from it: set its mode to 0700 or 0755",
+                                   dir, st.st_mode & 07777));
   } else if (::access(dir.c_str(), R_OK | X_OK) != 0) {
     set_reason(reason, fmt::format("cannot read cache directory '{}': {}", dir, std::strerror(errno)));
   } else {
@@ -178,7 +178,7 @@ Maps& maps() {
 
 FileMap::FileMap(const std::string& path, bool lasting) : path_(path), lasting_(lasting) {
   Descriptor file(open_regular(path, &size_));
-  struct stat st {};
+  struct stat st{};
   if (::fstat(file.get(), &st) == 0) written_[0] = st.st_mtim.tv_sec, written_[1] = st.st_mtim.tv_nsec;
   {
     const std::lock_guard lock(maps().mutex);
@@ -208,9 +208,10 @@ FileMap::~FileMap() {
 }
 
 bool FileMap::changed() const noexcept {
-  struct stat st {};
+  struct stat st{};
   if (file_ < 0 || ::fstat(file_, &st) != 0) return false;
-  return static_cast<std::size_t>(st.st_size) != size_ || st.st_mtim.tv_sec != written_[0] || st.st_mtim.tv_nsec != written_[1];
+  return static_cast<std::size_t>(st.st_size) != size_ || st.st_mtim.tv_sec != written_[0] ||
+         st.st_mtim.tv_nsec != written_[1];
 }
 
 void FileMap::forget(const void* data, std::size_t bytes) const noexcept {
@@ -245,18 +246,21 @@ bool write_file_atomically(const std::string& path, std::string_view contents, s
 }
 
 bool is_read_only_dir(const std::string& dir) noexcept {
-  return ::access(dir.c_str(), F_OK) == 0 && ::access(dir.c_str(), W_OK | X_OK) != 0 && (errno == EACCES || errno == EROFS);
+  return ::access(dir.c_str(), F_OK) == 0 && ::access(dir.c_str(), W_OK | X_OK) != 0 &&
+         (errno == EACCES || errno == EROFS);
 }
 
 bool is_trusted_file(const std::string& path) noexcept {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == ::geteuid() || st.st_uid == 0) && (st.st_mode & 022) == 0;
+  struct stat st{};
+  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == ::geteuid() || st.st_uid == 0) &&
+         (st.st_mode & 022) == 0;
 }
 
 void touch_file(const std::string& path) noexcept { ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }
 
 // Several processes may do this at once, or a file may go while one looks: what is gone is gone.
-void limit_dir(const std::string& dir, std::string_view prefix, std::uint64_t bytes, const std::string& keep) noexcept try {
+void limit_dir(const std::string& dir, std::string_view prefix, std::uint64_t bytes, const std::string& keep) noexcept
+    try {
   namespace fs = std::filesystem;
   constexpr auto abandoned = std::chrono::hours(1);
   struct Entry {

@@ -1,9 +1,8 @@
 #include "support/fork.h"
 
-#include <pthread.h>
-
 #include <chrono>
 #include <new>
+#include <pthread.h>
 #include <thread>
 
 #include "support/log.h"
@@ -11,8 +10,8 @@
 namespace pit {
 namespace {
 
-// The gate: holders are counted, and a fork closes it and waits until the count is zero. Plain atomics, because the child has to put it right from
-// any state.
+// The gate: holders are counted, and a fork closes it and waits until the count is zero. Plain atomics, because the
+// child has to put it right from any state.
 std::atomic<std::int64_t> holders{0};
 std::atomic<bool> closed{false};
 std::atomic<std::uint64_t> generation{0};

@@ -1,9 +1,8 @@
 // MurmurHash3_x64_128 (Austin Appleby's public-domain algorithm, seed 0), written anew: 128 bits, several GB/s without
 // special instructions, known test vectors. Good enough to key caches and to notice corruption; not for security.
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <cstring>
+#include <fmt/format.h>
 
 #include "support/files.h"
 

@@ -7,7 +7,8 @@
 
 namespace pit {
 
-/// To the hook. Within a ForkHold the message is kept until it ends: a hook may wait for what the thread that forks holds.
+/// To the hook. Within a ForkHold the message is kept until it ends: a hook may wait for what the thread that forks
+/// holds.
 void log_message(LogLevel level, const std::string& message) noexcept;
 void deliver_kept_messages() noexcept;
 

@@ -1,10 +1,9 @@
 // Fresh memory costs a page fault per page; huge pages make that a few.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <sys/mman.h>
 
 namespace pit {
 

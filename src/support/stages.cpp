@@ -11,19 +11,27 @@ namespace {
 
 thread_local Stages* t_stages = nullptr;
 
-double milliseconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
+double milliseconds(std::chrono::steady_clock::duration d) {
+  return std::chrono::duration<double, std::milli>(d).count();
+}
 
 }  // namespace
 
 Stages::Stages(std::string what, Progress progress)
-    : what_(std::move(what)), progress_(std::move(progress)), start_(Clock::now()), stage_start_(start_), outer_(t_stages) {
+    : what_(std::move(what)),
+      progress_(std::move(progress)),
+      start_(Clock::now()),
+      stage_start_(start_),
+      outer_(t_stages) {
   t_stages = this;
 }
 
 Stages::~Stages() { t_stages = outer_; }
 
 void Stages::finish_stage() {
-  if (!stage_.empty()) info("{}: {} {:.1f} ms{}", what_, stage_, milliseconds(Clock::now() - stage_start_), note_.empty() ? "" : ", " + note_);
+  if (!stage_.empty())
+    info("{}: {} {:.1f} ms{}", what_, stage_, milliseconds(Clock::now() - stage_start_),
+         note_.empty() ? "" : ", " + note_);
   note_.clear();
 }
 

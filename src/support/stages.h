@@ -1,4 +1,5 @@
-// What compiling is at: a line of the log per stage, the caller's progress, and a place to be cancelled. A scope holds for its thread.
+// What compiling is at: a line of the log per stage, the caller's progress, and a place to be cancelled. A scope holds
+// for its thread.
 #pragma once
 
 #include <chrono>

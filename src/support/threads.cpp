@@ -1,17 +1,17 @@
-// Why no library of threads: none (oneTBB, OpenMP) can begin anew in a child of a fork, and their static objects are destroyed at exit under threads
-// that still run. What is needed here is little: a list of open loops, workers that join one, and a caller that waits until they have left.
+// Why no library of threads: none (oneTBB, OpenMP) can begin anew in a child of a fork, and their static objects are
+// destroyed at exit under threads that still run. What is needed here is little: a list of open loops, workers that
+// join one, and a caller that waits until they have left.
 #include "support/threads.h"
-
-#include <immintrin.h>
-#include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <immintrin.h>
 #include <mutex>
+#include <sched.h>
+#include <signal.h>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -38,8 +38,8 @@ class BorrowedMxcsr {
 
 using Body = std::function<void(std::int64_t, int)>;
 
-/// One call of parallel_for, on its caller's stack. Workers draw tasks from a shared counter: an atomic increment per task, and a worker's number is
-/// that of the seat it took, so it is unique by construction.
+/// One call of parallel_for, on its caller's stack. Workers draw tasks from a shared counter: an atomic increment per
+/// task, and a worker's number is that of the seat it took, so it is unique by construction.
 class Loop {
  public:
   Loop(std::int64_t count, int seats, const Body& body)
@@ -170,7 +170,9 @@ class Crew {
       loop->work(seat);
       loop->inside.fetch_sub(1);  // it may be gone from here on
       if (waiting_.load() > 0) {
-        { const std::lock_guard lock(mutex_); }
+        {
+          const std::lock_guard lock(mutex_);
+        }
         left_.notify_all();
       }
     }
@@ -203,7 +205,8 @@ class Crew {
   std::atomic<int> waiting_{0};
 };
 
-// Never destroyed: its workers live as long as the process. Those of another generation are not in this process, so it gets a crew of its own.
+// Never destroyed: its workers live as long as the process. Those of another generation are not in this process, so it
+// gets a crew of its own.
 Crew& crew() {
   static Mutex mutex;
   static std::atomic<Crew*> current{nullptr};

@@ -6,8 +6,8 @@
 
 namespace pit {
 
-/// Room for `threads` workers of the crew, the caller included. Safe to use from many threads at once, and in children of a fork, where the crew
-/// begins anew. Pools share the crew: many models do not mean many threads.
+/// Room for `threads` workers of the crew, the caller included. Safe to use from many threads at once, and in children
+/// of a fork, where the crew begins anew. Pools share the crew: many models do not mean many threads.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);

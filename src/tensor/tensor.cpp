@@ -1,9 +1,8 @@
 #include "pit/tensor.h"
 
+#include <cstdlib>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <cstdlib>
 #include <new>
 
 #include "pit/error.h"
@@ -82,7 +81,10 @@ Tensor::Tensor(DType dtype, Shape shape)
 }
 
 Tensor::Tensor(DType dtype, Shape shape, void* data, std::shared_ptr<void> owner)
-    : dtype_(dtype), shape_(std::move(shape)), size_(checked_count(dtype, shape_)), data_(data),
+    : dtype_(dtype),
+      shape_(std::move(shape)),
+      size_(checked_count(dtype, shape_)),
+      data_(data),
       owner_(std::move(owner)) {}
 
 }  // namespace pit

@@ -27,12 +27,9 @@ double overlap(double a, double b) { return std::cbrt(a * a * a + b * b * b); }
 /// Vector instructions on the busiest pipes for one multiply-add of the algebra; minima and maxima propagate NaN.
 double operations(Arithmetic a) {
   switch (a) {
-    case Arithmetic::sum_of_products:
-      return 1;
-    case Arithmetic::tropical:
-      return 3;
-    case Arithmetic::logsumexp:
-      return 3 + 25;  // the maximum, then a subtraction, an exponential and a sum
+    case Arithmetic::sum_of_products: return 1;
+    case Arithmetic::tropical: return 3;
+    case Arithmetic::logsumexp: return 3 + 25;  // the maximum, then a subtraction, an exponential and a sum
   }
   return 1;
 }

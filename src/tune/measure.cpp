@@ -119,7 +119,8 @@ void TileTimes::Data::call(std::int64_t tiles, std::int64_t terms, bool first, c
   if (key.ragged) ptrs[n++] = starts.data();
   ptrs[n++] = c_rows.data();
   const std::int64_t columns = width * key.panels, a_step = packed ? terms * 4 * key.rows : 0;
-  const lower::TileInts ints{.k = terms, .columns = columns, .first = first, .tiles = tiles, .a_step = a_step, .panel_step = panel_step};
+  const lower::TileInts ints{
+      .k = terms, .columns = columns, .first = first, .tiles = tiles, .a_step = a_step, .panel_step = panel_step};
   function(ptrs, &ints.k);
 }
 
@@ -155,8 +156,7 @@ void TileTimes::round(const Effort& effort) {
   near(d.again, kTiles, d.few_terms, false);
   for (int level = 0; level < 2; ++level) {
     terms(d.far_terms[level]);
-    d.far[level].measure(
-        effort, [&](std::int64_t number) { d.call_far(level, number); }, [&] { d.touch(level); });
+    d.far[level].measure(effort, [&](std::int64_t number) { d.call_far(level, number); }, [&] { d.touch(level); });
   }
 }
 

@@ -48,12 +48,9 @@ PackTimes::~PackTimes() = default;
 
 codegen::Kernel PackTimes::kernel(const PackKey& key, const CpuTarget& target) {
   switch (key.kind) {
-    case PackKind::transpose:
-      return lower::lower_pack_transpose(key.width, key.indexed_k, target);
-    case PackKind::copy:
-      return lower::lower_pack_copy(key.width, key.indexed_k, target);
-    case PackKind::gather:
-      return lower::lower_pack_gather(key.width, key.indexed_k, target);
+    case PackKind::transpose: return lower::lower_pack_transpose(key.width, key.indexed_k, target);
+    case PackKind::copy: return lower::lower_pack_copy(key.width, key.indexed_k, target);
+    case PackKind::gather: return lower::lower_pack_gather(key.width, key.indexed_k, target);
   }
   PIT_UNREACHABLE("a kind of pack");
 }

@@ -14,24 +14,18 @@ namespace {
 
 const char* name_of(Arithmetic a) {
   switch (a) {
-    case Arithmetic::sum_of_products:
-      return "sum";
-    case Arithmetic::tropical:
-      return "tropical";
-    case Arithmetic::logsumexp:
-      return "logsumexp";
+    case Arithmetic::sum_of_products: return "sum";
+    case Arithmetic::tropical: return "tropical";
+    case Arithmetic::logsumexp: return "logsumexp";
   }
   return "?";
 }
 
 const char* name_of(PackKind k) {
   switch (k) {
-    case PackKind::transpose:
-      return "transpose";
-    case PackKind::copy:
-      return "copy";
-    case PackKind::gather:
-      return "gather";
+    case PackKind::transpose: return "transpose";
+    case PackKind::copy: return "copy";
+    case PackKind::gather: return "gather";
   }
   return "?";
 }
@@ -139,8 +133,8 @@ MachineLimits TileCosts::limits(int threads) const {
   limits.threads = threads;
   limits.fma_gflops = many.fma_gflops * share;
   limits.l2_read_gbytes = many.l2_read_gbytes * share;
-  for (double MachineLimits::*shared : {&MachineLimits::read_gbytes, &MachineLimits::write_gbytes,
-                                        &MachineLimits::copy_gbytes, &MachineLimits::l3_read_gbytes})
+  for (double MachineLimits::* shared : {&MachineLimits::read_gbytes, &MachineLimits::write_gbytes,
+                                         &MachineLimits::copy_gbytes, &MachineLimits::l3_read_gbytes})
     limits.*shared = std::min(few.*shared * times, many.*shared);
   return limits;
 }

@@ -17,7 +17,7 @@ namespace {
 
 /// Each figure is a limit for more threads too: they may leave a core idle.
 MachineLimits at_least(MachineLimits limits, const MachineLimits& fewer) {
-  for (double MachineLimits::*rate :
+  for (double MachineLimits::* rate :
        {&MachineLimits::fma_gflops, &MachineLimits::read_gbytes, &MachineLimits::write_gbytes,
         &MachineLimits::copy_gbytes, &MachineLimits::l2_read_gbytes, &MachineLimits::l3_read_gbytes})
     limits.*rate = std::max(limits.*rate, fewer.*rate);

@@ -1,7 +1,6 @@
 // Contractions at the door: what texts mean, what is refused and how, results written in place.
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 #include <limits>
 #include <numeric>
 
@@ -15,7 +14,8 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 Tensor floats(Shape shape, std::vector<float> values = {}) {
   Tensor t(DType::f32, std::move(shape));
-  for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = values.empty() ? static_cast<float>(i + 1) : values[static_cast<std::size_t>(i)];
+  for (std::int64_t i = 0; i < t.size(); ++i)
+    t.as<float>()[i] = values.empty() ? static_cast<float>(i + 1) : values[static_cast<std::size_t>(i)];
   return t;
 }
 
@@ -79,7 +79,8 @@ TEST(ContractionText, Refused) {
 
 TEST(ContractionCall, OperandsThatDoNotFit) {
   const Tensor a = floats({2, 3}), b = floats({3, 4});
-  auto refused = [&](const TensorView& x, const TensorView& y, const CallOptions& options, const std::string& tensor, const std::string& why) {
+  auto refused = [&](const TensorView& x, const TensorView& y, const CallOptions& options, const std::string& tensor,
+                     const std::string& why) {
     const InputError e = caught<InputError>([&] { product().run(x, y, options); });
     EXPECT_EQ(e.tensor(), tensor) << e.what();
     EXPECT_EQ(e.op(), product().expression());
@@ -96,7 +97,10 @@ TEST(ContractionCall, OperandsThatDoNotFit) {
   const LiveSet live = LiveSet::from_rows({rows.data(), DType::i64, {1}, {}}, 3, 3);
   refused(a.view(), b.view(), {.a = Zeros::in(live), .b = {}, .c = {}, .rule = {}}, "a", "2 x 3");
   const PreparedOperand w = product().prepare(b.view());
-  EXPECT_EQ(caught<InputError>([&] { product().run(a.view(), w, {.a = {}, .b = Zeros::detect({1, 1}), .c = {}, .rule = {}}); }).tensor(), "b");
+  EXPECT_EQ(caught<InputError>([&] {
+              product().run(a.view(), w, {.a = {}, .b = Zeros::detect({1, 1}), .c = {}, .rule = {}});
+            }).tensor(),
+            "b");
   EXPECT_EQ(caught<InputError>([&] { Contraction::compile("mk,nk->mn").run(a.view(), w); }).tensor(), "b");
   EXPECT_EQ(caught<InputError>([&] { product().prepare(floats({3}).view()); }).tensor(), "b");
   EXPECT_EQ(product().run(a.view(), w).as<float>()[0], 1 * 1 + 2 * 5 + 3 * 9);
@@ -113,7 +117,9 @@ TEST(ContractionCall, ResultInPlace) {
   product().run_into({columns.data(), DType::f32, {2, 4}, {1, 2}}, a.view(), b.view());
   for (int i = 0; i < 2; ++i)
     for (int j = 0; j < 4; ++j) EXPECT_EQ(columns[j * 2 + i], want.as<float>()[i * 4 + j]);
-  auto refused = [&](const TensorView& c) { EXPECT_EQ(caught<InputError>([&] { product().run_into(c, a.view(), b.view()); }).tensor(), "c"); };
+  auto refused = [&](const TensorView& c) {
+    EXPECT_EQ(caught<InputError>([&] { product().run_into(c, a.view(), b.view()); }).tensor(), "c");
+  };
   refused(floats({2, 5}).view());
   refused(Tensor(DType::i32, {2, 4}).view());
   refused({wide.data(), DType::f32, {2, 4}, {0, 1}});
@@ -146,7 +152,8 @@ TEST(ContractionCall, Report) {
   c.run(a.view(), b.view(), {.a = Zeros::detect({32, 1}), .b = {}, .c = {}, .rule = {}, .report = &report});
   EXPECT_DOUBLE_EQ(report.live_fraction, 0.25);
   ASSERT_GE(report.candidates.size(), 2U);
-  EXPECT_TRUE(std::is_sorted(report.candidates.begin(), report.candidates.end(), [](const Candidate& x, const Candidate& y) { return x.seconds < y.seconds; }));
+  EXPECT_TRUE(std::is_sorted(report.candidates.begin(), report.candidates.end(),
+                             [](const Candidate& x, const Candidate& y) { return x.seconds < y.seconds; }));
   EXPECT_EQ(report.rule, report.candidates.front().rule);
   EXPECT_GT(report.detect_seconds, 0);
   EXPECT_GE(report.total_seconds, report.detect_seconds + report.choose_seconds + report.compute_seconds - 1e-9);

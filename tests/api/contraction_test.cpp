@@ -1,18 +1,17 @@
-// Contractions through the public interface, against plain loops: random shapes, strides, transpositions, batches, granularities,
-// densities and algebras. Every candidate rule must give the bits of the dense one. A failure prints the seed of its case; PIT_TEST_SEED=n
-// tries that one alone (with --gtest_filter), PIT_TEST_CASES=n n times as many.
+// Contractions through the public interface, against plain loops: random shapes, strides, transpositions, batches,
+// granularities, densities and algebras. Every candidate rule must give the bits of the dense one. A failure prints the
+// seed of its case; PIT_TEST_SEED=n tries that one alone (with --gtest_filter), PIT_TEST_CASES=n n times as many.
 #include "pit/contraction.h"
-
-#include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <gtest/gtest.h>
 #include <limits>
 #include <map>
 #include <memory>
 #include <optional>
 #include <random>
+#include <sys/mman.h>
 
 #include "support/cpu.h"
 
@@ -29,8 +28,9 @@ struct Algebra {
 };
 
 const std::map<std::string, Algebra> kAlgebras = {
-    {"sum", {"+=", "*", 0}},          {"max-plus", {"max=", "+", -kInf}},  {"min-plus", {"min=", "+", kInf}},
-    {"logsumexp", {"logsumexp=", "+", -kInf}}, {"or-and", {"or=", "&&", 0}},
+    {"sum", {"+=", "*", 0}},           {"max-plus", {"max=", "+", -kInf}},
+    {"min-plus", {"min=", "+", kInf}}, {"logsumexp", {"logsumexp=", "+", -kInf}},
+    {"or-and", {"or=", "&&", 0}},
 };
 
 /// The CPUs that this machine can stand for: every instruction set is tried.
@@ -42,7 +42,8 @@ std::vector<std::string> cpus() {
 
 const Contraction& compiled(const std::string& expression, const std::string& cpu, int threads, Poison poison) {
   static std::map<std::string, Contraction> cache;
-  const std::string key = expression + "|" + cpu + "|" + std::to_string(threads) + std::to_string(static_cast<int>(poison));
+  const std::string key =
+      expression + "|" + cpu + "|" + std::to_string(threads) + std::to_string(static_cast<int>(poison));
   auto it = cache.find(key);
   if (it == cache.end()) it = cache.emplace(key, Contraction::compile(expression, {threads, cpu, {}, poison})).first;
   return it->second;
@@ -51,7 +52,8 @@ const Contraction& compiled(const std::string& expression, const std::string& cp
 /// A strided f32 or b8 tensor in a buffer of its own, with gaps of NaN (or true) between its elements.
 class Operand {
  public:
-  Operand(std::mt19937& random, DType dtype, Shape shape, bool odd) : dtype_(dtype), shape_(std::move(shape)), strides_(shape_.size()) {
+  Operand(std::mt19937& random, DType dtype, Shape shape, bool odd)
+      : dtype_(dtype), shape_(std::move(shape)), strides_(shape_.size()) {
     std::vector<std::size_t> order(shape_.size());
     for (std::size_t d = 0; d < order.size(); ++d) order[d] = d;
     if (odd) std::shuffle(order.begin(), order.end(), random);
@@ -69,7 +71,8 @@ class Operand {
         }
     floats_.assign(static_cast<std::size_t>(step + 1), kNan);
     bytes_.assign(static_cast<std::size_t>(step + 1), 1);
-    for (std::int64_t i = 0; i < element_count(shape_); ++i) set(i, dtype == DType::b8 ? static_cast<float>(random() % 2) : value(random));
+    for (std::int64_t i = 0; i < element_count(shape_); ++i)
+      set(i, dtype == DType::b8 ? static_cast<float>(random() % 2) : value(random));
   }
 
   static float value(std::mt19937& random) { return std::uniform_real_distribution<float>(-2, 2)(random); }
@@ -120,7 +123,8 @@ Map random_map(std::mt19937& random, std::int64_t batch, std::int64_t rows, std:
   const double densities[] = {0, 0.03, 0.2, 0.5, 0.9, 1};
   Map m{batch, rows, columns, {extents[random() % 9], extents[random() % 9]}, {}};
   // As the interface shortens them, so that a map restates to one tall matrix alike.
-  m.g = {std::min(m.g.rows, std::max<std::int64_t>(rows, 1)), std::min(m.g.columns, std::max<std::int64_t>(columns, 1))};
+  m.g = {std::min(m.g.rows, std::max<std::int64_t>(rows, 1)),
+         std::min(m.g.columns, std::max<std::int64_t>(columns, 1))};
   std::bernoulli_distribution live(densities[random() % 6]);
   for (std::int64_t i = 0; i < batch * m.row_groups() * m.column_groups(); ++i) m.tiles.push_back(live(random));
   return m;
@@ -128,14 +132,14 @@ Map random_map(std::mt19937& random, std::int64_t batch, std::int64_t rows, std:
 
 /// One expression with the extents of a case, and its operands' matrices by the axes b, m, n, k.
 struct Form {
-  const char* einsum;       ///< letters b, m, n, k; each at most once per operand
-  bool batch_a, batch_b;    ///< whether b is an axis of the operand
+  const char* einsum;     ///< letters b, m, n, k; each at most once per operand
+  bool batch_a, batch_b;  ///< whether b is an axis of the operand
 };
 
 constexpr Form kForms[] = {
-    {"mk,kn->mn", false, false}, {"km,nk->mn", false, false}, {"mk,kn->nm", false, false}, {"bmk,bkn->bmn", true, true},
-    {"mbk,bnk->bmn", true, true}, {"bmk,bkn->mbn", true, true}, {"mk,bkn->bmn", false, true}, {"bmk,bkn->bnm", true, true},
-    {"bmk,bkn->mnb", true, true},
+    {"mk,kn->mn", false, false},  {"km,nk->mn", false, false},  {"mk,kn->nm", false, false},
+    {"bmk,bkn->bmn", true, true}, {"mbk,bnk->bmn", true, true}, {"bmk,bkn->mbn", true, true},
+    {"mk,bkn->bmn", false, true}, {"bmk,bkn->bnm", true, true}, {"bmk,bkn->mnb", true, true},
 };
 
 std::string with_commas(const std::string& letters) {
@@ -146,8 +150,9 @@ std::string with_commas(const std::string& letters) {
 
 std::string expression_of(const std::string& einsum, const Algebra& algebra) {
   const std::size_t comma = einsum.find(','), arrow = einsum.find("->");
-  return "C[" + with_commas(einsum.substr(arrow + 2)) + "] " + algebra.combiner + " A[" + with_commas(einsum.substr(0, comma)) + "] " +
-         algebra.product + " B[" + with_commas(einsum.substr(comma + 1, arrow - comma - 1)) + "]";
+  return "C[" + with_commas(einsum.substr(arrow + 2)) + "] " + algebra.combiner + " A[" +
+         with_commas(einsum.substr(0, comma)) + "] " + algebra.product + " B[" +
+         with_commas(einsum.substr(comma + 1, arrow - comma - 1)) + "]";
 }
 
 class Case {
@@ -155,13 +160,17 @@ class Case {
   /// `large`: several blocks and panels of everything; compared with the dense rule, and in places with plain loops.
   Case(std::uint32_t seed, const Form& form, const std::string& algebra, bool large)
       : seed_(seed), random_(seed), name_(algebra), algebra_(kAlgebras.at(algebra)), large_(large) {
-    constexpr std::int64_t small_extents[] = {1, 2, 3, 5, 8, 17, 24, 33, 48, 65, 100}, large_extents[] = {1, 16, 130, 257, 600, 1100};
-    auto extent = [&] { return large ? large_extents[random_() % 6] : random_() % 16 == 0 ? 0 : small_extents[random_() % 11]; };
+    constexpr std::int64_t small_extents[] = {1, 2, 3, 5, 8, 17, 24, 33, 48, 65, 100},
+                           large_extents[] = {1, 16, 130, 257, 600, 1100};
+    auto extent = [&] {
+      return large ? large_extents[random_() % 6] : random_() % 16 == 0 ? 0 : small_extents[random_() % 11];
+    };
     const std::int64_t batch = form.batch_a || form.batch_b ? 1 + static_cast<std::int64_t>(random_() % 3) : 1;
     e_ = {{'b', batch}, {'m', extent()}, {'n', extent()}, {'k', extent()}};
     const std::string text = form.einsum;
     const std::size_t comma = text.find(','), arrow = text.find("->");
-    a_axes_ = text.substr(0, comma), b_axes_ = text.substr(comma + 1, arrow - comma - 1), c_axes_ = text.substr(arrow + 2);
+    a_axes_ = text.substr(0, comma), b_axes_ = text.substr(comma + 1, arrow - comma - 1),
+    c_axes_ = text.substr(arrow + 2);
     dtype_ = algebra == "or-and" ? DType::b8 : DType::f32;
     a_ = std::make_unique<Operand>(random_, dtype_, shape(a_axes_), random_() % 2 == 0);
     b_ = std::make_unique<Operand>(random_, dtype_, shape(b_axes_), random_() % 2 == 0);
@@ -175,8 +184,9 @@ class Case {
 
   /// Calls of all kinds against plain loops and against each other.
   void check(const Contraction& contraction) {
-    SCOPED_TRACE("seed " + std::to_string(seed_) + ": " + contraction.expression() + " b=" + std::to_string(e_['b']) + " m=" + std::to_string(e_['m']) +
-                 " n=" + std::to_string(e_['n']) + " k=" + std::to_string(e_['k']) + ", sparse sides " + std::to_string(sides_));
+    SCOPED_TRACE("seed " + std::to_string(seed_) + ": " + contraction.expression() + " b=" + std::to_string(e_['b']) +
+                 " m=" + std::to_string(e_['m']) + " n=" + std::to_string(e_['n']) + " k=" + std::to_string(e_['k']) +
+                 ", sparse sides " + std::to_string(sides_));
     CallReport report;
     CallOptions options;
     options.report = &report;
@@ -229,10 +239,12 @@ class Case {
     return 0;
   }
 
-  void clear(Operand& x, const std::string& axes, char row, char column, const Map* map, std::optional<float> value = {}) {
+  void clear(Operand& x, const std::string& axes, char row, char column, const Map* map,
+             std::optional<float> value = {}) {
     if (!map) return;
     for (std::int64_t i = 0; i < element_count(x.shape()); ++i)
-      if (!map->at(map->batch == 1 ? 0 : position(axes, i, 'b'), position(axes, i, row), position(axes, i, column))) x.set(i, value.value_or(algebra_.absent));
+      if (!map->at(map->batch == 1 ? 0 : position(axes, i, 'b'), position(axes, i, row), position(axes, i, column)))
+        x.set(i, value.value_or(algebra_.absent));
   }
 
   std::int64_t element(const std::string& axes, const std::map<char, std::int64_t>& at) {
@@ -276,8 +288,10 @@ class Case {
     for_each_result([&](const std::map<char, std::int64_t>& at, std::int64_t i) {
       if (i % every != 0) return;
       const double want = by_loops(at), x = read(got, i);
-      const bool good = name_ == "logsumexp" ? x == want || std::abs(x - want) <= 2e-5 * (1 + std::abs(want)) : x == want;
-      if (!good && shown++ < 3) ADD_FAILURE() << "m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << want;
+      const bool good =
+          name_ == "logsumexp" ? x == want || std::abs(x - want) <= 2e-5 * (1 + std::abs(want)) : x == want;
+      if (!good && shown++ < 3)
+        ADD_FAILURE() << "m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << want;
     });
   }
 
@@ -291,7 +305,8 @@ class Case {
       const float x = read(got, i), y = live ? read(full, i) : identity;
       // A regrouped sum of exponentials is equal within rounding only.
       const bool good = x == y || (name_ == "logsumexp" && std::abs(x - y) <= 2e-5F * (1 + std::abs(y)));
-      if (!good && shown++ < 3) ADD_FAILURE() << what << ": m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << y;
+      if (!good && shown++ < 3)
+        ADD_FAILURE() << what << ": m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << y;
     });
   }
 
@@ -306,7 +321,8 @@ class Case {
     for (std::int64_t b = 0; b < e_['b']; ++b)
       for (std::int64_t m = 0; m < e_['m']; ++m)
         for (std::int64_t n = 0; n < e_['n']; ++n)
-          for (std::int64_t k = 0; k < e_['k']; ++k) live += in(1, map_a_, b, m, k) && in(2, map_b_, b, k, n) && in(4, map_c_, b, m, n);
+          for (std::int64_t k = 0; k < e_['k']; ++k)
+            live += in(1, map_a_, b, m, k) && in(2, map_b_, b, k, n) && in(4, map_c_, b, m, n);
     EXPECT_NEAR(found, static_cast<double>(live) / static_cast<double>(all), 1e-9);
   }
 
@@ -361,16 +377,19 @@ void run_cases(const std::string& algebra, std::uint32_t first, int count, Poiso
   if (const char* times = std::getenv("PIT_TEST_CASES")) count *= std::max(1, std::atoi(times));
   const char* only = std::getenv("PIT_TEST_SEED");
   if (only) first = static_cast<std::uint32_t>(std::atoi(only)), count = 1;
-  for (std::uint32_t seed = first; seed < first + static_cast<std::uint32_t>(count) && !::testing::Test::HasFailure(); ++seed) {
+  for (std::uint32_t seed = first; seed < first + static_cast<std::uint32_t>(count) && !::testing::Test::HasFailure();
+       ++seed) {
     const Form& form = kForms[std::mt19937(seed)() % std::size(kForms)];
     const std::string expression = expression_of(form.einsum, kAlgebras.at(algebra));
-    for (const std::string& cpu : cpus()) Case(seed, form, algebra, large).check(compiled(expression, cpu, 1 + static_cast<int>(seed % 2), poison));
+    for (const std::string& cpu : cpus())
+      Case(seed, form, algebra, large).check(compiled(expression, cpu, 1 + static_cast<int>(seed % 2), poison));
   }
 }
 
 TEST(Contraction, SumsOfProducts) {
   run_cases("sum", 1000, 250, Poison::none);
-  for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"}) EXPECT_GT(Case::rules_seen()[rule], 0) << rule << " never ran";
+  for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"})
+    EXPECT_GT(Case::rules_seen()[rule], 0) << rule << " never ran";
 }
 TEST(Contraction, SeveralBlocks) { run_cases("sum", 7000, 6, Poison::nan, true); }
 TEST(Contraction, SeveralBlocksOfMaxPlus) { run_cases("max-plus", 7100, 3, Poison::none, true); }
@@ -383,7 +402,9 @@ TEST(Contraction, OrAnd) { run_cases("or-and", 6000, 50, Poison::nan); }
 /// Address space without memory behind it, until it is touched.
 class Reserved {
  public:
-  explicit Reserved(std::size_t bytes) : bytes_(bytes), data_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
+  explicit Reserved(std::size_t bytes)
+      : bytes_(bytes),
+        data_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
   ~Reserved() {
     if (data_ != MAP_FAILED) munmap(data_, bytes_);
   }
@@ -399,11 +420,14 @@ class Reserved {
 // Operands and results with more elements between their corners than 32 bits count.
 TEST(Contraction, OffsetsBeyond32Bits) {
   constexpr std::int64_t far = std::int64_t{1} << 30, rows = 5, columns = 40;
-  const Reserved memory(static_cast<std::size_t>(rows) * far * sizeof(float)), result(static_cast<std::size_t>(rows) * far * sizeof(float));
+  const Reserved memory(static_cast<std::size_t>(rows) * far * sizeof(float)),
+      result(static_cast<std::size_t>(rows) * far * sizeof(float));
   if (!memory.data() || !result.data()) GTEST_SKIP() << "no address space";
   for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < columns; ++c) memory.data()[r * far + c] = static_cast<float>((r * columns + c) % 7) - 2;
-  const TensorView tall{memory.data(), DType::f32, {rows, columns}, {far, 1}}, wide{memory.data(), DType::f32, {columns, rows}, {1, far}};
+    for (std::int64_t c = 0; c < columns; ++c)
+      memory.data()[r * far + c] = static_cast<float>((r * columns + c) % 7) - 2;
+  const TensorView tall{memory.data(), DType::f32, {rows, columns}, {far, 1}},
+      wide{memory.data(), DType::f32, {columns, rows}, {1, far}};
   const Contraction& c = compiled("C[m,n] += A[m,k] * B[k,n]", {}, 1, Poison::none);
   for (const Zeros& zeros : {Zeros::dense(), Zeros::detect({1, 1}), Zeros::detect({4, 2})}) {
     const TensorView out{result.data(), DType::f32, {rows, rows}, {far, 1}};

@@ -1,6 +1,6 @@
-// What explain says about real graphs: live fractions are real tokens / padded tokens, and every promise of the report is kept.
+// What explain says about real graphs: live fractions are real tokens / padded tokens, and every promise of the report
+// is kept.
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "fixture.h"
@@ -45,7 +45,9 @@ TEST(Explain, OperatorsCarryExpressionsAxesAndReasons) {
       EXPECT_EQ(a["reason"].get<std::string>().empty(), a["verdict"] == "permutable") << o.dump();
       refused += a["verdict"] == "refused";
     }
-    if (o["op"] == "MatMul") { EXPECT_NE(o["expression"].get<std::string>().find("+="), std::string::npos); }
+    if (o["op"] == "MatMul") {
+      EXPECT_NE(o["expression"].get<std::string>().find("+="), std::string::npos);
+    }
   }
   EXPECT_GT(refused, 0) << "the model has a Range: its position is its value";
   EXPECT_EQ(found["inputs"].size(), 3u);
@@ -65,7 +67,8 @@ TEST(Explain, SaysWhatADeclarationWouldSave) {
   const Json without = Json::parse(full.explain(nullptr, true)), with = explain(full, batch);
   ASSERT_EQ(without["notes"].size(), 1u);
   ASSERT_EQ(with["notes"].size(), 1u);
-  EXPECT_NE(without["notes"][0].get<std::string>().find("{\"last_hidden_state\": \"attention_mask\"}"), std::string::npos);
+  EXPECT_NE(without["notes"][0].get<std::string>().find("{\"last_hidden_state\": \"attention_mask\"}"),
+            std::string::npos);
 
   // The promise is what the declared model does.
   CompileOptions options;
@@ -104,8 +107,8 @@ TEST(Explain, TextNamesWhatMatters) {
   const Model m = test::load_fixture("bert-dynamo");
   const PaddedBatch batch(m, kLengths);
   const std::string text = m.explain(&batch.views());
-  for (const char* word : {"input_ids i64[batch, sequence]", "LIVE SHARE", "LIVE SETS", "from attention_mask", "attention: ", "Softmax", "m-axis: rows",
-                           "permutable: "})
+  for (const char* word : {"input_ids i64[batch, sequence]", "LIVE SHARE", "LIVE SETS", "from attention_mask",
+                           "attention: ", "Softmax", "m-axis: rows", "permutable: "})
     EXPECT_NE(text.find(word), std::string::npos) << word;
 }
 

@@ -26,7 +26,9 @@ class PaddedBatch {
       for (std::int64_t b = 0; b < rows; ++b)
         for (std::int64_t s = 0; s < columns; ++s) {
           const bool real = s < lengths[static_cast<std::size_t>(b)];
-          data.push_back(info.name == "attention_mask" ? real : info.name == "input_ids" ? (real ? 2 + (7 * b + s) % 5 : 1) : 0);
+          data.push_back(info.name == "attention_mask" ? real
+                         : info.name == "input_ids"    ? (real ? 2 + (7 * b + s) % 5 : 1)
+                                                       : 0);
           real_ += info.name == "attention_mask" && real;
         }
       views_[info.name] = TensorView{data.data(), DType::i64, {rows, columns}, {}};

@@ -40,11 +40,13 @@ TEST(LiveSet, Detect) {
 
 TEST(LiveSet, FromLengthsRowsAndExperts) {
   std::vector<std::int32_t> lengths = {2, 0, 3};
-  EXPECT_EQ(mask_of(LiveSet::from_lengths(view(lengths, DType::i32, {3}), 3, 7)), (std::vector<int>{1, 1, 0, 0, 0, 0, 1, 1, 1}));
+  EXPECT_EQ(mask_of(LiveSet::from_lengths(view(lengths, DType::i32, {3}), 3, 7)),
+            (std::vector<int>{1, 1, 0, 0, 0, 0, 1, 1, 1}));
   std::vector<std::int64_t> rows = {3, 1, 3};
   EXPECT_EQ(mask_of(LiveSet::from_rows(view(rows, DType::i64, {3}), 4, 2)), (std::vector<int>{0, 1, 0, 1}));
   std::vector<std::int64_t> experts = {0, 1, 1, -1, 0, 0};
-  EXPECT_EQ(mask_of(LiveSet::from_experts(view(experts, DType::i64, {3, 2}), 2, 5)), (std::vector<int>{1, 0, 1, 1, 1, 0}));
+  EXPECT_EQ(mask_of(LiveSet::from_experts(view(experts, DType::i64, {3, 2}), 2, 5)),
+            (std::vector<int>{1, 0, 1, 1, 1, 0}));
 }
 
 TEST(LiveSet, Refused) {
@@ -71,13 +73,15 @@ TEST(LiveSet, Refused) {
 }
 
 TEST(LiveSet, MatricesBelowEachOtherAreOne) {
-  // Lengths of padded sequences fit the tall matrix that a product with weights makes of the batch; what is outside is not read.
+  // Lengths of padded sequences fit the tall matrix that a product with weights makes of the batch; what is outside is
+  // not read.
   const std::int64_t batch = 3, rows = 4, k = 5, n = 6;
   std::vector<std::int64_t> lengths = {2, 4, 0};
   std::vector<float> x(batch * rows * k, 1), w(k * n, 2);
   const LiveSet live = LiveSet::from_lengths(view(lengths, DType::i64, {batch}), rows, k);
   const Contraction c = Contraction::compile("bmk,kn->bmn", {1, {}, {}});
-  const Tensor y = c.run(view(x, DType::f32, {batch, rows, k}), view(w, DType::f32, {k, n}), {.a = Zeros::in(live), .b = {}, .c = {}, .rule = {}});
+  const Tensor y = c.run(view(x, DType::f32, {batch, rows, k}), view(w, DType::f32, {k, n}),
+                         {.a = Zeros::in(live), .b = {}, .c = {}, .rule = {}});
   for (std::int64_t i = 0; i < y.size(); ++i)
     EXPECT_EQ(y.as<float>()[i], i / n % rows < lengths[static_cast<std::size_t>(i / n / rows)] ? 10 : 0) << i;
 }

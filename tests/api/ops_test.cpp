@@ -1,6 +1,5 @@
 // The op table: complete, and every verdict that is not "permutable" has its reason.
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "graph/opset.h"
@@ -29,7 +28,8 @@ TEST(Ops, EveryOperatorIsThereWithExpressionOrReason) {
   for (const Json& o : table()) {
     const bool opaque = !o["opaque"].get<std::string>().empty();
     EXPECT_NE(opaque, !o["example"].get<std::string>().empty()) << o.dump();
-    for (const Json& a : o["axes"]) EXPECT_EQ(a["reason"].get<std::string>().empty(), a["verdict"] == "permutable") << o.dump();
+    for (const Json& a : o["axes"])
+      EXPECT_EQ(a["reason"].get<std::string>().empty(), a["verdict"] == "permutable") << o.dump();
   }
 }
 
@@ -46,7 +46,8 @@ TEST(Ops, VerdictsOfWellKnownOperators) {
 
 TEST(Ops, TextHasALineForEveryOperator) {
   const std::string text = op_table();
-  for (const Json& o : table()) EXPECT_NE(text.find("\n" + o["op"].get<std::string>() + " "), std::string::npos) << o["op"];
+  for (const Json& o : table())
+    EXPECT_NE(text.find("\n" + o["op"].get<std::string>() + " "), std::string::npos) << o["op"];
 }
 
 }  // namespace

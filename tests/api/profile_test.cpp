@@ -1,6 +1,5 @@
 // The profile: every step has a time and the live fraction that explain states.
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "fixture.h"
@@ -14,7 +13,8 @@ using test::PaddedBatch;
 TEST(Profile, StepsAreThoseOfExplain) {
   const Model m = test::load_fixture("bert-embedding-script");
   const PaddedBatch batch(m, {8, 4, 4, 1});
-  const Json profile = Json::parse(m.profile(batch.views(), 3, true)), explained = Json::parse(m.explain(&batch.views(), true));
+  const Json profile = Json::parse(m.profile(batch.views(), 3, true)),
+             explained = Json::parse(m.explain(&batch.views(), true));
   EXPECT_EQ(profile["runs"], 3);
   double sum = 0;
   std::size_t matched = 0;

@@ -1,15 +1,15 @@
 // Own memory for outputs, outputs of a call, cancelling, progress.
-#include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <stdexcept>
+#include <sys/mman.h>
 #include <thread>
+#include <unistd.h>
 
 #include "fixture.h"
+
 #include "pit/contraction.h"
 
 namespace pit {
@@ -26,7 +26,8 @@ TEST(RunOptions, OutputsGoToTheCallersMemoryAndNoFurther) {
     const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     for (const auto& [output, tensor] : want) {
       const std::size_t bytes = tensor.bytes(), whole = (bytes + page - 1) / page * page;
-      char* map = static_cast<char*>(mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      char* map =
+          static_cast<char*>(mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
       ASSERT_EQ(mprotect(map + whole, page, PROT_NONE), 0);
       char* data = map + whole - bytes;
       RunOptions options;
@@ -46,13 +47,14 @@ TEST(RunOptions, MistakesNameTheOutput) {
   const PaddedBatch batch(m, {5, 2});
   const auto [name, tensor] = *m.run(batch.views()).begin();
   std::vector<float> memory(static_cast<std::size_t>(tensor.size()) + 1);
-  const std::vector<std::pair<std::string, TensorView>> wrong = {{"nothing", {memory.data(), DType::f32, tensor.shape(), {}}},
-                                                                 {name, {memory.data(), DType::f64, tensor.shape(), {}}},
-                                                                 {name, {memory.data(), DType::f32, {tensor.size()}, {}}},
-                                                                 {name, {nullptr, DType::f32, tensor.shape(), {}}},
-                                                                 {name, {reinterpret_cast<char*>(memory.data()) + 1, DType::f32, tensor.shape(), {}}},
-                                                                 {name, {memory.data(), DType::f32, tensor.shape(), {0, 1, 1}}},
-                                                                 {name, {memory.data(), DType::f32, tensor.shape(), {1}}}};
+  const std::vector<std::pair<std::string, TensorView>> wrong = {
+      {"nothing", {memory.data(), DType::f32, tensor.shape(), {}}},
+      {name, {memory.data(), DType::f64, tensor.shape(), {}}},
+      {name, {memory.data(), DType::f32, {tensor.size()}, {}}},
+      {name, {nullptr, DType::f32, tensor.shape(), {}}},
+      {name, {reinterpret_cast<char*>(memory.data()) + 1, DType::f32, tensor.shape(), {}}},
+      {name, {memory.data(), DType::f32, tensor.shape(), {0, 1, 1}}},
+      {name, {memory.data(), DType::f32, tensor.shape(), {1}}}};
   for (const auto& [output, view] : wrong) {
     RunOptions options;
     options.out[output] = view;

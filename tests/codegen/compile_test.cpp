@@ -1,17 +1,17 @@
 // compile(): the disk cache in all states it can be in, errors, lifetime, threads.
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <mutex>
+#include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
+
+#include "kernels.h"
 
 #include "codegen/cache.h"
 #include "codegen/codegen.h"
-#include "kernels.h"
 #include "pit/error.h"
 #include "pit/log.h"
 #include "support/files.h"
@@ -96,7 +96,8 @@ TEST_F(CompileTest, DamagedEntriesAreReplaced) {
   const Kernel k = constant_kernel("k", 7);
   compile({k}, options_);
   const std::string path = only_entry(), good = read_file(path);
-  std::vector<std::string> bad{"", "x", good.substr(0, 40), good.substr(0, good.size() - 1), good + "x", "PITOBJ0" + good.substr(7)};
+  std::vector<std::string> bad{
+      "", "x", good.substr(0, 40), good.substr(0, good.size() - 1), good + "x", "PITOBJ0" + good.substr(7)};
   for (std::size_t at : {std::size_t{10}, std::size_t{50}, std::size_t{95}, good.size() / 2, good.size() - 1}) {
     bad.push_back(good);
     bad.back()[at] ^= 1;
@@ -131,7 +132,8 @@ TEST_F(CompileTest, AnEntryThatDoesNotLinkIsAWarning) {
   const std::string path = only_entry();
   const std::string key = fs::path(path).stem().string().substr(8);
   ASSERT_EQ(cache_path(dir_, key), path);
-  for (const std::string& payload : {std::string("no object file"), std::string()}) {  // a right hash of the wrong thing
+  // a right hash of the wrong thing
+  for (const std::string& payload : {std::string("no object file"), std::string()}) {
     cache_store(dir_, key, payload);
     warnings_.clear();
     const auto code = compile({k}, options_);
@@ -212,7 +214,8 @@ TEST_F(CompileTest, ManyThreadsCompileAtOnce) {
   std::vector<std::int64_t> results(8);
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 5; ++i) results[static_cast<std::size_t>(t)] += call(*compile({constant_kernel("k", i)}, options_), "k");
+      for (int i = 0; i < 5; ++i)
+        results[static_cast<std::size_t>(t)] += call(*compile({constant_kernel("k", i)}, options_), "k");
     });
   }
   for (auto& t : threads) t.join();

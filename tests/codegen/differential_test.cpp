@@ -1,15 +1,15 @@
 // The interpreter against LLVM, for both instruction sets: bit for bit, NaNs of any kind being equal.
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <limits>
 
-#include "codegen/codegen.h"
 #include "kernels.h"
-#include "pit/error.h"
 #include "random_kernel.h"
+
+#include "codegen/codegen.h"
+#include "pit/error.h"
 
 namespace pit::codegen {
 namespace {
@@ -77,7 +77,8 @@ std::string first_difference(const RandomKernel& k, const std::vector<char>& wan
         std::memcpy(&g, &got[at], static_cast<std::size_t>(size));
         char text[160];
         std::snprintf(text, sizeof text, "store at %d (%s), lane %d: interpreter %#llx, LLVM %#llx", offset,
-                      to_string(type).c_str(), l, static_cast<unsigned long long>(w), static_cast<unsigned long long>(g));
+                      to_string(type).c_str(), l, static_cast<unsigned long long>(w),
+                      static_cast<unsigned long long>(g));
         return text;
       }
     }
@@ -107,8 +108,9 @@ TEST(Differential, RandomKernels) {
         ptrs[1] = got.data();
         f(ptrs, ints);
         const std::string difference = first_difference(k, want, got);
-        ASSERT_EQ(difference, "") << "PIT_TEST_SEED=" << seed << " PIT_TEST_KERNELS=1, target " << target.name << ", n=" << n
-                                  << "\n" << print(k.kernel);
+        ASSERT_EQ(difference, "") << "PIT_TEST_SEED=" << seed << " PIT_TEST_KERNELS=1, target " << target.name
+                                  << ", n=" << n << "\n"
+                                  << print(k.kernel);
       }
     }
   }
@@ -122,7 +124,8 @@ RandomKernel pairs_kernel(Scalar scalar, int lanes) {
   const Type t{scalar, lanes};
   const int size = bytes_of(scalar);
   RandomKernel k;
-  std::vector<Op> ops{Op::add, Op::sub, Op::mul, Op::div, Op::min, Op::max, Op::eq, Op::ne, Op::lt, Op::le, Op::gt, Op::ge};
+  std::vector<Op> ops{Op::add, Op::sub, Op::mul, Op::div, Op::min, Op::max,
+                      Op::eq,  Op::ne,  Op::lt,  Op::le,  Op::gt,  Op::ge};
   if (!is_float(scalar)) ops.insert(ops.end(), {Op::rem, Op::bit_and, Op::bit_or, Op::bit_xor});
   int used = 0;
   for (Op op : ops) {
@@ -132,7 +135,9 @@ RandomKernel pairs_kernel(Scalar scalar, int lanes) {
       b.loop("j", Builder::i(0), Builder::i(16), Builder::i(1), [&](const Value& j) {
         Value y = b.let("y", Builder::load({scalar, 1}, in, Builder::binary(Op::mul, j, Builder::i(size))));
         Value v = Builder::binary(op, b.let("x", Builder::load(t, in, Builder::i(first * size))), y);
-        b.store(out, Builder::binary(Op::add, Builder::i(used), Builder::binary(Op::mul, j, Builder::i(lanes * out_size))), v);
+        b.store(out,
+                Builder::binary(Op::add, Builder::i(used), Builder::binary(Op::mul, j, Builder::i(lanes * out_size))),
+                v);
       });
       k.outputs.emplace_back(used, Type{gives.scalar, 16 * lanes});
       used += 16 * lanes * out_size;
@@ -142,21 +147,26 @@ RandomKernel pairs_kernel(Scalar scalar, int lanes) {
   return k;
 }
 
-template <class T> std::vector<char> bytes_of_values(const std::vector<T>& v) {
+template <class T>
+std::vector<char> bytes_of_values(const std::vector<T>& v) {
   std::vector<char> out(16 * sizeof(T));
   for (std::size_t i = 0; i < 16; ++i) std::memcpy(&out[i * sizeof(T)], &v[i % v.size()], sizeof(T));
   return out;
 }
 
-template <class T> std::vector<char> edge_floats() {
+template <class T>
+std::vector<char> edge_floats() {
   using L = std::numeric_limits<T>;
   return bytes_of_values<T>({T(0), T(-0.0), T(1), T(-1), L::infinity(), -L::infinity(), L::quiet_NaN(), -L::quiet_NaN(),
-                             L::denorm_min(), -L::denorm_min(), L::min(), L::max(), L::lowest(), T(0.1), T(3), T(-2.5)});
+                             L::denorm_min(), -L::denorm_min(), L::min(), L::max(), L::lowest(), T(0.1), T(3),
+                             T(-2.5)});
 }
 
-template <class T> std::vector<char> edge_integers() {
+template <class T>
+std::vector<char> edge_integers() {
   using L = std::numeric_limits<T>;
-  return bytes_of_values<T>({T(0), T(1), T(-1), L::min(), L::max(), T(L::min() + 1), T(2), T(-2), T(7), T(-7), T(100), T(55)});
+  return bytes_of_values<T>(
+      {T(0), T(1), T(-1), L::min(), L::max(), T(L::min() + 1), T(2), T(-2), T(7), T(-7), T(100), T(55)});
 }
 
 TEST(Differential, EdgeValues) {
@@ -205,7 +215,8 @@ TEST(Differential, MatmulTiles) {
         interpret(kernel, ptrs, ints);
         ptrs[2] = got.data();
         code->function(kernel.name)(ptrs, ints);
-        ASSERT_EQ(std::memcmp(want.data(), got.data(), want.size() * 4), 0) << kernel.name << " k=" << k << " on " << target.name;
+        ASSERT_EQ(std::memcmp(want.data(), got.data(), want.size() * 4), 0)
+            << kernel.name << " k=" << k << " on " << target.name;
       }
     }
   }
@@ -228,7 +239,8 @@ TEST(Differential, MinMaxTakeThreeInstructions) {
   Builder b("max");
   Value x = b.ptr_arg("x"), y = b.ptr_arg("y");
   const Type vec{Scalar::f32, 8};
-  b.store(y, Builder::i(0), Builder::binary(Op::max, Builder::load(vec, x, Builder::i(0)), Builder::load(vec, y, Builder::i(0))));
+  b.store(y, Builder::i(0),
+          Builder::binary(Op::max, Builder::load(vec, x, Builder::i(0)), Builder::load(vec, y, Builder::i(0))));
   const std::string text = assembly({b.finish()}, target);
   int vector_instructions = 0;
   for (std::size_t at = text.find("\tv"); at != std::string::npos; at = text.find("\tv", at + 1)) ++vector_instructions;

@@ -1,14 +1,14 @@
-// The kernel IR by itself: its text, what the verifier refuses, what the builder folds, what the interpreter must get right where
-// C++ or x86 would not by themselves.
+// The kernel IR by itself: its text, what the verifier refuses, what the builder folds, what the interpreter must get
+// right where C++ or x86 would not by themselves.
 #include "codegen/kernel_ir.h"
-
-#include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <limits>
 
 #include "kernels.h"
+
 #include "pit/error.h"
 
 namespace pit::codegen {
@@ -27,16 +27,17 @@ TEST(KernelText, Axpy) {
     b.store(y, at, B::fma(a, B::load(kF32x8, x, at, live), B::f(0.5, kF32x8)), live);
   });
   b.branch(B::binary(Op::gt, n, B::i(100)), [&] { b.store(y, B::i(0), B::i(-1, kI32)); }, [&] { b.prefetch(x, n); });
-  EXPECT_EQ(print(b.finish()),
-            "kernel axpy(y: ptr noalias, x: ptr, n: i64)\n"
-            "  let a.0: f32 = load f32 [x + 0]\n"
-            "  for i.1 = 0 .. n step 8\n"
-            "    let live.2: i1x8 = lane_mask x8((n - i.1))\n"
-            "    store [y + (i.1 * 4)] = fma(splat x8(a.0), load f32x8 [x + (i.1 * 4) if live.2], f32x8(0.5)) if live.2\n"
-            "  if (n > 100)\n"
-            "    store [y + 0] = i32(-1)\n"
-            "  else\n"
-            "    prefetch [x + n]\n");
+  EXPECT_EQ(
+      print(b.finish()),
+      "kernel axpy(y: ptr noalias, x: ptr, n: i64)\n"
+      "  let a.0: f32 = load f32 [x + 0]\n"
+      "  for i.1 = 0 .. n step 8\n"
+      "    let live.2: i1x8 = lane_mask x8((n - i.1))\n"
+      "    store [y + (i.1 * 4)] = fma(splat x8(a.0), load f32x8 [x + (i.1 * 4) if live.2], f32x8(0.5)) if live.2\n"
+      "  if (n > 100)\n"
+      "    store [y + 0] = i32(-1)\n"
+      "  else\n"
+      "    prefetch [x + n]\n");
 }
 
 TEST(KernelText, IndexedMatmul) {
@@ -137,7 +138,8 @@ TEST(Verifier, RefusesIllTypedValues) {
 
 TEST(Verifier, RefusesBadStatements) {
   EXPECT_EQ(refusal(with(store_of(B::f(1, kF32x8), B::i(1, {Scalar::i1, 4})))), "mask of type i1x4 for 8 lanes");
-  EXPECT_EQ(refusal(with(store_of(B::f(1), nullptr, B::i(0, kI32)))), "the offset of a store or prefetch is i32, not i64");
+  EXPECT_EQ(refusal(with(store_of(B::f(1), nullptr, B::i(0, kI32)))),
+            "the offset of a store or prefetch is i32, not i64");
   EXPECT_EQ(refusal(with(store_of(node(Op::name, kF32, {}, 0)))), "'a.0' is not in scope");
   EXPECT_EQ(refusal(with(store_of(node(Op::name, kF32, {}, 7)))), "unknown name 7");
 
@@ -211,7 +213,8 @@ TEST(Builder, FoldsAddressArithmetic) {
 
 // --- semantics at the edges, in the interpreter (the differential tests carry them over to LLVM) ---
 
-template <class T> T evaluate(const Value& v) {
+template <class T>
+T evaluate(const Value& v) {
   B b("k");
   Value p = b.ptr_arg("p");
   b.store(p, B::i(0), v);
@@ -263,12 +266,12 @@ TEST(Interpreter, HalvesRoundToNearestEven) {
   EXPECT_EQ(half(65504.0f), 0x7bff);
   EXPECT_EQ(half(65519.9f), 0x7bff);
   EXPECT_EQ(half(65520.0f), 0x7c00);
-  EXPECT_EQ(half(1.0f + 0x1p-11f), 0x3c00);             // half way: to even
+  EXPECT_EQ(half(1.0f + 0x1p-11f), 0x3c00);  // half way: to even
   EXPECT_EQ(half(1.0f + 0x1.8p-10f), 0x3c02);
-  EXPECT_EQ(half(2.0f - 0x1p-12f), 0x4000);             // carries into the exponent
+  EXPECT_EQ(half(2.0f - 0x1p-12f), 0x4000);  // carries into the exponent
   EXPECT_EQ(half(0x1p-24f), 0x0001);
   EXPECT_EQ(half(0x1p-25f), 0x0000);
-  EXPECT_EQ(half(0x1.ffcp-15f), 0x0400);                // rounds up to the least normal
+  EXPECT_EQ(half(0x1.ffcp-15f), 0x0400);  // rounds up to the least normal
 }
 
 TEST(Interpreter, ReductionsFoldHalves) {

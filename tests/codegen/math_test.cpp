@@ -1,12 +1,12 @@
-// The stated error bounds of math.h, against long double, over all exponents, for both vector widths and the interpreter.
+// The stated error bounds of math.h, against long double, over all exponents, for both vector widths and the
+// interpreter.
 #include "codegen/math.h"
-
-#include <gtest/gtest.h>
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <gtest/gtest.h>
 #include <limits>
 #include <random>
 
@@ -22,7 +22,8 @@ using Unary = Value (*)(Builder&, Value);
 using Binary = Value (*)(Builder&, Value, Value);
 
 /// out[i] = f(in[i]) over n elements (a multiple of lanes); ptrs: in, in2, out.
-template <class F> Kernel map_kernel(const std::string& name, Scalar scalar, int lanes, F f) {
+template <class F>
+Kernel map_kernel(const std::string& name, Scalar scalar, int lanes, F f) {
   Builder b(name + "_" + to_string({scalar, lanes}));
   Value in = b.ptr_arg("in", true), in2 = b.ptr_arg("in2", true), out = b.ptr_arg("out", true), n = b.int_arg("n");
   const Type t{scalar, lanes};
@@ -37,12 +38,19 @@ Kernel unary_kernel(const std::string& name, Scalar scalar, int lanes, Unary f) 
   return map_kernel(name, scalar, lanes, [f](Builder& b, Value x, const Value&) { return f(b, std::move(x)); });
 }
 
-template <class T> Scalar scalar_kind() { return sizeof(T) == 4 ? Scalar::f32 : Scalar::f64; }
+template <class T>
+Scalar scalar_kind() {
+  return sizeof(T) == 4 ? Scalar::f32 : Scalar::f64;
+}
 
-template <class T> bool same(T a, T b) { return (std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, sizeof a) == 0; }
+template <class T>
+bool same(T a, T b) {
+  return (std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, sizeof a) == 0;
+}
 
 /// Runs a kernel maker on both targets and in the interpreter (on a part), requires equal bits, gives the results.
-template <class T, class Make> std::vector<T> run_everywhere(Make make, std::vector<T> x, std::vector<T> y) {
+template <class T, class Make>
+std::vector<T> run_everywhere(Make make, std::vector<T> x, std::vector<T> y) {
   const std::size_t wanted = x.size();
   x.resize((wanted + 15) / 16 * 16, T{1});
   y.resize(x.size(), T{1});
@@ -60,7 +68,8 @@ template <class T, class Make> std::vector<T> run_everywhere(Make make, std::vec
     ptrs[2] = interpreted.data();
     interpret(k, ptrs, part);
     for (std::int64_t i = 0; i < part[0]; ++i) {
-      EXPECT_TRUE(same(interpreted[i], out[i])) << k.name << "(" << x[i] << ", " << y[i] << "): " << interpreted[i] << " " << out[i];
+      EXPECT_TRUE(same(interpreted[i], out[i]))
+          << k.name << "(" << x[i] << ", " << y[i] << "): " << interpreted[i] << " " << out[i];
     }
     if (first.empty()) first = out;
     for (std::size_t i = 0; i < out.size(); ++i) EXPECT_TRUE(same(first[i], out[i])) << k.name << "(" << x[i] << ")";
@@ -69,11 +78,13 @@ template <class T, class Make> std::vector<T> run_everywhere(Make make, std::vec
   return first;
 }
 
-template <class T> std::vector<T> run_unary(const char* name, Unary f, const std::vector<T>& x) {
+template <class T>
+std::vector<T> run_unary(const char* name, Unary f, const std::vector<T>& x) {
   return run_everywhere<T>([&](int lanes) { return unary_kernel(name, scalar_kind<T>(), lanes, f); }, x, {});
 }
 
-template <class T> std::vector<T> run_binary(const char* name, Binary f, const std::vector<T>& x, const std::vector<T>& y) {
+template <class T>
+std::vector<T> run_binary(const char* name, Binary f, const std::vector<T>& x, const std::vector<T>& y) {
   return run_everywhere<T>([&](int lanes) { return map_kernel(name, scalar_kind<T>(), lanes, f); }, x, y);
 }
 
@@ -91,7 +102,8 @@ std::vector<float> sweep(float limit = std::numeric_limits<float>::infinity()) {
   return out;
 }
 
-template <class T> long double ulp_at(long double v) {
+template <class T>
+long double ulp_at(long double v) {
   int e = 0;
   std::frexp(v, &e);
   const int least = std::numeric_limits<T>::min_exponent - std::numeric_limits<T>::digits;
@@ -131,8 +143,12 @@ TEST(Math, Exp) {
     ASSERT_TRUE(x[i] <= 88.73f || got[i] == static_cast<float>(kInf)) << x[i];
     ASSERT_TRUE(x[i] >= 88.72f || got[i] < static_cast<float>(kInf)) << x[i];
   }
-  const std::vector<float> special{static_cast<float>(-kInf), static_cast<float>(kInf), static_cast<float>(kNan),
-                                   std::bit_cast<float>(0x7fffffffu), 0.0f, -0.0f};
+  const std::vector<float> special{static_cast<float>(-kInf),
+                                   static_cast<float>(kInf),
+                                   static_cast<float>(kNan),
+                                   std::bit_cast<float>(0x7fffffffu),
+                                   0.0f,
+                                   -0.0f};
   const auto s = run_unary("exp", math::exp, special);
   EXPECT_EQ(s[0], 0.0f);
   EXPECT_EQ(s[1], static_cast<float>(kInf));
@@ -145,8 +161,9 @@ TEST(Math, Log) {
   const auto x = sweep();
   const auto got = run_unary("log", math::log, x);
   EXPECT_LE(worst_error<float>(x, got, [](long double v) { return std::log(v); }, 0).ulps, 2);
-  const auto s = run_unary<float>("log", math::log, {0.0f, -0.0f, -1.0f, static_cast<float>(kInf), static_cast<float>(-kInf),
-                                                     static_cast<float>(kNan), 1.0f, 1e-45f});
+  const auto s = run_unary<float>("log", math::log,
+                                  {0.0f, -0.0f, -1.0f, static_cast<float>(kInf), static_cast<float>(-kInf),
+                                   static_cast<float>(kNan), 1.0f, 1e-45f});
   EXPECT_EQ(s[0], static_cast<float>(-kInf));
   EXPECT_EQ(s[1], static_cast<float>(-kInf));
   EXPECT_TRUE(std::isnan(s[2]) && std::isnan(s[4]) && std::isnan(s[5]));
@@ -182,8 +199,14 @@ TEST(Math, ExpAndLogOfDoubles) {
     positive.push_back(std::bit_cast<double>(rng() >> 1 & 0x7fefffffffffffff));
     positive.push_back(std::uniform_real_distribution<double>(0.5, 2)(rng));
   }
-  EXPECT_LE(worst_error<double>(x, run_unary("exp", math::exp, x), [](long double v) { return std::exp(v); }, 0, 2.3e-308).ulps, 2);
-  EXPECT_LE(worst_error<double>(positive, run_unary("log", math::log, positive), [](long double v) { return std::log(v); }, 0).ulps, 2);
+  EXPECT_LE(worst_error<double>(
+                x, run_unary("exp", math::exp, x), [](long double v) { return std::exp(v); }, 0, 2.3e-308)
+                .ulps,
+            2);
+  EXPECT_LE(worst_error<double>(
+                positive, run_unary("log", math::log, positive), [](long double v) { return std::log(v); }, 0)
+                .ulps,
+            2);
   const auto e = run_unary<double>("exp", math::exp, {-kInf, kInf, kNan, 0, 710, -746});
   EXPECT_EQ(e[0], 0);
   EXPECT_EQ(e[1], kInf);
@@ -196,19 +219,47 @@ TEST(Math, ExpAndLogOfDoubles) {
 TEST(Math, OtherFunctionsOfDoubles) {
   std::vector<double> x;
   for (int i = -4000; i <= 4000; ++i) x.push_back(i / 200.0);
-  EXPECT_LE(worst_error<double>(x, run_unary("tanh", math::tanh, x), [](long double v) { return std::tanh(v); }, 1e-15).ulps, 2);
+  EXPECT_LE(worst_error<double>(
+                x, run_unary("tanh", math::tanh, x), [](long double v) { return std::tanh(v); }, 1e-15)
+                .ulps,
+            2);
   EXPECT_LE(worst_error<double>(x, run_unary("sigmoid", math::sigmoid, x), sigmoid_reference, 0).ulps, 4);
-  EXPECT_LE(worst_error<double>(x, run_unary("erf", math::erf, x), [](long double v) { return std::erf(v); }, 0).absolute, 3e-7);
+  EXPECT_LE(worst_error<double>(
+                x, run_unary("erf", math::erf, x), [](long double v) { return std::erf(v); }, 0)
+                .absolute,
+            3e-7);
   // The argument itself is rounded to f32.
-  EXPECT_LE(worst_error<double>(x, run_unary("sin", math::sin, x), [](long double v) { return std::sin(v); }, 0).absolute, 2e-6);
-  EXPECT_LE(worst_error<double>(x, run_unary("cos", math::cos, x), [](long double v) { return std::cos(v); }, 0).absolute, 2e-6);
+  EXPECT_LE(worst_error<double>(
+                x, run_unary("sin", math::sin, x), [](long double v) { return std::sin(v); }, 0)
+                .absolute,
+            2e-6);
+  EXPECT_LE(worst_error<double>(
+                x, run_unary("cos", math::cos, x), [](long double v) { return std::cos(v); }, 0)
+                .absolute,
+            2e-6);
 }
 
 TEST(Math, PowAgreesWithC) {
   std::mt19937_64 rng(5);
   std::vector<float> x, y;
-  const float special[] = {0.0f, -0.0f, 1.0f, -1.0f, 2.0f, -2.0f, 0.5f, -0.5f, 3.0f, -3.0f, 1e-40f, 16777217.0f, 33554433.0f,
-                           static_cast<float>(kInf), static_cast<float>(-kInf), static_cast<float>(kNan), 1e30f, -7.25f};
+  const float special[] = {0.0f,
+                           -0.0f,
+                           1.0f,
+                           -1.0f,
+                           2.0f,
+                           -2.0f,
+                           0.5f,
+                           -0.5f,
+                           3.0f,
+                           -3.0f,
+                           1e-40f,
+                           16777217.0f,
+                           33554433.0f,
+                           static_cast<float>(kInf),
+                           static_cast<float>(-kInf),
+                           static_cast<float>(kNan),
+                           1e30f,
+                           -7.25f};
   for (float a : special) {
     for (float b : special) x.push_back(a), y.push_back(b);
   }
@@ -230,12 +281,25 @@ TEST(Math, PowAgreesWithC) {
 
 TEST(Math, FmodIsExact) {
   std::mt19937_64 rng(9);
-  std::vector<float> x{5.5f, -5.5f, 5.5f, 0.0f, -0.0f, 1.0f, static_cast<float>(kInf), 3.0f, 3e38f, 3e38f, 6.0f, -6.0f, 2.0f};
-  std::vector<float> y{2.0f, 2.0f, -2.0f, 3.0f, 3.0f, 0.0f, 2.0f, static_cast<float>(-kInf), 1e-45f, 0.7f, 3.0f, 3.0f,
+  std::vector<float> x{5.5f, -5.5f, 5.5f,  0.0f, -0.0f, 1.0f, static_cast<float>(kInf),
+                       3.0f, 3e38f, 3e38f, 6.0f, -6.0f, 2.0f};
+  std::vector<float> y{2.0f,
+                       2.0f,
+                       -2.0f,
+                       3.0f,
+                       3.0f,
+                       0.0f,
+                       2.0f,
+                       static_cast<float>(-kInf),
+                       1e-45f,
+                       0.7f,
+                       3.0f,
+                       3.0f,
                        static_cast<float>(kNan)};
   for (int i = 0; i < 50000; ++i) {
     x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(rng())));
-    y.push_back(i % 2 == 0 ? std::bit_cast<float>(static_cast<std::uint32_t>(rng())) : static_cast<float>(rng() % 1000) / 8.0f);
+    y.push_back(i % 2 == 0 ? std::bit_cast<float>(static_cast<std::uint32_t>(rng()))
+                           : static_cast<float>(rng() % 1000) / 8.0f);
   }
   const auto got = run_binary("fmod", math::fmod, x, y);
   for (std::size_t i = 0; i < x.size(); ++i) {

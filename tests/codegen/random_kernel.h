@@ -1,5 +1,6 @@
-// Random kernels for differential tests: every operation, all types, masks, gathers, loops, branches. Never undefined: shift
-// counts and addresses are in range, and no float's bits are read as an integer (which NaN an operation gives is open).
+// Random kernels for differential tests: every operation, all types, masks, gathers, loops, branches. Never undefined:
+// shift counts and addresses are in range, and no float's bits are read as an integer (which NaN an operation gives is
+// open).
 #pragma once
 
 #include <cstdint>
@@ -51,7 +52,8 @@ class RandomKernelMaker {
   static bool is_int(Scalar s) { return s == Scalar::i64 || s == Scalar::i32 || s == Scalar::i8 || s == Scalar::u8; }
 
   Value constant(Type t) {
-    static constexpr double kFloats[] = {0.0, -0.0, 1.0, -1.5, 0.1, 3e38, -1e-40, 65504, 1e10, 2147483648.0, -129, 255.5};
+    static constexpr double kFloats[] = {0.0,    -0.0,  1.0,  -1.5,         0.1,  3e38,
+                                         -1e-40, 65504, 1e10, 2147483648.0, -129, 255.5};
     static constexpr std::int64_t kInts[] = {0, 1, -1, 2, 7, 127, -128, 255, INT32_MIN, INT64_MAX, INT64_MIN, 1000003};
     if (is_float(t.scalar)) return B::f(kFloats[pick(12)], t);
     std::int64_t v = kInts[pick(12)];
@@ -81,7 +83,8 @@ class RandomKernelMaker {
     for (const Value& v : names_) {
       if (v->type == t) fitting.push_back(v);
     }
-    if (!fitting.empty() && pick(2) == 0) return fitting[static_cast<std::size_t>(pick(static_cast<int>(fitting.size())))];
+    if (!fitting.empty() && pick(2) == 0)
+      return fitting[static_cast<std::size_t>(pick(static_cast<int>(fitting.size())))];
     if (t == Type{Scalar::i64, 1} && pick(3) == 0) return pick(2) == 0 ? n_ : m_;
     if (pick(4) == 0) return constant(t);
     if (is_int(t.scalar) && pick(6) == 0) return B::iota(t);
@@ -173,14 +176,15 @@ class RandomKernelMaker {
 
   Value integral(Type t, int depth) {
     const int d = depth - 1;
-    static constexpr Op kBinary[] = {Op::add, Op::sub, Op::mul, Op::div, Op::rem, Op::min, Op::max,
-                                     Op::bit_and, Op::bit_or, Op::bit_xor};
+    static constexpr Op kBinary[] = {Op::add, Op::sub, Op::mul,     Op::div,    Op::rem,
+                                     Op::min, Op::max, Op::bit_and, Op::bit_or, Op::bit_xor};
     static constexpr Op kShift[] = {Op::shl, Op::lshr, Op::ashr};
     switch (pick(7)) {
       case 0: return B::unary(pick(2) == 0 ? Op::neg : Op::abs, value(t, d));
       case 1: return B::binary(kShift[pick(3)], value(t, d), B::i(pick(8 * bytes_of(t.scalar)), {t.scalar, 1}));
       case 2:
-        return reduction(t, d, {Op::reduce_add, Op::reduce_mul, Op::reduce_min, Op::reduce_max, Op::reduce_and, Op::reduce_or});
+        return reduction(
+            t, d, {Op::reduce_add, Op::reduce_mul, Op::reduce_min, Op::reduce_max, Op::reduce_and, Op::reduce_or});
       default: return B::binary(kBinary[pick(10)], value(t, d), value(t, d));
     }
   }

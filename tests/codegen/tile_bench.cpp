@@ -1,16 +1,17 @@
-// How fast tiles run and how long they take to compile. Prints, for each target: the FMA peak (registers only), GF/s of tiles
-// with and without an index on k, element-wise functions on data in L1, cold and warm compile times of a set of tiles.
-#include <fmt/format.h>
-
+// How fast tiles run and how long they take to compile. Prints, for each target: the FMA peak (registers only), GF/s of
+// tiles with and without an index on k, element-wise functions on data in L1, cold and warm compile times of a set of
+// tiles.
 #include <algorithm>
-#include <ctime>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <fmt/format.h>
 #include <functional>
+
+#include "kernels.h"
 
 #include "codegen/codegen.h"
 #include "codegen/math.h"
-#include "kernels.h"
 
 using namespace pit;
 using namespace pit::codegen;
@@ -78,8 +79,11 @@ void bench_map(const Options& options, const char* name, Value (*f)(Builder&, Va
   void* ptrs[] = {buf.b, buf.c};
   const std::int64_t ints[] = {2000};
   const KernelFn fn = code->function(name);
-  const double s = best_of(10, [&] { for (int i = 0; i < 1000; ++i) fn(ptrs, ints); });
-  fmt::print("  {}: {:.2f} ns per vector, compiled in {:.1f} ms\n", name, s / 1000 / (2000.0 / lanes) * 1e9, code->seconds * 1e3);
+  const double s = best_of(10, [&] {
+    for (int i = 0; i < 1000; ++i) fn(ptrs, ints);
+  });
+  fmt::print("  {}: {:.2f} ns per vector, compiled in {:.1f} ms\n", name, s / 1000 / (2000.0 / lanes) * 1e9,
+             code->seconds * 1e3);
 }
 
 Value gelu(Builder& b, Value x) {
@@ -115,7 +119,9 @@ void bench(const CpuTarget& target) {
         void* ptrs[] = {buf.a, buf.b, buf.c, buf.offsets.data()};
         const std::int64_t ints[] = {Buffers::kK, v * lanes * 4};
         KernelFn f = c->function(k.name);
-        const double s = best_of(10, [&] { for (int i = 0; i < 2000; ++i) f(ptrs, ints); });
+        const double s = best_of(10, [&] {
+          for (int i = 0; i < 2000; ++i) f(ptrs, ints);
+        });
         fmt::print("  {}x{}{}: {:.1f} GF/s, compiled in {:.1f} ms\n", r, v * lanes, indexed ? " indexed" : "",
                    2.0 * r * v * lanes * Buffers::kK * 2000 / s / 1e9, compile_time * 1e3);
       }

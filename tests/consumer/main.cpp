@@ -1,9 +1,8 @@
 // Uses the installed headers and library: every public header compiles alone, and an error crosses the library's border
 // as the type it was thrown as.
+#include <cstdio>
 #include <pit/pit.h>
 #include <pit/version.h>
-
-#include <cstdio>
 
 int main() {
   try {

@@ -1,9 +1,8 @@
 // Index sets against brute force.
 #include "detect/index_set.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <gtest/gtest.h>
 #include <random>
 
 namespace pit::detect {
@@ -14,7 +13,8 @@ using sparsity::MaskArray;
 std::vector<std::vector<std::int32_t>> lists(const IndexSet& s) {
   std::vector<std::vector<std::int32_t>> r;
   for (std::int64_t o = 0; o < s.outer; ++o) {
-    r.emplace_back(s.index.begin() + s.offset[static_cast<std::size_t>(o)], s.index.begin() + s.offset[static_cast<std::size_t>(o) + 1]);
+    r.emplace_back(s.index.begin() + s.offset[static_cast<std::size_t>(o)],
+                   s.index.begin() + s.offset[static_cast<std::size_t>(o) + 1]);
   }
   return r;
 }
@@ -25,14 +25,19 @@ TEST(FromBytes, EveryLength) {
     for (std::int64_t outer : {0, 1, 3}) {
       for (int density : {0, 1, 2, 4}) {
         std::vector<std::uint8_t> mask(static_cast<std::size_t>(outer * extent));
-        for (auto& m : mask) m = density == 4 ? 1 : density > 0 && random() % 4 < static_cast<unsigned>(density) ? static_cast<std::uint8_t>(1 + random() % 255) : 0;
+        for (auto& m : mask)
+          m = density == 4 ? 1
+              : density > 0 && random() % 4 < static_cast<unsigned>(density)
+                  ? static_cast<std::uint8_t>(1 + random() % 255)
+                  : 0;
         const IndexSet s = from_bytes(mask.data(), outer, extent);
         ASSERT_EQ(s.outer, outer);
         ASSERT_EQ(s.extent, extent);
         const auto l = lists(s);
         for (std::int64_t o = 0; o < outer; ++o) {
           std::vector<std::int32_t> expected;
-          for (std::int64_t i = 0; i < extent; ++i) if (mask[static_cast<std::size_t>(o * extent + i)]) expected.push_back(static_cast<std::int32_t>(i));
+          for (std::int64_t i = 0; i < extent; ++i)
+            if (mask[static_cast<std::size_t>(o * extent + i)]) expected.push_back(static_cast<std::int32_t>(i));
           EXPECT_EQ(l[static_cast<std::size_t>(o)], expected);
         }
         EXPECT_EQ(s.all, s.count() == outer * extent);
@@ -68,10 +73,14 @@ MaskArray random_mask(std::mt19937& random, std::vector<std::int64_t> extents) {
 TEST(Project, EqualsBruteForce) {
   std::mt19937 random(2);
   for (int round = 0; round < 500; ++round) {
-    const MaskArray m = random_mask(random, {static_cast<std::int64_t>(1 + random() % 3), static_cast<std::int64_t>(1 + random() % 5), 1 + static_cast<std::int64_t>(random() % 6), 4});
-    const int first = static_cast<int>(random() % 4), last = first + static_cast<int>(random() % static_cast<unsigned>(4 - first));
+    const MaskArray m =
+        random_mask(random, {static_cast<std::int64_t>(1 + random() % 3), static_cast<std::int64_t>(1 + random() % 5),
+                             1 + static_cast<std::int64_t>(random() % 6), 4});
+    const int first = static_cast<int>(random() % 4),
+              last = first + static_cast<int>(random() % static_cast<unsigned>(4 - first));
     std::vector<int> outer_axes, list_axes;
-    for (int a = 0; a < first; ++a) if (random() % 2) outer_axes.push_back(a);
+    for (int a = 0; a < first; ++a)
+      if (random() % 2) outer_axes.push_back(a);
     for (int a = first; a <= last; ++a) list_axes.push_back(a);
     const IndexSet s = project(m, outer_axes, list_axes);
     std::int64_t outer = 1, extent = 1;
@@ -81,17 +90,20 @@ TEST(Project, EqualsBruteForce) {
     ASSERT_EQ(s.extent, extent);
     std::vector<char> live(static_cast<std::size_t>(outer * extent), 0);
     std::vector<std::int64_t> at(4, 0);
-    for (at[0] = 0; at[0] < m.extents[0]; ++at[0]) for (at[1] = 0; at[1] < m.extents[1]; ++at[1])
-      for (at[2] = 0; at[2] < m.extents[2]; ++at[2]) for (at[3] = 0; at[3] < m.extents[3]; ++at[3]) {
-        std::int64_t o = 0, i = 0;
-        for (int a : outer_axes) o = o * m.extents[static_cast<std::size_t>(a)] + at[static_cast<std::size_t>(a)];
-        for (int a : list_axes) i = i * m.extents[static_cast<std::size_t>(a)] + at[static_cast<std::size_t>(a)];
-        if (m.at(at.data())) live[static_cast<std::size_t>(o * extent + i)] = 1;
-      }
+    for (at[0] = 0; at[0] < m.extents[0]; ++at[0])
+      for (at[1] = 0; at[1] < m.extents[1]; ++at[1])
+        for (at[2] = 0; at[2] < m.extents[2]; ++at[2])
+          for (at[3] = 0; at[3] < m.extents[3]; ++at[3]) {
+            std::int64_t o = 0, i = 0;
+            for (int a : outer_axes) o = o * m.extents[static_cast<std::size_t>(a)] + at[static_cast<std::size_t>(a)];
+            for (int a : list_axes) i = i * m.extents[static_cast<std::size_t>(a)] + at[static_cast<std::size_t>(a)];
+            if (m.at(at.data())) live[static_cast<std::size_t>(o * extent + i)] = 1;
+          }
     const auto l = lists(s);
     for (std::int64_t o = 0; o < outer; ++o) {
       std::vector<std::int32_t> expected;
-      for (std::int64_t i = 0; i < extent; ++i) if (live[static_cast<std::size_t>(o * extent + i)]) expected.push_back(static_cast<std::int32_t>(i));
+      for (std::int64_t i = 0; i < extent; ++i)
+        if (live[static_cast<std::size_t>(o * extent + i)]) expected.push_back(static_cast<std::int32_t>(i));
       ASSERT_EQ(l[static_cast<std::size_t>(o)], expected) << "round " << round;
     }
   }

@@ -119,19 +119,11 @@ void set_strides(Random& random, Values& v) {
   switch (random() % 8) {
     case 0:
     case 1:
-    case 2:
-      v.row_stride = v.columns + pad, v.column_stride = 1;
-      break;
+    case 2: v.row_stride = v.columns + pad, v.column_stride = 1; break;
     case 3:
-    case 4:
-      v.row_stride = 1, v.column_stride = v.rows + pad;
-      break;
-    case 5:
-      v.column_stride = 2 + below(random, 3), v.row_stride = v.columns * v.column_stride + pad;
-      break;
-    case 6:
-      v.row_stride = -(v.columns + pad), v.column_stride = 1;
-      break;
+    case 4: v.row_stride = 1, v.column_stride = v.rows + pad; break;
+    case 5: v.column_stride = 2 + below(random, 3), v.row_stride = v.columns * v.column_stride + pad; break;
+    case 6: v.row_stride = -(v.columns + pad), v.column_stride = 1; break;
     default:
       v.row_stride = one_of<std::int64_t>(random, {0, 1, 3}),
       v.column_stride = one_of<std::int64_t>(random, {0, -1, 1});

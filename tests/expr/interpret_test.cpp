@@ -1,7 +1,6 @@
 // The interpreter against loops written by hand, and the binding of its arguments. Its semantics: semantics.pit.
-#include <gtest/gtest.h>
-
 #include <chrono>
+#include <gtest/gtest.h>
 
 #include "expr/expr.h"
 #include "pit/error.h"

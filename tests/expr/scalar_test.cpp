@@ -1,8 +1,7 @@
 #include "expr/scalar.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 #include <limits>
 
 namespace pit::expr {

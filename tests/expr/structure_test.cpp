@@ -49,9 +49,8 @@ TEST(Structure, EqualityIsStructural) {
 TEST(Structure, TransformKeepsWhatDoesNotChange) {
   const Program p = parse("Y[i] = exp(A[i]) + B[i]");
   const TensorId a = p.tensor("A");
-  const Expr e = transform(p.statements[0].value, [&](const Expr& n) {
-    return n->kind == Kind::access && n->id == a ? literal(1) : n;
-  });
+  const Expr e = transform(p.statements[0].value,
+                           [&](const Expr& n) { return n->kind == Kind::access && n->id == a ? literal(1) : n; });
   EXPECT_EQ(print(p, e), "exp(1.0) + B[i]");
   EXPECT_EQ(e->args[1], p.statements[0].value->args[1]) << "shared, not copied";
   EXPECT_EQ(transform(e, [](const Expr& n) { return n; }), e);

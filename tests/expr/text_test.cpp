@@ -5,9 +5,8 @@
 //   run       lines `A f32[2,2] 1 2 3 4`, `$p 3`, `|i| 4` and `-> C i32[2]` are input; lines that begin with '=' are
 //   the
 //             results
-#include <fmt/format.h>
-
 #include <cmath>
+#include <fmt/format.h>
 
 #include "expr/evaluator.h"
 #include "expr/expr.h"

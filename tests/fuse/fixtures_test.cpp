@@ -72,8 +72,9 @@ TEST_P(FixtureFusion, MergedProgramsMeanWhatTheirNodesMean) {
     }
     if (!whole) continue;
     for (const auto& p : group.params)
-      b.params.push_back(std::holds_alternative<graph::Dim>(p) ? static_cast<double>(dims[static_cast<std::size_t>(std::get<graph::Dim>(p).id)])
-                                                               : std::get<double>(p));
+      b.params.push_back(std::holds_alternative<graph::Dim>(p)
+                             ? static_cast<double>(dims[static_cast<std::size_t>(std::get<graph::Dim>(p).id)])
+                             : std::get<double>(p));
     for (std::size_t a = 0; a < group.extents.size(); ++a)
       b.extents[static_cast<int>(a)] = dims[static_cast<std::size_t>(group.extents[a].id)];
     const std::vector<Tensor> out = expr::interpret(group.program, b);
@@ -89,8 +90,7 @@ TEST_P(FixtureFusion, NoOperatorIsLeftToTheInterpreter) {
     if (group.kind != fuse::GroupKind::reference) continue;
     // Convolutions and pools of the vision models, and what no expression describes, have no generated kernel yet.
     const std::string& op = f.g.nodes[static_cast<std::size_t>(group.nodes[0])].op;
-    EXPECT_TRUE(op == "Conv" || op == "MaxPool" || op == "CumSum" || op == "Pad")
-        << op << ": " << group.why;
+    EXPECT_TRUE(op == "Conv" || op == "MaxPool" || op == "CumSum" || op == "Pad") << op << ": " << group.why;
   }
 }
 
@@ -103,12 +103,15 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, FixtureFusion, ::testing::ValuesIn(models()),
 // The groups of one model by both exporters, as text: `PIT_BLESS=1 fuse_fixtures_test` writes them anew.
 TEST(Groups, AreWhatTheyWere) {
   std::string text;
-  for (const std::string name : {"bert-embedding-script", "bert-embedding-dynamo", "gpt2-script", "t5-encoder-dynamo"}) {
+  for (const std::string name :
+       {"bert-embedding-script", "bert-embedding-dynamo", "gpt2-script", "t5-encoder-dynamo"}) {
     const Fused f = fuse_model(name);
     text += name + "\n";
     for (const fuse::Group& group : f.fusion.groups) {
       if (group.kind == fuse::GroupKind::view) continue;
-      text += group.kind == fuse::GroupKind::rows ? "  rows" : group.kind == fuse::GroupKind::contraction ? "  contraction" : "  reference";
+      text += group.kind == fuse::GroupKind::rows          ? "  rows"
+              : group.kind == fuse::GroupKind::contraction ? "  contraction"
+                                                           : "  reference";
       if (group.control) text += " control";
       for (graph::NodeId n : group.nodes) text += " " + f.g.nodes[static_cast<std::size_t>(n)].op;
       text += "\n";
@@ -116,7 +119,8 @@ TEST(Groups, AreWhatTheyWere) {
     for (const auto& a : f.fusion.attentions) {
       text += "  attention";
       for (int g : {a.scores, a.softmax, a.output})
-        for (graph::NodeId n : f.fusion.groups[static_cast<std::size_t>(g)].nodes) text += " " + f.g.nodes[static_cast<std::size_t>(n)].op;
+        for (graph::NodeId n : f.fusion.groups[static_cast<std::size_t>(g)].nodes)
+          text += " " + f.g.nodes[static_cast<std::size_t>(n)].op;
       text += "\n";
     }
   }

@@ -1,7 +1,7 @@
 // Symbolic layouts: what is a view, what is not, and in what order values are stored.
-#include <gtest/gtest.h>
-
 #include "fuse/layout.h"
+
+#include <gtest/gtest.h>
 
 namespace pit::fuse {
 namespace {
@@ -21,7 +21,8 @@ struct Movement {
     g.inputs.push_back(id);
     return id;
   }
-  graph::ValueId node(const char* text, graph::ValueId in, std::vector<graph::Dim> dims, std::vector<graph::Dim> extents) {
+  graph::ValueId node(const char* text, graph::ValueId in, std::vector<graph::Dim> dims,
+                      std::vector<graph::Dim> extents) {
     graph::Value v;
     v.name = "y" + std::to_string(g.values.size());
     v.dims = std::move(dims);
@@ -42,7 +43,8 @@ TEST(Layout, SplitTransposeAndMergeOfAContiguousValueAreViews) {
   Movement m;
   const auto x = m.input({m.b, m.s, m.c(384)});
   const auto split = m.node("Y[i,j,k,l] = X[i,j,k:l]", x, {m.b, m.s, m.c(12), m.c(32)}, {m.b, m.s, m.c(12), m.c(32)});
-  const auto heads = m.node("Y[i,k,j,l] = X[i,j,k,l]", split, {m.b, m.c(12), m.s, m.c(32)}, {m.b, m.c(12), m.s, m.c(32)});
+  const auto heads =
+      m.node("Y[i,k,j,l] = X[i,j,k,l]", split, {m.b, m.c(12), m.s, m.c(32)}, {m.b, m.c(12), m.s, m.c(32)});
   const auto l = m.layouts();
   EXPECT_EQ(l[split].root, x);
   EXPECT_EQ(l[heads].root, x);
@@ -55,7 +57,8 @@ TEST(Layout, MergingAxesThatAreNotAdjacentInMemoryIsNoView) {
   const auto x = m.input({m.b, m.s, m.c(8)});
   const auto swapped = m.node("Y[j,i,k] = X[i,j,k]", x, {m.s, m.b, m.c(8)}, {m.s, m.b, m.c(8)});
   const auto merged = m.node("Y[j:i,k] = X[j,i,k]", swapped, {m.g.dims.mul(m.b, m.s), m.c(8)}, {m.s, m.b, m.c(8)});
-  const auto end = m.node("Y[i,k] = X[i,k]", merged, {m.g.dims.mul(m.b, m.s), m.c(8)}, {m.g.dims.mul(m.b, m.s), m.c(8)});
+  const auto end =
+      m.node("Y[i,k] = X[i,k]", merged, {m.g.dims.mul(m.b, m.s), m.c(8)}, {m.g.dims.mul(m.b, m.s), m.c(8)});
   m.g.outputs = {end};
   const auto l = m.layouts();
   EXPECT_EQ(l[swapped].root, x);
@@ -65,8 +68,10 @@ TEST(Layout, MergingAxesThatAreNotAdjacentInMemoryIsNoView) {
 TEST(Layout, AValueThatIsOnlyPermutedIsStoredPermuted) {
   Movement m;
   const auto x = m.input({m.b, m.c(12), m.s, m.c(32)});
-  const auto computed = m.node("Y[b,h,s,d] = X[b,h,s,d] * 2", x, {m.b, m.c(12), m.s, m.c(32)}, {m.b, m.c(12), m.s, m.c(32)});
-  const auto permuted = m.node("Y[b,s,h,d] = X[b,h,s,d]", computed, {m.b, m.s, m.c(12), m.c(32)}, {m.b, m.s, m.c(12), m.c(32)});
+  const auto computed =
+      m.node("Y[b,h,s,d] = X[b,h,s,d] * 2", x, {m.b, m.c(12), m.s, m.c(32)}, {m.b, m.c(12), m.s, m.c(32)});
+  const auto permuted =
+      m.node("Y[b,s,h,d] = X[b,h,s,d]", computed, {m.b, m.s, m.c(12), m.c(32)}, {m.b, m.s, m.c(12), m.c(32)});
   const auto merged = m.node("Y[b,s,h:d] = X[b,s,h,d]", permuted, {m.b, m.s, m.c(384)}, {m.b, m.s, m.c(12), m.c(32)});
   const auto end = m.node("Y[b,s,h] = X[b,s,h] + 1", merged, {m.b, m.s, m.c(384)}, {m.b, m.s, m.c(384)});
   m.g.outputs = {end};

@@ -78,8 +78,8 @@ TEST_F(Dims, EvaluationSaysWhatIsUnknown) {
   EXPECT_EQ(t.print(t.sub(t.mul(b, s), c(1))), "b*s - 1");
 }
 
-// A sum of symbols squared again and again would have C(4099, 3) terms, x * x * ... 4,000 factors: beyond a limit products and sums are
-// opaque. They evaluate all the same.
+// A sum of symbols squared again and again would have C(4099, 3) terms, x * x * ... 4,000 factors: beyond a limit
+// products and sums are opaque. They evaluate all the same.
 TEST_F(Dims, LargeFormulasBecomeOpaque) {
   Dim sum = t.add(t.add(b, s), h), power = b, many = c(0);
   for (int i = 0; i < 12; ++i) sum = t.mul(sum, sum), power = t.mul(power, power);
@@ -102,7 +102,8 @@ TEST_F(Dims, LargeFormulasBecomeOpaque) {
 // Numbers that an i64 does not hold are unknown; they do not wrap around to extents that look harmless.
 TEST_F(Dims, OverflowIsUnknown) {
   const Dim far = c(std::int64_t{1} << 62);
-  const Dim formulas[] = {t.add(far, far), t.mul(far, far), t.mul(t.mul(far, b), c(4)), t.sub(c(INT64_MIN), c(1)), t.mul(c(INT64_MIN), c(-1))};
+  const Dim formulas[] = {t.add(far, far), t.mul(far, far), t.mul(t.mul(far, b), c(4)), t.sub(c(INT64_MIN), c(1)),
+                          t.mul(c(INT64_MIN), c(-1))};
   const std::vector<std::int64_t> v = t.evaluate({1, 1, 1});
   for (const Dim d : formulas) {
     EXPECT_EQ(v[d.id], DimTable::unknown) << t.print(d);
@@ -131,36 +132,16 @@ RC_GTEST_PROP(DimsRandom, EvaluateAgreesWithArithmetic, ()) {
     if (std::abs(va) > 100000 || std::abs(vb) > 100000) continue;
     if ((op >= 3 && op <= 6) && vb == 0) continue;
     switch (op) {
-      case 0:
-        pool.emplace_back(t.add(a, b), va + vb);
-        break;
-      case 1:
-        pool.emplace_back(t.sub(a, b), va - vb);
-        break;
-      case 2:
-        pool.emplace_back(t.mul(a, b), va * vb);
-        break;
-      case 3:
-        pool.emplace_back(t.div(a, b), va / vb);
-        break;
-      case 4:
-        pool.emplace_back(t.floordiv(a, b), floor_div(va, vb));
-        break;
-      case 5:
-        pool.emplace_back(t.mod(a, b), va - floor_div(va, vb) * vb);
-        break;
-      case 6:
-        pool.emplace_back(t.ceildiv(a, b), -floor_div(-va, vb));
-        break;
-      case 7:
-        pool.emplace_back(t.max(a, b), std::max(va, vb));
-        break;
-      case 8:
-        pool.emplace_back(t.min(a, b), std::min(va, vb));
-        break;
-      default:
-        pool.emplace_back(t.constant(va % 7), va % 7);
-        break;
+      case 0: pool.emplace_back(t.add(a, b), va + vb); break;
+      case 1: pool.emplace_back(t.sub(a, b), va - vb); break;
+      case 2: pool.emplace_back(t.mul(a, b), va * vb); break;
+      case 3: pool.emplace_back(t.div(a, b), va / vb); break;
+      case 4: pool.emplace_back(t.floordiv(a, b), floor_div(va, vb)); break;
+      case 5: pool.emplace_back(t.mod(a, b), va - floor_div(va, vb) * vb); break;
+      case 6: pool.emplace_back(t.ceildiv(a, b), -floor_div(-va, vb)); break;
+      case 7: pool.emplace_back(t.max(a, b), std::max(va, vb)); break;
+      case 8: pool.emplace_back(t.min(a, b), std::min(va, vb)); break;
+      default: pool.emplace_back(t.constant(va % 7), va % 7); break;
     }
   }
   for (int i = 0; i < 4; ++i) {

@@ -1,7 +1,6 @@
 // Half precision as operators are added: computed in f32, stored and moved in 16 bits (opset/half.h).
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <gtest/gtest.h>
 
 #include "graph/graph.h"
 #include "graph/numeric.h"

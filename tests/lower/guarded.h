@@ -1,13 +1,12 @@
 // Memory that ends where an unreadable page begins: a kernel that reads or writes one byte too far crashes the test.
 #pragma once
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace pit::lower::test {
 

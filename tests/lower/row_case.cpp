@@ -1,10 +1,9 @@
 #include "lower/row_case.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fmt/format.h>
 #include <numeric>
 
 #include "codegen/codegen.h"
@@ -27,7 +26,9 @@ struct Stored {
   std::vector<std::int64_t> strides;
   DType dtype = DType::f32;
 
-  unsigned char* at(std::int64_t element) { return bytes.data() + 64 + element * static_cast<std::int64_t>(size_of(dtype)); }
+  unsigned char* at(std::int64_t element) {
+    return bytes.data() + 64 + element * static_cast<std::int64_t>(size_of(dtype));
+  }
 };
 
 Stored store(const Shape& shape, DType dtype, std::mt19937& random, bool scattered) {
@@ -49,7 +50,8 @@ Stored store(const Shape& shape, DType dtype, std::mt19937& random, bool scatter
   return s;
 }
 
-template <class F> void for_each_point(const Shape& shape, F&& f) {
+template <class F>
+void for_each_point(const Shape& shape, F&& f) {
   for (std::int64_t e : shape)
     if (e == 0) return;
   std::vector<std::int64_t> at(shape.size(), 0);
@@ -113,7 +115,8 @@ class Runner {
                         (s.dtype == DType::f64 && std::isnan(read<double>(a)) && std::isnan(read<double>(b))) ||
                         (s.dtype == DType::f16 && std::isnan(half(a)) && std::isnan(half(b)));
         if (!both_nan) {
-          ADD_FAILURE() << "the kernel interpreter and LLVM differ at byte " << i << ", " << describe(static_cast<int>(t));
+          ADD_FAILURE() << "the kernel interpreter and LLVM differ at byte " << i << ", "
+                        << describe(static_cast<int>(t));
           return;
         }
       }
@@ -156,7 +159,8 @@ class Runner {
     std::int64_t i = 0;
     std::size_t size = size_of(value.dtype());
     for_each_point(value.shape(), [&](const std::vector<std::int64_t>& at) {
-      std::memcpy(stored_[t].at(offset_of(at, stored_[t].strides)), static_cast<const char*>(value.data()) + size * i++, size);
+      std::memcpy(stored_[t].at(offset_of(at, stored_[t].strides)), static_cast<const char*>(value.data()) + size * i++,
+                  size);
     });
     return value.shape();
   }
@@ -180,7 +184,9 @@ class Runner {
   void prepare_roles() {
     const expr::Program& p = spec_.program;
     for (std::size_t a = 0; a < p.axes.size(); ++a) {
-      AxisRole role = p.axes[a] == case_.inner ? AxisRole::inner : p.axes[a] == case_.mid ? AxisRole::mid : AxisRole::outer;
+      AxisRole role = p.axes[a] == case_.inner ? AxisRole::inner
+                      : p.axes[a] == case_.mid ? AxisRole::mid
+                                               : AxisRole::outer;
       spec_.roles.push_back(role);
       if (role == AxisRole::outer) outer_.push_back(static_cast<int>(a));
       if (role == AxisRole::inner) inner_ = static_cast<int>(a);
@@ -252,11 +258,13 @@ class Runner {
 
   void poison_outputs() {
     for (std::size_t t = 0; t < stored_.size(); ++t)
-      if (spec_.program.tensors[t].role == expr::Role::output) std::fill(stored_[t].bytes.begin(), stored_[t].bytes.end(), kPoison);
+      if (spec_.program.tensors[t].role == expr::Role::output)
+        std::fill(stored_[t].bytes.begin(), stored_[t].bytes.end(), kPoison);
   }
 
   /// body(coordinates of the outer axes but the last) for each combination.
-  template <class F> void over_outer(F&& body) {
+  template <class F>
+  void over_outer(F&& body) {
     Shape shape;
     for (std::size_t i = 0; i + 1 < outer_.size(); ++i) shape.push_back(extents_[outer_[i]]);
     for_each_point(shape, [&](const std::vector<std::int64_t>& at) {
@@ -267,7 +275,9 @@ class Runner {
   }
 
   std::int64_t slot_value(const Slot& s, const std::vector<std::int64_t>& at, std::int64_t row_count) const {
-    auto bytes = [&](std::int64_t elements) { return elements * static_cast<std::int64_t>(size_of(spec_.operands[s.a].dtype)); };
+    auto bytes = [&](std::int64_t elements) {
+      return elements * static_cast<std::int64_t>(size_of(spec_.operands[s.a].dtype));
+    };
     switch (s.kind) {
       case Slot::row_count: return row_count;
       case Slot::inner_extent: return extents_[inner_];
@@ -290,7 +300,8 @@ class Runner {
     PIT_UNREACHABLE("slot");
   }
 
-  template <class F> void execute(const RowKernel& k, const std::vector<std::int64_t>& rows, F&& call) {
+  template <class F>
+  void execute(const RowKernel& k, const std::vector<std::int64_t>& rows, F&& call) {
     std::vector<std::int32_t> row_index(rows.begin(), rows.end()), mid_index;
     if (mid_ >= 0)
       for (std::int64_t m = 0; m < extents_[mid_]; ++m) mid_index.push_back(static_cast<std::int32_t>(m));
@@ -317,7 +328,8 @@ class Runner {
     }
   }
 
-  void compare_output(int t, const Tensor& expected, const std::vector<std::int64_t>& rows, const std::string& backend) {
+  void compare_output(int t, const Tensor& expected, const std::vector<std::int64_t>& rows,
+                      const std::string& backend) {
     Stored& got = stored_[t];
     std::vector<unsigned char> untouched(got.bytes.size(), 1);
     std::vector<std::int64_t> dense(expected.shape().size(), 1);
@@ -337,8 +349,10 @@ class Runner {
             std::int64_t element = offset_of(index, got.strides), reference = offset_of(index, dense);
             std::fill_n(untouched.begin() + (got.at(element) - got.bytes.data()), size, 0);
             if (::testing::Test::HasFailure()) return;
-            const auto* want = static_cast<const unsigned char*>(expected.data()) + reference * static_cast<std::int64_t>(size);
-            compare_element(got.dtype, got.at(element), want, fmt::format("{} at row {}, inner {}, {}", backend, r, c, describe(t)));
+            const auto* want =
+                static_cast<const unsigned char*>(expected.data()) + reference * static_cast<std::int64_t>(size);
+            compare_element(got.dtype, got.at(element), want,
+                            fmt::format("{} at row {}, inner {}, {}", backend, r, c, describe(t)));
           }
       });
     }
@@ -351,11 +365,14 @@ class Runner {
 
   std::string describe(int t) const {
     std::string shapes;
-    for (std::size_t a = 0; a < extents_.size(); ++a) shapes += fmt::format(" |{}|={}", spec_.program.axes[a], extents_[a]);
-    return fmt::format("tensor {} of `{}`,{}, seed {}", spec_.program.tensors[t].name, expr::print(spec_.program), shapes, case_.seed);
+    for (std::size_t a = 0; a < extents_.size(); ++a)
+      shapes += fmt::format(" |{}|={}", spec_.program.axes[a], extents_[a]);
+    return fmt::format("tensor {} of `{}`,{}, seed {}", spec_.program.tensors[t].name, expr::print(spec_.program),
+                       shapes, case_.seed);
   }
 
-  template <class T> static double read(const void* p) {
+  template <class T>
+  static double read(const void* p) {
     T v;
     std::memcpy(&v, p, sizeof v);
     return static_cast<double>(v);
@@ -368,8 +385,11 @@ class Runner {
       case DType::f16: g = half(got), w = half(want), relative = std::max(relative, 1e-3); break;
       default: EXPECT_EQ(0, std::memcmp(got, want, size_of(dtype))) << where; return;
     }
-    if (std::isnan(w) || std::isinf(w)) EXPECT_TRUE((std::isnan(g) && std::isnan(w)) || g == w) << "got " << g << ", expected " << w << ", " << where;
-    else EXPECT_LE(std::fabs(g - w), absolute + relative * std::fabs(w)) << "got " << g << ", expected " << w << ", " << where;
+    if (std::isnan(w) || std::isinf(w))
+      EXPECT_TRUE((std::isnan(g) && std::isnan(w)) || g == w) << "got " << g << ", expected " << w << ", " << where;
+    else
+      EXPECT_LE(std::fabs(g - w), absolute + relative * std::fabs(w))
+          << "got " << g << ", expected " << w << ", " << where;
   }
   static double half(const void* p) {
     std::uint16_t h;
@@ -390,7 +410,8 @@ class Runner {
   int inner_ = -1, mid_ = -1;
 };
 
-template <class T> void fill(Tensor& t, std::mt19937& random, double low, double high) {
+template <class T>
+void fill(Tensor& t, std::mt19937& random, double low, double high) {
   std::uniform_real_distribution<double> u(low, high);
   for (std::int64_t i = 0; i < t.size(); ++i) t.as<T>()[i] = static_cast<T>(u(random));
 }
@@ -417,7 +438,9 @@ Tensor random_tensor(DType t, const Shape& shape, std::mt19937& random, double l
       for (std::int64_t i = 0; i < v.size(); ++i) v.as<std::uint8_t>()[i] = random() % 2;
       break;
     case DType::f16:
-      for (std::int64_t i = 0; i < v.size(); ++i) v.as<std::uint16_t>()[i] = static_cast<std::uint16_t>((random() % 2) << 15 | (10 + random() % 8) << 10 | random() % 1024);
+      for (std::int64_t i = 0; i < v.size(); ++i)
+        v.as<std::uint16_t>()[i] =
+            static_cast<std::uint16_t>((random() % 2) << 15 | (10 + random() % 8) << 10 | random() % 1024);
       break;
   }
   return v;

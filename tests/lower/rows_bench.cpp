@@ -1,10 +1,9 @@
-// Throughput of generated kernels on this machine, one thread: ns per element of row programs, GF/s of tiles, GB/s of packing.
-// Not a test. Usage: rows_bench [cpu] [filter]; data in L1/L2; the best of several runs.
-#include <fmt/format.h>
-
+// Throughput of generated kernels on this machine, one thread: ns per element of row programs, GF/s of tiles, GB/s of
+// packing. Not a test. Usage: rows_bench [cpu] [filter]; data in L1/L2; the best of several runs.
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <fmt/format.h>
 #include <functional>
 #include <random>
 
@@ -48,7 +47,8 @@ struct Bench {
 
   bool wanted(const std::string& name) const { return name.find(filter) != std::string::npos; }
 
-  codegen::KernelFn compile(const codegen::Kernel& k, std::shared_ptr<const codegen::Code>* keep, double* seconds = nullptr) const {
+  codegen::KernelFn compile(const codegen::Kernel& k, std::shared_ptr<const codegen::Code>* keep,
+                            double* seconds = nullptr) const {
     codegen::Options o;
     o.target = target;
     std::clock_t t = std::clock();  // CPU time: the machine may be busy
@@ -67,14 +67,16 @@ struct Bench {
     for (auto& t : spec.program.tensors)
       if (t.role != expr::Role::temp) t.dtype = t.name[0] == 'K' ? DType::b8 : DType::f32;
     expr::check(spec.program);
-    for (const std::string& a : spec.program.axes) spec.roles.push_back(a == "c" ? lower::AxisRole::inner : lower::AxisRole::outer);
+    for (const std::string& a : spec.program.axes)
+      spec.roles.push_back(a == "c" ? lower::AxisRole::inner : lower::AxisRole::outer);
     spec.operands = lower::collect_operands(spec.program);
     std::vector<Tensor> data;
     std::vector<std::int32_t> index(rows);
     for (int i = 0; i < rows; ++i) index[i] = i;
     std::vector<void*> ptrs{index.data()};
     for (auto& o : spec.operands) {
-      bool moves = expr::axes_of(o.index.back()).size() == 1 && spec.program.axes[expr::axes_of(o.index.back())[0]] == "c";
+      bool moves =
+          expr::axes_of(o.index.back()).size() == 1 && spec.program.axes[expr::axes_of(o.index.back())[0]] == "c";
       o.inner = moves ? lower::InnerAccess::unit : lower::InnerAccess::broadcast;
       data.push_back(floats(static_cast<std::int64_t>(rows) * columns));
       ptrs.push_back(data.back().data());
@@ -84,8 +86,12 @@ struct Bench {
     if (k.scratch_rows) ptrs.push_back(scratch.data());
     std::vector<std::int64_t> ints;
     for (const lower::Slot& s : k.ints) {
-      std::int64_t size = s.kind >= lower::Slot::row_stride && s.kind <= lower::Slot::inner_stride ? static_cast<std::int64_t>(size_of(spec.operands[s.a].dtype)) : 4;
-      std::int64_t row = s.kind == lower::Slot::row_stride && spec.operands[s.a].inner == lower::InnerAccess::broadcast ? size : size * columns;
+      std::int64_t size = s.kind >= lower::Slot::row_stride && s.kind <= lower::Slot::inner_stride
+                              ? static_cast<std::int64_t>(size_of(spec.operands[s.a].dtype))
+                              : 4;
+      std::int64_t row = s.kind == lower::Slot::row_stride && spec.operands[s.a].inner == lower::InnerAccess::broadcast
+                             ? size
+                             : size * columns;
       ints.push_back(s.kind == lower::Slot::row_count ? rows : s.kind == lower::Slot::row_stride ? row : columns);
     }
     if (assembly) fmt::print("{}\n", codegen::assembly({k.kernel}, target));
@@ -94,13 +100,15 @@ struct Bench {
     codegen::KernelFn f = compile(k.kernel, &keep, &compile_s);
     double s = best_seconds([&] { f(ptrs.data(), ints.data()); });
     double n = static_cast<double>(rows) * columns;
-    fmt::print("{:10} {:28} {:4}x{:<5} {:7.4f} ns/element {:7.2f} ns/vector, scratch rows {}, compiled in {:.1f} ms\n", target.name, name, rows,
-               columns, s / n * 1e9, s / n * 1e9 * target.lanes(4), k.scratch_rows, compile_s * 1e3);
+    fmt::print("{:10} {:28} {:4}x{:<5} {:7.4f} ns/element {:7.2f} ns/vector, scratch rows {}, compiled in {:.1f} ms\n",
+               target.name, name, rows, columns, s / n * 1e9, s / n * 1e9 * target.lanes(4), k.scratch_rows,
+               compile_s * 1e3);
   }
 
   void tile(int rows, int vectors, int k, bool indexed, bool far, bool assembly = false) const {
     int width = vectors * target.lanes(4);
-    std::string name = fmt::format("tile {}x{}{}{} k={}", rows, width, indexed ? " indexed" : "", far ? " B from L2" : "", k);
+    std::string name =
+        fmt::format("tile {}x{}{}{} k={}", rows, width, indexed ? " indexed" : "", far ? " B from L2" : "", k);
     if (!wanted(name)) return;
     lower::TileSpec spec;
     spec.rows = rows, spec.vectors = vectors, spec.indexed_k = indexed, spec.target = target;
@@ -110,7 +118,8 @@ struct Bench {
     double compile_s = 0;
     codegen::KernelFn f = compile(kernel, &keep, &compile_s);
     int panels = far ? 8 : 1;
-    Tensor a = floats(k * rows), b = floats(static_cast<std::int64_t>(panels) * 2 * k * width), c = floats(static_cast<std::int64_t>(rows) * width);
+    Tensor a = floats(k * rows), b = floats(static_cast<std::int64_t>(panels) * 2 * k * width),
+           c = floats(static_cast<std::int64_t>(rows) * width);
     std::vector<std::int32_t> offset(k + 64);
     for (int i = 0; i < k; ++i) offset[i] = (indexed ? 2 * i + (i * 7919 % 2) : i) * width * 4;
     std::vector<float*> c_rows;
@@ -124,14 +133,17 @@ struct Bench {
       panel = (panel + 1) % panels;
       f(ptrs.data(), ints.data());
     });
-    fmt::print("{:10} {:40} {:7.1f} GF/s, compiled in {:.1f} ms\n", target.name, name, 2.0 * rows * width * k / s / 1e9, compile_s * 1e3);
+    fmt::print("{:10} {:40} {:7.1f} GF/s, compiled in {:.1f} ms\n", target.name, name, 2.0 * rows * width * k / s / 1e9,
+               compile_s * 1e3);
   }
 
-  void pack(const std::string& name, const codegen::Kernel& kernel, int width, int k, bool rows_of_pointers, bool indexed) const {
+  void pack(const std::string& name, const codegen::Kernel& kernel, int width, int k, bool rows_of_pointers,
+            bool indexed) const {
     if (!wanted(name)) return;
     std::shared_ptr<const codegen::Code> keep;
     codegen::KernelFn f = compile(kernel, &keep);
-    Tensor dst = floats(static_cast<std::int64_t>(k + 8) * width), src = floats(static_cast<std::int64_t>(width + 1) * (k + 48) + 64);
+    Tensor dst = floats(static_cast<std::int64_t>(k + 8) * width),
+           src = floats(static_cast<std::int64_t>(width + 1) * (k + 48) + 64);
     std::vector<float*> pointers;
     for (int i = 0; i < width; ++i) pointers.push_back(src.as<float>() + static_cast<std::int64_t>(i) * (k + 16));
     std::vector<std::int32_t> index(k);
@@ -158,11 +170,13 @@ struct Bench {
     for (int n : {16, 20, 32, 64, 128, 384, 389}) rows("softmax", plain, r, n);
     rows("softmax masked", "T[r,c] = X[r,c] * 0.125 + V[c]; " + softmax, r, 128);
     rows("softmax boolean mask", "T[r,c] = select(K[r,c], X[r,c], -inf); " + softmax, r, 128);
-    const std::string norm = "s[r] += X[r,c]; mean[r] = s[r] / cast_f32(|c|); d[r,c] = X[r,c] - mean[r]; v[r] += d[r,c] * d[r,c];"
-                             "i[r] = 1 / sqrt(v[r] / cast_f32(|c|) + 0.00001); Y[r,c] = d[r,c] * i[r] * V[c] + V2[c]";
+    const std::string norm =
+        "s[r] += X[r,c]; mean[r] = s[r] / cast_f32(|c|); d[r,c] = X[r,c] - mean[r]; v[r] += d[r,c] * d[r,c];"
+        "i[r] = 1 / sqrt(v[r] / cast_f32(|c|) + 0.00001); Y[r,c] = d[r,c] * i[r] * V[c] + V2[c]";
     for (int n : {384, 768, 389}) rows("layer norm", norm, r, n);
     rows("layer norm after residual", "X[r,c] = X3[r,c] + X4[r,c]; " + norm, r, c);
-    rows("rms norm", "s[r] += X[r,c] * X[r,c]; i[r] = rsqrt(s[r] / cast_f32(|c|) + 0.00001); Y[r,c] = X[r,c] * i[r] * V[c]", r, c);
+    rows("rms norm",
+         "s[r] += X[r,c] * X[r,c]; i[r] = rsqrt(s[r] / cast_f32(|c|) + 0.00001); Y[r,c] = X[r,c] * i[r] * V[c]", r, c);
     bool wide = target.vector_bytes == 64;
     for (bool far : {false, true})
       for (bool indexed : {false, true}) {
@@ -173,8 +187,10 @@ struct Bench {
       for (bool indexed : {false, true}) {
         const char* how = indexed ? " indexed" : "";
         for (int k : {64, 384}) {
-          pack(fmt::format("pack transpose {}{} k={}", width, how, k), lower::lower_pack_transpose(width, indexed, target), width, k, true, indexed);
-          pack(fmt::format("pack copy {}{} k={}", width, how, k), lower::lower_pack_copy(width, indexed, target), width, k, false, indexed);
+          pack(fmt::format("pack transpose {}{} k={}", width, how, k),
+               lower::lower_pack_transpose(width, indexed, target), width, k, true, indexed);
+          pack(fmt::format("pack copy {}{} k={}", width, how, k), lower::lower_pack_copy(width, indexed, target), width,
+               k, false, indexed);
         }
       }
     pack("pack gather 8", lower::lower_pack_gather(8, false, target), 8, 384, true, false);

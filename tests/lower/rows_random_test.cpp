@@ -1,11 +1,10 @@
-// Random programs over random shapes: statements of every kind and type, chained through temporaries, so that the scheduling
-// into stages, the homes of temporaries and the tails are met in combinations that nobody writes down.
+// Random programs over random shapes: statements of every kind and type, chained through temporaries, so that the
+// scheduling into stages, the homes of temporaries and the tails are met in combinations that nobody writes down.
 //
 // PIT_SEED and PIT_CASES choose where to start and how many; a failure prints its seed.
+#include <cstdlib>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-
-#include <cstdlib>
 
 #include "lower/row_case.h"
 
@@ -70,7 +69,8 @@ class Generator {
       case_.shapes[ids] = ids_shape;
       shape.insert(shape.begin(), extent_['v']);
       case_.shapes[name] = shape;
-      return name + "[" + ids + index(where) + (axes.empty() ? "" : "," + index(axes).substr(1, 2 * axes.size() - 1)) + "]";
+      return name + "[" + ids + index(where) + (axes.empty() ? "" : "," + index(axes).substr(1, 2 * axes.size() - 1)) +
+             "]";
     }
     case_.shapes[name] = shape;
     return name + index(axes);
@@ -79,7 +79,9 @@ class Generator {
   std::string leaf(Kind k, const std::string& over) {
     std::vector<const Known*> fitting;
     for (const Known& t : known_)
-      if (t.kind == k && std::all_of(t.axes.begin(), t.axes.end(), [&](char a) { return over.find(a) != std::string::npos; })) fitting.push_back(&t);
+      if (t.kind == k &&
+          std::all_of(t.axes.begin(), t.axes.end(), [&](char a) { return over.find(a) != std::string::npos; }))
+        fitting.push_back(&t);
     if (!fitting.empty() && !one_in(3)) return fitting[pick(static_cast<int>(fitting.size()))]->text;
     if (one_in(8)) return k == f32 ? fmt::format("{}.5", pick(3)) : k == i64 ? std::to_string(pick(5)) : "true";
     if (k == i64 && one_in(6)) return std::string(1, over[pick(static_cast<int>(over.size()))]);
@@ -134,7 +136,8 @@ class Generator {
   void add_statement(int s) {
     Kind k = one_in(5) ? boolean : one_in(4) ? i64 : f32;
     bool inner = !one_in(3), reduce_inner = !inner && !one_in(3), reduce_mid = with_mid_ && one_in(2);
-    std::string left = std::string("br") + (inner ? "c" : ""), over = left + (reduce_inner ? "c" : "") + (reduce_mid ? "m" : "");
+    std::string left = std::string("br") + (inner ? "c" : ""),
+                over = left + (reduce_inner ? "c" : "") + (reduce_mid ? "m" : "");
     std::string value = expression(k, over, 1 + pick(3));
     bool reduces = false;
     for (char a : over) reduces |= left.find(a) == std::string::npos && occurs(value, a);
@@ -158,7 +161,9 @@ class Generator {
   /// Whether axis `a` stands anywhere in the text (as an index or a value).
   static bool occurs(const std::string& text, char a) {
     for (std::size_t i = 0; i < text.size(); ++i) {
-      auto word = [&](std::size_t p) { return p < text.size() && (std::isalnum(static_cast<unsigned char>(text[p])) || text[p] == '_'); };
+      auto word = [&](std::size_t p) {
+        return p < text.size() && (std::isalnum(static_cast<unsigned char>(text[p])) || text[p] == '_');
+      };
       if (text[i] == a && !word(i + 1) && (i == 0 || !word(i - 1))) return true;
     }
     return false;

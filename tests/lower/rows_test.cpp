@@ -1,7 +1,6 @@
 // The corpus: programs as the op set writes them, over shapes that hit every part of the vector loop.
-#include <gtest/gtest.h>
-
 #include <cmath>
+#include <gtest/gtest.h>
 #include <limits>
 
 #include "lower/row_case.h"
@@ -13,7 +12,8 @@ const std::vector<std::int64_t> kInner{0, 1, 7, 16, 31, 64, 100, 200};
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// Runs a case with inputs [b,r,c] for each inner extent.
-void over_shapes(RowCase c, const std::map<std::string, std::string>& dims, const std::vector<std::int64_t>& extents = kInner) {
+void over_shapes(RowCase c, const std::map<std::string, std::string>& dims,
+                 const std::vector<std::int64_t>& extents = kInner) {
   unsigned seed = 100;
   for (std::int64_t inner : extents) {
     std::map<char, std::int64_t> extent{{'b', 2}, {'r', 5}, {'c', inner}, {'v', 11}, {'m', 6}, {'1', 1}};
@@ -56,7 +56,8 @@ TEST(Rows, GeluWithTanh) {
   over_shapes(c, {{"X", "rc"}});
 }
 
-const char* kSoftmax = "m[b,r] max= X[b,r,c]; e[b,r,c] = exp(X[b,r,c] - m[b,r]); z[b,r] += e[b,r,c]; Y[b,r,c] = e[b,r,c] / z[b,r]";
+const char* kSoftmax =
+    "m[b,r] max= X[b,r,c]; e[b,r,c] = exp(X[b,r,c] - m[b,r]); z[b,r] += e[b,r,c]; Y[b,r,c] = e[b,r,c] / z[b,r]";
 
 TEST(Rows, Softmax) {
   RowCase c;
@@ -78,12 +79,14 @@ TEST(Rows, SoftmaxOfNaNAndInfinity) {
 TEST(Rows, MaskedSoftmax) {
   RowCase c;
   c.text =
-      "s[b,r,c] = X[b,r,c] * 0.125; t[b,r,c] = s[b,r,c] + M[b,c]; m[b,r] max= t[b,r,c]; e[b,r,c] = exp(t[b,r,c] - m[b,r]);"
+      "s[b,r,c] = X[b,r,c] * 0.125; t[b,r,c] = s[b,r,c] + M[b,c]; m[b,r] max= t[b,r,c]; e[b,r,c] = exp(t[b,r,c] - "
+      "m[b,r]);"
       "z[b,r] += e[b,r,c]; Y[b,r,c] = e[b,r,c] / z[b,r]";
   c.absorbing[1] = "M";
   over_shapes(c, {{"X", "brc"}, {"M", "bc"}});
-  c.text = "t[b,r,c] = select(M[b,r,c], X[b,r,c], -inf); m[b,r] max= t[b,r,c]; e[b,r,c] = exp(t[b,r,c] - m[b,r]);"
-           "z[b,r] += e[b,r,c]; Y[b,r,c] = select(isnan(e[b,r,c] / z[b,r]), 0, e[b,r,c] / z[b,r])";
+  c.text =
+      "t[b,r,c] = select(M[b,r,c], X[b,r,c], -inf); m[b,r] max= t[b,r,c]; e[b,r,c] = exp(t[b,r,c] - m[b,r]);"
+      "z[b,r] += e[b,r,c]; Y[b,r,c] = select(isnan(e[b,r,c] / z[b,r]), 0, e[b,r,c] / z[b,r])";
   c.absorbing.clear();
   c.dtypes["M"] = DType::b8;
   over_shapes(c, {{"X", "brc"}, {"M", "brc"}});
@@ -106,7 +109,8 @@ TEST(Rows, AbsorbingSumIgnoresWhatItAbsorbs) {
 }
 
 const char* kLayerNorm =
-    "s[b,r] += X[b,r,c]; mean[b,r] = s[b,r] / cast_f32(|c|); d[b,r,c] = X[b,r,c] - mean[b,r]; v[b,r] += d[b,r,c] * d[b,r,c];"
+    "s[b,r] += X[b,r,c]; mean[b,r] = s[b,r] / cast_f32(|c|); d[b,r,c] = X[b,r,c] - mean[b,r]; v[b,r] += d[b,r,c] * "
+    "d[b,r,c];"
     "i[b,r] = 1 / sqrt(v[b,r] / cast_f32(|c|) + 0.00001); Y[b,r,c] = d[b,r,c] * i[b,r] * G[c] + B[c]";
 
 TEST(Rows, LayerNorm) {
@@ -185,7 +189,9 @@ TEST(Rows, MidReductions) {
   c.text = "A[b,c] max= X[b,m,c] - U[b,c]; n[b] min= X[b,m,c]; Y[b,c] = A[b,c] + n[b]";
   c.outputs = {"A", "n", "Y"};
   over_shapes(c, {{"X", "bmc"}, {"U", "bc"}});
-  c.text = "e[b,c] = exp(U[b,c]); A[b,c] += e[b,c] * X[b,m,c]; s[b] += X[b,m,c] * e[b,c]; Y[b,c] = A[b,c] / (1 + s[b] * s[b])";
+  c.text =
+      "e[b,c] = exp(U[b,c]); A[b,c] += e[b,c] * X[b,m,c]; s[b] += X[b,m,c] * e[b,c]; Y[b,c] = A[b,c] / (1 + s[b] * "
+      "s[b])";
   c.outputs = {"Y"};
   over_shapes(c, {{"X", "bmc"}, {"U", "bc"}});
   c.text = "A[b,c] += T[ids[b,m],c]";
@@ -197,7 +203,9 @@ TEST(Rows, MidReductions) {
 
 TEST(Rows, ReductionsOfFloats) {
   RowCase c;
-  c.text = "A[r] += X[r,c]; M[r] = A[r] / cast_f32(|c|); B[r] max= X[r,c]; C[r] min= X[r,c]; P[r] *= X[r,c]; L[r] logsumexp= X[r,c]";
+  c.text =
+      "A[r] += X[r,c]; M[r] = A[r] / cast_f32(|c|); B[r] max= X[r,c]; C[r] min= X[r,c]; P[r] *= X[r,c]; L[r] "
+      "logsumexp= X[r,c]";
   c.outputs = {"A", "M", "B", "C", "P", "L"};
   over_shapes(c, {{"X", "rc"}});
 }
@@ -205,7 +213,9 @@ TEST(Rows, ReductionsOfFloats) {
 /// Around the ends of blocks of 16 x 4 vectors, of 8 and of 16 lanes.
 TEST(Rows, ReductionsOverSeveralBlocks) {
   RowCase c;
-  c.text = "S[r] += X[r,c]; D[r,c] = X[r,c] - S[r] / cast_f32(|c|); T[r] += D[r,c] + 1.0; V[r] += D[r,c] * D[r,c]; M[r] max= X[r,c]; L[r] min= X[r,c]";
+  c.text =
+      "S[r] += X[r,c]; D[r,c] = X[r,c] - S[r] / cast_f32(|c|); T[r] += D[r,c] + 1.0; V[r] += D[r,c] * D[r,c]; M[r] "
+      "max= X[r,c]; L[r] min= X[r,c]";
   c.outputs = {"S", "D", "T", "V", "M", "L"};
   c.low = 0.5, c.high = 1.5, c.relative = 5e-5;  // the interpreter adds in one chain
   over_shapes(c, {{"X", "rc"}}, {511, 512, 513, 1024, 1031, 1536, 2051, 3000});
@@ -220,7 +230,9 @@ TEST(Rows, ReductionsOverSeveralBlocks) {
 TEST(Rows, ReductionsOfIntegersAndBooleans) {
   for (DType t : {DType::i64, DType::i32, DType::i8, DType::u8}) {
     RowCase c;
-    c.text = "A[r] += X[r,c]; B[r] max= X[r,c]; C[r] min= X[r,c]; P[r] *= X[r,c]; D[r] and= X[r,c] < 9; E[r] or= X[r,c] == 3";
+    c.text =
+        "A[r] += X[r,c]; B[r] max= X[r,c]; C[r] min= X[r,c]; P[r] *= X[r,c]; D[r] and= X[r,c] < 9; E[r] or= X[r,c] == "
+        "3";
     c.outputs = {"A", "B", "C", "P", "D", "E"};
     for (const char* name : {"X", "A", "B", "C", "P"}) c.dtypes[name] = t;
     c.dtypes["D"] = c.dtypes["E"] = DType::b8;
@@ -243,7 +255,8 @@ TEST(Rows, MaximumPropagatesNaN) {
 }
 
 TEST(Rows, Casts) {
-  const std::vector<DType> types{DType::f32, DType::f64, DType::f16, DType::i64, DType::i32, DType::i8, DType::u8, DType::b8};
+  const std::vector<DType> types{DType::f32, DType::f64, DType::f16, DType::i64,
+                                 DType::i32, DType::i8,  DType::u8,  DType::b8};
   const char* names[] = {"f32", "f64", "f16", "i64", "i32", "i8", "u8", "bool"};
   for (DType from : types)
     for (std::size_t to = 0; to < types.size(); ++to) {
@@ -264,7 +277,9 @@ TEST(Rows, CastsSaturate) {
     c.text = std::string("Y[r,c] = cast_") + (to == DType::b8 ? "bool" : name_of(to)) + "(X[r,c])";
     c.dtypes["Y"] = to;
     Tensor x(DType::f32, {1, 20});
-    const float v[] = {0, -0.0f, 0.9f, -0.9f, 1e20f, -1e20f, kInf, -kInf, std::nanf(""), 127.5f, 128, -128.9f, -129, 255.5f, 256, 2147483648.0f, -2147483648.0f, 9.3e18f, -9.3e18f, 1e-40f};
+    const float v[] = {0,     -0.0f,         0.9f,           -0.9f,   1e20f,    -1e20f, kInf,
+                       -kInf, std::nanf(""), 127.5f,         128,     -128.9f,  -129,   255.5f,
+                       256,   2147483648.0f, -2147483648.0f, 9.3e18f, -9.3e18f, 1e-40f};
     std::copy(std::begin(v), std::end(v), x.as<float>());
     c.data["X"] = x;
     c.live = 1;
@@ -275,8 +290,10 @@ TEST(Rows, CastsSaturate) {
 TEST(Rows, ComparisonsAndLogic) {
   for (DType t : {DType::f32, DType::i64, DType::f64, DType::u8}) {
     RowCase c;
-    c.text = "A[r,c] = X[r,c] < Y[r,c]; B[r,c] = X[r,c] == Y[c,r] || !(X[r,c] >= 1); C[r,c] = A[r,c] && B[r,c] ^^ X[r,c] != 2;"
-             "D[r,c] = select(A[r,c], X[r,c], Y[r,c])";
+    c.text =
+        "A[r,c] = X[r,c] < Y[r,c]; B[r,c] = X[r,c] == Y[c,r] || !(X[r,c] >= 1); C[r,c] = A[r,c] && B[r,c] ^^ X[r,c] != "
+        "2;"
+        "D[r,c] = select(A[r,c], X[r,c], Y[r,c])";
     c.outputs = {"A", "B", "C", "D"};
     c.dtypes = {{"X", t}, {"Y", t}, {"D", t}, {"A", DType::b8}, {"B", DType::b8}, {"C", DType::b8}};
     c.shapes = {{"X", {37, 37}}, {"Y", {37, 37}}};
@@ -287,8 +304,11 @@ TEST(Rows, ComparisonsAndLogic) {
 TEST(Rows, IntegerArithmetic) {
   for (DType t : {DType::i64, DType::i32, DType::i8, DType::u8}) {
     RowCase c;
-    c.text = "A[r,c] = X[r,c] * Y[r,c] + X[r,c] - 3; B[r,c] = X[r,c] / Y[r,c]; C[r,c] = X[r,c] // Y[r,c]; D[r,c] = mod(X[r,c], Y[r,c]);"
-             "E[r,c] = fmod(X[r,c], Y[r,c]); F[r,c] = pow(X[r,c], Y[r,c]); G[r,c] = min(abs(X[r,c]), sign(Y[r,c])); H[r,c] = -X[r,c]";
+    c.text =
+        "A[r,c] = X[r,c] * Y[r,c] + X[r,c] - 3; B[r,c] = X[r,c] / Y[r,c]; C[r,c] = X[r,c] // Y[r,c]; D[r,c] = "
+        "mod(X[r,c], Y[r,c]);"
+        "E[r,c] = fmod(X[r,c], Y[r,c]); F[r,c] = pow(X[r,c], Y[r,c]); G[r,c] = min(abs(X[r,c]), sign(Y[r,c])); H[r,c] "
+        "= -X[r,c]";
     c.outputs = {"A", "B", "C", "D", "E", "F", "G", "H"};
     for (const char* name : {"X", "Y", "A", "B", "C", "D", "E", "F", "G", "H"}) c.dtypes[name] = t;
     c.shapes = {{"X", {4, 50}}, {"Y", {4, 50}}};
@@ -310,7 +330,8 @@ TEST(Rows, LowestIntegerByMinusOne) {
 
 TEST(Rows, EveryFloatFunction) {
   for (DType t : {DType::f32, DType::f64}) {
-    for (const char* fn : {"neg", "abs", "sqrt", "rsqrt", "exp", "log", "erf", "tanh", "sigmoid", "sin", "cos", "floor", "ceil", "round", "sign", "recip"}) {
+    for (const char* fn : {"neg", "abs", "sqrt", "rsqrt", "exp", "log", "erf", "tanh", "sigmoid", "sin", "cos", "floor",
+                           "ceil", "round", "sign", "recip"}) {
       RowCase c;
       c.text = std::string("Y[r,c] = ") + fn + "(X[r,c])";
       c.dtypes = {{"X", t}, {"Y", t}};
@@ -341,7 +362,9 @@ TEST(Rows, ExactPowers) {
 
 TEST(Rows, Rotary) {
   RowCase c;
-  c.text = "Y[b,r,c] = X[b,r,c+0] * C[r,c] - X[b,r,c+$half] * S[r,c]; Z[b,r,c] = X[b,r,c+$half] * C[r,c] + X[b,r,c+0] * S[r,c]";
+  c.text =
+      "Y[b,r,c] = X[b,r,c+0] * C[r,c] - X[b,r,c+$half] * S[r,c]; Z[b,r,c] = X[b,r,c+$half] * C[r,c] + X[b,r,c+0] * "
+      "S[r,c]";
   c.outputs = {"Y", "Z"};
   c.params["half"] = 24;
   c.shapes = {{"X", {2, 5, 48}}, {"C", {5, 24}}, {"S", {5, 24}}};
@@ -396,8 +419,10 @@ TEST(Rows, Refusals) {
     c.extents = {{"r", c.shapes["X"][0]}, {"c", 4}};
     return refuse_rows(spec_of(c, target)).value_or("");
   };
-  EXPECT_NE(why("Y[r] += X[r,c] * X[r,d]", "c", "", {{"X", {3, 4}}}).find("reduces the outer axis d"), std::string::npos);
-  EXPECT_NE(why("t[r,m] = X[r,m]; Y[r] += t[r,m]", "c", "m", {{"X", {3, 4}}}).find("per element of the mid axis"), std::string::npos);
+  EXPECT_NE(why("Y[r] += X[r,c] * X[r,d]", "c", "", {{"X", {3, 4}}}).find("reduces the outer axis d"),
+            std::string::npos);
+  EXPECT_NE(why("t[r,m] = X[r,m]; Y[r] += t[r,m]", "c", "m", {{"X", {3, 4}}}).find("per element of the mid axis"),
+            std::string::npos);
   EXPECT_NE(why("t[r] += X[r,c]; Y[b,r,c] = X[r,c] * Z[b]", "c", "", {{"X", {3, 4}}, {"Z", {2}}}), "never");
   EXPECT_NE(why("Y[r] = X[r//2]", "c", "", {{"X", {3}}}).find("not affine"), std::string::npos);
   EXPECT_NE(why("Y[r,c] = X[r,c+1 | 0]", "c", "", {{"X", {3, 4}}}), "");

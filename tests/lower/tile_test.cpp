@@ -1,16 +1,15 @@
 // Tiles bit for bit against a scalar chain of fused multiply-adds; packing against plain loops.
-#include <gtest/gtest.h>
-
-#include <fmt/format.h>
+#include "lower/tile.h"
 
 #include <cmath>
 #include <cstring>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
 #include <random>
 
 #include "codegen/codegen.h"
 #include "lower/guarded.h"
 #include "lower/row_case.h"
-#include "lower/tile.h"
 
 namespace pit::lower::test {
 namespace {
@@ -61,14 +60,16 @@ struct TileData {
   }
 };
 
-void expect_rows(const TileData& d, int columns, bool indexed, const std::function<float(float, int, int)>& epilogue, const std::string& where) {
+void expect_rows(const TileData& d, int columns, bool indexed, const std::function<float(float, int, int)>& epilogue,
+                 const std::string& where) {
   for (int i = 0; i < d.rows; ++i)
     for (int n = 0; n < d.width + 5; ++n) {
       float got = d.c_rows[i][n], want = n < columns ? epilogue(d.chain(i, n, indexed), i, n) : kPoison;
       if (n >= columns) {
         ASSERT_EQ(got, kPoison) << where << " wrote beyond its columns at " << n;
       } else if (std::memcmp(&got, &want, 4) != 0) {
-        ADD_FAILURE() << where << " row " << i << " column " << n << " of " << columns << ": got " << got << ", expected " << want;
+        ADD_FAILURE() << where << " row " << i << " column " << n << " of " << columns << ": got " << got
+                      << ", expected " << want;
         return;
       }
     }
@@ -101,8 +102,9 @@ TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
           bool llvm = random() % 8 != 0;
           TileData d(specs[t].rows, width, k, random);
           int split = k == 0 ? 0 : static_cast<int>(random() % (k + 1));
-          std::string where = fmt::format("{} rows {} vectors {} k {}+{} {} {}", target.name, specs[t].rows, specs[t].vectors, split, k - split,
-                                          specs[t].indexed_k ? "indexed" : "", llvm ? "LLVM" : "interpreter");
+          std::string where =
+              fmt::format("{} rows {} vectors {} k {}+{} {} {}", target.name, specs[t].rows, specs[t].vectors, split,
+                          k - split, specs[t].indexed_k ? "indexed" : "", llvm ? "LLVM" : "interpreter");
           std::int64_t step = specs[t].indexed_k ? 0 : static_cast<std::int64_t>(split) * width;
           auto call = [&](int from, int count, bool first, bool last) {
             std::vector<void*> p{d.a.data() + from * d.rows, d.b.data() + (from > 0 ? step : 0)};
@@ -151,14 +153,29 @@ TEST(Tile, Epilogues) {
   float factor = 0.125f;
 
   std::vector<EpilogueCase> cases;
-  cases.push_back({"bias", epilogue_of("Y[m,n] = acc[m,n] + B[n]", {A::per_n}, {DType::f32}), [&](float v, int, int n) { return v + bias[n]; }});
-  cases.push_back({"bias_residual_relu", epilogue_of("t[m,n] = acc[m,n] + B[n]; Y[m,n] = max(R[m,n] + t[m,n], 0)", {A::per_n, A::per_mn}, {DType::f32, DType::f32}),
-                   [&](float v, int i, int n) { float x = residual[i][n] + (v + bias[n]); return x > 0 ? x : 0.0f; }});
-  cases.push_back({"scale_mask", epilogue_of("t[m,n] = acc[m,n] * S[]; Y[m,n] = select(K[m,n], t[m,n], -inf) * D[m]", {A::scalar, A::per_mn, A::per_m}, {DType::f32, DType::b8, DType::f32}),
+  cases.push_back({"bias", epilogue_of("Y[m,n] = acc[m,n] + B[n]", {A::per_n}, {DType::f32}),
+                   [&](float v, int, int n) { return v + bias[n]; }});
+  cases.push_back({"bias_residual_relu",
+                   epilogue_of("t[m,n] = acc[m,n] + B[n]; Y[m,n] = max(R[m,n] + t[m,n], 0)", {A::per_n, A::per_mn},
+                               {DType::f32, DType::f32}),
+                   [&](float v, int i, int n) {
+                     float x = residual[i][n] + (v + bias[n]);
+                     return x > 0 ? x : 0.0f;
+                   }});
+  cases.push_back({"scale_mask",
+                   epilogue_of("t[m,n] = acc[m,n] * S[]; Y[m,n] = select(K[m,n], t[m,n], -inf) * D[m]",
+                               {A::scalar, A::per_mn, A::per_m}, {DType::f32, DType::b8, DType::f32}),
                    [&](float v, int i, int n) { return (keep[i][n] ? v * factor : -INFINITY) * scale[i]; }});
-  cases.push_back({"integers", epilogue_of("Y[m,n] = acc[m,n] + cast_f32(I[n])", {A::per_n}, {DType::i64}), [&](float v, int, int n) { return v + static_cast<float>(number[n]); }});
-  cases.push_back({"gelu", epilogue_of("t[m,n] = acc[m,n] + B[n]; Y[m,n] = t[m,n] * 0.5 * (1 + erf(t[m,n] * 0.70710678))", {A::per_n}, {DType::f32}),
-                   [&](float v, int, int n) { double t = v + bias[n]; return static_cast<float>(t * 0.5 * (1 + std::erf(t * 0.70710678))); }, 2e-6});
+  cases.push_back({"integers", epilogue_of("Y[m,n] = acc[m,n] + cast_f32(I[n])", {A::per_n}, {DType::i64}),
+                   [&](float v, int, int n) { return v + static_cast<float>(number[n]); }});
+  cases.push_back({"gelu",
+                   epilogue_of("t[m,n] = acc[m,n] + B[n]; Y[m,n] = t[m,n] * 0.5 * (1 + erf(t[m,n] * 0.70710678))",
+                               {A::per_n}, {DType::f32}),
+                   [&](float v, int, int n) {
+                     double t = v + bias[n];
+                     return static_cast<float>(t * 0.5 * (1 + std::erf(t * 0.70710678)));
+                   },
+                   2e-6});
   cases.back().epilogue.absorbing = {-1, -1};
   for (const CpuTarget& target : targets()) {
     TileShape shape = tile_shape(target);
@@ -174,7 +191,9 @@ TEST(Tile, Epilogues) {
             for (int columns : {1, width - 1, width}) {
               TileData d(rows, width, k, random);
               std::vector<void*> scale_rows, residual_rows, keep_rows, p{d.a.data(), d.b.data(), d.c_rows.data()};
-              for (int i = 0; i < rows; ++i) scale_rows.push_back(&scale[i]), residual_rows.push_back(residual[i].data()), keep_rows.push_back(keep[i].data());
+              for (int i = 0; i < rows; ++i)
+                scale_rows.push_back(&scale[i]), residual_rows.push_back(residual[i].data()),
+                    keep_rows.push_back(keep[i].data());
               if (c.name == "scale_mask") p.insert(p.end(), {&factor, keep_rows.data(), scale_rows.data()});
               else if (c.name == "integers") p.push_back(number.data());
               else p.push_back(bias.data());
@@ -183,8 +202,10 @@ TEST(Tile, Epilogues) {
               for (int i = 0; i < rows; ++i)
                 for (int n = 0; n < width; ++n) {
                   float got = d.c_rows[i][n], want = n < columns ? c.expected(d.chain(i, n, false), i, n) : kPoison;
-                  bool same = got == want || (std::isnan(got) && std::isnan(want)) || std::fabs(got - want) <= c.tolerance;
-                  ASSERT_TRUE(same) << c.name << " " << target.name << (llvm ? " LLVM" : " interpreter") << " row " << i << " column " << n << ": " << got << " not " << want;
+                  bool same =
+                      got == want || (std::isnan(got) && std::isnan(want)) || std::fabs(got - want) <= c.tolerance;
+                  ASSERT_TRUE(same) << c.name << " " << target.name << (llvm ? " LLVM" : " interpreter") << " row " << i
+                                    << " column " << n << ": " << got << " not " << want;
                 }
             }
         }
@@ -212,13 +233,18 @@ TEST(Tile, AbsorbingEpilogueIgnoresUndefinedSums) {
 TEST(Tile, EpilogueRefusals) {
   using A = EpilogueAccess;
   EXPECT_NE(refuse_epilogue(epilogue_of("Y[m] += acc[m,n]", {}, {})).value_or("").find("reduction"), std::string::npos);
-  EXPECT_NE(refuse_epilogue(epilogue_of("Y[m,n] = acc[m,n] + cast_f32(n)", {}, {})).value_or("").find("axis"), std::string::npos);
-  EXPECT_NE(refuse_epilogue(epilogue_of("Y[m,n] = acc[m,n] + T[I[n]]", {A::per_n, A::per_n}, {DType::f32, DType::i64})).value_or("").find("lookup"), std::string::npos);
+  EXPECT_NE(refuse_epilogue(epilogue_of("Y[m,n] = acc[m,n] + cast_f32(n)", {}, {})).value_or("").find("axis"),
+            std::string::npos);
+  EXPECT_NE(refuse_epilogue(epilogue_of("Y[m,n] = acc[m,n] + T[I[n]]", {A::per_n, A::per_n}, {DType::f32, DType::i64}))
+                .value_or("")
+                .find("lookup"),
+            std::string::npos);
   EXPECT_NE(refuse_epilogue(epilogue_of("Y[m,n] = acc[m,n] + B[n]", {A::per_n}, {DType::i64})), std::nullopt);
   EXPECT_EQ(refuse_epilogue(Epilogue{}), std::nullopt);
 }
 
-// -- Packing -------------------------------------------------------------------------------------------------------------
+// -- Packing
+// -------------------------------------------------------------------------------------------------------------
 
 struct PackCase {
   int width, k, live;
@@ -257,9 +283,11 @@ struct PackData {
     for (int p = 0; p < c.k; ++p)
       for (int i = 0; i < c.width; ++i) {
         float want = i < c.live ? rows[i][(c.indexed ? index[p] : p) * stride] : 0.0f;
-        ASSERT_EQ(dst[p * c.width + i], want) << where << " width " << c.width << " k " << p << " of " << c.k << " row " << i << " of " << c.live;
+        ASSERT_EQ(dst[p * c.width + i], want)
+            << where << " width " << c.width << " k " << p << " of " << c.k << " row " << i << " of " << c.live;
       }
-    for (int i = c.width; i < 8 * c.width; ++i) ASSERT_EQ(dst[c.k * c.width + i], kPoison) << where << " wrote beyond the slack it needs";
+    for (int i = c.width; i < 8 * c.width; ++i)
+      ASSERT_EQ(dst[c.k * c.width + i], kPoison) << where << " wrote beyond the slack it needs";
   }
 };
 
@@ -268,8 +296,9 @@ TEST(Pack, TransposeAndGather) {
   const std::vector<int> widths{1, 2, 3, 4, 5, 6, 8, 12, 14, 16, 32, 48};
   for (const CpuTarget& target : targets())
     for (int width : widths) {
-      Kernels code({lower_pack_transpose(width, false, target), lower_pack_transpose(width, true, target), lower_pack_gather(width, false, target),
-                    lower_pack_gather(width, true, target)}, target);
+      Kernels code({lower_pack_transpose(width, false, target), lower_pack_transpose(width, true, target),
+                    lower_pack_gather(width, false, target), lower_pack_gather(width, true, target)},
+                   target);
       for (const PackCase& c : pack_cases({width}))
         for (bool gather : {false, true}) {
           std::int64_t stride = gather ? 3 : 1;
@@ -280,7 +309,8 @@ TEST(Pack, TransposeAndGather) {
           std::vector<std::int64_t> ints{c.k, c.live};
           if (gather) ints.push_back(4 * stride);
           code.call(2 * gather + c.indexed, llvm, p, ints);
-          d.expect(c, stride, fmt::format("{} {} {}", target.name, gather ? "gather" : "transpose", c.indexed ? "indexed" : ""));
+          d.expect(c, stride,
+                   fmt::format("{} {} {}", target.name, gather ? "gather" : "transpose", c.indexed ? "indexed" : ""));
           if (HasFatalFailure()) return;
         }
     }
@@ -302,7 +332,8 @@ TEST(Pack, Copy) {
         for (int q = 0; q < c.k; ++q)
           for (int i = 0; i < c.width; ++i) {
             float want = i < c.live ? src[(c.indexed ? d.index[q] : q) * 60 + i] : 0.0f;
-            ASSERT_EQ(d.dst[q * c.width + i], want) << target.name << " width " << c.width << " k " << q << " column " << i;
+            ASSERT_EQ(d.dst[q * c.width + i], want)
+                << target.name << " width " << c.width << " k " << q << " column " << i;
           }
         ASSERT_EQ(d.dst[c.k * c.width], kPoison);
       }

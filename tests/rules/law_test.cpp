@@ -1,10 +1,9 @@
 // Each verdict is tried: a permutable axis with all permutations of its values, a refused one until some permutation
 // gives a counter-example. Data are small integers, so that regrouped sums are exact.
-#include <fmt/format.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
 #include <numeric>
 #include <random>
 #include <set>

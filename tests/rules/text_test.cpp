@@ -1,4 +1,5 @@
-// Runs tests/rules/*.pit: section `rules` is what `describe` says of the program, `contraction` the parts of its axes, or why it is none.
+// Runs tests/rules/*.pit: section `rules` is what `describe` says of the program, `contraction` the parts of its axes,
+// or why it is none.
 #include "expr/pit_file.h"
 #include "pit/error.h"
 #include "rules/contraction.h"
@@ -17,11 +18,12 @@ std::vector<std::string> contraction(const expr::Program& p) {
   std::string why;
   const auto c = contraction_in(p, p.statements[0], &why);
   if (!c) return {"none: " + why};
-  std::vector<std::string> lines = {"batch " + names(p, c->batch) + "  m " + names(p, c->m) + "  n " + names(p, c->n) + "  k " + names(p, c->k) +
-                                    (c->swapped ? "  exchanged" : "")};
+  std::vector<std::string> lines = {"batch " + names(p, c->batch) + "  m " + names(p, c->m) + "  n " + names(p, c->n) +
+                                    "  k " + names(p, c->k) + (c->swapped ? "  exchanged" : "")};
   static constexpr const char* operands[] = {"first", "second", "result"};
   for (const SparseRule& r : sparse_rules(p, *c)) {
-    std::string line = std::string(operands[static_cast<int>(r.operand)]) + " along " + p.axes[static_cast<std::size_t>(r.axis)] + ":";
+    std::string line =
+        std::string(operands[static_cast<int>(r.operand)]) + " along " + p.axes[static_cast<std::size_t>(r.axis)] + ":";
     if (!r.admitted) line += " no, " + r.reason;
     for (const std::string& t : r.reads) line += " reads " + t;
     lines.push_back(line + (r.writes ? " writes" : ""));

@@ -50,8 +50,9 @@ TEST(Concurrency, ErrorsInOneThreadDoNotReachAnother) {
   const Batch good(m, {5, 3});
   const Floats want = answer(m, good);
   Ints ids(10, 1'000'000'000), ones(10, 1), zeros(10, 0);
-  const std::map<std::string, TensorView> bad = {
-      {"input_ids", view(ids, {2, 5})}, {"attention_mask", view(ones, {2, 5})}, {"token_type_ids", view(zeros, {2, 5})}};
+  const std::map<std::string, TensorView> bad = {{"input_ids", view(ids, {2, 5})},
+                                                 {"attention_mask", view(ones, {2, 5})},
+                                                 {"token_type_ids", view(zeros, {2, 5})}};
   std::atomic<int> wrong{0}, refused{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)

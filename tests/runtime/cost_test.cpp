@@ -1,5 +1,5 @@
-// What a call costs beside its arithmetic: memory that it asks for, and the time that a shape takes which was never seen before. The figures
-// are printed; what is asserted is far enough from them to hold on a busy machine.
+// What a call costs beside its arithmetic: memory that it asks for, and the time that a shape takes which was never
+// seen before. The figures are printed; what is asserted is far enough from them to hold on a busy machine.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -32,10 +32,22 @@ void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
-void* malloc(std::size_t n) { note(n); return __libc_malloc(n); }
-void* calloc(std::size_t n, std::size_t size) { note(n * size); return __libc_calloc(n, size); }
-void* realloc(void* p, std::size_t n) { note(n); return __libc_realloc(p, n); }
-void* aligned_alloc(std::size_t alignment, std::size_t n) { note(n); return __libc_memalign(alignment, n); }
+void* malloc(std::size_t n) {
+  note(n);
+  return __libc_malloc(n);
+}
+void* calloc(std::size_t n, std::size_t size) {
+  note(n * size);
+  return __libc_calloc(n, size);
+}
+void* realloc(void* p, std::size_t n) {
+  note(n);
+  return __libc_realloc(p, n);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t n) {
+  note(n);
+  return __libc_memalign(alignment, n);
+}
 }
 #endif
 
@@ -43,10 +55,14 @@ namespace pit::test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double microseconds(Clock::time_point from) { return std::chrono::duration<double, std::micro>(Clock::now() - from).count(); }
+double microseconds(Clock::time_point from) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - from).count();
+}
 
 #ifdef PIT_COUNT_ALLOCATIONS
-struct Allocations { std::int64_t calls, bytes; };
+struct Allocations {
+  std::int64_t calls, bytes;
+};
 template <class F>
 Allocations allocations_of(F&& f) {
   calls = bytes = 0;
@@ -68,10 +84,14 @@ TEST(Cost, MemoryOfACallIsItsOutputsAndSmallThings) {
       for (const auto& [n, t] : m.run(small.views())) out_small += static_cast<std::int64_t>(t.bytes());
       for (const auto& [n, t] : m.run(large.views())) out_large += static_cast<std::int64_t>(t.bytes());
       for (int i = 0; i < 5; ++i) m.run(small.views()), m.run(large.views());
-      const Allocations a = allocations_of([&] { m.run(small.views()); }), b = allocations_of([&] { m.run(large.views()); });
-      std::printf("[ figures  ] %-22s %d threads: 4 x 17 tokens: %lld calls, %lld bytes (outputs %lld); 64 x 40 tokens: %lld calls, %lld bytes (outputs %lld)\n",
-                  name, threads, static_cast<long long>(a.calls), static_cast<long long>(a.bytes), static_cast<long long>(out_small),
-                  static_cast<long long>(b.calls), static_cast<long long>(b.bytes), static_cast<long long>(out_large));
+      const Allocations a = allocations_of([&] { m.run(small.views()); }),
+                        b = allocations_of([&] { m.run(large.views()); });
+      std::printf(
+          "[ figures  ] %-22s %d threads: 4 x 17 tokens: %lld calls, %lld bytes (outputs %lld); 64 x 40 tokens: %lld "
+          "calls, %lld bytes (outputs %lld)\n",
+          name, threads, static_cast<long long>(a.calls), static_cast<long long>(a.bytes),
+          static_cast<long long>(out_small), static_cast<long long>(b.calls), static_cast<long long>(b.bytes),
+          static_cast<long long>(out_large));
       // Nothing that grows with the activations: a thousandth of what they are would show.
       EXPECT_LT(b.bytes - out_large, 2'000'000) << name;
     }
@@ -101,8 +121,9 @@ TEST(Cost, PlanningAShapeNeverSeen) {
     most = std::max(most, plan->storage.size());
   }
   std::sort(times.begin(), times.end());
-  std::printf("[ figures  ] planning %s: median %.0f us, fastest %.0f, slowest %.0f; %zu values, %zu steps\n", real ? "MiniLM" : "a fixture",
-              times[times.size() / 2], times.front(), times.back(), most, program->steps.size());
+  std::printf("[ figures  ] planning %s: median %.0f us, fastest %.0f, slowest %.0f; %zu values, %zu steps\n",
+              real ? "MiniLM" : "a fixture", times[times.size() / 2], times.front(), times.back(), most,
+              program->steps.size());
   EXPECT_LT(times[times.size() / 2], 5000) << "1 ms is the aim";
 }
 

@@ -1,5 +1,6 @@
-// Damaged models under the sanitizers: an error of ours or a model that runs, never a crash. By default some damaged bytes of a fixture;
-// PIT_CORPUS=<folder> takes every file in there instead (what tests/python/test_errors.py makes, a fuzzer's finds).
+// Damaged models under the sanitizers: an error of ours or a model that runs, never a crash. By default some damaged
+// bytes of a fixture; PIT_CORPUS=<folder> takes every file in there instead (what tests/python/test_errors.py makes, a
+// fuzzer's finds).
 #include <fstream>
 #include <sstream>
 

@@ -1,8 +1,7 @@
 // Compiled code is kept in a directory of this run: models are compiled many times with the same kernels.
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <filesystem>
+#include <gtest/gtest.h>
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);

@@ -1,5 +1,6 @@
-// The first promise: a matmul's result is, bit for bit, one chain of fused multiply-adds in ascending k from +0, then the epilogue; whatever
-// is skipped, however it is tiled, on any instruction set and any number of threads. The chain is computed here, in the plainest way.
+// The first promise: a matmul's result is, bit for bit, one chain of fused multiply-adds in ascending k from +0, then
+// the epilogue; whatever is skipped, however it is tiled, on any instruction set and any number of threads. The chain
+// is computed here, in the plainest way.
 #include "runtime/arrays.h"
 #include "runtime/onnx_model.h"
 
@@ -20,7 +21,9 @@ void chain(const float* a, const float* b, float* c, std::int64_t m, std::int64_
     }
 }
 
-struct Size { std::int64_t b, s; };
+struct Size {
+  std::int64_t b, s;
+};
 const std::vector<Size> sizes = {{1, 1}, {2, 65}, {3, 37}, {1, 130}, {5, 3}, {2, 8}};
 
 enum class Live { all, none, some, few, left, right };
@@ -32,7 +35,8 @@ Ints token_mask(std::mt19937& r, Size z, Live live) {
   Ints m(static_cast<std::size_t>(z.b * z.s), 0);
   for (std::int64_t b = 0; b < z.b; ++b) {
     const std::int64_t length = std::uniform_int_distribution<std::int64_t>(0, z.s)(r);
-    for (std::int64_t s = 0; s < length; ++s) m[static_cast<std::size_t>(b * z.s + (live == Live::right ? s : z.s - 1 - s))] = 1;
+    for (std::int64_t s = 0; s < length; ++s)
+      m[static_cast<std::size_t>(b * z.s + (live == Live::right ? s : z.s - 1 - s))] = 1;
   }
   return m;
 }
@@ -56,21 +60,26 @@ struct Linear {
 std::string linear_model(const Linear& l, const Floats& w, const Floats& bias) {
   OnnxModel m;
   const int k = static_cast<int>(l.k), n = static_cast<int>(l.n);
-  m.input("x", OnnxModel::f32, {"b", "s", k}).input("mask", OnnxModel::i64, {"b", "s"}).output("y", OnnxModel::f32, {"b", "s", n});
+  m.input("x", OnnxModel::f32, {"b", "s", k})
+      .input("mask", OnnxModel::i64, {"b", "s"})
+      .output("y", OnnxModel::f32, {"b", "s", n});
   std::string x = "x";
   if (l.means == Means::product) {
     m.constant<std::int64_t>("axis", {1}, {2}).node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{1}}});
     m.node("Unsqueeze", {"f", "axis"}, {"f3"}).node("Mul", {"x", "f3"}, {"xm"});
     x = "xm";
   } else if (l.means == Means::where) {
-    m.constant<std::int64_t>("axis", {1}, {2}).constant<float>("zero", {}, {0.0f}).node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}});
+    m.constant<std::int64_t>("axis", {1}, {2})
+        .constant<float>("zero", {}, {0.0f})
+        .node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}});
     m.node("Unsqueeze", {"f", "axis"}, {"f3"}).node("Where", {"f3", "x", "zero"}, {"xm"});
     x = "xm";
   }
   if (l.transposed) {
     Floats t(w.size());
     for (std::int64_t i = 0; i < l.k; ++i)
-      for (std::int64_t j = 0; j < l.n; ++j) t[static_cast<std::size_t>(j * l.k + i)] = w[static_cast<std::size_t>(i * l.n + j)];
+      for (std::int64_t j = 0; j < l.n; ++j)
+        t[static_cast<std::size_t>(j * l.k + i)] = w[static_cast<std::size_t>(i * l.n + j)];
     m.constant("wt", {l.n, l.k}, t).node("Transpose", {"wt"}, {"w"}, {{"perm", Ints{1, 0}}});
   } else {
     m.constant("w", {l.k, l.n}, w);
@@ -100,14 +109,17 @@ TEST_P(Bits, LinearWithMaskedRows) {
         if (l.means != Means::product)
           for (std::size_t i = 0; i < x.size(); ++i)
             if (!mask[i / static_cast<std::size_t>(l.k)]) x[i] = i % 2 ? nan : inf;
-        chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k, [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
+        chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k,
+              [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
         for (std::size_t i = 0; i < want.size(); ++i) {
           if (l.bias) want[i] += bias[i % static_cast<std::size_t>(l.n)];
           if (l.means == Means::declared && !mask[i / static_cast<std::size_t>(l.n)]) want[i] = 0;
         }
         for (const auto& [name, model] : models) {
-          const Floats got = floats_of(model.run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
-          ASSERT_TRUE(same_bits(got, want, name)) << "k=" << l.k << " n=" << l.n << " b=" << z.b << " s=" << z.s << " live " << static_cast<int>(live);
+          const Floats got =
+              floats_of(model.run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
+          ASSERT_TRUE(same_bits(got, want, name))
+              << "k=" << l.k << " n=" << l.n << " b=" << z.b << " s=" << z.s << " live " << static_cast<int>(live);
         }
       }
   }
@@ -116,7 +128,9 @@ TEST_P(Bits, LinearWithMaskedRows) {
 // Every number of rows and of columns, terms in one and in several blocks: both operands and all extents are free.
 TEST_P(Bits, EveryExtent) {
   OnnxModel m;
-  m.input("a", OnnxModel::f32, {"b", "m", "k"}).input("w", OnnxModel::f32, {"b", "k", "n"}).output("y", OnnxModel::f32, {"b", "m", "n"});
+  m.input("a", OnnxModel::f32, {"b", "m", "k"})
+      .input("w", OnnxModel::f32, {"b", "k", "n"})
+      .output("y", OnnxModel::f32, {"b", "m", "n"});
   m.node("MatMul", {"a", "w"}, {"y"});
   CompileOptions o;
   o.cpu = GetParam();
@@ -129,7 +143,8 @@ TEST_P(Bits, EveryExtent) {
     const Floats a = random_floats(r_, b * rows * k), w = random_floats(r_, b * k * n);
     Floats want(static_cast<std::size_t>(b * rows * n));
     for (std::int64_t i = 0; i < b; ++i)
-      chain(a.data() + i * rows * k, w.data() + i * k * n, want.data() + i * rows * n, rows, n, k, [](auto, auto) { return true; });
+      chain(a.data() + i * rows * k, w.data() + i * k * n, want.data() + i * rows * n, rows, n, k,
+            [](auto, auto) { return true; });
     for (const Model* model : {&one, &two}) {
       const Floats got = floats_of(model->run({{"a", view(a, {b, rows, k})}, {"w", view(w, {b, k, n})}}).at("y"));
       ASSERT_TRUE(same_bits(got, want)) << "b=" << b << " m=" << rows << " n=" << n << " k=" << k;
@@ -141,24 +156,36 @@ TEST_P(Bits, EveryExtent) {
   for (const std::int64_t zero : {0, 1, 2}) check(1, zero == 0 ? 0 : 3, zero == 1 ? 0 : 4, zero == 2 ? 0 : 5);
 }
 
-// Terms that are absent are skipped: p[b,h,q,k] is zero where keys are masked, as after a softmax; v's rows there may be anything.
+// Terms that are absent are skipped: p[b,h,q,k] is zero where keys are masked, as after a softmax; v's rows there may
+// be anything.
 TEST_P(Bits, MaskedTerms) {
   constexpr std::int64_t h = 2, n = 21;
   OnnxModel m;
-  m.input("p", OnnxModel::f32, {"b", 2, "q", "k"}).input("v", OnnxModel::f32, {"b", 2, "k", 21}).input("mask", OnnxModel::i64, {"b", "k"});
+  m.input("p", OnnxModel::f32, {"b", 2, "q", "k"})
+      .input("v", OnnxModel::f32, {"b", 2, "k", 21})
+      .input("mask", OnnxModel::i64, {"b", "k"});
   m.output("y", OnnxModel::f32, {"b", 2, "q", 21});
-  m.constant<std::int64_t>("over_p", {2}, {1, 2}).constant<std::int64_t>("over_v", {2}, {1, 3}).constant<float>("zero", {}, {0.0f});
-  m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}}).node("Unsqueeze", {"f", "over_p"}, {"fp"}).node("Unsqueeze", {"f", "over_v"}, {"fv"});
-  m.node("Where", {"fp", "p", "zero"}, {"pm"}).node("Where", {"fv", "v", "zero"}, {"vm"}).node("MatMul", {"pm", "vm"}, {"y"});
+  m.constant<std::int64_t>("over_p", {2}, {1, 2})
+      .constant<std::int64_t>("over_v", {2}, {1, 3})
+      .constant<float>("zero", {}, {0.0f});
+  m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}})
+      .node("Unsqueeze", {"f", "over_p"}, {"fp"})
+      .node("Unsqueeze", {"f", "over_v"}, {"fv"});
+  m.node("Where", {"fp", "p", "zero"}, {"pm"})
+      .node("Where", {"fv", "v", "zero"}, {"vm"})
+      .node("MatMul", {"pm", "vm"}, {"y"});
   std::vector<std::pair<std::string, Model>> models;
   for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
-  for (const auto& [b, q, k] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1}, {3, 17, 30}, {2, 70, 700}, {4, 5, 1100}})
+  for (const auto& [b, q, k] :
+       std::vector<std::array<std::int64_t, 3>>{{1, 1, 1}, {3, 17, 30}, {2, 70, 700}, {4, 5, 1100}})
     for (const Live live : all_live) {
       const Ints mask = token_mask(r_, {b, k}, live);
-      Floats p = random_floats(r_, b * h * q * k), v = random_floats(r_, b * h * k * n), want(static_cast<std::size_t>(b * h * q * n));
+      Floats p = random_floats(r_, b * h * q * k), v = random_floats(r_, b * h * k * n),
+             want(static_cast<std::size_t>(b * h * q * n));
       for (std::int64_t i = 0; i < b * h; ++i)
-        chain(p.data() + i * q * k, v.data() + i * k * n, want.data() + i * q * n, q, n, k,
-              [&, at = i / h](std::int64_t, std::int64_t t) { return mask[static_cast<std::size_t>(at * k + t)] != 0; });
+        chain(
+            p.data() + i * q * k, v.data() + i * k * n, want.data() + i * q * n, q, n, k,
+            [&, at = i / h](std::int64_t, std::int64_t t) { return mask[static_cast<std::size_t>(at * k + t)] != 0; });
       for (std::int64_t i = 0; i < b * h; ++i)
         for (std::int64_t t = 0; t < k; ++t) {
           if (mask[static_cast<std::size_t>(i / h * k + t)]) continue;
@@ -166,14 +193,17 @@ TEST_P(Bits, MaskedTerms) {
           for (std::int64_t j = 0; j < q; ++j) p[static_cast<std::size_t>((i * q + j) * k + t)] = inf;
         }
       for (const auto& [name, model] : models) {
-        const Floats got = floats_of(model.run({{"p", view(p, {b, h, q, k})}, {"v", view(v, {b, h, k, n})}, {"mask", view(mask, {b, k})}}).at("y"));
-        ASSERT_TRUE(same_bits(got, want, name)) << "b=" << b << " q=" << q << " k=" << k << " live " << static_cast<int>(live);
+        const Floats got = floats_of(
+            model.run({{"p", view(p, {b, h, q, k})}, {"v", view(v, {b, h, k, n})}, {"mask", view(mask, {b, k})}})
+                .at("y"));
+        ASSERT_TRUE(same_bits(got, want, name))
+            << "b=" << b << " q=" << q << " k=" << k << " live " << static_cast<int>(live);
       }
     }
 }
 
-// The same where the other operand is a constant, packed with all of its terms: a mask over features, in long runs and scattered; stored as
-// f32, where partial sums can wait, and as something narrower, where they cannot.
+// The same where the other operand is a constant, packed with all of its terms: a mask over features, in long runs and
+// scattered; stored as f32, where partial sums can wait, and as something narrower, where they cannot.
 TEST_P(Bits, MaskedFeatures) {
   constexpr std::int64_t k = 700, n = 35;
   const Floats w = random_floats(r_, k * n);
@@ -181,8 +211,12 @@ TEST_P(Bits, MaskedFeatures) {
     OnnxModel m;
     m.input("x", OnnxModel::f32, {"b", "s", 700}).input("mask", OnnxModel::i64, {"b", 700}).constant("w", {k, n}, w);
     m.output("y", narrow ? OnnxModel::b8 : OnnxModel::f32, {"b", "s", 35});
-    m.constant<std::int64_t>("axis", {1}, {1}).constant<float>("zero", {}, {0.0f}).node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}});
-    m.node("Unsqueeze", {"f", "axis"}, {"f3"}).node("Where", {"f3", "x", "zero"}, {"xm"}).node("MatMul", {"xm", "w"}, {narrow ? "p" : "y"});
+    m.constant<std::int64_t>("axis", {1}, {1})
+        .constant<float>("zero", {}, {0.0f})
+        .node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}});
+    m.node("Unsqueeze", {"f", "axis"}, {"f3"})
+        .node("Where", {"f3", "x", "zero"}, {"xm"})
+        .node("MatMul", {"xm", "w"}, {narrow ? "p" : "y"});
     if (narrow) m.node("Greater", {"p", "zero"}, {"y"});
     std::vector<std::pair<std::string, Model>> models;
     for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
@@ -190,7 +224,9 @@ TEST_P(Bits, MaskedFeatures) {
       const std::int64_t b = 2, s = 19;
       const Ints mask = token_mask(r_, {b, k}, live);
       Floats x = random_floats(r_, b * s * k), want(static_cast<std::size_t>(b * s * n));
-      const auto there = [&](std::int64_t row, std::int64_t t) { return mask[static_cast<std::size_t>(row / s * k + t)] != 0; };
+      const auto there = [&](std::int64_t row, std::int64_t t) {
+        return mask[static_cast<std::size_t>(row / s * k + t)] != 0;
+      };
       chain(x.data(), w.data(), want.data(), b * s, n, k, there);
       for (std::int64_t i = 0; i < b * s * k; ++i)
         if (!there(i / k, i % k)) x[static_cast<std::size_t>(i)] = nan;
@@ -212,22 +248,30 @@ TEST_P(Bits, Gemm) {
   for (const bool ta : {false, true})
     for (const bool tb : {false, true}) {
       const std::int64_t k = 37 + 500 * form, n = 29;
-      const std::vector<std::int64_t> c_shape = form == 0 ? Ints{n} : form == 1 ? Ints{1, n} : form == 2 ? Ints{1} : Ints{};
+      const std::vector<std::int64_t> c_shape = form == 0   ? Ints{n}
+                                                : form == 1 ? Ints{1, n}
+                                                : form == 2 ? Ints{1}
+                                                            : Ints{};
       ++form;
       OnnxModel m;
       const Floats w = random_floats(r_, k * n), c = random_floats(r_, form <= 2 ? n : 1);
       Floats stored = w;
       if (tb)
         for (std::int64_t i = 0; i < k; ++i)
-          for (std::int64_t j = 0; j < n; ++j) stored[static_cast<std::size_t>(j * k + i)] = w[static_cast<std::size_t>(i * n + j)];
+          for (std::int64_t j = 0; j < n; ++j)
+            stored[static_cast<std::size_t>(j * k + i)] = w[static_cast<std::size_t>(i * n + j)];
       const int ki = static_cast<int>(k);
-      m.input("x", OnnxModel::f32, ta ? OnnxModel::Dims{ki, "m"} : OnnxModel::Dims{"m", ki}).input("mask", OnnxModel::i64, {"m"});
+      m.input("x", OnnxModel::f32, ta ? OnnxModel::Dims{ki, "m"} : OnnxModel::Dims{"m", ki})
+          .input("mask", OnnxModel::i64, {"m"});
       m.output("y", OnnxModel::f32, {"m", static_cast<int>(n)});
       m.constant<std::int64_t>("axis", {1}, {ta ? 0 : 1}).constant("w", tb ? Ints{n, k} : Ints{k, n}, stored);
-      m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{1}}}).node("Unsqueeze", {"f", "axis"}, {"f2"}).node("Mul", {"x", "f2"}, {"xm"});
+      m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{1}}})
+          .node("Unsqueeze", {"f", "axis"}, {"f2"})
+          .node("Mul", {"x", "f2"}, {"xm"});
       std::vector<std::string> in = {"xm", "w"};
       if (form < 4) m.constant("c", c_shape, c), in.push_back("c");
-      m.node("Gemm", in, {"y"}, {{"transA", std::int64_t{ta}}, {"transB", std::int64_t{tb}}, {"alpha", 0.75}, {"beta", -1.5}});
+      m.node("Gemm", in, {"y"},
+             {{"transA", std::int64_t{ta}}, {"transB", std::int64_t{tb}}, {"alpha", 0.75}, {"beta", -1.5}});
       std::vector<std::pair<std::string, Model>> models;
       for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
       for (const std::int64_t rows : {1, 6, 77, 130})
@@ -237,14 +281,19 @@ TEST_P(Bits, Gemm) {
           Floats given = x, want(static_cast<std::size_t>(rows * n));
           if (ta)
             for (std::int64_t i = 0; i < rows; ++i)
-              for (std::int64_t j = 0; j < k; ++j) given[static_cast<std::size_t>(j * rows + i)] = x[static_cast<std::size_t>(i * k + j)];
-          chain(x.data(), w.data(), want.data(), rows, n, k, [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
+              for (std::int64_t j = 0; j < k; ++j)
+                given[static_cast<std::size_t>(j * rows + i)] = x[static_cast<std::size_t>(i * k + j)];
+          chain(x.data(), w.data(), want.data(), rows, n, k,
+                [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
           Floats dense;
           for (const auto& [name, model] : models) {
-            const Floats got = floats_of(model.run({{"x", view(given, ta ? Shape{k, rows} : Shape{rows, k})}, {"mask", view(mask, {rows})}}).at("y"));
+            const Floats got = floats_of(
+                model.run({{"x", view(given, ta ? Shape{k, rows} : Shape{rows, k})}, {"mask", view(mask, {rows})}})
+                    .at("y"));
             // The factors are rounded somewhere: at the chain here, or at the weights. Everybody must do the same.
             if (dense.empty()) dense = got;
-            ASSERT_TRUE(same_bits(got, dense, name)) << "orientation " << form << " rows " << rows << " live " << static_cast<int>(live);
+            ASSERT_TRUE(same_bits(got, dense, name))
+                << "orientation " << form << " rows " << rows << " live " << static_cast<int>(live);
             for (std::size_t i = 0; i < want.size(); ++i) {
               const float bias = form < 4 ? c[form <= 2 ? i % static_cast<std::size_t>(n) : 0] : 0;
               ASSERT_NEAR(got[i], 0.75f * want[i] - 1.5f * bias, 1e-4) << name;
@@ -262,19 +311,27 @@ TEST_P(Bits, InfinityAndNanPropagate) {
   const Size z{2, 9};
   const Ints mask = token_mask(r_, z, Live::some);
   Floats x = random_floats(r_, z.b * z.s * l.k), want(static_cast<std::size_t>(z.b * z.s * l.n));
-  for (std::int64_t i = 0; i < z.b * z.s; ++i) x[static_cast<std::size_t>(i * l.k + i)] = i % 3 == 0 ? nan : i % 3 == 1 ? inf : -inf;
-  chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k, [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
+  for (std::int64_t i = 0; i < z.b * z.s; ++i)
+    x[static_cast<std::size_t>(i * l.k + i)] = i % 3 == 0 ? nan : i % 3 == 1 ? inf : -inf;
+  chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k,
+        [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
   for (std::size_t i = 0; i < want.size(); ++i) want[i] += bias[i % static_cast<std::size_t>(l.n)];
   for (const auto& [name, o] : all_ways(GetParam())) {
-    const Floats got = floats_of(compile(bytes, o).run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
+    const Floats got =
+        floats_of(compile(bytes, o).run({{"x", view(x, {z.b, z.s, l.k})}, {"mask", view(mask, {z.b, z.s})}}).at("y"));
     EXPECT_TRUE(same_bits(got, want, name));
   }
 }
 
-// y[b,s,n] = relu(x[b,s,k] + shift) * W + bias + r[b,s,n], rows declared by the mask: zeros that only values tell, a different share in every run.
+// y[b,s,n] = relu(x[b,s,k] + shift) * W + bias + r[b,s,n], rows declared by the mask: zeros that only values tell, a
+// different share in every run.
 TEST_P(Bits, ZerosInValues) {
-  struct Shape { std::int64_t k, n; bool pruned; };
-  for (const auto& [k, n, pruned] : std::vector<Shape>{{700, 100, false}, {64, 8, false}, {1030, 49, false}, {3, 200, false}, {700, 200, true}}) {
+  struct Shape {
+    std::int64_t k, n;
+    bool pruned;
+  };
+  for (const auto& [k, n, pruned] :
+       std::vector<Shape>{{700, 100, false}, {64, 8, false}, {1030, 49, false}, {3, 200, false}, {700, 200, true}}) {
     Floats w = random_floats(r_, k * n);
     const Floats bias = random_floats(r_, n);
     constexpr std::int64_t width = 48;
@@ -283,12 +340,18 @@ TEST_P(Bits, ZerosInValues) {
       for (std::int64_t at = row * n; at < (row + 1) * n; at += width)
         if (dead(r_)) std::fill_n(w.begin() + at, std::min(width, (row + 1) * n - at), 0.0f);
     OnnxModel m;
-    m.input("x", OnnxModel::f32, {"b", "s", static_cast<int>(k)}).input("shift", OnnxModel::f32, {1}).input("r", OnnxModel::f32, {"b", "s", static_cast<int>(n)});
+    m.input("x", OnnxModel::f32, {"b", "s", static_cast<int>(k)})
+        .input("shift", OnnxModel::f32, {1})
+        .input("r", OnnxModel::f32, {"b", "s", static_cast<int>(n)});
     m.input("mask", OnnxModel::i64, {"b", "s"}).output("y", OnnxModel::f32, {"b", "s", static_cast<int>(n)});
-    m.constant("w", {k, n}, w).constant("bias", {n}, bias).node("Add", {"x", "shift"}, {"xs"}).node("Relu", {"xs"}, {"a"});
+    m.constant("w", {k, n}, w)
+        .constant("bias", {n}, bias)
+        .node("Add", {"x", "shift"}, {"xs"})
+        .node("Relu", {"xs"}, {"a"});
     m.node("MatMul", {"a", "w"}, {"p"}).node("Add", {"p", "bias"}, {"q"}).node("Add", {"q", "r"}, {"y"});
     std::vector<std::pair<std::string, Model>> models;
-    for (const auto& [name, o] : all_ways(GetParam(), {{"y", "mask"}})) models.emplace_back(name, compile(m.bytes(), o));
+    for (const auto& [name, o] : all_ways(GetParam(), {{"y", "mask"}}))
+      models.emplace_back(name, compile(m.bytes(), o));
     const std::string where = pruned ? "values of 'a' and 'w': " : "values of 'a': ";
     EXPECT_NE(models[0].second.explain(nullptr, true).find(where + "terms that are not zero"), std::string::npos);
     bool left_out = false;
@@ -303,12 +366,16 @@ TEST_P(Bits, ZerosInValues) {
           want[i] = want[i] + bias[i % static_cast<std::size_t>(n)] + r[i];
           if (!mask[i / static_cast<std::size_t>(n)]) want[i] = 0;
         }
-        const std::map<std::string, TensorView> inputs{
-            {"x", view(x, {z.b, z.s, k})}, {"shift", view(shifts, {1})}, {"r", view(r, {z.b, z.s, n})}, {"mask", view(mask, {z.b, z.s})}};
+        const std::map<std::string, TensorView> inputs{{"x", view(x, {z.b, z.s, k})},
+                                                       {"shift", view(shifts, {1})},
+                                                       {"r", view(r, {z.b, z.s, n})},
+                                                       {"mask", view(mask, {z.b, z.s})}};
         for (const auto& [name, model] : models)
-          ASSERT_TRUE(same_bits(floats_of(model.run(inputs).at("y")), want, name)) << "k=" << k << " n=" << n << " rows=" << z.b * z.s << " shift " << shift;
+          ASSERT_TRUE(same_bits(floats_of(model.run(inputs).at("y")), want, name))
+              << "k=" << k << " n=" << n << " rows=" << z.b * z.s << " shift " << shift;
         const std::string profile = models[0].second.profile(inputs, 1, true);
-        for (const char* rule : {"k ", "element ", "stream ", "both ", "B.k "}) left_out = left_out || profile.find(where + rule) != std::string::npos;
+        for (const char* rule : {"k ", "element ", "stream ", "both ", "B.k "})
+          left_out = left_out || profile.find(where + rule) != std::string::npos;
       }
     EXPECT_TRUE(left_out || k < 64) << "no run left any term out";
   }
@@ -333,7 +400,8 @@ TEST_P(Bits, ZerosInValuesAgainstInfinity) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cpu, Bits, ::testing::Values("", "haswell"), [](const auto& p) { return p.param.empty() ? "native" : p.param; });
+INSTANTIATE_TEST_SUITE_P(Cpu, Bits, ::testing::Values("", "haswell"),
+                         [](const auto& p) { return p.param.empty() ? "native" : p.param; });
 
 }  // namespace
 }  // namespace pit::test

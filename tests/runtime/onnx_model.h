@@ -14,7 +14,8 @@ class OnnxModel {
  public:
   using Type = pit_onnx::TensorProto::DataType;
   using Dims = std::vector<std::variant<int, const char*>>;  ///< a name: free
-  static constexpr Type f32 = pit_onnx::TensorProto::FLOAT, i64 = pit_onnx::TensorProto::INT64, b8 = pit_onnx::TensorProto::BOOL;
+  static constexpr Type f32 = pit_onnx::TensorProto::FLOAT, i64 = pit_onnx::TensorProto::INT64,
+                        b8 = pit_onnx::TensorProto::BOOL;
 
   explicit OnnxModel(int opset = 17) {
     model_.set_ir_version(8);
@@ -22,8 +23,12 @@ class OnnxModel {
     model_.mutable_graph()->set_name("test");
   }
 
-  OnnxModel& input(const std::string& name, Type type, const Dims& dims) { return declare(model_.mutable_graph()->add_input(), name, type, dims); }
-  OnnxModel& output(const std::string& name, Type type, const Dims& dims) { return declare(model_.mutable_graph()->add_output(), name, type, dims); }
+  OnnxModel& input(const std::string& name, Type type, const Dims& dims) {
+    return declare(model_.mutable_graph()->add_input(), name, type, dims);
+  }
+  OnnxModel& output(const std::string& name, Type type, const Dims& dims) {
+    return declare(model_.mutable_graph()->add_output(), name, type, dims);
+  }
 
   template <class T>
   OnnxModel& constant(const std::string& name, const std::vector<std::int64_t>& dims, const std::vector<T>& values) {
@@ -35,9 +40,12 @@ class OnnxModel {
     return *this;
   }
 
-  struct Attribute { std::string name; std::variant<std::int64_t, double, std::vector<std::int64_t>> value; };
-  OnnxModel& node(const std::string& op, const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
-                  const std::vector<Attribute>& attributes = {}) {
+  struct Attribute {
+    std::string name;
+    std::variant<std::int64_t, double, std::vector<std::int64_t>> value;
+  };
+  OnnxModel& node(const std::string& op, const std::vector<std::string>& inputs,
+                  const std::vector<std::string>& outputs, const std::vector<Attribute>& attributes = {}) {
     pit_onnx::NodeProto* n = model_.mutable_graph()->add_node();
     n->set_op_type(op);
     n->set_name(op + "_" + outputs[0]);
@@ -47,7 +55,8 @@ class OnnxModel {
       pit_onnx::AttributeProto* p = n->add_attribute();
       p->set_name(a.name);
       if (const auto* i = std::get_if<std::int64_t>(&a.value)) p->set_type(pit_onnx::AttributeProto::INT), p->set_i(*i);
-      if (const auto* f = std::get_if<double>(&a.value)) p->set_type(pit_onnx::AttributeProto::FLOAT), p->set_f(static_cast<float>(*f));
+      if (const auto* f = std::get_if<double>(&a.value))
+        p->set_type(pit_onnx::AttributeProto::FLOAT), p->set_f(static_cast<float>(*f));
       if (const auto* l = std::get_if<std::vector<std::int64_t>>(&a.value)) {
         p->set_type(pit_onnx::AttributeProto::INTS);
         for (const std::int64_t i : *l) p->add_ints(i);

@@ -1,12 +1,12 @@
 // The analysis on hand-written graphs: each transfer function of the README, element by element.
 #include "sparsity/analysis.h"
 
+#include <cmath>
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include "harness.h"
 
 #include "graph/opset.h"
-#include "harness.h"
 #include "pit/error.h"
 #include "sparsity/value_zeros.h"
 
@@ -63,7 +63,8 @@ class Analyze : public testing::Test {
   std::vector<std::string> rows(const Analysis& a, MaskId m, const std::vector<Tensor>& inputs) {
     const auto e = test::evaluate(g, a, {m}, inputs);
     const MaskArray& x = *e.masks[static_cast<std::size_t>(m.id)];
-    std::vector<std::string> text(static_cast<std::size_t>(x.extents[0]), std::string(static_cast<std::size_t>(x.extents[1]), '.'));
+    std::vector<std::string> text(static_cast<std::size_t>(x.extents[0]),
+                                  std::string(static_cast<std::size_t>(x.extents[1]), '.'));
     std::vector<std::int64_t> at(x.extents.size(), 0);
     std::int64_t n = 1;
     for (auto k : x.extents) n *= k;
@@ -236,7 +237,8 @@ TEST_F(Analyze, DisabledMeansEverything) {
   EXPECT_TRUE(a.masks.is_everything(masks(a, key_).computed));
   EXPECT_TRUE(a.masks.is_everything(masks(a, g.outputs[0]).demand));
   EXPECT_TRUE(a.masks.is_nothing(masks(a, unused).demand));
-  for (const NodeFacts& n : a.nodes) for (const StatementFacts& s : n.statements) EXPECT_EQ(s.absorbing, -1);
+  for (const NodeFacts& n : a.nodes)
+    for (const StatementFacts& s : n.statements) EXPECT_EQ(s.absorbing, -1);
 }
 
 TEST_F(Analyze, MasksThatDoNotFitAreNamed) {
@@ -251,25 +253,47 @@ TEST_F(Analyze, MasksThatDoNotFitAreNamed) {
     }
     return std::string("accepted");
   };
-  EXPECT_NE(message(g.outputs[0], mask).find("axis 1 has extent 5, the output's s"), std::string::npos) << message(g.outputs[0], mask);
+  EXPECT_NE(message(g.outputs[0], mask).find("axis 1 has extent 5, the output's s"), std::string::npos)
+      << message(g.outputs[0], mask);
   EXPECT_NE(message(pooled, mask).find("axis 1 has extent 5, the output's 4"), std::string::npos);
   EXPECT_NE(message(g.outputs[0], x).find("must be an integer or boolean input"), std::string::npos);
 }
 
 // Which expressions make zeros that no mask tells of.
 TEST_F(Analyze, ZerosByValue) {
-  const ValueId x = input("x", DType::f32, {"b", "s", "8"}), y = input("y", DType::f32, {"b", "s", "8"}), c = input("c", DType::b8, {"b", "s", "8"});
+  const ValueId x = input("x", DType::f32, {"b", "s", "8"}), y = input("y", DType::f32, {"b", "s", "8"}),
+                c = input("c", DType::b8, {"b", "s", "8"});
   const ValueId relu = op("Relu", {x}), other = op("Relu", {y});
-  const std::vector<ValueId> zeros = {
-      relu, op("Clip", {x, scalar(0), scalar(6)}), op("ThresholdedRelu", {x}), op("HardSwish", {x}), op("Where", {c, x, scalar(0)}),
-      op("Mul", {relu, y}), op("Mul", {relu, relu}), op("Add", {relu, other}), op("Max", {relu, other}), op("Sqrt", {relu}), op("Transpose", {relu}),
-      op("Div", {relu, scalar(3)}), op("Where", {c, relu, other}), op("Min", {op("Neg", {x}), scalar(0)})};
-  const std::vector<ValueId> none = {
-      x, op("Clip", {x, scalar(-1), scalar(1)}), op("LeakyRelu", {x}), op("Gelu", {x}), op("Add", {relu, y}), op("Max", {relu, y}), op("Exp", {relu}),
-      op("MatMul", {relu, weight(8, 8)}), op("Where", {c, x, y}), op("Div", {y, relu}), op("Softmax", {relu}), op("Sigmoid", {relu})};
+  const std::vector<ValueId> zeros = {relu,
+                                      op("Clip", {x, scalar(0), scalar(6)}),
+                                      op("ThresholdedRelu", {x}),
+                                      op("HardSwish", {x}),
+                                      op("Where", {c, x, scalar(0)}),
+                                      op("Mul", {relu, y}),
+                                      op("Mul", {relu, relu}),
+                                      op("Add", {relu, other}),
+                                      op("Max", {relu, other}),
+                                      op("Sqrt", {relu}),
+                                      op("Transpose", {relu}),
+                                      op("Div", {relu, scalar(3)}),
+                                      op("Where", {c, relu, other}),
+                                      op("Min", {op("Neg", {x}), scalar(0)})};
+  const std::vector<ValueId> none = {x,
+                                     op("Clip", {x, scalar(-1), scalar(1)}),
+                                     op("LeakyRelu", {x}),
+                                     op("Gelu", {x}),
+                                     op("Add", {relu, y}),
+                                     op("Max", {relu, y}),
+                                     op("Exp", {relu}),
+                                     op("MatMul", {relu, weight(8, 8)}),
+                                     op("Where", {c, x, y}),
+                                     op("Div", {y, relu}),
+                                     op("Softmax", {relu}),
+                                     op("Sigmoid", {relu})};
   output(relu);
   const std::vector<char> found = zeros_by_value(g);
-  for (const ValueId v : zeros) EXPECT_TRUE(found[static_cast<std::size_t>(v)]) << g.describe(g.values[static_cast<std::size_t>(v)].producer);
+  for (const ValueId v : zeros)
+    EXPECT_TRUE(found[static_cast<std::size_t>(v)]) << g.describe(g.values[static_cast<std::size_t>(v)].producer);
   for (const ValueId v : none)
     EXPECT_FALSE(found[static_cast<std::size_t>(v)]) << g.values[static_cast<std::size_t>(v)].name << " " << v;
 }

@@ -1,19 +1,19 @@
 // Soundness of an analysis on a graph and inputs: whatever is not demanded may hold anything.
 //
 // Every node is run by the reference, with the terms that the analysis calls dead skipped, as kernels skip them. Then
-// every element that nobody demands becomes NaN (an integer: 0, a valid index; a boolean: random), and every element said to be zero becomes
-// zero. The demanded elements of the outputs must not change by a bit.
+// every element that nobody demands becomes NaN (an integer: 0, a valid index; a boolean: random), and every element
+// said to be zero becomes zero. The demanded elements of the outputs must not change by a bit.
 #pragma once
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <random>
 
-#include "graph/reference.h"
 #include "harness.h"
+
+#include "graph/reference.h"
 
 namespace pit::sparsity::test {
 
@@ -43,7 +43,8 @@ inline void set_random(Tensor& t, std::int64_t i, std::mt19937& random) {
 inline bool is_zero(const Tensor& t, std::int64_t i) {
   const char* p = static_cast<const char*>(t.data()) + i * static_cast<std::int64_t>(size_of(t.dtype()));
   if (t.dtype() == DType::f32) return t.as<float>()[i] == 0;
-  for (std::size_t k = 0; k < size_of(t.dtype()); ++k) if (p[k] != 0) return false;
+  for (std::size_t k = 0; k < size_of(t.dtype()); ++k)
+    if (p[k] != 0) return false;
   return true;
 }
 
@@ -60,9 +61,10 @@ inline Tensor as_tensor(const MaskArray& m) {
   return t;
 }
 
-/// The node as kernels run it: dead terms of reductions skipped, dead temporaries undefined, absorbing operands absorbing.
-inline graph::Node with_live_terms(const graph::Graph& g, const graph::Node& n, const NodeFacts& facts, const std::vector<MaskPtr>& masks,
-                            std::vector<Tensor>& inputs) {
+/// The node as kernels run it: dead terms of reductions skipped, dead temporaries undefined, absorbing operands
+/// absorbing.
+inline graph::Node with_live_terms(const graph::Graph& g, const graph::Node& n, const NodeFacts& facts,
+                                   const std::vector<MaskPtr>& masks, std::vector<Tensor>& inputs) {
   graph::Node r = n;
   const bool is_float = g.values[static_cast<std::size_t>(n.outputs[0])].dtype == DType::f32;
   for (std::size_t i = 0; i < n.program.statements.size(); ++i) {
@@ -85,7 +87,8 @@ inline graph::Node with_live_terms(const graph::Graph& g, const graph::Node& n, 
       default: break;
     }
     if (!absent) continue;
-    r.program.tensors.push_back({"live" + std::to_string(i), expr::Role::input, static_cast<int>(n.extents.size()), DType::b8});
+    r.program.tensors.push_back(
+        {"live" + std::to_string(i), expr::Role::input, static_cast<int>(n.extents.size()), DType::b8});
     std::vector<expr::Expr> axes;
     for (std::size_t a = 0; a < n.extents.size(); ++a) {
       // Axes of other statements do not occur in this one: the mask does not depend on them.
@@ -107,7 +110,8 @@ class Checker {
   void check(const graph::Graph& g, const Analysis& a, const std::vector<Tensor>& inputs, const std::string& name) {
     std::vector<MaskId> roots;
     for (const ValueMasks& v : a.values) roots.push_back(v.demand), roots.push_back(v.nonzero);
-    for (const NodeFacts& n : a.nodes) for (const StatementFacts& f : n.statements) roots.push_back(f.live);
+    for (const NodeFacts& n : a.nodes)
+      for (const StatementFacts& f : n.statements) roots.push_back(f.live);
     const auto e = evaluate(g, a, roots, inputs);
     const std::vector<Tensor> clean = graph::run_reference_values(g, inputs);
     std::vector<Tensor> values = e.control;
@@ -127,13 +131,18 @@ class Checker {
       for_each_index(t.shape(), [&](std::int64_t i, const std::int64_t* at) {
         if (!nonzero.at(at) && !is_zero(clean[v], i)) ++wrong;
         const auto size = static_cast<std::int64_t>(size_of(t.dtype()));
-        const char *x = static_cast<const char*>(clean[v].data()) + i * size, *y = static_cast<const char*>(values[v].data()) + i * size;
-        if (first_wrong.empty() && demand.at(at) && nonzero.at(at) && std::memcmp(x, y, static_cast<std::size_t>(size)) != 0) {
+        const char *x = static_cast<const char*>(clean[v].data()) + i * size,
+                   *y = static_cast<const char*>(values[v].data()) + i * size;
+        if (first_wrong.empty() && demand.at(at) && nonzero.at(at) &&
+            std::memcmp(x, y, static_cast<std::size_t>(size)) != 0) {
           first_wrong = g.values[v].name;
           if (g.values[v].producer >= 0) first_wrong += " of " + g.describe(g.values[v].producer);
         }
         if (!demand.at(at)) set_random(t, i, random), ++undemanded;
-        else if (!nonzero.at(at)) std::memset(static_cast<char*>(t.data()) + i * static_cast<std::int64_t>(size_of(t.dtype())), 0, size_of(t.dtype())), ++zeros;
+        else if (!nonzero.at(at))
+          std::memset(static_cast<char*>(t.data()) + i * static_cast<std::int64_t>(size_of(t.dtype())), 0,
+                      size_of(t.dtype())),
+              ++zeros;
       });
       EXPECT_EQ(wrong, 0) << name << ": elements of '" << g.values[v].name << "' said to be zero are not";
       values[v] = t;
@@ -142,7 +151,8 @@ class Checker {
     for (const graph::Node& n : g.nodes) {
       if (n.removed) continue;
       bool done = true;
-      for (ValueId v : n.outputs) done = done && a.control[static_cast<std::size_t>(v)] && values[static_cast<std::size_t>(v)].defined();
+      for (ValueId v : n.outputs)
+        done = done && a.control[static_cast<std::size_t>(v)] && values[static_cast<std::size_t>(v)].defined();
       if (done) continue;
       std::vector<Tensor> in;
       for (ValueId v : n.inputs) in.push_back(values[static_cast<std::size_t>(v)]);
@@ -161,9 +171,11 @@ class Checker {
       for_each_index(clean[v].shape(), [&](std::int64_t i, const std::int64_t* at) {
         if (!demand.at(at)) return;
         const auto size = static_cast<std::int64_t>(size_of(clean[v].dtype()));
-        const char *x = static_cast<const char*>(clean[v].data()) + i * size, *y = static_cast<const char*>(values[v].data()) + i * size;
+        const char *x = static_cast<const char*>(clean[v].data()) + i * size,
+                   *y = static_cast<const char*>(values[v].data()) + i * size;
         // -0 may become +0 where a product with a known zero is not formed.
-        if (std::memcmp(x, y, static_cast<std::size_t>(size)) != 0 && !(is_zero(clean[v], i) && is_zero(values[v], i))) ++wrong;
+        if (std::memcmp(x, y, static_cast<std::size_t>(size)) != 0 && !(is_zero(clean[v], i) && is_zero(values[v], i)))
+          ++wrong;
       });
       EXPECT_EQ(wrong, 0) << name << ": demanded elements of '" << g.values[v].name << "' changed; " << undemanded
                           << " elements were random, " << zeros << " zero; first seen in " << first_wrong;

@@ -1,11 +1,11 @@
-// Stacks of attention whose live sets differ from layer to layer: sliding windows. What a layer costs must not depend on how many
-// there are, and what it demands must stay exact.
+// Stacks of attention whose live sets differ from layer to layer: sliding windows. What a layer costs must not depend
+// on how many there are, and what it demands must stay exact.
+#include <ctime>
 #include <gtest/gtest.h>
 
-#include <ctime>
+#include "harness.h"
 
 #include "graph/opset.h"
-#include "harness.h"
 #include "sparsity/analysis.h"
 
 namespace pit::sparsity {
@@ -13,7 +13,8 @@ namespace {
 
 enum class Head { first_token, mean };
 
-/// `layers` layers of attention x + softmax(q k^T + bias) v over a window (an input: near[q,k]), every `global_every`th over all keys.
+/// `layers` layers of attention x + softmax(q k^T + bias) v over a window (an input: near[q,k]), every `global_every`th
+/// over all keys.
 class Stack {
  public:
   Stack(int layers, int global_every, Head head) {
@@ -73,7 +74,8 @@ class Stack {
     return op("MatMul", {x, g.add_constant("w" + std::to_string(g.values.size()), t)});
   }
   ValueId attention(ValueId x, ValueId attended) {
-    const ValueId q = projected(x), k = op("Transpose", {projected(x)}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}}), v = projected(x);
+    const ValueId q = projected(x), k = op("Transpose", {projected(x)}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}}),
+                  v = projected(x);
     const ValueId bias = op("Where", {attended, scalar(0), scalar(-3.4028235e38F)});
     return op("MatMul", {op("Softmax", {op("Add", {op("MatMul", {q, k}), bias})}, {{"axis", std::int64_t{-1}}}), v});
   }
@@ -104,8 +106,10 @@ double seconds(int layers) {
 TEST(Depth, MaskNodesGrowAsLayersDo) {
   for (const Head head : {Head::first_token, Head::mean}) {
     for (const int global_every : {3, 1000}) {
-      const int few = mask_nodes(25, global_every, head), some = mask_nodes(50, global_every, head), many = mask_nodes(100, global_every, head);
-      EXPECT_LE(many - some, 2.2 * (some - few)) << few << ", " << some << ", " << many << " nodes, global every " << global_every;
+      const int few = mask_nodes(25, global_every, head), some = mask_nodes(50, global_every, head),
+                many = mask_nodes(100, global_every, head);
+      EXPECT_LE(many - some, 2.2 * (some - few))
+          << few << ", " << some << ", " << many << " nodes, global every " << global_every;
     }
   }
 }
@@ -119,7 +123,8 @@ std::vector<char> attended(const std::vector<char>& demanded, const std::vector<
   const auto n = static_cast<std::int64_t>(demanded.size());
   for (std::int64_t q = 0; q < n; ++q) {
     for (std::int64_t k = std::max<std::int64_t>(0, q - reach); k < std::min(n, q + reach + 1); ++k) {
-      if (demanded[static_cast<std::size_t>(q)] && real[static_cast<std::size_t>(k)]) keys[static_cast<std::size_t>(k)] = 1;
+      if (demanded[static_cast<std::size_t>(q)] && real[static_cast<std::size_t>(k)])
+        keys[static_cast<std::size_t>(k)] = 1;
     }
   }
   return keys;
@@ -131,7 +136,8 @@ TEST(Depth, WindowsReachAsFarAsTheirLayers) {
   for (const int global_every : {1000, 40}) {
     Stack stack(layers, global_every, Head::first_token);
     const Analysis a = analyze(stack.g, {{stack.g.outputs[0], -1}});
-    Tensor x(DType::f32, {batch, sequence, 4}), mask(DType::i64, {batch, sequence}), near(DType::b8, {sequence, sequence});
+    Tensor x(DType::f32, {batch, sequence, 4}), mask(DType::i64, {batch, sequence}),
+        near(DType::b8, {sequence, sequence});
     std::fill_n(x.as<float>(), x.size(), 1.0F);
     const std::int64_t length[] = {sequence, 50};
     std::vector<char> real[2];
@@ -139,7 +145,8 @@ TEST(Depth, WindowsReachAsFarAsTheirLayers) {
       mask.as<std::int64_t>()[i] = i % sequence < length[i / sequence];
       real[i / sequence].push_back(i % sequence < length[i / sequence]);
     }
-    for (std::int64_t i = 0; i < sequence * sequence; ++i) near.as<std::uint8_t>()[i] = std::abs(i / sequence - i % sequence) <= 1;
+    for (std::int64_t i = 0; i < sequence * sequence; ++i)
+      near.as<std::uint8_t>()[i] = std::abs(i / sequence - i % sequence) <= 1;
     std::vector<MaskId> roots;
     for (ValueId v : stack.inputs) roots.push_back(a.values[static_cast<std::size_t>(v)].demand);
     const auto e = test::evaluate(stack.g, a, roots, {x, mask, near});
@@ -151,7 +158,8 @@ TEST(Depth, WindowsReachAsFarAsTheirLayers) {
         const MaskArray& m = *e.masks[static_cast<std::size_t>(roots[static_cast<std::size_t>(layer)].id)];
         for (std::int64_t s = 0; s < sequence; ++s) {
           const std::int64_t at[] = {b, s, 0};
-          ASSERT_EQ(m.at(at), expected[static_cast<std::size_t>(s)] != 0) << "layer " << layer << ", position " << b << ", " << s;
+          ASSERT_EQ(m.at(at), expected[static_cast<std::size_t>(s)] != 0)
+              << "layer " << layer << ", position " << b << ", " << s;
         }
       }
     }

@@ -1,11 +1,11 @@
 // Live shares of FLOPs on exported models, against an independent prototype's (tests/fixtures/live_flops.json).
-#include <gtest/gtest.h>
-
 #include <fstream>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "frontend/onnx/onnx.h"
 #include "harness.h"
+
+#include "frontend/onnx/onnx.h"
 #include "sparsity/flops.h"
 
 namespace pit::sparsity {
@@ -27,7 +27,8 @@ std::vector<std::string> models() {
 class Fixture : public testing::TestWithParam<std::string> {};
 
 TEST_P(Fixture, LiveSharesEqualThePrototypes) {
-  const graph::Graph g = frontend::read_onnx_file(std::string(PIT_SOURCE_DIR) + "/tests/fixtures/" + GetParam() + ".onnx");
+  const graph::Graph g =
+      frontend::read_onnx_file(std::string(PIT_SOURCE_DIR) + "/tests/fixtures/" + GetParam() + ".onnx");
   const json& expected = oracle()["models"][GetParam()];
   const auto lengths = oracle()["lengths"].get<std::vector<std::int64_t>>();
   for (const bool declare : {false, true}) {

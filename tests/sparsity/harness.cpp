@@ -7,7 +7,8 @@
 
 namespace pit::sparsity::test {
 
-Evaluated evaluate(const graph::Graph& g, const Analysis& a, const std::vector<MaskId>& roots, const std::vector<Tensor>& inputs) {
+Evaluated evaluate(const graph::Graph& g, const Analysis& a, const std::vector<MaskId>& roots,
+                   const std::vector<Tensor>& inputs) {
   Evaluated e;
   e.dims = g.dims.evaluate(graph::bind_symbols(g, inputs));
   e.control.resize(g.values.size());
@@ -20,14 +21,16 @@ Evaluated evaluate(const graph::Graph& g, const Analysis& a, const std::vector<M
     else if (value.has_elements) e.control[v] = graph::materialise(g, value, e.dims);
   }
   for (const graph::Node& n : g.nodes) {
-    const bool wanted = std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return needed[static_cast<std::size_t>(v)]; });
+    const bool wanted =
+        std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return needed[static_cast<std::size_t>(v)]; });
     if (n.removed || !wanted) continue;
     std::vector<Tensor> in;
     for (ValueId v : n.inputs) in.push_back(e.control[static_cast<std::size_t>(v)]);
     auto out = graph::run_node(g, n, in, e.dims);
     for (std::size_t i = 0; i < out.size(); ++i) e.control[static_cast<std::size_t>(n.outputs[i])] = out[i];
   }
-  e.masks = a.masks.evaluate(roots, e.dims, [&](ValueId v) -> const Tensor& { return e.control[static_cast<std::size_t>(v)]; });
+  e.masks = a.masks.evaluate(roots, e.dims,
+                             [&](ValueId v) -> const Tensor& { return e.control[static_cast<std::size_t>(v)]; });
   return e;
 }
 
@@ -38,7 +41,8 @@ graph::ValueId mask_input(const graph::Graph& g) {
   return -1;
 }
 
-std::vector<Tensor> text_inputs(const graph::Graph& g, const std::vector<std::int64_t>& lengths, std::int64_t sequence, bool left) {
+std::vector<Tensor> text_inputs(const graph::Graph& g, const std::vector<std::int64_t>& lengths, std::int64_t sequence,
+                                bool left) {
   std::vector<Tensor> inputs;
   const auto batch = static_cast<std::int64_t>(lengths.size());
   for (std::size_t i = 0; i < g.inputs.size(); ++i) {
@@ -47,7 +51,8 @@ std::vector<Tensor> text_inputs(const graph::Graph& g, const std::vector<std::in
     Tensor t(v.dtype, {batch, sequence});
     for (std::int64_t b = 0; b < batch; ++b) {
       for (std::int64_t s = 0; s < sequence; ++s) {
-        const bool real = left ? s >= sequence - lengths[static_cast<std::size_t>(b)] : s < lengths[static_cast<std::size_t>(b)];
+        const bool real =
+            left ? s >= sequence - lengths[static_cast<std::size_t>(b)] : s < lengths[static_cast<std::size_t>(b)];
         std::int64_t x = 0;
         if (name.find("mask") != std::string::npos) x = real;
         else if (name.find("type") == std::string::npos) x = real ? 5 + (b * 7 + s * 13) % 50 : 1;

@@ -18,10 +18,13 @@ struct Evaluated {
 };
 
 /// Computes the control values that `roots` read (and nothing else) and evaluates `roots`.
-Evaluated evaluate(const graph::Graph& g, const Analysis& a, const std::vector<MaskId>& roots, const std::vector<Tensor>& inputs);
+Evaluated evaluate(const graph::Graph& g, const Analysis& a, const std::vector<MaskId>& roots,
+                   const std::vector<Tensor>& inputs);
 
-/// Inputs of a text model: right- or left-padded sequences of the given lengths; zeros for inputs that are neither ids nor masks.
-std::vector<Tensor> text_inputs(const graph::Graph& g, const std::vector<std::int64_t>& lengths, std::int64_t sequence, bool left);
+/// Inputs of a text model: right- or left-padded sequences of the given lengths; zeros for inputs that are neither ids
+/// nor masks.
+std::vector<Tensor> text_inputs(const graph::Graph& g, const std::vector<std::int64_t>& lengths, std::int64_t sequence,
+                                bool left);
 
 /// Index of the model input whose name contains "mask", or -1.
 graph::ValueId mask_input(const graph::Graph& g);

@@ -1,9 +1,8 @@
 // Mask programs against brute force: random formulas over small shapes, every operation, every element.
 #include "sparsity/mask.h"
 
-#include <gtest/gtest.h>
-
 #include <functional>
+#include <gtest/gtest.h>
 #include <random>
 
 #include "sparsity/mask_impl.h"
@@ -25,7 +24,8 @@ std::int64_t count(const std::vector<std::int64_t>& shape) {
   return n;
 }
 
-void each(const std::vector<std::int64_t>& shape, const std::function<void(std::int64_t, const std::vector<std::int64_t>&)>& f) {
+void each(const std::vector<std::int64_t>& shape,
+          const std::function<void(std::int64_t, const std::vector<std::int64_t>&)>& f) {
   std::vector<std::int64_t> at(shape.size(), 0);
   for (std::int64_t i = 0; i < count(shape); ++i) {
     f(i, at);
@@ -50,11 +50,13 @@ class World {
     one = g.dims.constant(1), three = g.dims.constant(3), four = g.dims.constant(4), twelve = g.dims.constant(12);
     bs = g.dims.mul(b, s);
     std::vector<std::int64_t> symbols{pick(1, 3), pick(0, 9) == 0 ? 0 : pick(1, 5)};
-    for (const auto& d : std::vector<std::vector<Dim>>{{b, s}, {b, one, s}, {s, s}, {three, four}, {b, s, three}, {twelve}, {bs}, {s}, {b, one}}) {
+    for (const auto& d : std::vector<std::vector<Dim>>{
+             {b, s}, {b, one, s}, {s, s}, {three, four}, {b, s, three}, {twelve}, {bs}, {s}, {b, one}}) {
       add_input(d, DType::b8);
       if (pick(0, 2) == 0) add_input(d, DType::f32);
     }
-    for (const auto& d : std::vector<std::vector<Dim>>{{b, s}, {s}, {b, s, three}}) indices.push_back(add_input(d, DType::i64));
+    for (const auto& d : std::vector<std::vector<Dim>>{{b, s}, {s}, {b, s, three}})
+      indices.push_back(add_input(d, DType::i64));
     // A constant, whose leaves are evaluated at once.
     Tensor c(DType::b8, {3, 4});
     for (int i = 0; i < 12; ++i) c.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(random() & 1);
@@ -65,7 +67,9 @@ class World {
     program = std::make_unique<MaskProgram>(&g);
   }
 
-  std::int64_t pick(std::int64_t low, std::int64_t high) { return std::uniform_int_distribution<std::int64_t>(low, high)(random); }
+  std::int64_t pick(std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(random);
+  }
   std::int64_t extent(Dim d) const { return d.id < 0 ? 1 : dims[static_cast<std::size_t>(d.id)]; }
   std::vector<std::int64_t> shape(const std::vector<Dim>& d) const {
     std::vector<std::int64_t> r;
@@ -100,15 +104,20 @@ class World {
   }
 
   Dense constant(const std::vector<Dim>& d, bool value) {
-    return {value ? program->everything(d) : program->nothing(d), d, shape(d), std::vector<bool>(static_cast<std::size_t>(count(shape(d))), value)};
+    return {value ? program->everything(d) : program->nothing(d), d, shape(d),
+            std::vector<bool>(static_cast<std::size_t>(count(shape(d))), value)};
   }
 
   Dense leaf() {
     const ValueId v = leaf_values[static_cast<std::size_t>(pick(0, static_cast<std::int64_t>(leaf_values.size()) - 1))];
     const Tensor& t = tensors[static_cast<std::size_t>(v)];
     const bool is_float = t.dtype() == DType::f32;
-    Dense r{program->leaf(v, is_float ? Predicate::not_masked : Predicate::nonzero), g.values[static_cast<std::size_t>(v)].dims, t.shape(), {}};
-    for (std::int64_t i = 0; i < t.size(); ++i) r.bits.push_back(is_float ? t.as<float>()[i] > -1e4F : t.as<std::uint8_t>()[i] != 0);
+    Dense r{program->leaf(v, is_float ? Predicate::not_masked : Predicate::nonzero),
+            g.values[static_cast<std::size_t>(v)].dims,
+            t.shape(),
+            {}};
+    for (std::int64_t i = 0; i < t.size(); ++i)
+      r.bits.push_back(is_float ? t.as<float>()[i] > -1e4F : t.as<std::uint8_t>()[i] != 0);
     return r;
   }
 
@@ -155,17 +164,20 @@ Dense step(World& w, std::vector<Dense>& pool) {
   const auto rank = static_cast<std::int64_t>(m.shape.size());
   auto some_axes = [&] {
     std::vector<int> axes;
-    for (int a = 0; a < rank; ++a) if (w.pick(0, 1)) axes.push_back(a);
+    for (int a = 0; a < rank; ++a)
+      if (w.pick(0, 1)) axes.push_back(a);
     return axes;
   };
   switch (w.pick(0, 10)) {
-    case 0: case 1: {  // and, or with another one of the same dims (or a fresh leaf brought there)
+    case 0:
+    case 1: {  // and, or with another one of the same dims (or a fresh leaf brought there)
       for (int tries = 0; tries < 20; ++tries) {
         const Dense& o = pool[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(pool.size()) - 1))];
         if (!(o.dims == m.dims)) continue;
         const bool conjunction = w.pick(0, 1);
         Dense r{conjunction ? p.and_(m.id, o.id) : p.or_(m.id, o.id), m.dims, m.shape, m.bits};
-        for (std::size_t i = 0; i < r.bits.size(); ++i) r.bits[i] = conjunction ? m.bits[i] && o.bits[i] : m.bits[i] || o.bits[i];
+        for (std::size_t i = 0; i < r.bits.size(); ++i)
+          r.bits[i] = conjunction ? m.bits[i] && o.bits[i] : m.bits[i] || o.bits[i];
         return r;
       }
       return w.leaf();
@@ -185,7 +197,8 @@ Dense step(World& w, std::vector<Dense>& pool) {
       for (int o : order) d.push_back(o < 0 ? (w.pick(0, 1) ? w.s : w.three) : m.dims[static_cast<std::size_t>(o)]);
       return mapped(p.permute(m.id, order, d), d, w.shape(d), m, [&](const auto& at, auto& from) {
         from.assign(m.shape.size(), 0);
-        for (std::size_t i = 0; i < order.size(); ++i) if (order[i] >= 0) from[static_cast<std::size_t>(order[i])] = at[i];
+        for (std::size_t i = 0; i < order.size(); ++i)
+          if (order[i] >= 0) from[static_cast<std::size_t>(order[i])] = at[i];
         return true;
       });
     }
@@ -218,7 +231,8 @@ Dense step(World& w, std::vector<Dense>& pool) {
         return mapped(p.split(m.id, a, parts), d, w.shape(d), m, [&](const auto& at, auto& from) {
           from = at;
           from.erase(from.begin() + a);
-          from[static_cast<std::size_t>(a)] = at[static_cast<std::size_t>(a)] * w.extent(parts[1]) + at[static_cast<std::size_t>(a) + 1];
+          from[static_cast<std::size_t>(a)] =
+              at[static_cast<std::size_t>(a)] * w.extent(parts[1]) + at[static_cast<std::size_t>(a) + 1];
           return true;
         });
       }
@@ -233,13 +247,15 @@ Dense step(World& w, std::vector<Dense>& pool) {
       std::vector<Dim> d = m.dims;
       d[a] = n;
       bool inside = true;
-      for (std::int64_t i = 0; i < w.extent(n); ++i) inside = inside && start + i * stride >= 0 && start + i * stride < m.shape[a];
+      for (std::int64_t i = 0; i < w.extent(n); ++i)
+        inside = inside && start + i * stride >= 0 && start + i * stride < m.shape[a];
       if (!inside) return w.leaf();
-      return mapped(p.window(m.id, static_cast<int>(a), Position::at(start), stride, n), d, w.shape(d), m, [&](const auto& at, auto& from) {
-        from = at;
-        from[a] = start + at[a] * stride;
-        return from[a] >= 0 && from[a] < m.shape[a];
-      });
+      return mapped(p.window(m.id, static_cast<int>(a), Position::at(start), stride, n), d, w.shape(d), m,
+                    [&](const auto& at, auto& from) {
+                      from = at;
+                      from[a] = start + at[a] * stride;
+                      return from[a] >= 0 && from[a] < m.shape[a];
+                    });
     }
     case 8: {  // place
       if (rank == 0) return w.leaf();
@@ -249,14 +265,15 @@ Dense step(World& w, std::vector<Dense>& pool) {
       std::vector<Dim> d = m.dims;
       d[a] = n;
       if (start + (m.shape[a] - 1) * stride >= 12) return w.leaf();
-      return mapped(p.place(m.id, static_cast<int>(a), Position::at(start), stride, n), d, w.shape(d), m, [&](const auto& at, auto& from) {
-        from = at;
-        from[a] = (at[a] - start) / stride;
-        return at[a] >= start && (at[a] - start) % stride == 0 && from[a] < m.shape[a];
-      });
+      return mapped(p.place(m.id, static_cast<int>(a), Position::at(start), stride, n), d, w.shape(d), m,
+                    [&](const auto& at, auto& from) {
+                      from = at;
+                      from[a] = (at[a] - start) / stride;
+                      return at[a] >= start && (at[a] - start) % stride == 0 && from[a] < m.shape[a];
+                    });
     }
     case 9: {  // take: the last axis of extent 3 looked up by an index over other axes
-      if (rank < 2 || !(m.dims.back() == w.three) ) return w.leaf();
+      if (rank < 2 || !(m.dims.back() == w.three)) return w.leaf();
       std::vector<Dim> d(m.dims.begin(), m.dims.end() - 1);
       for (ValueId v : w.indices) {
         const auto& k = w.g.values[static_cast<std::size_t>(v)].dims;
@@ -309,7 +326,8 @@ Dense step(World& w, std::vector<Dense>& pool) {
           each(r.shape, [&](std::int64_t o, const std::vector<std::int64_t>& at) {
             bool same = at.back() == x;
             for (std::size_t a = 0; a < from.size(); ++a) {
-              if (std::find(reduced.begin(), reduced.end(), static_cast<int>(a)) == reduced.end()) same = same && at[a] == from[a];
+              if (std::find(reduced.begin(), reduced.end(), static_cast<int>(a)) == reduced.end())
+                same = same && at[a] == from[a];
             }
             if (same) r.bits[static_cast<std::size_t>(o)] = true;
           });
@@ -350,9 +368,11 @@ TEST(Proofs, OfWhatFollowsByForm) {
     World w(seed);
     MaskProgram& p = *w.program;
     const auto of = [&](const std::vector<Dim>& d) {
-      return *std::find_if(w.leaf_values.begin(), w.leaf_values.end(), [&](ValueId v) { return w.g.values[static_cast<std::size_t>(v)].dims == d; });
+      return *std::find_if(w.leaf_values.begin(), w.leaf_values.end(),
+                           [&](ValueId v) { return w.g.values[static_cast<std::size_t>(v)].dims == d; });
     };
-    const MaskId f = p.leaf(of({w.b, w.s}), Predicate::nonzero), h = p.permute(p.leaf(of({w.b, w.one}), Predicate::nonzero), {0, -1}, {w.b, w.s});
+    const MaskId f = p.leaf(of({w.b, w.s}), Predicate::nonzero),
+                 h = p.permute(p.leaf(of({w.b, w.one}), Predicate::nonzero), {0, -1}, {w.b, w.s});
     const auto implies = [&](MaskId a, MaskId b) { return p.follows(a, b); };
     const std::vector<int> s{1};
     EXPECT_TRUE(implies(f, p.or_(f, h)));
@@ -378,7 +398,8 @@ TEST(MaskProgram, RandomFormulasEqualBruteForce) {
     }
     std::vector<MaskId> roots;
     for (const Dense& d : pool) roots.push_back(d.id);
-    const auto masks = w.program->evaluate(roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+    const auto masks = w.program->evaluate(
+        roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
     for (const Dense& d : pool) {
       const MaskArray& m = *masks[static_cast<std::size_t>(d.id.id)];
       ASSERT_EQ(m.extents, d.shape) << "seed " << seed << ": " << w.program->print(d.id);
@@ -390,7 +411,8 @@ TEST(MaskProgram, RandomFormulasEqualBruteForce) {
       });
       ASSERT_EQ(wrong, 0) << "seed " << seed << ": " << w.program->print(d.id);
       const auto total = count(d.shape);
-      ASSERT_NEAR(m.fraction(), total == 0 ? 1 : static_cast<double>(live) / static_cast<double>(total), 1e-12) << "seed " << seed;
+      ASSERT_NEAR(m.fraction(), total == 0 ? 1 : static_cast<double>(live) / static_cast<double>(total), 1e-12)
+          << "seed " << seed;
       ASSERT_TRUE(!m.all || live == total) << "seed " << seed;
       ASSERT_TRUE(!m.none || live == 0) << "seed " << seed;
     }
@@ -399,7 +421,8 @@ TEST(MaskProgram, RandomFormulasEqualBruteForce) {
 
 Dense both(World& w, const Dense& x, const Dense& y, bool conjunction) {
   Dense r{conjunction ? w.program->and_(x.id, y.id) : w.program->or_(x.id, y.id), x.dims, x.shape, x.bits};
-  for (std::size_t i = 0; i < r.bits.size(); ++i) r.bits[i] = conjunction ? x.bits[i] && y.bits[i] : x.bits[i] || y.bits[i];
+  for (std::size_t i = 0; i < r.bits.size(); ++i)
+    r.bits[i] = conjunction ? x.bits[i] && y.bits[i] : x.bits[i] || y.bits[i];
   return r;
 }
 
@@ -413,7 +436,8 @@ Dense negated(World& w, Dense x) {
 Dense permuted(World& w, const Dense& x, const std::vector<int>& order, const std::vector<Dim>& dims) {
   return mapped(w.program->permute(x.id, order, dims), dims, w.shape(dims), x, [&](const auto& at, auto& from) {
     from.assign(x.shape.size(), 0);
-    for (std::size_t i = 0; i < order.size(); ++i) if (order[i] >= 0) from[static_cast<std::size_t>(order[i])] = at[i];
+    for (std::size_t i = 0; i < order.size(); ++i)
+      if (order[i] >= 0) from[static_cast<std::size_t>(order[i])] = at[i];
     return true;
   });
 }
@@ -424,7 +448,8 @@ Dense merged(World& w, Dense x) {
   return x;
 }
 
-// Formulas of many more literals than a held one has, deeply nested: windows over what was demanded before, also in merged axes.
+// Formulas of many more literals than a held one has, deeply nested: windows over what was demanded before, also in
+// merged axes.
 TEST(MaskProgram, LongFormulasEqualBruteForce) {
   for (unsigned seed = 1; seed <= 120; ++seed) {
     World w(seed);
@@ -443,12 +468,14 @@ TEST(MaskProgram, LongFormulasEqualBruteForce) {
     std::vector<Dense> levels{rows[2]};
     for (int level = 0; level < 40; ++level) {
       const Dense& d = levels.back();
-      const Dense reached = any_dense(w, both(w, permuted(w, d, {0, 1, -1}, space), permuted(w, some(windows), {-1, 0, 1}, space), true), {1});
+      const Dense reached = any_dense(
+          w, both(w, permuted(w, d, {0, 1, -1}, space), permuted(w, some(windows), {-1, 0, 1}, space), true), {1});
       std::vector<Dim> row{w.b, w.s};
-      Dense next = mapped(w.program->permute(reached.id, {0, 2}, row), row, w.shape(row), reached, [&](const auto& at, auto& from) {
-        from = {at[0], 0, at[1]};
-        return w.extent(w.s) > 0;
-      });
+      Dense next = mapped(w.program->permute(reached.id, {0, 2}, row), row, w.shape(row), reached,
+                          [&](const auto& at, auto& from) {
+                            from = {at[0], 0, at[1]};
+                            return w.extent(w.s) > 0;
+                          });
       next = both(w, next, some(rows), true);
       switch (w.pick(0, 5)) {
         case 0: next = both(w, both(w, d, some(rows), true), next, false); break;
@@ -465,11 +492,14 @@ TEST(MaskProgram, LongFormulasEqualBruteForce) {
     }
     std::vector<MaskId> roots;
     for (const Dense& d : levels) roots.push_back(d.id);
-    const auto masks = w.program->evaluate(roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+    const auto masks = w.program->evaluate(
+        roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
     for (std::size_t level = 0; level < levels.size(); ++level) {
       const MaskArray& m = *masks[static_cast<std::size_t>(levels[level].id.id)];
       std::int64_t wrong = 0;
-      each(levels[level].shape, [&](std::int64_t i, const std::vector<std::int64_t>& at) { wrong += m.at(at.data()) != levels[level].bits[static_cast<std::size_t>(i)]; });
+      each(levels[level].shape, [&](std::int64_t i, const std::vector<std::int64_t>& at) {
+        wrong += m.at(at.data()) != levels[level].bits[static_cast<std::size_t>(i)];
+      });
       ASSERT_EQ(wrong, 0) << "seed " << seed << ", level " << level << ": " << w.program->print(levels[level].id);
     }
     EXPECT_LT(w.program->size(), 40 * 200) << "seed " << seed;
@@ -497,7 +527,8 @@ TEST(MaskProgram, EqualFormulasOverOtherAxesAreOne) {
   const MaskId there = p.any(p.permute(m, {0, -1, 1}, wide), {0}), back = p.any(p.permute(m, {1, 0}, narrow), {1});
   EXPECT_EQ(p.permute(there, {2, 0}, narrow), p.permute(back, {0, 1}, narrow));
   // A merge and a split that undo each other leave no trace, also around "and".
-  const MaskId merged = p.and_(p.merge(p.permute(m, {0, 1}, {w.b, w.s}), 0, 2, w.bs), p.not_(p.merge(p.not_(m), 0, 2, w.bs)));
+  const MaskId merged =
+      p.and_(p.merge(p.permute(m, {0, 1}, {w.b, w.s}), 0, 2, w.bs), p.not_(p.merge(p.not_(m), 0, 2, w.bs)));
   EXPECT_EQ(p.split(merged, 0, {w.b, w.s}), m);
 }
 
@@ -519,11 +550,14 @@ TEST(MaskProgram, PiecesMeltTogether) {
 TEST(MaskProgram, EqualArraysAreOneObject) {
   World w(11);
   MaskProgram& p = *w.program;
-  const MaskId a = p.leaf(w.leaf_values[0], Predicate::nonzero), b = p.not_(p.not_(a)), c = p.and_(a, p.or_(a, p.not_(a)));
+  const MaskId a = p.leaf(w.leaf_values[0], Predicate::nonzero), b = p.not_(p.not_(a)),
+               c = p.and_(a, p.or_(a, p.not_(a)));
   EXPECT_EQ(a, b);
   EXPECT_EQ(a, c);
-  const MaskId spread = p.permute(a, {1, 0}, {w.s, w.b}), again = p.permute(p.any(p.permute(a, {0, 1, -1}, {w.b, w.s, w.three}), {2}), {1, 0}, {w.s, w.b});
-  const auto masks = p.evaluate({spread, again}, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+  const MaskId spread = p.permute(a, {1, 0}, {w.s, w.b}),
+               again = p.permute(p.any(p.permute(a, {0, 1, -1}, {w.b, w.s, w.three}), {2}), {1, 0}, {w.s, w.b});
+  const auto masks = p.evaluate({spread, again}, w.dims,
+                                [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
   EXPECT_EQ(masks[static_cast<std::size_t>(spread.id)], masks[static_cast<std::size_t>(again.id)]);
 }
 
@@ -554,8 +588,8 @@ TEST(MaskProgram, FitToAnExtentThatMayBeOne) {
   }
 }
 
-// Contractions of a size at which bits are used: any over r, or over r and k, of X[s,r,k,l], Y[s,b,r] and, in half of the trials, Z[b,k], in
-// every order of axes.
+// Contractions of a size at which bits are used: any over r, or over r and k, of X[s,r,k,l], Y[s,b,r] and, in half of
+// the trials, Z[b,k], in every order of axes.
 TEST(MaskProgram, LargeContractionsEqualBruteForce) {
   std::mt19937 random(1);
   for (int trial = 0; trial < 16; ++trial) {
@@ -574,7 +608,8 @@ TEST(MaskProgram, LargeContractionsEqualBruteForce) {
       v.name = "v" + std::to_string(stored.size());
       v.dtype = DType::b8;
       Shape shape;
-      for (int a : axes) v.dims.push_back(dim[static_cast<std::size_t>(a)]), shape.push_back(size[static_cast<std::size_t>(a)]);
+      for (int a : axes)
+        v.dims.push_back(dim[static_cast<std::size_t>(a)]), shape.push_back(size[static_cast<std::size_t>(a)]);
       g.add_value(v);
       Tensor t(DType::b8, shape);
       const int rare = trial % 4 == 0 ? 2 : 40;  // dense rows fill up at once, rare ones leave holes
@@ -601,7 +636,8 @@ TEST(MaskProgram, LargeContractionsEqualBruteForce) {
     MaskId all = p.and_(there(0), there(1));
     if (stored.size() > 2) all = p.and_(all, there(2));
     const MaskId m = p.any(all, over_k ? std::vector<int>{place(2), place(3)} : std::vector<int>{place(2)});
-    const auto masks = p.evaluate({m}, g.dims.evaluate({}), [&](ValueId v) -> const Tensor& { return tensors[static_cast<std::size_t>(v)]; });
+    const auto masks = p.evaluate({m}, g.dims.evaluate({}),
+                                  [&](ValueId v) -> const Tensor& { return tensors[static_cast<std::size_t>(v)]; });
     auto bit = [&](std::size_t v, const std::vector<std::int64_t>& at) {
       std::vector<std::int64_t> own;
       for (int a : stored[v]) own.push_back(at[static_cast<std::size_t>(a)]);
@@ -612,7 +648,8 @@ TEST(MaskProgram, LargeContractionsEqualBruteForce) {
       std::vector<std::int64_t> at{free[0], free[1], 0, free[2], free[3]}, in_space;
       bool expected = false;
       for (at[3] = over_k ? 0 : free[2]; at[3] < (over_k ? size[3] : free[2] + 1) && !expected; ++at[3]) {
-        for (at[2] = 0; at[2] < size[2] && !expected; ++at[2]) expected = bit(0, at) && bit(1, at) && (stored.size() < 3 || bit(2, at));
+        for (at[2] = 0; at[2] < size[2] && !expected; ++at[2])
+          expected = bit(0, at) && bit(1, at) && (stored.size() < 3 || bit(2, at));
       }
       at[2] = 0, at[3] = free[2];
       for (int a : space) in_space.push_back(at[static_cast<std::size_t>(a)]);
@@ -644,7 +681,8 @@ TEST(MaskProgram, PiecesOfTheSameBytesButOtherCutsAreTwo) {
   Tensor t(DType::b8, {12});
   std::fill_n(t.as<std::uint8_t>(), 12, 0);
   t.as<std::uint8_t>()[3] = t.as<std::uint8_t>()[9] = 1;
-  const auto masks = p.evaluate({first, second}, g.dims.evaluate({12, 1, 5, 2, 7}), [&](ValueId) -> const Tensor& { return t; });
+  const auto masks =
+      p.evaluate({first, second}, g.dims.evaluate({12, 1, 5, 2, 7}), [&](ValueId) -> const Tensor& { return t; });
   EXPECT_TRUE(masks[static_cast<std::size_t>(first.id)]->none);
   EXPECT_TRUE(masks[static_cast<std::size_t>(second.id)]->all);
 }
@@ -654,7 +692,8 @@ TEST(MaskProgram, EvaluatesOnlyWhatIsWanted) {
   MaskProgram& p = *w.program;
   const MaskId a = p.leaf(w.leaf_values[0], Predicate::nonzero), b = p.leaf(w.leaf_values[3], Predicate::nonzero);
   p.want(a);
-  const auto masks = p.evaluate(w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+  const auto masks =
+      p.evaluate(w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
   EXPECT_TRUE(masks[static_cast<std::size_t>(a.id)]);
   EXPECT_FALSE(masks[static_cast<std::size_t>(b.id)]);
   EXPECT_EQ(p.leaves({a}), std::vector<ValueId>{w.leaf_values[0]});
@@ -667,7 +706,10 @@ TEST(Predicates, OfEveryType) {
   auto bits = [&](Predicate p) {
     const MaskView v = predicate_view(f, p);
     std::string s;
-    for (int i = 0; i < 6; ++i) s += v.constant ? (v.value ? '1' : '0') : (*v.data)[static_cast<std::size_t>(v.shape[0] == 1 ? 0 : i)] ? '1' : '0';
+    for (int i = 0; i < 6; ++i)
+      s += v.constant                                                     ? (v.value ? '1' : '0')
+           : (*v.data)[static_cast<std::size_t>(v.shape[0] == 1 ? 0 : i)] ? '1'
+                                                                          : '0';
     return s;
   };
   EXPECT_EQ(bits(Predicate::nonzero), "001111");

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "checker.h"
+
 #include "graph/opset.h"
 
 namespace pit::sparsity {
@@ -21,7 +22,8 @@ class RandomGraph {
     for (int i = 0; i < steps; ++i) pool.push_back(step());
     ValueId out = pool.back();
     if (pick(0, 2) == 0) out = op("Gather", {out, ints({0})}, {{"axis", std::int64_t{1}}});
-    else if (pick(0, 2) == 0) out = op("ReduceSum", {op("Mul", {out, real(false)}), ints({1})}, {{"keepdims", std::int64_t{1}}});
+    else if (pick(0, 2) == 0)
+      out = op("ReduceSum", {op("Mul", {out, real(false)}), ints({1})}, {{"keepdims", std::int64_t{1}}});
     g.outputs = {out};
     g.output_names = {"out"};
     tokens = g.outputs[0] == pool.back();
@@ -48,13 +50,15 @@ class RandomGraph {
     g.input_names.push_back(name);
     return id;
   }
-  std::vector<ValueId> ops(const std::string& name, std::vector<ValueId> inputs, graph::Attributes attributes, int outputs) {
+  std::vector<ValueId> ops(const std::string& name, std::vector<ValueId> inputs, graph::Attributes attributes,
+                           int outputs) {
     graph::OpCall c;
     c.op = name;
     c.name = name + std::to_string(g.nodes.size());
     c.opset = 18;
     c.inputs = std::move(inputs);
-    for (int i = 0; i < outputs; ++i) c.output_names.push_back("v" + std::to_string(g.values.size()) + "_" + std::to_string(i));
+    for (int i = 0; i < outputs; ++i)
+      c.output_names.push_back("v" + std::to_string(g.values.size()) + "_" + std::to_string(i));
     c.attributes = std::move(attributes);
     trace += name + " ";
     return graph::add_operator(g, c);
@@ -85,12 +89,17 @@ class RandomGraph {
   ValueId any() { return pool[static_cast<std::size_t>(pick(0, static_cast<int>(pool.size()) - 1))]; }
   ValueId some_mask() { return pick(0, 1) ? mask : other; }
   /// A mask as [b,s,1] (or [b,1,s]) booleans or floats.
-  ValueId truth(bool keys) { return op("Cast", {op("Unsqueeze", {some_mask(), list({keys ? 1 : 2})})}, {{"to", std::int64_t{9}}}); }
-  ValueId real(bool keys) { return op("Cast", {op("Unsqueeze", {some_mask(), list({keys ? 1 : 2})})}, {{"to", std::int64_t{1}}}); }
+  ValueId truth(bool keys) {
+    return op("Cast", {op("Unsqueeze", {some_mask(), list({keys ? 1 : 2})})}, {{"to", std::int64_t{9}}});
+  }
+  ValueId real(bool keys) {
+    return op("Cast", {op("Unsqueeze", {some_mask(), list({keys ? 1 : 2})})}, {{"to", std::int64_t{1}}});
+  }
 
   ValueId attention(ValueId q, ValueId k, ValueId v) {
     const ValueId scores = op("MatMul", {q, op("Transpose", {k}, {{"perm", std::vector<std::int64_t>{0, 2, 1}}})});
-    const float low = std::vector<float>{-3.4028235e38F, -10000.0F, -HUGE_VALF, -1e9F}[static_cast<std::size_t>(pick(0, 3))];
+    const float low =
+        std::vector<float>{-3.4028235e38F, -10000.0F, -HUGE_VALF, -1e9F}[static_cast<std::size_t>(pick(0, 3))];
     ValueId masked = -1;
     switch (pick(0, 3)) {
       case 0: masked = op("Add", {scores, op("Where", {truth(true), scalar(0), scalar(low)})}); break;
@@ -115,13 +124,16 @@ class RandomGraph {
       case 3: return op("Mul", {x, real(false)});
       case 4: return op("Where", {truth(false), x, pick(0, 1) ? y : scalar(0)});
       case 5: return op("Tanh", {op("MatMul", {x, weight(width)})});
-      case 6: case 7: return attention(x, y, any());
+      case 6:
+      case 7: return attention(x, y, any());
       case 8: {  // rotate the last axis
-        const ValueId a = op("Slice", {x, list({0}), list({2}), list({2})}), b = op("Slice", {x, list({2}), list({4}), list({2})});
+        const ValueId a = op("Slice", {x, list({0}), list({2}), list({2})}),
+                      b = op("Slice", {x, list({2}), list({4}), list({2})});
         return op("Concat", {op("Neg", {b}), a}, axis2);
       }
       case 9: {  // even and odd places
-        const ValueId a = op("Slice", {x, list({0}), list({4}), list({2}), list({2})}), b = op("Slice", {y, list({1}), list({4}), list({2}), list({2})});
+        const ValueId a = op("Slice", {x, list({0}), list({4}), list({2}), list({2})}),
+                      b = op("Slice", {y, list({1}), list({4}), list({2}), list({2})});
         return op("Concat", {op("Mul", {a, real(false)}), b}, axis2);
       }
       case 10: {  // one projection, used in parts
@@ -129,7 +141,10 @@ class RandomGraph {
         return attention(parts[0], parts[1], parts[2]);
       }
       case 11: return op("Tanh", {op("Add", {y, op("ReduceMean", {x, list({pick(1, 2)})})})});
-      case 12: return op("Tanh", {op("Sub", {y, op("ReduceMax", {op("Where", {truth(false), x, scalar(-3.4028235e38F)}), list({2})})})});
+      case 12:
+        return op(
+            "Tanh",
+            {op("Sub", {y, op("ReduceMax", {op("Where", {truth(false), x, scalar(-3.4028235e38F)}), list({2})})})});
       case 13: {  // through merged and split axes
         const ValueId flat = op("Reshape", {x, list({-1, width})});
         const ValueId shape = op("Shape", {x});
@@ -168,15 +183,17 @@ TEST_F(Random, GraphsAreSound) {
     check(r.g, a, inputs, "seed " + std::to_string(seed) + ": " + r.trace);
     if (HasFailure()) {
       for (ValueId v : r.g.inputs) {
-        std::printf("%s%s: demand %s\n", r.g.values[static_cast<std::size_t>(v)].name.c_str(), a.control[static_cast<std::size_t>(v)] ? " (control)" : "",
+        std::printf("%s%s: demand %s\n", r.g.values[static_cast<std::size_t>(v)].name.c_str(),
+                    a.control[static_cast<std::size_t>(v)] ? " (control)" : "",
                     a.masks.print(a.values[static_cast<std::size_t>(v)].demand).c_str());
       }
       for (std::size_t n = 0; n < r.g.nodes.size(); ++n) {
         std::printf("%s: %s\n", r.g.describe(static_cast<int>(n)).c_str(), expr::print(r.g.nodes[n].program).c_str());
         for (ValueId v : r.g.nodes[n].outputs) {
           const ValueMasks& m = a.values[static_cast<std::size_t>(v)];
-          std::printf("    %s%s: nonzero %s; demand %s\n", r.g.values[static_cast<std::size_t>(v)].name.c_str(), a.control[static_cast<std::size_t>(v)] ? " (control)" : "",
-                      a.masks.print(m.nonzero).c_str(), a.masks.print(m.demand).c_str());
+          std::printf("    %s%s: nonzero %s; demand %s\n", r.g.values[static_cast<std::size_t>(v)].name.c_str(),
+                      a.control[static_cast<std::size_t>(v)] ? " (control)" : "", a.masks.print(m.nonzero).c_str(),
+                      a.masks.print(m.demand).c_str());
         }
       }
       return;

@@ -1,17 +1,17 @@
 // The promise of the analysis, tried on exported models: whatever is not demanded may hold anything (checker.h).
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <gtest/gtest.h>
 #include <random>
 
-#include "frontend/onnx/onnx.h"
-#include "pit/error.h"
-#include "graph/reference.h"
-#include "graph/npz.h"
 #include "checker.h"
 #include "harness.h"
+
+#include "frontend/onnx/onnx.h"
+#include "graph/npz.h"
+#include "graph/reference.h"
+#include "pit/error.h"
 
 namespace pit::sparsity {
 namespace {
@@ -87,7 +87,8 @@ std::vector<std::string> models() {
 /// Models whose inputs are not all [batch, sequence]: images, caches. Their inputs are the stored cases.
 TEST_F(StoredCases, OtherModelsOnTheirStoredCases) {
   const std::string folder = std::string(PIT_SOURCE_DIR) + "/tests/fixtures/";
-  for (const char* name : {"vit-dynamo", "vit-script", "resnet-dynamo", "resnet-script", "llama-past-dynamo", "llama-past-script"}) {
+  for (const char* name :
+       {"vit-dynamo", "vit-script", "resnet-dynamo", "resnet-script", "llama-past-dynamo", "llama-past-script"}) {
     const graph::Graph g = frontend::read_onnx_file(folder + name + ".onnx");
     const auto stored = testing::read_npz(folder + name + ".npz");
     std::vector<OutputDemand> outputs;

@@ -1,9 +1,8 @@
 #include "support/cpu.h"
 
+#include <cstdlib>
 #include <gtest/gtest.h>
 #include <sched.h>
-
-#include <cstdlib>
 #include <string>
 
 #include "pit/error.h"

@@ -1,7 +1,6 @@
 #include "pit/error.h"
 
 #include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
 

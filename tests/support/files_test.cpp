@@ -1,16 +1,15 @@
 #include "support/files.h"
 
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <vector>
+#include <gtest/gtest.h>
 #include <memory>
-#include <chrono>
-#include <algorithm>
 #include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
 
 #include "pit/error.h"
 
@@ -70,7 +69,7 @@ TEST_F(Files, CacheDirectoryIsPrivate) {
   std::string reason;
   const std::string dir = path("cache/pit");
   EXPECT_EQ(usable_cache_dir(dir, &reason), dir) << reason;
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat(dir.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0700u);
   ::chmod(dir.c_str(), 0775);

@@ -1,16 +1,15 @@
 #include "support/threads.h"
 
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <xmmintrin.h>
-
 #include <atomic>
+#include <gtest/gtest.h>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
+#include <xmmintrin.h>
 
 #include "support/fork.h"
 
@@ -43,9 +42,8 @@ TEST(ThreadPool, ManyCallersAtOnceAndNestedCalls) {
   for (int c = 0; c < 6; ++c) {
     callers.emplace_back([&] {
       for (int i = 0; i < 50; ++i) {
-        pool.parallel_for(10, [&](std::int64_t, int) {
-          pool.parallel_for(3, [&](std::int64_t inner, int) { sum += inner; });
-        });
+        pool.parallel_for(
+            10, [&](std::int64_t, int) { pool.parallel_for(3, [&](std::int64_t inner, int) { sum += inner; }); });
       }
     });
   }
@@ -55,9 +53,11 @@ TEST(ThreadPool, ManyCallersAtOnceAndNestedCalls) {
 
 TEST(ThreadPool, ExceptionsReachTheCallerAndThePoolSurvives) {
   const ThreadPool pool(2);
-  EXPECT_THROW(pool.parallel_for(100, [](std::int64_t t, int) {
-    if (t == 40) throw std::runtime_error("x");
-  }), std::runtime_error);
+  EXPECT_THROW(pool.parallel_for(100,
+                                 [](std::int64_t t, int) {
+                                   if (t == 40) throw std::runtime_error("x");
+                                 }),
+               std::runtime_error);
   std::atomic<int> n{0};
   pool.parallel_for(100, [&](std::int64_t, int) { ++n; });
   EXPECT_EQ(n, 100);

@@ -1,10 +1,9 @@
 #include "pit/tensor.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <gtest/gtest.h>
 #include <limits>
 
 #include "pit/error.h"

@@ -36,8 +36,7 @@ TEST(Measure, GivesEveryFigureOfTheKeysAndProgress) {
   for (const TileKey& key : tiles_to_measure(target))
     if (key.rows <= 2 && key.panels <= 2 && key.arithmetic != Arithmetic::logsumexp) keys.push_back(key);
   std::vector<double> shares;
-  const TileCosts costs = measure(
-      target, kQuick, [&](double share) { shares.push_back(share); }, &keys);
+  const TileCosts costs = measure(target, kQuick, [&](double share) { shares.push_back(share); }, &keys);
   for (const TileKey& key : keys) {
     const TileCost cost = costs.tile(key);
     EXPECT_TRUE(cost.measured) << key.name();

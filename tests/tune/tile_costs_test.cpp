@@ -48,7 +48,7 @@ TEST(TileCosts, DefaultsArePositiveAndGrowWithTheWork) {
       EXPECT_LE(cost.at(Level::l1), cost.at(Level::l2)) << key.name();
       EXPECT_LE(cost.at(Level::l2), cost.at(Level::l3)) << key.name();
       TileKey more = key;
-      for (int TileKey::*dimension : {&TileKey::rows, &TileKey::vectors, &TileKey::panels}) {
+      for (int TileKey::* dimension : {&TileKey::rows, &TileKey::vectors, &TileKey::panels}) {
         more = key;
         more.*dimension += 1;
         const TileCost larger = costs.tile(more);

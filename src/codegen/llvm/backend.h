@@ -18,8 +18,8 @@ std::string identity();
 std::string host_cpu_name();
 
 enum class Output { object, assembly };
-/// Relocatable ELF object (or its assembly text) with one function per kernel. Kernels must be verified and uniquely named.
-/// InputError for a CPU that LLVM does not know, InternalError for everything else.
+/// Relocatable ELF object (or its assembly text) with one function per kernel. Kernels must be verified and uniquely
+/// named. InputError for a CPU that LLVM does not know, InternalError for everything else.
 std::string generate(const std::vector<Kernel>& kernels, const CpuTarget& target, Output output);
 
 /// An object's code in executable memory.
@@ -34,6 +34,7 @@ class Loaded {
 };
 
 /// Links objects into this process and finds their kernels. InternalError if that fails.
-std::unique_ptr<Loaded> load(const std::vector<std::string_view>& objects, const std::vector<std::string>& kernel_names);
+std::unique_ptr<Loaded> load(const std::vector<std::string_view>& objects,
+                             const std::vector<std::string>& kernel_names);
 
 }  // namespace pit::codegen::llvm_backend

@@ -2,7 +2,6 @@
 
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/MDBuilder.h>
-
 #include <set>
 #include <unordered_map>
 
@@ -31,8 +30,12 @@ constexpr int kUnknown = -1;
 class Emitter {
  public:
   Emitter(const Kernel& k, llvm::Module& module, int vector_bits)
-      : k_(k), context_(module.getContext()), layout_(module.getDataLayout()), ir_(context_, llvm::TargetFolder(layout_)),
-        names_(k.names.size(), nullptr), roots_(k.names.size(), kUnknown) {
+      : k_(k),
+        context_(module.getContext()),
+        layout_(module.getDataLayout()),
+        ir_(context_, llvm::TargetFolder(layout_)),
+        names_(k.names.size(), nullptr),
+        roots_(k.names.size(), kUnknown) {
     create_function(module, vector_bits);
     create_alias_scopes();
     load_arguments();
@@ -86,7 +89,8 @@ class Emitter {
   }
 
   void load_arguments() {
-    for (std::size_t i = 0; i < k_.ptrs.size(); ++i) ptrs_.push_back(load_argument(0, i, llvm::PointerType::getUnqual(context_)));
+    for (std::size_t i = 0; i < k_.ptrs.size(); ++i)
+      ptrs_.push_back(load_argument(0, i, llvm::PointerType::getUnqual(context_)));
     for (std::size_t i = 0; i < k_.ints.size(); ++i) ints_.push_back(load_argument(1, i, ir_.getInt64Ty()));
   }
 
@@ -110,7 +114,8 @@ class Emitter {
     auto* i = llvm::dyn_cast<llvm::Instruction>(access);
     if (i == nullptr || root == kUnknown) return access;
     const auto r = static_cast<std::size_t>(root);
-    if (scopes_[r] != nullptr) i->setMetadata(llvm::LLVMContext::MD_alias_scope, llvm::MDNode::get(context_, scopes_[r]));
+    if (scopes_[r] != nullptr)
+      i->setMetadata(llvm::LLVMContext::MD_alias_scope, llvm::MDNode::get(context_, scopes_[r]));
     if (no_alias_[r] != nullptr) i->setMetadata(llvm::LLVMContext::MD_noalias, no_alias_[r]);
     return access;
   }
@@ -125,7 +130,8 @@ class Emitter {
   /// The vector intrinsics take no scalars: a masked access of one lane is one of a vector of one.
   LV as_vector(LV v) {
     if (v->getType()->isVectorTy()) return v;
-    return ir_.CreateInsertElement(llvm::PoisonValue::get(llvm::FixedVectorType::get(v->getType(), 1)), v, std::uint64_t{0});
+    return ir_.CreateInsertElement(llvm::PoisonValue::get(llvm::FixedVectorType::get(v->getType(), 1)), v,
+                                   std::uint64_t{0});
   }
   LV as_scalar(LV v) { return ir_.CreateExtractElement(v, std::uint64_t{0}); }
 
@@ -163,7 +169,8 @@ class Emitter {
     } else if (s.kind == StmtKind::store) {
       with_alias_info(ir_.CreateMaskedStore(as_vector(v), at, align, as_vector(mask)), root);
     } else {
-      with_alias_info(ir_.CreateMaskedScatter(as_vector(v), as_vector(at), align, mask ? as_vector(mask) : nullptr), root);
+      with_alias_info(ir_.CreateMaskedScatter(as_vector(v), as_vector(at), align, mask ? as_vector(mask) : nullptr),
+                      root);
     }
   }
 
@@ -221,9 +228,7 @@ class Emitter {
 
   // --- statements ---
 
-  void bind(int name, const Value& v) {
-    names_[static_cast<std::size_t>(name)] = value(v);
-  }
+  void bind(int name, const Value& v) { names_[static_cast<std::size_t>(name)] = value(v); }
 
   void block(const std::vector<Stmt>& body) {
     for (const Stmt& s : body) {

@@ -7,8 +7,8 @@
 
 namespace pit::codegen::llvm_backend {
 
-/// Adds the function of a verified kernel to the module (whose data layout must be set). SSA form is built directly: the
-/// IR is structured, so phis stand where a loop or branch assigns a variable declared outside.
+/// Adds the function of a verified kernel to the module (whose data layout must be set). SSA form is built directly:
+/// the IR is structured, so phis stand where a loop or branch assigns a variable declared outside.
 void emit(const Kernel& kernel, llvm::Module& module, int vector_bits);
 
 }  // namespace pit::codegen::llvm_backend

@@ -1,12 +1,11 @@
-// Objects into executable memory: ORC's object linking layer (JITLink) without the IR side of LLJIT, which costs more to
-// set up than linking takes. JITLink puts one object's sections into one mapping, so code reaches its constants.
+// Objects into executable memory: ORC's object linking layer (JITLink) without the IR side of LLJIT, which costs more
+// to set up than linking takes. JITLink puts one object's sections into one mapping, so code reaches its constants.
 #include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
 #include <llvm/ExecutionEngine/Orc/Core.h>
 #include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
 #include <llvm/ExecutionEngine/Orc/TaskDispatch.h>
 #include <llvm/Support/MemoryBuffer.h>
-
 #include <mutex>
 
 #include "codegen/llvm/backend.h"
@@ -43,7 +42,8 @@ class Session final : public Loaded {
     orc::JITDylib& dylib = session_->createBareJITDylib("kernels");
     int number = 0;
     for (const std::string_view o : objects)
-      check(layer_->add(dylib, llvm::MemoryBuffer::getMemBufferCopy({o.data(), o.size()}, fmt::format("kernels {}", number++))));
+      check(layer_->add(
+          dylib, llvm::MemoryBuffer::getMemBufferCopy({o.data(), o.size()}, fmt::format("kernels {}", number++))));
     orc::SymbolLookupSet symbols;
     for (const std::string& name : names) symbols.add(session_->intern(name));
     auto found = session_->lookup({{&dylib, orc::JITDylibLookupFlags::MatchAllSymbols}}, std::move(symbols));
@@ -81,7 +81,8 @@ class Session final : public Loaded {
 
 }  // namespace
 
-std::unique_ptr<Loaded> load(const std::vector<std::string_view>& objects, const std::vector<std::string>& kernel_names) {
+std::unique_ptr<Loaded> load(const std::vector<std::string_view>& objects,
+                             const std::vector<std::string>& kernel_names) {
   const ForkHold hold;  // LLVM has locks of its own
   return std::make_unique<Session>(objects, kernel_names);
 }

@@ -1,7 +1,8 @@
 // LLVM IR -> object file or assembly.
 //
-// IR passes are few on purpose: the lowering already decides tiles, unrolling and vector widths, so what is left is common
-// subexpressions and loop-invariant address arithmetic. The O3 pipeline takes three times as long and gains nothing here.
+// IR passes are few on purpose: the lowering already decides tiles, unrolling and vector widths, so what is left is
+// common subexpressions and loop-invariant address arithmetic. The O3 pipeline takes three times as long and gains
+// nothing here.
 #include <llvm/Analysis/TargetLibraryInfo.h>
 #include <llvm/Analysis/TargetTransformInfo.h>
 #include <llvm/Config/llvm-config.h>
@@ -17,7 +18,6 @@
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
 #include <llvm/Transforms/Scalar.h>
-
 #include <mutex>
 
 #include "codegen/llvm/backend.h"
@@ -121,7 +121,8 @@ std::string generate(const std::vector<Kernel>& kernels, const CpuTarget& target
     llvm::raw_svector_ostream out(bytes);
     llvm::legacy::PassManager passes;
     add_passes(&passes, machine.get());
-    const auto type = output == Output::object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
+    const auto type =
+        output == Output::object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
     PIT_CHECK(!machine->addPassesToEmitFile(passes, out, nullptr, type), "LLVM cannot emit this kind of file");
     passes.run(module);
   }

@@ -1,7 +1,6 @@
 #include "codegen/llvm/values.h"
 
 #include <llvm/IR/Intrinsics.h>
-
 #include <numeric>
 
 #include "codegen/ops.h"
@@ -31,8 +30,8 @@ llvm::Type* with_lanes(llvm::Type* scalar, int lanes) {
   return lanes == 1 ? scalar : llvm::FixedVectorType::get(scalar, static_cast<unsigned>(lanes));
 }
 
-/// x86's maxps gives its second operand when one is NaN, which is what (a > b ? a : b) compiles to; so only a NaN in `a`
-/// needs care: three instructions, where llvm.maximum takes eight to order the zeros.
+/// x86's maxps gives its second operand when one is NaN, which is what (a > b ? a : b) compiles to; so only a NaN in
+/// `a` needs care: three instructions, where llvm.maximum takes eight to order the zeros.
 LV float_min_max(IR& ir, Op op, LV a, LV b) {
   LV better = op == Op::max ? ir.CreateFCmpOGT(a, b) : ir.CreateFCmpOLT(a, b);
   LV chosen = ir.CreateSelect(better, a, b);
@@ -66,8 +65,8 @@ bool is_safe_divisor(LV b, bool is_signed) {
   return integer != nullptr && !integer->isZero() && !(is_signed && integer->isMinusOne());
 }
 
-/// x86 traps on division by zero and on the lowest integer by -1. Dividing by 1 in these cases is right for the quotient
-/// of the latter (it wraps) and both remainders; a zero divisor's quotient is replaced.
+/// x86 traps on division by zero and on the lowest integer by -1. Dividing by 1 in these cases is right for the
+/// quotient of the latter (it wraps) and both remainders; a zero divisor's quotient is replaced.
 LV integer_divide(IR& ir, Op op, Scalar s, LV a, LV b) {
   const bool is_signed = !is_unsigned(s);
   const auto divide = [&](LV by) {
@@ -210,7 +209,8 @@ LV reduce(IR& ir, Op op, Type from, LV v) {
     llvm::SmallVector<int, 64> low(static_cast<std::size_t>(lanes / 2)), high(low.size());
     std::iota(low.begin(), low.end(), 0);
     std::iota(high.begin(), high.end(), lanes / 2);
-    v = binary(ir, fold_of(op), {from.scalar, lanes / 2}, ir.CreateShuffleVector(v, low), ir.CreateShuffleVector(v, high));
+    v = binary(ir, fold_of(op), {from.scalar, lanes / 2}, ir.CreateShuffleVector(v, low),
+               ir.CreateShuffleVector(v, high));
   }
   return from.lanes == 1 ? v : ir.CreateExtractElement(v, std::uint64_t{0});
 }

@@ -45,7 +45,11 @@ ValueId Importer::Scope::find(const std::string& name) const {
 
 Importer::Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
                    std::shared_ptr<void> owner, const CompileLimits& limits)
-    : model_(model), tensors_(std::move(folders)), weights_(std::move(weights)), owner_(std::move(owner)), limits_(limits) {
+    : model_(model),
+      tensors_(std::move(folders)),
+      weights_(std::move(weights)),
+      owner_(std::move(owner)),
+      limits_(limits) {
   for (const auto& v : model_.graph().value_info()) declared_.emplace(v.name(), &v);
   for (const auto& v : model_.graph().output()) declared_[v.name()] = &v;
   for (auto& f : *model_.mutable_functions()) functions_[domain_of(f.domain()) + ":" + f.name()] = &f;
@@ -157,7 +161,9 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, Scope* scope) {
   }
   if (!type.has_shape()) throw UnsupportedError(fmt::format("input '{}' has no declared rank", name), {}, name);
   if (type.shape().dim_size() > limits_.rank)
-    throw ModelError(fmt::format("input '{}' has rank {}, more than the limit 'rank' of {}", name, type.shape().dim_size(), limits_.rank), {}, name);
+    throw ModelError(fmt::format("input '{}' has rank {}, more than the limit 'rank' of {}", name,
+                                 type.shape().dim_size(), limits_.rank),
+                     {}, name);
   graph::Value x;
   x.name = name;
   x.dtype = *dtype;
@@ -169,7 +175,8 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, Scope* scope) {
     } else if (!d.dim_param().empty()) {
       const auto it = aliases_.find(d.dim_param());
       const std::string& symbol = it == aliases_.end() ? d.dim_param() : it->second;
-      x.dims.push_back(split_->count(symbol) == 0 ? g_->dims.symbol(symbol) : g_->dims.fresh(fmt::format("{}.{}", name, i)));
+      x.dims.push_back(split_->count(symbol) == 0 ? g_->dims.symbol(symbol)
+                                                  : g_->dims.fresh(fmt::format("{}.{}", name, i)));
     } else {
       x.dims.push_back(g_->dims.fresh(fmt::format("{}.{}", name, i)));
     }
@@ -256,25 +263,18 @@ std::vector<ValueId> Importer::inputs_of(const pit_onnx::NodeProto& n, const Sco
 
 graph::Attribute Importer::attribute(AttributeProto& a, const std::string& who) {
   switch (a.type()) {
-    case AttributeProto::FLOAT:
-      return static_cast<double>(a.f());
-    case AttributeProto::INT:
-      return static_cast<std::int64_t>(a.i());
-    case AttributeProto::STRING:
-      return a.s();
+    case AttributeProto::FLOAT: return static_cast<double>(a.f());
+    case AttributeProto::INT: return static_cast<std::int64_t>(a.i());
+    case AttributeProto::STRING: return a.s();
     case AttributeProto::TENSOR: {
       auto it = read_.find(&a.t());
       if (it == read_.end()) it = read_.emplace(&a.t(), tensors_.read(a.t())).first;
       return it->second;
     }
-    case AttributeProto::FLOATS:
-      return std::vector<double>(a.floats().begin(), a.floats().end());
-    case AttributeProto::INTS:
-      return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
-    case AttributeProto::STRINGS:
-      return std::vector<std::string>(a.strings().begin(), a.strings().end());
-    default:
-      throw UnsupportedError(fmt::format("{}: the type of attribute '{}' is not supported", who, a.name()), who);
+    case AttributeProto::FLOATS: return std::vector<double>(a.floats().begin(), a.floats().end());
+    case AttributeProto::INTS: return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
+    case AttributeProto::STRINGS: return std::vector<std::string>(a.strings().begin(), a.strings().end());
+    default: throw UnsupportedError(fmt::format("{}: the type of attribute '{}' is not supported", who, a.name()), who);
   }
 }
 
@@ -368,17 +368,22 @@ void Importer::compare_with_declared(const std::string& name, ValueId v) {
   }
 }
 
-// Before a function's or a branch's operators are added: files may nest them, and call them, without end. Names in there begin with
-// where they are, but not at any length.
+// Before a function's or a branch's operators are added: files may nest them, and call them, without end. Names in
+// there begin with where they are, but not at any length.
 void Importer::enter(const std::string& who, const std::string& name, int operators, const Scope& outer, Scope* body) {
   constexpr std::size_t kLongest = 200;
   if (++depth_ > limits_.nesting)
-    throw ModelError(fmt::format("{}: functions or branches are nested {} deep, more than the limit 'nesting' of {}", who, depth_, limits_.nesting), who);
+    throw ModelError(fmt::format("{}: functions or branches are nested {} deep, more than the limit 'nesting' of {}",
+                                 who, depth_, limits_.nesting),
+                     who);
   inserted_ += operators + 1;
   if (inserted_ > limits_.operators)
-    throw ModelError(fmt::format("{}: functions and branches add more operators than the limit 'operators' of {}", who, limits_.operators), who);
+    throw ModelError(fmt::format("{}: functions and branches add more operators than the limit 'operators' of {}", who,
+                                 limits_.operators),
+                     who);
   body->prefix = outer.prefix + name + "/";
-  if (body->prefix.size() > kLongest) body->prefix = fmt::format("{}...{}/", body->prefix.substr(0, kLongest / 2), inserted_);
+  if (body->prefix.size() > kLongest)
+    body->prefix = fmt::format("{}...{}/", body->prefix.substr(0, kLongest / 2), inserted_);
 }
 
 void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, Scope* scope) {
@@ -391,7 +396,8 @@ void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, 
   graph::Attributes attributes;
   for (auto& a : *f.mutable_attribute_proto()) attributes[a.name()] = attribute(a, who);
   for (auto& [name, a] : attributes_of(n, *scope)) {
-    const bool declared = attributes.count(name) != 0 || std::find(f.attribute().begin(), f.attribute().end(), name) != f.attribute().end();
+    const bool declared = attributes.count(name) != 0 ||
+                          std::find(f.attribute().begin(), f.attribute().end(), name) != f.attribute().end();
     if (!declared) throw ModelError(fmt::format("{}: function '{}' has no attribute '{}'", who, f.name(), name), who);
     attributes[name] = a;
   }
@@ -443,7 +449,11 @@ void Importer::add_if(pit_onnx::NodeProto& n, Scope* scope) {
     body.parent = scope;
     body.opsets = scope->opsets;
     body.attributes = scope->attributes;
-    enter(who, !n.name().empty() ? n.name() : n.output_size() > 0 ? n.output(0) : "If", branch.node_size(), *scope, &body);
+    enter(who,
+          !n.name().empty()     ? n.name()
+          : n.output_size() > 0 ? n.output(0)
+                                : "If",
+          branch.node_size(), *scope, &body);
     add_initializers(branch, &body);
     add_nodes(*branch.mutable_node(), &body);
     if (branch.output_size() < n.output_size())

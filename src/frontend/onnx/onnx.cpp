@@ -14,14 +14,15 @@
 namespace pit::frontend {
 
 struct OnnxModel::Impl {
-  std::shared_ptr<void> owner;       // of the bytes, if they stay
+  std::shared_ptr<void> owner;  // of the bytes, if they stay
   pit_onnx::ModelProto model;
   std::optional<Importer> importer;
 };
 
 namespace {
 
-std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::string> folders, const std::string& what, std::shared_ptr<void> owner,
+std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::string> folders,
+                                        const std::string& what, std::shared_ptr<void> owner,
                                         const CompileLimits& limits) {
   auto impl = std::make_shared<OnnxModel::Impl>();
   impl->owner = std::move(owner);
@@ -35,7 +36,9 @@ std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::
     throw ModelError(fmt::format("{} is not a complete ONNX model (truncated, or another format)", what));
   }
   if (!impl->model.has_graph()) throw ModelError(fmt::format("{} is not an ONNX model: it has no graph", what));
-  impl->importer.emplace(impl->model, std::move(folders), skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(), impl->owner, limits);
+  impl->importer.emplace(impl->model, std::move(folders),
+                         skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(), impl->owner,
+                         limits);
   return impl;
 }
 
@@ -47,15 +50,19 @@ OnnxModel OnnxModel::from_file(const std::string& path, const CompileLimits& lim
   fs::path folder = fs::path(path).parent_path();
   if (folder.empty()) folder = ".";
   std::vector<std::string> folders = {folder.string()};
-  // Where the model is a symbolic link, its weights may be links into the folder of the file behind it (the Hugging Face hub's cache), or lie there.
+  // Where the model is a symbolic link, its weights may be links into the folder of the file behind it (the Hugging
+  // Face hub's cache), or lie there.
   std::error_code error;
   const fs::path target = fs::canonical(path, error);
   if (!error) folders.push_back(target.parent_path().string());
   return OnnxModel(parsed({file->data(), file->size()}, std::move(folders), fmt::format("'{}'", path), file, limits));
 }
 
-OnnxModel OnnxModel::from_bytes(const void* data, std::size_t size, const std::string& folder, const CompileLimits& limits) {
-  return OnnxModel(parsed({static_cast<const char*>(data), size}, folder.empty() ? std::vector<std::string>() : std::vector{folder}, "the model", nullptr, limits));
+OnnxModel OnnxModel::from_bytes(const void* data, std::size_t size, const std::string& folder,
+                                const CompileLimits& limits) {
+  return OnnxModel(parsed({static_cast<const char*>(data), size},
+                          folder.empty() ? std::vector<std::string>() : std::vector{folder}, "the model", nullptr,
+                          limits));
 }
 
 graph::Graph OnnxModel::graph() {
@@ -65,7 +72,9 @@ graph::Graph OnnxModel::graph() {
   return g;
 }
 
-graph::Graph OnnxModel::split_graph(const std::set<std::string>& symbols) { return impl_->importer->run_split(symbols); }
+graph::Graph OnnxModel::split_graph(const std::set<std::string>& symbols) {
+  return impl_->importer->run_split(symbols);
+}
 
 graph::Graph read_onnx_file(const std::string& path) { return OnnxModel::from_file(path).graph(); }
 

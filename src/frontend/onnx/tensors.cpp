@@ -97,7 +97,8 @@ std::shared_ptr<FileMap> TensorReader::open(const std::string& tensor, const std
   if (folders_.empty())
     fail(tensor, fmt::format("external data '{}' cannot be found: the model was not read from a file", location));
   if (has_nul(location))
-    fail(tensor, fmt::format("external data '{}': its location has a NUL byte", location.substr(0, location.find('\0'))));
+    fail(tensor,
+         fmt::format("external data '{}': its location has a NUL byte", location.substr(0, location.find('\0'))));
   const fs::path relative(location);
   bool leaves = relative.empty() || relative.is_absolute();
   for (const fs::path& part : relative) leaves = leaves || part == "..";
@@ -159,8 +160,10 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
   return r;
 }
 
-// Large ones in a map of their own: most weights are given back once they are packed, and the heap would keep the memory.
-Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw, const std::shared_ptr<void>& owner) {
+// Large ones in a map of their own: most weights are given back once they are packed, and the heap would keep the
+// memory.
+Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw,
+                             const std::shared_ptr<void>& owner) {
   constexpr std::size_t large = std::size_t{1} << 20;
   const std::size_t bytes = raw.size();
   if (bytes < large) {

@@ -127,8 +127,7 @@ std::optional<std::vector<std::int64_t>> OpBuilder::constants(ValueId v) const {
 std::vector<std::int64_t> OpBuilder::need_constants(int input, const char* what) const {
   const ValueId v = in(input);
   auto r = constants(v);
-  if (!r)
-    unsupported(fmt::format("operand '{}' ({}) must be known when the model is compiled", name_of(v), what), v);
+  if (!r) unsupported(fmt::format("operand '{}' ({}) must be known when the model is compiled", name_of(v), what), v);
   return *r;
 }
 
@@ -171,7 +170,8 @@ std::vector<Dim> OpBuilder::broadcast(const std::vector<std::vector<Dim>>& shape
 Dim OpBuilder::product(std::span<const Dim> ds) const {
   Dim p = dim(1);
   for (const Dim d : ds) p = g.dims.mul(p, d);
-  if (g.dims.at_least(p, std::int64_t{1} << 62)) fail(fmt::format("{} elements are more than any machine can hold", g.dims.print(p)));
+  if (g.dims.at_least(p, std::int64_t{1} << 62))
+    fail(fmt::format("{} elements are more than any machine can hold", g.dims.print(p)));
   return p;
 }
 
@@ -306,7 +306,8 @@ std::string axis_list(const std::string& prefix, int count, int first) {
 std::string stretched(const OpBuilder& b, const std::vector<Dim>& operand, const std::vector<Dim>& out,
                       const std::string& prefix, std::vector<int>* maybe) {
   std::string s;
-  if (operand.size() > out.size()) b.fail(fmt::format("an operand of rank {} does not broadcast to rank {}", operand.size(), out.size()));
+  if (operand.size() > out.size())
+    b.fail(fmt::format("an operand of rank {} does not broadcast to rank {}", operand.size(), out.size()));
   const std::size_t offset = out.size() - operand.size();
   for (std::size_t i = 0; i < operand.size(); ++i) {
     const Dim d = operand[i], e = out[offset + i];

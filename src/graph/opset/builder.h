@@ -198,8 +198,8 @@ std::string_view alternative(std::string_view text, int n);
 /// The template with every pack spelt out for a typical rank.
 std::string example_of(std::string_view text);
 
-/// What the operator asks of its attributes and operands, checked (constraints.cpp): ModelError, or UnsupportedError where the standard
-/// allows more than PIT does.
+/// What the operator asks of its attributes and operands, checked (constraints.cpp): ModelError, or UnsupportedError
+/// where the standard allows more than PIT does.
 void check_constraints(OpBuilder& b);
 /// The same as text: of the operands, of the attributes.
 std::pair<std::string, std::string> constraints_of(std::string_view op);

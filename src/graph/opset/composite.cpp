@@ -220,8 +220,10 @@ std::vector<ValueId> quantize(OpBuilder& b) {
   const auto said = code == 0 ? std::optional(DType::u8) : dtype_of_onnx(code);
   const bool is_signed = (b.has(2) ? b.dtype(b.in(2)) : said) == DType::i8;
   if (!said || (*said != DType::i8 && *said != DType::u8))
-    b.unsupported(fmt::format("attribute 'output_dtype' asks for {}; only int8 and uint8 are supported", onnx_type_name(code)));
-  if (code != 0 && b.has(2) && *said != b.dtype(b.in(2))) b.fail("attribute 'output_dtype' is not the zero point's type", b.in(2));
+    b.unsupported(
+        fmt::format("attribute 'output_dtype' asks for {}; only int8 and uint8 are supported", onnx_type_name(code)));
+  if (code != 0 && b.has(2) && *said != b.dtype(b.in(2)))
+    b.fail("attribute 'output_dtype' is not the zero point's type", b.in(2));
   if (b.has(2) && !is_signed && b.dtype(b.in(2)) != DType::u8)
     b.unsupported("only i8 and u8 are supported as results", b.in(2));
   const ValueId number = is_float(b.dtype(x)) ? x : op(b, "Cast", {x}, {{"to", std::int64_t{1}}});
@@ -255,7 +257,8 @@ std::vector<ValueId> dynamic_quantize(OpBuilder& b) {
                 lo = op(b, "Min", {op(b, "ReduceMin", {x}, all), zero});
   // A range of one point (all zeros) has no scale of its own: 1, as ONNX Runtime has it.
   const ValueId range = op(b, "Sub", {hi, lo});
-  const ValueId scale = op(b, "Where", {op(b, "Equal", {range, zero}), b.float_constant(1, DType::f32), op(b, "Div", {range, top})});
+  const ValueId scale =
+      op(b, "Where", {op(b, "Equal", {range, zero}), b.float_constant(1, DType::f32), op(b, "Div", {range, top})});
   const ValueId from = op(b, "Clip", {op(b, "Round", {op(b, "Div", {op(b, "Neg", {lo}), scale})}), zero, top});
   const ValueId point = op(b, "Cast", {from}, {{"to", std::int64_t{2}}});
   std::vector<ValueId> r{op(b, "QuantizeLinear", {x, scale, point}), scale, point};

@@ -1,21 +1,29 @@
-// What every operator asks of its attributes and operands: the op set's constraints as data, checked in one place before any code of the
-// operator runs, and printed by `pit ops`. A binder relies on them and checks only what depends on values or on two things at once.
+// What every operator asks of its attributes and operands: the op set's constraints as data, checked in one place
+// before any code of the operator runs, and printed by `pit ops`. A binder relies on them and checks only what depends
+// on values or on two things at once.
 //
-// Attributes, separated by spaces. One that is not listed is refused, never ignored: a mode that nobody looks at would be a wrong answer.
+// Attributes, separated by spaces. One that is not listed is refused, never ignored: a mode that nobody looks at would
+// be a wrong answer.
 //
 //     name:kind      must be of this kind, see below
 //     name!:kind     must be given, too
 //     name<n:kind    in opsets before n only; a later item of the same name says what holds from there on
-//     name=a,b       PIT supports these values only: they change nothing then (training, float8, precisions that all are at least met)
+//     name=a,b       PIT supports these values only: they change nothing then (training, float8, precisions that all
+//     are at least met)
 //     name=*         nobody looks at it (training)
 //
-//     i  an integer      lo..hi  within; N is 2^31 - 1, beyond which no position or extent is    a|b|c  one of these     odd  positive and odd
-//     f  a number        s  a string       t  a tensor       fs  a list of numbers     [kind]  a list of integers, each of this kind
-//     axis  of operand 0, counted from either end;   cut  a place between axes, up to the rank;   new  an axis of a result of one rank more
+//     i  an integer      lo..hi  within; N is 2^31 - 1, beyond which no position or extent is    a|b|c  one of these
+//     odd  positive and odd
+//     f  a number        s  a string       t  a tensor       fs  a list of numbers     [kind]  a list of integers, each
+//     of this kind
+//     axis  of operand 0, counted from either end;   cut  a place between axes, up to the rank;   new  an axis of a
+//     result of one rank more
 //
-// Operands, in order: `name:types` or `name:types:rank`; `name?` may be left out, `name*` stands for any number of them, of one type.
+// Operands, in order: `name:types` or `name:types:rank`; `name?` may be left out, `name*` stands for any number of
+// them, of one type.
 //
-//     types   .  any      f  floating point      i  integers      n  i32, i64      l  i64      q  i8, u8      b  bool;   =name  that operand's type
+//     types   .  any      f  floating point      i  integers      n  i32, i64      l  i64      q  i8, u8      b  bool;
+//     =name  that operand's type
 //     rank    2      1..      0..1      =name  that operand's rank      one  one element, of rank 0 or 1
 #include <algorithm>
 #include <charconv>
@@ -119,8 +127,7 @@ constexpr Entry kEntries[] = {
     {"Gemm", "alpha:f beta:f transA:0|1 transB:0|1", "A:fi:2 B:=A:2 C?:=A:0..2"},
     {"MatMul", "", "A:fi:1.. B:=A:1.."},
     // normalization.cpp
-    {"BatchNormalization",
-     "epsilon:f training_mode:0|1 momentum=* spatial=1",
+    {"BatchNormalization", "epsilon:f training_mode:0|1 momentum=* spatial=1",
      "X:f:2.. scale:f:1 bias:f:1 mean:f:1 variance:f:1"},
     {"GroupNormalization", "epsilon:f num_groups!:1..N stash_type=1", "X:f:2.. scale:f:1 bias:f:1"},
     {"InstanceNormalization", "epsilon:f", "X:f:2.. scale:f:1 bias:f:1"},
@@ -172,8 +179,7 @@ constexpr Entry kEntries[] = {
     // window.cpp
     {"AveragePool", PIT_WINDOW " ceil_mode:0|1 kernel_shape!:[1..N] count_include_pad:0|1", "X:f:3.."},
     {"Conv", PIT_WINDOW " group:1..N kernel_shape:[0..N]", "X:f:3.. W:=X:=X bias?:=X:1"},
-    {"ConvTranspose",
-     PIT_WINDOW " group:1..N kernel_shape:[0..N] output_padding:[0..N] output_shape:[0..N]",
+    {"ConvTranspose", PIT_WINDOW " group:1..N kernel_shape:[0..N] output_padding:[0..N] output_shape:[0..N]",
      "X:f:3.. W:=X:=X bias?:=X:1"},
     {"GlobalAveragePool", "", "X:f:3.."},
     {"GlobalLpPool", "p:1..N", "X:f:3.."},
@@ -183,14 +189,14 @@ constexpr Entry kEntries[] = {
     {"MaxPool", PIT_WINDOW " ceil_mode:0|1 kernel_shape!:[1..N] storage_order=0,1", "X:fq:3.."},
     // composite.cpp
     {"Attention",
-     "is_causal:0|1 kv_num_heads:0..N left_window_size:-1..N q_num_heads:0..N qk_matmul_output_mode:0|1|2|3 right_window_size:-1..N scale:f softcap:f softmax_precision=1,10,16",
+     "is_causal:0|1 kv_num_heads:0..N left_window_size:-1..N q_num_heads:0..N qk_matmul_output_mode:0|1|2|3 "
+     "right_window_size:-1..N scale:f softcap:f softmax_precision=1,10,16",
      "Q:f:3..4 K:f:=Q V:f:=Q mask?:fib:2..4 past_key?:f:4 past_value?:f:4 lengths?:l:1"},
     {"DequantizeLinear", "axis:i block_size:0..N output_dtype:i", "X:i scale:f zero?:=X"},
     {"DynamicQuantizeLinear", "", "X:f"},
     {"MatMulInteger", "", "A:q:1.. B:q:1.. a_zero?:=A b_zero?:=B"},
     {"QuantizeLinear", "axis:i block_size:0..N output_dtype:i precision=0,1 saturate=0,1", "X:fn scale:fn zero?:i"},
-    {"RotaryEmbedding",
-     "interleaved:0|1 num_heads:0..N rotary_embedding_dim:0..N",
+    {"RotaryEmbedding", "interleaved:0|1 num_heads:0..N rotary_embedding_dim:0..N",
      "X:f:3..4 cosines:f:2..3 sines:f:=cosines positions?:l:2"},
     {"SwiGLU", "alpha:f", "A:f B:=A:=A"},
 };
@@ -287,7 +293,8 @@ bool one_of(string_view list, char separator, string_view value) {
 
 std::string value_text(const Attribute& a) {
   if (const auto* i = std::get_if<std::int64_t>(&a)) return std::to_string(*i);
-  if (const auto* s = std::get_if<std::string>(&a)) return s->size() > 100 ? fmt::format("a string of {} characters", s->size()) : fmt::format("'{}'", *s);
+  if (const auto* s = std::get_if<std::string>(&a))
+    return s->size() > 100 ? fmt::format("a string of {} characters", s->size()) : fmt::format("'{}'", *s);
   return "of another type";
 }
 
@@ -296,7 +303,8 @@ void check_integer(const OpBuilder& b, string_view name, string_view kind, std::
   if (kind == "axis" || kind == "cut" || kind == "new") {
     const int rank = b.rank(b.in(0));
     const std::int64_t beyond = kind == "axis" ? 0 : 1, below = kind == "new" ? 1 : 0;
-    if (v < -rank - below || v >= rank + beyond) b.fail(fmt::format("{} {} is out of range for rank {}", name, v, rank + below));
+    if (v < -rank - below || v >= rank + beyond)
+      b.fail(fmt::format("{} {} is out of range for rank {}", name, v, rank + below));
     return;
   }
   if (kind == "odd") {
@@ -312,7 +320,9 @@ void check_integer(const OpBuilder& b, string_view name, string_view kind, std::
 }
 
 bool is_number(string_view kind) { return kind[0] == '-' || (kind[0] >= '0' && kind[0] <= '9'); }
-bool is_integer(string_view kind) { return kind == "i" || kind == "axis" || kind == "cut" || kind == "new" || kind == "odd" || is_number(kind); }
+bool is_integer(string_view kind) {
+  return kind == "i" || kind == "axis" || kind == "cut" || kind == "new" || kind == "odd" || is_number(kind);
+}
 
 void check_kind(const OpBuilder& b, const AttributeRule& rule, const Attribute& a) {
   const auto wrong_type = [&](string_view what) { b.fail(fmt::format("attribute '{}' must be {}", rule.name, what)); };
@@ -336,7 +346,8 @@ void check_kind(const OpBuilder& b, const AttributeRule& rule, const Attribute& 
   } else {
     const auto* v = std::get_if<std::string>(&a);
     if (v == nullptr) wrong_type("a string");
-    if (kind != "s" && !one_of(kind, '|', *v)) b.fail(fmt::format("attribute '{}' is {}, not one of {}", rule.name, value_text(a), kind));
+    if (kind != "s" && !one_of(kind, '|', *v))
+      b.fail(fmt::format("attribute '{}' is {}, not one of {}", rule.name, value_text(a), kind));
   }
 }
 
@@ -355,12 +366,15 @@ void check_attributes(const OpBuilder& b, const Rules& rules) {
     } else if (rule->values != "*") {
       const auto* i = std::get_if<std::int64_t>(&value);
       const auto* s = std::get_if<std::string>(&value);
-      if (!(i != nullptr && one_of(rule->values, ',', std::to_string(*i))) && !(s != nullptr && one_of(rule->values, ',', *s)))
-        b.unsupported(fmt::format("attribute '{}' is {}, but only {} is supported", name, value_text(value), rule->values));
+      if (!(i != nullptr && one_of(rule->values, ',', std::to_string(*i))) &&
+          !(s != nullptr && one_of(rule->values, ',', *s)))
+        b.unsupported(
+            fmt::format("attribute '{}' is {}, but only {} is supported", name, value_text(value), rule->values));
     }
   }
   for (const AttributeRule& r : rules.attributes)
-    if (r.required && !b.has_attr(std::string(r.name).c_str())) b.fail(fmt::format("attribute '{}' is missing", r.name));
+    if (r.required && !b.has_attr(std::string(r.name).c_str()))
+      b.fail(fmt::format("attribute '{}' is missing", r.name));
 }
 
 // -- operands
@@ -383,7 +397,12 @@ bool has_type(string_view types, DType t) {
 std::string type_text(string_view types) {
   std::string text;
   for (const char c : types) {
-    const char* word = c == 'f' ? "floating point" : c == 'i' ? "integers" : c == 'n' ? "i32 or i64" : c == 'l' ? "i64" : c == 'q' ? "i8 or u8" : "bool";
+    const char* word = c == 'f'   ? "floating point"
+                       : c == 'i' ? "integers"
+                       : c == 'n' ? "i32 or i64"
+                       : c == 'l' ? "i64"
+                       : c == 'q' ? "i8 or u8"
+                                  : "bool";
     text += (text.empty() ? "" : " or ") + std::string(word);
   }
   return text;
@@ -391,7 +410,9 @@ std::string type_text(string_view types) {
 
 void check_rank(const OpBuilder& b, const OperandRule& rule, ValueId v, int like) {
   const int rank = b.rank(v);
-  const auto wrong = [&](const std::string& right) { b.fail(fmt::format("{} has rank {}, not {}", rule.name, rank, right), v); };
+  const auto wrong = [&](const std::string& right) {
+    b.fail(fmt::format("{} has rank {}, not {}", rule.name, rank, right), v);
+  };
   if (rule.rank == "one") {
     if (rank > 1) wrong("0 or 1");
     if (rank == 1) b.require_equal(b.dims(v)[0], b.dim(1), v);
@@ -408,13 +429,15 @@ void check_rank(const OpBuilder& b, const OperandRule& rule, ValueId v, int like
 
 void check_operands(const OpBuilder& b, const Rules& rules) {
   const auto named = [&](string_view name) {
-    const auto it = std::find_if(rules.operands.begin(), rules.operands.end(), [&](const OperandRule& r) { return r.name == name; });
+    const auto it = std::find_if(rules.operands.begin(), rules.operands.end(),
+                                 [&](const OperandRule& r) { return r.name == name; });
     return b.in(static_cast<int>(it - rules.operands.begin()));
   };
   for (int i = 0; i < std::max(b.input_count(), static_cast<int>(rules.operands.size())); ++i) {
     if (rules.operands.empty()) return;
     const OperandRule& rule = rules.operands[std::min(static_cast<std::size_t>(i), rules.operands.size() - 1)];
-    if (static_cast<std::size_t>(i) >= rules.operands.size() && !rule.many) return;  // unknown ones are refused when nobody has read them
+    // unknown ones are refused when nobody has read them
+    if (static_cast<std::size_t>(i) >= rules.operands.size() && !rule.many) return;
     if (!b.has(i) && rule.optional) continue;
     const ValueId v = b.in(i);
     const DType t = b.declared_type(v);
@@ -422,7 +445,9 @@ void check_operands(const OpBuilder& b, const Rules& rules) {
     if (same) {
       const ValueId other = rule.many ? b.in(0) : named(rule.types.substr(1));
       if (t != b.declared_type(other))
-        b.fail(fmt::format("{} has the type {}, but {} has {}", rule.name, name_of(t), rule.many ? "the first" : rule.types.substr(1), name_of(b.declared_type(other))), v);
+        b.fail(fmt::format("{} has the type {}, but {} has {}", rule.name, name_of(t),
+                           rule.many ? "the first" : rule.types.substr(1), name_of(b.declared_type(other))),
+               v);
     } else if (!has_type(rule.types, t)) {
       b.fail(fmt::format("{} has the type {}, not {}", rule.name, name_of(t), type_text(rule.types)), v);
     }

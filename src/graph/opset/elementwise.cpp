@@ -101,13 +101,16 @@ std::vector<ValueId> power(OpBuilder& b) {
   };
   const auto e = b.scalar(y);
   constexpr double kExact = 1 << 24;  // whole numbers up to here are exact in f32
-  if (base == exponent || (is_float(base) && e && b.literal(y) && std::abs(*e) <= kExact && std::fmod(*e * 1024, 1) == 0))
+  if (base == exponent ||
+      (is_float(base) && e && b.literal(y) && std::abs(*e) <= kExact && std::fmod(*e * 1024, 1) == 0))
     return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
-  // The result has the base's type, but neither operand may lose digits on the way: an exponent's last one is the result's sign.
+  // The result has the base's type, but neither operand may lose digits on the way: an exponent's last one is the
+  // result's sign.
   if (is_float(base) && exponent == DType::f16) return in_type(base);
-  if (is_float(base)) return in_type(exponent == DType::f32 ? (base == DType::f64 ? DType::f64 : DType::f32) : DType::f64);
-  // A whole exponent that is known takes the base's type. Otherwise conversion truncates, and the exponential of a logarithm may fall
-  // short of an integer by an ulp or two.
+  if (is_float(base))
+    return in_type(exponent == DType::f32 ? (base == DType::f64 ? DType::f64 : DType::f32) : DType::f64);
+  // A whole exponent that is known takes the base's type. Otherwise conversion truncates, and the exponential of a
+  // logarithm may fall short of an integer by an ulp or two.
   if (e && *e >= 0 && *e < 64 && *e == std::floor(*e))
     return {broadcast_op(b, "Y[i...] = pow(A[i...], " + cast_text(base, "B[i...]") + ")", {{"A", x}, {"B", y}}, base)};
   return in_type(DType::f64, " * 1.000000000000001");
@@ -197,9 +200,11 @@ std::vector<ValueId> shrink(OpBuilder& b) {
   if (is_float(b.dtype(x))) return {activation(b, {{"lambd", 0.5}, {"bias", 0.0}})};
   const double lambd = b.float_attr("lambd", 0.5), bias = b.float_attr("bias", 0.0);
   const std::string v = cast_text(DType::f64, "X[i...]");
-  const std::string text = fmt::format("select({0} < -P[i...], {0} + Q[i...], select({0} > P[i...], {0} - Q[i...], 0.0))", v);
-  return {broadcast_op(b, "Y[i...] = " + cast_text(b.dtype(x), text.c_str()),
-                       {{"X", x}, {"P", b.float_constant(lambd, DType::f64)}, {"Q", b.float_constant(bias, DType::f64)}}, b.dtype(x))};
+  const std::string text =
+      fmt::format("select({0} < -P[i...], {0} + Q[i...], select({0} > P[i...], {0} - Q[i...], 0.0))", v);
+  return {broadcast_op(
+      b, "Y[i...] = " + cast_text(b.dtype(x), text.c_str()),
+      {{"X", x}, {"P", b.float_constant(lambd, DType::f64)}, {"Q", b.float_constant(bias, DType::f64)}}, b.dtype(x))};
 }
 
 std::vector<ValueId> is_inf(OpBuilder& b) {
@@ -273,7 +278,8 @@ constexpr Definition kTable[] = {
      "log(abs(X[i...]) + sqrt(X[i...] * X[i...] + 1.0)))",
      unary_float},
     {"Acosh",
-     "Y[i...] = select(X[i...] > 1e9, log(X[i...]) + 0.6931471805599453, log(X[i...] + sqrt(X[i...] - 1.0) * sqrt(X[i...] + 1.0)))",
+     "Y[i...] = select(X[i...] > 1e9, log(X[i...]) + 0.6931471805599453, log(X[i...] + sqrt(X[i...] - 1.0) * "
+     "sqrt(X[i...] + 1.0)))",
      unary_float},
     {"Atanh", "Y[i...] = 0.5 * log((1.0 + X[i...]) / (1.0 - X[i...]))", unary_float},
     {"Floor", "Y[i...] = floor(X[i...])", unary_float},

@@ -74,7 +74,8 @@ std::vector<ValueId> range(OpBuilder& b) {
   const ValueId start = b.in(0), limit = b.in(1), delta = b.in(2);
   const DType t = b.dtype(start);
   const auto s = b.known(start), l = b.known(limit), d = b.known(delta);
-  if (s && l && d && exact(b, *s) && exact(b, *l) && exact(b, *d) && s->e.size() == 1 && l->e.size() == 1 && d->e.size() == 1) {
+  if (s && l && d && exact(b, *s) && exact(b, *l) && exact(b, *d) && s->e.size() == 1 && l->e.size() == 1 &&
+      d->e.size() == 1) {
     DimTable& table = b.table();
     if (table.is_constant(d->e[0], 0)) b.fail("the step is 0", delta);
     const Dim count = table.max(table.ceildiv(table.sub(l->e[0], s->e[0]), d->e[0]), b.dim(0));

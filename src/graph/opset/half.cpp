@@ -14,11 +14,12 @@ bool among(const std::array<std::string_view, n>& list, std::string_view op) {
 }
 
 // They tell types apart, or ask for nothing but the shape.
-constexpr std::array<std::string_view, 7> kAsTheyAre = {"Cast", "CastLike", "Identity", "Dropout", "Shape", "Size", "EyeLike"};
+constexpr std::array<std::string_view, 7> kAsTheyAre = {"Cast",  "CastLike", "Identity", "Dropout",
+                                                        "Shape", "Size",     "EyeLike"};
 // One element is picked for each of the result: a table need not be widened for that.
 constexpr std::array<std::string_view, 3> kPick = {"Gather", "GatherND", "GatherElements"};
 constexpr std::array<std::string_view, 16> kMove = {
-    "Transpose", "Reshape", "Flatten",      "Squeeze",      "Unsqueeze", "Expand",   "Concat",         "Slice",
+    "Transpose", "Reshape", "Flatten",      "Squeeze",      "Unsqueeze", "Expand",   "Concat",          "Slice",
     "Split",     "Tile",    "DepthToSpace", "SpaceToDepth", "Trilu",     "Compress", "ReverseSequence", "Pad"};
 
 const Value& at(const Graph& g, ValueId v) { return g.values[static_cast<std::size_t>(v)]; }
@@ -26,9 +27,10 @@ const Value& at(const Graph& g, ValueId v) { return g.values[static_cast<std::si
 // The floating-point type of the results: the first such operand's, as the standard's signatures have it.
 DType result_type(const Graph& g, const OpCall& call) {
   // OneHot's type is that of its values; its indices may be floats, too.
-  const auto from = call.inputs.begin() + (call.op == "OneHot" ? std::min<std::ptrdiff_t>(2, std::ssize(call.inputs)) : 0);
-  const auto first = std::find_if(from, call.inputs.end(),
-                                  [&](ValueId v) { return v >= 0 && is_float(at(g, v).dtype); });
+  const auto from =
+      call.inputs.begin() + (call.op == "OneHot" ? std::min<std::ptrdiff_t>(2, std::ssize(call.inputs)) : 0);
+  const auto first =
+      std::find_if(from, call.inputs.end(), [&](ValueId v) { return v >= 0 && is_float(at(g, v).dtype); });
   return first != call.inputs.end() ? at(g, *first).dtype : DType::f32;
 }
 

@@ -143,8 +143,7 @@ std::vector<ValueId> top_k(OpBuilder& b) {
 
 std::vector<ValueId> non_zero(OpBuilder& b) {
   const ValueId x = b.in(0);  // a scalar's position has no coordinates: [0, 1], or [0, 0]
-  return b.opaque("nonzero", {x},
-                  {{DType::i64, {b.dim(b.rank(x)), b.table().fresh(b.output_name(0) + ".count")}}});
+  return b.opaque("nonzero", {x}, {{DType::i64, {b.dim(b.rank(x)), b.table().fresh(b.output_name(0) + ".count")}}});
 }
 
 std::vector<ValueId> compress(OpBuilder& b) {
@@ -174,7 +173,8 @@ void require_updates(OpBuilder& b, std::int64_t depth) {
   const std::vector<Dim> d = b.dims(x), u = b.dims(updates);
   written.pop_back();
   written.insert(written.end(), d.begin() + depth, d.end());
-  if (u.size() != written.size()) b.fail(fmt::format("the updates have rank {}, not {}", u.size(), written.size()), updates);
+  if (u.size() != written.size())
+    b.fail(fmt::format("the updates have rank {}, not {}", u.size(), written.size()), updates);
   for (std::size_t i = 0; i < u.size(); ++i) b.require_equal(u[i], written[i], updates);
 }
 
@@ -204,7 +204,8 @@ std::vector<ValueId> reverse_sequence(OpBuilder& b) {
             time = b.normal_axis(b.int_attr("time_axis", 0), b.rank(x), "time_axis");
   if (batch == time) b.fail(fmt::format("batch and time are both axis {}", batch), x);
   b.require_equal(b.dims(lengths)[0], b.dims(x)[static_cast<std::size_t>(batch)], lengths);
-  return b.opaque("reverse_sequence", {x, lengths}, {{b.dtype(x), b.dims(x)}}, {{"batch_axis", {batch}}, {"time_axis", {time}}});
+  return b.opaque("reverse_sequence", {x, lengths}, {{b.dtype(x), b.dims(x)}},
+                  {{"batch_axis", {batch}}, {"time_axis", {time}}});
 }
 
 constexpr const char* kDataShape = "the shape of the result depends on the data";

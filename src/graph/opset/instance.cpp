@@ -262,8 +262,10 @@ void Instance::check_operands(const Node& n) const {
     const ValueId v = bound(in.name);
     const std::vector<Dim>& dims = b_.dims(v);
     const std::size_t indices = e->args.size() - (e->has_default ? 1 : 0);
-    // Where what an operator asks for depends on other operands (constraints.cpp states the rest), its expression is the last to know.
-    if (indices != dims.size()) b_.fail(fmt::format("{} has rank {}, not {}, as the other operands ask for", in.name, dims.size(), indices), v);
+    // Where what an operator asks for depends on other operands (constraints.cpp states the rest), its expression is
+    // the last to know.
+    if (indices != dims.size())
+      b_.fail(fmt::format("{} has rank {}, not {}, as the other operands ask for", in.name, dims.size(), indices), v);
     for (std::size_t i = 0; i < indices; ++i) {
       const auto a = expr::bare_axis(e->args[i]);
       if (!a) continue;
@@ -282,8 +284,8 @@ void Instance::check_operands(const Node& n) const {
   for (const expr::Statement& s : p.statements) expr::for_each_access(s.value, visit);
 }
 
-// A dimension that must be 1 (check_operands has recorded it) is read at 0. An axis that is known to have one position would otherwise
-// run along a dimension of any number of them, and analyses would take it for both.
+// A dimension that must be 1 (check_operands has recorded it) is read at 0. An axis that is known to have one position
+// would otherwise run along a dimension of any number of them, and analyses would take it for both.
 void Instance::read_ones_at_zero(Node* n) const {
   expr::Program& p = n->program;
   const auto fix = [&](const expr::Expr& e) -> expr::Expr {
@@ -292,7 +294,9 @@ void Instance::read_ones_at_zero(Node* n) const {
     std::shared_ptr<expr::Node> copy;
     for (std::size_t i = 0; i < dims.size(); ++i) {
       const auto a = expr::bare_axis(e->args[i]);
-      if (!a || b_.table().constant_value(dims[i]) || !b_.table().is_constant(n->extents[static_cast<std::size_t>(*a)], 1)) continue;
+      if (!a || b_.table().constant_value(dims[i]) ||
+          !b_.table().is_constant(n->extents[static_cast<std::size_t>(*a)], 1))
+        continue;
       if (!copy) copy = std::make_shared<expr::Node>(*e);
       copy->args[i] = expr::int_literal(0);
     }

@@ -125,7 +125,8 @@ std::vector<ValueId> expand(OpBuilder& b) {
   if (!target) {  // a shorter shape leaves the operand's leading dimensions as they are
     std::vector<Dim> dims = unknown_dims(b, b.in(1));
     const std::vector<Dim>& own = b.dims(x);
-    if (dims.size() < own.size()) dims.insert(dims.begin(), own.begin(), own.end() - static_cast<std::ptrdiff_t>(dims.size()));
+    if (dims.size() < own.size())
+      dims.insert(dims.begin(), own.begin(), own.end() - static_cast<std::ptrdiff_t>(dims.size()));
     return b.opaque("expand", {x, b.in(1)}, {{b.dtype(x), dims}});
   }
   const std::vector<Dim> out = b.broadcast({b.dims(x), target->e});
@@ -204,8 +205,8 @@ std::vector<ValueId> cut(OpBuilder& b, ValueId x, const std::vector<Cut>& cuts, 
   return n.input("X", x).output("Y", b.dtype(x), out, position).build();
 }
 
-// What lies beyond an end counts as that end. Going backwards, the end before the first element is -1, but a start there is the first element (the
-// standard clamps starts to [0, size - 1]; Python's slices have none then).
+// What lies beyond an end counts as that end. Going backwards, the end before the first element is -1, but a start
+// there is the first element (the standard clamps starts to [0, size - 1]; Python's slices have none then).
 Cut slice_cut(OpBuilder& b, int axis, Dim size, Dim start, Dim end, std::int64_t step) {
   DimTable& t = b.table();
   const Dim zero = b.dim(0), lowest = b.dim(step > 0 ? 0 : -1), highest = step > 0 ? size : t.sub(size, b.dim(1));
@@ -262,7 +263,8 @@ std::vector<ValueId> slice(OpBuilder& b) {
       for (const std::int64_t a : axes) {
         out[static_cast<std::size_t>(a)] = b.table().fresh(fmt::format("{}.{}", b.output_name(0), a));
       }
-      return b.opaque("slice", {x, b.in(1), b.in(2)}, {{b.dtype(x), out}}, {{"axes", axes}, {"axes_left_out", {all ? 1 : 0}}, {"steps", steps}});
+      return b.opaque("slice", {x, b.in(1), b.in(2)}, {{b.dtype(x), out}},
+                      {{"axes", axes}, {"axes_left_out", {all ? 1 : 0}}, {"steps", steps}});
     }
     starts = s->e;
     ends = e->e;
@@ -300,7 +302,8 @@ std::vector<ValueId> split(OpBuilder& b) {
     // Equal parts; from opset 18 the last one may be smaller.
     const auto count = b.int_attr("num_outputs", static_cast<std::int64_t>(n));
     if (count <= 0) b.fail("there must be at least one part");
-    if (count != static_cast<std::int64_t>(n)) b.fail(fmt::format("attribute 'num_outputs' is {}, but there are {} outputs", count, n));
+    if (count != static_cast<std::int64_t>(n))
+      b.fail(fmt::format("attribute 'num_outputs' is {}, but there are {} outputs", count, n));
     const Dim chunk = t.ceildiv(size, b.dim(count));
     if (b.call.opset < 18) b.require_equal(t.mul(chunk, b.dim(count)), size, x);
     for (std::int64_t i = 0; i + 1 < count; ++i) parts.push_back(chunk);
@@ -416,7 +419,8 @@ std::vector<ValueId> depth_to_space(OpBuilder& b) {
   const std::vector<Dim> d = b.dims(x);
   DimTable& t = b.table();
   const Dim s = b.dim(b.int_attr("blocksize", 1)), s2 = t.mul(s, s);
-  b.require_equal(t.mul(t.floordiv(d[1], s2), s2), d[1], x);  // blocks that do not tile the operand would leave elements out
+  // blocks that do not tile the operand would leave elements out
+  b.require_equal(t.mul(t.floordiv(d[1], s2), s2), d[1], x);
   Instance n(b, alternative(b.text, depth_first(b) ? 0 : 1));
   n.input("X", x).extent("p", s).extent("q", s).extent("c", t.floordiv(d[1], s2)).extent("h", d[2]).extent("w", d[3]);
   return n.output("Y", b.dtype(x), {d[0], t.floordiv(d[1], s2), t.mul(d[2], s), t.mul(d[3], s)}).build();

@@ -1,15 +1,15 @@
 // Softmax and normalisations: programs of several statements over one set of axes.
 //
-// Exact where the mean is. S/N is a rounded mean: it may miss by some ulps, and where a row is constant, or nearly, what is
-// left of it is nothing but that error, divided by itself. So a normalisation centres twice: D = X - S/N, then
+// Exact where the mean is. S/N is a rounded mean: it may miss by some ulps, and where a row is constant, or nearly,
+// what is left of it is nothing but that error, divided by itself. So a normalisation centres twice: D = X - S/N, then
 // D - T/N with T the sum of D. Both differences are exact where rows vary little against their mean, and so is T where
 // they are constant: D is then the same few ulps everywhere, whose multiples have few digits (up to 2^16 elements or
 // more). The second mean costs no pass of its own: T is summed beside the squares, and the squares are corrected by it,
 // sum (D - T/N)^2 = V - T*T/N, never below 0. Digits are lost in that only where T/N is large against the deviation.
 // With 1 / sqrt(...) once per row, and no division per element, this costs what the plain form with its division does.
 //
-// The bound: results are within 8 ulps of the largest of their rows, or twice ONNX Runtime's error if that is more, for up to
-// 5000 elements, values up to 1e6, epsilons from 1e-12 (tests/python/test_normalization.py).
+// The bound: results are within 8 ulps of the largest of their rows, or twice ONNX Runtime's error if that is more, for
+// up to 5000 elements, values up to 1e6, epsilons from 1e-12 (tests/python/test_normalization.py).
 #include <set>
 
 #include "graph/numeric.h"
@@ -92,8 +92,11 @@ std::vector<ValueId> batch_norm(OpBuilder& b) {
       .operand("E", b.float_constant(static_cast<float>(b.float_attr("epsilon", 1e-5f)), t));
   const ValueId a = scale.output("A", t, b.dims(b.in(1)), kInner).build_one();
   Instance shift(b, alternative(b.text, 1));
-  const ValueId s =
-      shift.input("B", b.in(2)).input("M", b.in(3)).input("A", a).output("S", t, b.dims(b.in(2)), kInner + 1).build_one();
+  const ValueId s = shift.input("B", b.in(2))
+                        .input("M", b.in(3))
+                        .input("A", a)
+                        .output("S", t, b.dims(b.in(2)), kInner + 1)
+                        .build_one();
   Instance n(b, alternative(b.text, 2));
   n.pack("p", axis_list("x", rank - 2)).input("X", x).input("A", a).input("S", s).output("Y", t, b.dims(x), 0);
   return n.build();
@@ -232,7 +235,8 @@ constexpr Definition kTable[] = {
      "* W[c] + B[c]"},
     {"GroupNormalization", kStandardised, group_norm,
      "S[n,g] += X[n,g,q]; D[n,g,q] = X[n,g,q] - S[n,g] / 64.0; T[n,g] += D[n,g,q]; V[n,g] += D[n,g,q] * D[n,g,q]; "
-     "Z[n,g,q] = (D[n,g,q] - T[n,g] / 64.0) * (1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / 64.0), 0.0) / 64.0 + 1e-05))"},
+     "Z[n,g,q] = (D[n,g,q] - T[n,g] / 64.0) * (1.0 / sqrt(max(V[n,g] - T[n,g] * (T[n,g] / 64.0), 0.0) / 64.0 + "
+     "1e-05))"},
     {"LpNormalization",
      // A norm of zero gives zeros, says the specification: X is zero there.
      "S[o...,p...] += X[o...,c...,p...] * X[o...,c...,p...]; Y[o...,c...,p...] = X[o...,c...,p...] / "

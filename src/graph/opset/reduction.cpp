@@ -82,7 +82,8 @@ constexpr Definition kTable[] = {
     {"ReduceMax", "Y[o...] max= X[i...]\n---\nY[o...] or= X[i...]", reduce_extreme, "Y[i0] max= X[i0,i1]"},
     {"ReduceMin", "Y[o...] min= X[i...]\n---\nY[o...] and= X[i...]", reduce_extreme, "Y[i0] min= X[i0,i1]"},
     {"ReduceMean",
-     "S[o...] += cast_f64(X[i...]); Y[o...] = cast_f32(S[o...] / N[])\n---\nS[o...] += X[i...]; Y[o...] = S[o...] / N[]",
+     "S[o...] += cast_f64(X[i...]); Y[o...] = cast_f32(S[o...] / N[])\n---\nS[o...] += X[i...]; Y[o...] = S[o...] / "
+     "N[]",
      reduce_mean, "S[i0] += cast_f64(X[i0,i1]); Y[i0] = cast_f32(S[i0] / 64.0)"},
     {"ReduceL1", "Y[o...] += abs(X[i...])\n---\nY[i...] = abs(X[i...])", reduce_mapped, "Y[i0] += abs(X[i0,i1])"},
     {"ReduceL2", "S[o...] += X[i...] * X[i...]; Y[o...] = sqrt(S[o...])\n---\nY[i...] = abs(X[i...])", reduce_mapped,

@@ -15,7 +15,8 @@ constexpr std::int64_t kLimit = 4096;  // elements
 
 using Strides = std::vector<std::int64_t>;
 
-// More than kLimit is as good as any other number that is too many; extents that a broken model makes up must not overflow.
+// More than kLimit is as good as any other number that is too many; extents that a broken model makes up must not
+// overflow.
 std::int64_t count(const Shape& s) {
   if (std::find(s.begin(), s.end(), 0) != s.end()) return 0;
   std::int64_t n = 1;
@@ -122,7 +123,8 @@ class Evaluator {
     if (!k || count(k->shape) > kLimit || !b_.g.may_fold(count(k->shape))) return std::nullopt;
     // Numbers that do not fit an i64 wrap around, which the interpreter knows how to do.
     const auto constant = [&](Dim d) { return t_.constant_value(d).has_value(); };
-    const bool from_constants = std::all_of(in_.begin(), in_.end(), [&](const Known& i) { return std::all_of(i.e.begin(), i.e.end(), constant); });
+    const bool from_constants = std::all_of(
+        in_.begin(), in_.end(), [&](const Known& i) { return std::all_of(i.e.begin(), i.e.end(), constant); });
     if (from_constants && !std::all_of(k->e.begin(), k->e.end(), constant)) return std::nullopt;
     return std::vector<ValueId>{b_.add_known(std::move(*k), dtype, 0)};
   }
@@ -259,7 +261,8 @@ std::optional<Known> Evaluator::slice() {
     const auto clamp = [&](std::int64_t v, std::int64_t lo, std::int64_t hi) {
       return std::clamp(v < 0 ? (v < -n ? -1 - n : v) + n : v, lo, hi);
     };
-    const std::int64_t s = step > 0 ? clamp(starts[i], 0, n) : clamp(starts[i], std::min<std::int64_t>(0, n - 1), n - 1);
+    const std::int64_t s =
+        step > 0 ? clamp(starts[i], 0, n) : clamp(starts[i], std::min<std::int64_t>(0, n - 1), n - 1);
     const std::int64_t e = step > 0 ? clamp(ends[i], 0, n) : clamp(ends[i], -1, n - 1);
     shape[a] = std::max<std::int64_t>(0, step > 0 ? (e - s + step - 1) / step : (s - e - step - 1) / -step);
     base += s * stride[a];
@@ -310,7 +313,9 @@ std::optional<Known> Evaluator::reduce() {
 
 std::optional<Known> Evaluator::cum_sum() {
   const auto axis = numbers(1);
-  if (rank0() != 1 || !axis || axis->size() != 1 || ((*axis)[0] != 0 && (*axis)[0] != -1) || b_.int_attr("exclusive", 0) != 0 || b_.int_attr("reverse", 0) != 0) return std::nullopt;
+  if (rank0() != 1 || !axis || axis->size() != 1 || ((*axis)[0] != 0 && (*axis)[0] != -1) ||
+      b_.int_attr("exclusive", 0) != 0 || b_.int_attr("reverse", 0) != 0)
+    return std::nullopt;
   Known r = in_[0];
   for (std::size_t i = 1; i < r.e.size(); ++i) r.e[i] = t_.add(r.e[i - 1], r.e[i]);
   return r;
@@ -406,7 +411,8 @@ std::optional<std::vector<ValueId>> Evaluator::split() {
   else if (b_.has_attr("split")) parts = b_.ints_attr("split");
   else
     for (std::int64_t i = 0, chunk = (size + n - 1) / n; i < n; ++i) parts.push_back(std::min(chunk, size - i * chunk));
-  if (static_cast<std::int64_t>(parts.size()) != n || std::any_of(parts.begin(), parts.end(), [&](auto p) { return p < 0 || p > size; }) ||
+  if (static_cast<std::int64_t>(parts.size()) != n ||
+      std::any_of(parts.begin(), parts.end(), [&](auto p) { return p < 0 || p > size; }) ||
       std::accumulate(parts.begin(), parts.end(), std::int64_t{0}) != size)
     return std::nullopt;
   std::vector<ValueId> r;

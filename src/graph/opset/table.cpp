@@ -35,7 +35,8 @@ std::vector<ValueId> bind(OpBuilder& b, const Definition& d) {
     r = d.bind(b);
   }
   if (const int i = b.unread_input(); i >= 0)
-    b.unsupported(fmt::format("operand {} is not supported in opset {}", i, b.call.opset), b.call.inputs[static_cast<std::size_t>(i)]);
+    b.unsupported(fmt::format("operand {} is not supported in opset {}", i, b.call.opset),
+                  b.call.inputs[static_cast<std::size_t>(i)]);
   return r;
 }
 
@@ -44,7 +45,8 @@ void check_limits(const OpBuilder& b, const std::vector<ValueId>& results) {
   const CompileLimits& limits = b.g.limits;
   for (const ValueId v : results) {
     if (v < 0) continue;
-    if (b.rank(v) > limits.rank) b.fail(fmt::format("the result has rank {}, more than the limit 'rank' of {}", b.rank(v), limits.rank), v);
+    if (b.rank(v) > limits.rank)
+      b.fail(fmt::format("the result has rank {}, more than the limit 'rank' of {}", b.rank(v), limits.rank), v);
     std::int64_t elements = 1;
     bool over = false;
     for (const Dim d : b.dims(v)) {
@@ -52,7 +54,9 @@ void check_limits(const OpBuilder& b, const std::vector<ValueId>& results) {
       if (e > 0) over = over || __builtin_mul_overflow(elements, e, &elements);
     }
     if (over || elements > limits.elements)  // also beside an extent of 0: nothing behind this line overflows
-      b.fail(fmt::format("the result has {} elements, more than the limit 'elements' of {}", over ? "2^63 or more" : std::to_string(elements), limits.elements), v);
+      b.fail(fmt::format("the result has {} elements, more than the limit 'elements' of {}",
+                         over ? "2^63 or more" : std::to_string(elements), limits.elements),
+             v);
   }
 }
 
@@ -75,10 +79,9 @@ std::vector<ValueId> add_operator(Graph& g, const OpCall& call) {
   const Definition& d = *it->second;
   OpBuilder b(g, call, d.text);
   check_constraints(b);
-  std::vector<ValueId> r =
-      computes_with_halves(g, call)
-          ? add_widened(g, call, d.text, [&](OpBuilder& wide) { return bind(wide, d); })
-          : bind(b, d);
+  std::vector<ValueId> r = computes_with_halves(g, call)
+                               ? add_widened(g, call, d.text, [&](OpBuilder& wide) { return bind(wide, d); })
+                               : bind(b, d);
   check_limits(b, r);
   r.resize(static_cast<std::size_t>(std::max(1, b.output_count())), -1);
   for (std::size_t i = 0; i < r.size(); ++i) {
@@ -109,26 +112,16 @@ std::vector<OpEntry> op_entries() {
 
 std::optional<DType> dtype_of_onnx(std::int64_t code) {
   switch (code) {
-    case 1:
-      return DType::f32;
-    case 2:
-      return DType::u8;
-    case 3:
-      return DType::i8;
-    case 6:
-      return DType::i32;
-    case 7:
-      return DType::i64;
-    case 9:
-      return DType::b8;
-    case 10:
-      return DType::f16;
-    case 11:
-      return DType::f64;
-    case 16:
-      return DType::f32;  // bfloat16, widened
-    default:
-      return std::nullopt;
+    case 1: return DType::f32;
+    case 2: return DType::u8;
+    case 3: return DType::i8;
+    case 6: return DType::i32;
+    case 7: return DType::i64;
+    case 9: return DType::b8;
+    case 10: return DType::f16;
+    case 11: return DType::f64;
+    case 16: return DType::f32;  // bfloat16, widened
+    default: return std::nullopt;
   }
 }
 

@@ -1,8 +1,8 @@
 // Convolutions and pools: index expressions x*stride + k*dilation - pad, with a default for reads in the padding.
 //
 // A convolution is a matrix product of its gathered windows; with groups it is one expression over compound indices. A
-// 1x1 convolution is written without window axes, and a window that tiles its operand (patch embedding) as a split axis,
-// x:k: their windows are views or copies without overlap.
+// 1x1 convolution is written without window axes, and a window that tiles its operand (patch embedding) as a split
+// axis, x:k: their windows are views or copies without overlap.
 #include <cmath>
 #include <fmt/ranges.h>
 #include <limits>
@@ -39,7 +39,9 @@ std::vector<std::int64_t> window_of(OpBuilder& b, ValueId weight) {
     kernel.push_back(*v);
   }
   if (const auto said = b.ints_attr("kernel_shape", kernel); said != kernel)
-    b.fail(fmt::format("attribute 'kernel_shape' is [{}], but the weight has [{}]", fmt::join(said, ", "), fmt::join(kernel, ", ")), weight);
+    b.fail(fmt::format("attribute 'kernel_shape' is [{}], but the weight has [{}]", fmt::join(said, ", "),
+                       fmt::join(kernel, ", ")),
+           weight);
   return kernel;
 }
 
@@ -192,7 +194,9 @@ std::vector<ValueId> conv(OpBuilder& b) {
   if (!features || !inner || *features % groups != 0)
     b.fail(fmt::format("{} groups do not divide the features", groups), weight);
   if (channels && (*channels % groups != 0 || *channels / groups != *inner))
-    b.fail(fmt::format("the weight asks for {} channels in each of {} groups, the operand has {} in all", *inner, groups, *channels), x);
+    b.fail(fmt::format("the weight asks for {} channels in each of {} groups, the operand has {} in all", *inner,
+                       groups, *channels),
+           x);
   if (groups == 1) return {convolve(b, w, x, weight, bias)};
   const DType t = b.dtype(x);
 
@@ -222,8 +226,8 @@ std::vector<ValueId> conv(OpBuilder& b) {
   return e.input("T", product).input("B", bias).output("Y", t, out, 0).build();
 }
 
-// What every position of the operand gives to every place of its window, Z[n, g:f:k..., x:...]: a matrix product of the weight and the
-// operand, with a batch of groups.
+// What every position of the operand gives to every place of its window, Z[n, g:f:k..., x:...]: a matrix product of the
+// weight and the operand, with a batch of groups.
 ValueId spread(OpBuilder& b, ValueId x, ValueId weight, const std::vector<std::int64_t>& kernel, std::int64_t groups) {
   const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
   const DType t = b.dtype(x);
@@ -258,7 +262,8 @@ std::vector<ValueId> conv_transpose(OpBuilder& b) {
                                   kernel = window_of(b, weight);
   const std::vector<std::int64_t> zeros(2 * static_cast<std::size_t>(sn), 0);
   const std::vector<std::int64_t> pads = b.ints_attr("pads", zeros), extra = b.ints_attr("output_padding", zeros);
-  if (pads.size() != zeros.size()) b.fail(fmt::format("attribute 'pads' has {} numbers for {} spatial dimensions", pads.size(), sn));
+  if (pads.size() != zeros.size())
+    b.fail(fmt::format("attribute 'pads' has {} numbers for {} spatial dimensions", pads.size(), sn));
   if (extra.size() < static_cast<std::size_t>(sn))
     b.fail(fmt::format("attribute 'output_padding' has {} numbers for {} spatial dimensions", extra.size(), sn));
   const std::int64_t groups = b.int_attr("group", 1);
@@ -309,19 +314,25 @@ Window pool_window(OpBuilder& b) {
     const auto reach = (w.kernel[i] - 1) * w.dilation[i] + 1;
     for (const Dim pad : {w.begin[i], w.end[i]})
       if (const auto p = b.table().constant_value(pad); p && *p >= reach && *p > 0)
-        b.fail(fmt::format("spatial dimension {} is padded by {}, which is not less than the window, {}", i, *p, reach));
+        b.fail(
+            fmt::format("spatial dimension {} is padded by {}, which is not less than the window, {}", i, *p, reach));
   }
-  if (b.table().at_least(volume, kMost + 1)) b.unsupported(fmt::format("a window of {} elements is more than the {} that are supported", b.table().print(volume), kMost));
+  if (b.table().at_least(volume, kMost + 1))
+    b.unsupported(
+        fmt::format("a window of {} elements is more than the {} that are supported", b.table().print(volume), kMost));
   return w;
 }
 
-// The part of a window that can lie inside: one that is larger than the operand mostly walks padding, which adds nothing.
+// The part of a window that can lie inside: one that is larger than the operand mostly walks padding, which adds
+// nothing.
 Window inner_window(OpBuilder& b, const std::vector<Dim>& d, Window w) {
   for (std::size_t i = 0; i < w.kernel.size(); ++i) {
-    const auto size = b.table().constant_value(d[i + 2]), out = b.table().constant_value(w.out[i]), begin = b.table().constant_value(w.begin[i]);
+    const auto size = b.table().constant_value(d[i + 2]), out = b.table().constant_value(w.out[i]),
+               begin = b.table().constant_value(w.begin[i]);
     if (!size || !out || !begin || w.kernel[i] <= *size) continue;
     const std::int64_t step = w.dilation[i], before = *begin - (*out - 1) * w.stride[i];  // in front of the last place
-    const std::int64_t first = before > 0 ? (before + step - 1) / step : 0, last = std::min(w.kernel[i] - 1, (*begin + *size - 1) / step);
+    const std::int64_t first = before > 0 ? (before + step - 1) / step : 0,
+                       last = std::min(w.kernel[i] - 1, (*begin + *size - 1) / step);
     if (last < first) continue;
     w.kernel[i] = last - first + 1;
     w.begin[i] = b.dim(*begin - first * step);
@@ -416,7 +427,9 @@ std::vector<ValueId> local_response(OpBuilder& b) {
   const Dim reach = table.max(table.sub(b.dims(x)[1], b.dim(1)), b.dim(0));
   if (table.constant_value(reach) || size > 1024) half = table.min(half, reach);
   Instance n(b, b.text);
-  n.pack("p", axis_list("x", b.rank(x) - 2)).extent("j", table.add(table.mul(half, b.dim(2)), b.dim(1))).param("h", half);
+  n.pack("p", axis_list("x", b.rank(x) - 2))
+      .extent("j", table.add(table.mul(half, b.dim(2)), b.dim(1)))
+      .param("h", half);
   n.operand("K", b.float_constant(b.float_attr("bias", 1.0), t));
   n.operand("A", b.float_constant(b.float_attr("alpha", 0.0001f) / static_cast<double>(size), t));
   n.operand("B", b.float_constant(b.float_attr("beta", 0.75), t));
@@ -426,9 +439,12 @@ std::vector<ValueId> local_response(OpBuilder& b) {
 constexpr Definition kTable[] = {
     {"Conv", "T[n,f,x...] += X[n,c,x*$s+k*$d-$p | 0] * W[f,c,k...]; Y[n,f,x...] = T[n,f,x...] + B[f]", conv,
      "T[n,f,x0,x1] += X[n,c,x0*$s0+k0-$p0,x1*$s1+k1-$p1 | 0] * W[f,c,k0,k1]"},
-    {"ConvTranspose", "Z[n,f,k...,x...] += W[c,f,k...] * X[n,c,x...]; T[n,f,y...] += select((y+$p-k*$d) % $s == 0, Z[n,f,k...,(y+$p-k*$d)//$s | 0], 0)",
+    {"ConvTranspose",
+     "Z[n,f,k...,x...] += W[c,f,k...] * X[n,c,x...]; T[n,f,y...] += select((y+$p-k*$d) % $s == 0, "
+     "Z[n,f,k...,(y+$p-k*$d)//$s | 0], 0)",
      conv_transpose,
-     "Z[n,f,k0,x0] += W[c,f,k0] * X[n,c,x0]; T[n,f,y0] += select((y0+$p0-k0*$d0) % $s0 == 0, Z[n,f,k0,(y0+$p0-k0*$d0)//$s0 | 0], 0)"},
+     "Z[n,f,k0,x0] += W[c,f,k0] * X[n,c,x0]; T[n,f,y0] += select((y0+$p0-k0*$d0) % $s0 == 0, "
+     "Z[n,f,k0,(y0+$p0-k0*$d0)//$s0 | 0], 0)"},
     {"MaxPool", "Y[n,c,x...] max= X[n,c,x*$s+k*$d-$p | -inf]", max_pool,
      "Y[n,c,x0,x1] max= X[n,c,x0*$s0+k0,x1*$s1+k1]"},
     {"AveragePool", "S[n,c,x...] += X[n,c,x*$s+k*$d-$p | 0]; Y[n,c,x...] = S[n,c,x...] / N[]", average_pool,
