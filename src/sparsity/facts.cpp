@@ -168,6 +168,20 @@ std::optional<DType> ProgramFacts::type_of(const Expr& e) const {
 
 ValueId ProgramFacts::value_of(const Expr& e) const { return c_.tensor_values[static_cast<std::size_t>(e->id)]; }
 
+bool ProgramFacts::is_given(const Expr& e) const {
+  if (e->kind != Kind::access) return false;
+  const graph::Graph& g = *c_.graph;
+  for (ValueId v = value_of(e); v >= 0;) {
+    const graph::Value& value = g.values[static_cast<std::size_t>(v)];
+    if (value.producer < 0) return !value.is_constant() && !c_.known->at(static_cast<std::size_t>(v));
+    const graph::Node& n = g.nodes[static_cast<std::size_t>(value.producer)];
+    const bool moves = n.program.statements.size() == 1 && n.program.statements[0].value->kind == Kind::access;
+    if (!n.opaque.empty() || !moves || n.inputs.empty()) return false;
+    v = n.inputs[0];  // of what only moves elements, indices come behind them
+  }
+  return false;
+}
+
 IndexMap ProgramFacts::map_of(const Expr& e) const {
   std::vector<Expr> indices(e->args.begin(), e->args.end() - (e->has_default ? 1 : 0));
   return index_map(c_, e->id, indices, e->has_default, dims_[static_cast<std::size_t>(e->id)]);
@@ -315,8 +329,8 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       return f;
     }
     case Fn::div:
-      // 0 / 0 is NaN: a mean over nothing.
-      f.nz = p_.or_(of(x[0]).nz, p_.not_(of(x[1]).nz));
+      // 0 / 0 is NaN: a mean over nothing, or by a zero among given data.
+      f.nz = is_given(x[1]) ? ordinary_.nz : p_.or_(of(x[0]).nz, p_.not_(of(x[1]).nz));
       if (const auto by = number(x[1]); by && std::abs(*by) < 1 / moderate_up_to) f.sure = f.tame = ordinary_.sd;
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
       f.nan = p_.or_(p_.or_(of(x[0]).nan, of(x[1]).nan), p_.not_(p_.or_(of(x[0]).nz, of(x[1]).nz)));

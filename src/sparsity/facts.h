@@ -75,6 +75,8 @@ class ProgramFacts {
   /// The expression's value, if it is one number known now.
   std::optional<double> number(const expr::Expr& e) const;
   bool keeps_masks(const expr::Expr& by, bool divides) const;
+  /// Whether it is an element of an input of which nothing is known, moved at most: it may be zero.
+  bool is_given(const expr::Expr& e) const;
   ValueId value_of(const expr::Expr& access) const;
   std::optional<DType> type_of(const expr::Expr& access) const;
   Facts none_written(const std::vector<Dim>& dims);

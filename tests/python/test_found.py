@@ -170,3 +170,14 @@ def test_equal_masks_of_steps_with_other_rows():
         got, want = compiled(feeds), dense(feeds)
         np.testing.assert_allclose(got["z"], want["z"], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(got["t"], np.where(feeds["wanted"][:, None], want["t"], 0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("moves", [[], [("Unsqueeze", "y axes", "y1", {}), ("Squeeze", "y1 axes", "y2", {})]], ids=["given", "moved"])
+def test_a_quotient_of_zeros_of_given_data(moves):
+    """0 / 0 is NaN, also where the divisor is data and the zeros of a small input look like a mask."""
+    f = TensorProto.FLOAT
+    proto = model([*moves, ("Div", f"x {moves[-1][2] if moves else 'y'}", "z", {})], dict(x=(f, ["n", 1]), y=(f, ["n", "k"])), ["z"], dict(axes=np.array([0])))
+    x, y = np.array([[1], [0], [0], [2]], np.float32), np.array([[1, 0, 2], [0, 1, 0], [3, 0, np.inf], [0, 1, 1]], np.float32)
+    for options in (dict(), dict(poison="large"), dict(sparsity="off")):
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(pit.compile(proto, **options)(x=x, y=y)["z"], x / y)
