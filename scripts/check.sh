@@ -7,7 +7,7 @@ wrong=0
 fail() { echo "[check] $*" >&2; wrong=1; }
 
 echo "[check] format"
-mapfile -t sources < <(git ls-files '*.cpp' '*.h')
+mapfile -t sources < <(find src include tests cli python bench examples -name '*.cpp' -o -name '*.h' | sort)
 .venv/bin/clang-format --dry-run -Werror "${sources[@]}" 2>/dev/null || {
   for f in "${sources[@]}"; do .venv/bin/clang-format --dry-run -Werror "$f" >/dev/null 2>&1 || echo "    $f"; done
   fail "not formatted: .venv/bin/clang-format -i FILE"
