@@ -76,6 +76,7 @@ class MaskedGenerator(Moves):
 
     def one_mechanism(self):
         x = self.attempt(lambda: self.keep(self.computed(self.anything())))
+        self.require(x)
         for _ in range(self.pick([0, 0, 0, 1])):
             x = self.attempt(lambda: self.keep(self.view(x))) or x
         self.attempt(lambda: self.keep(getattr(self, self.pick(["mask_rows", "mask_rows", "view_of_both", "one_or_other"]))(x)))
