@@ -10,26 +10,12 @@
 #include <utility>
 
 #include "sparsity/mask.h"
+#include "support/buffer.h"
 
 namespace pit::sparsity {
 
-/// Bytes that are not set to zero before they are written.
-template <class T>
-struct Uninitialised : std::allocator<T> {
-  template <class U>
-  struct rebind {
-    using other = Uninitialised<U>;
-  };
-  template <class U>
-  void construct(U* p) noexcept {
-    ::new (static_cast<void*>(p)) U;
-  }
-  template <class U, class... Args>
-  void construct(U* p, Args&&... args) {
-    ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...);
-  }
-};
-using Bytes = std::vector<std::uint8_t, Uninitialised<std::uint8_t>>;
+/// Not set to zero before they are written.
+using Bytes = Buffer<std::uint8_t>;
 
 /// A mask while programs are built and evaluated: a strided view of shared bytes.
 struct MaskView {
