@@ -69,6 +69,24 @@ bool is_model_work(const NodeView& view) {
   return found;
 }
 
+bool gives_truth(Fn f) {
+  switch (f) {
+    case Fn::eq:
+    case Fn::ne:
+    case Fn::lt:
+    case Fn::le:
+    case Fn::gt:
+    case Fn::ge:
+    case Fn::logical_and:
+    case Fn::logical_or:
+    case Fn::logical_xor:
+    case Fn::logical_not:
+    case Fn::isinf:
+    case Fn::isnan: return true;
+    default: return false;
+  }
+}
+
 /// Functions that make masks of masks; anything else makes ordinary data.
 bool is_mask_arithmetic(const NodeView& view, const Expr& e) {
   if (e->kind == Kind::call) {
@@ -86,19 +104,8 @@ bool is_mask_arithmetic(const NodeView& view, const Expr& e) {
       case Fn::select:
       case Fn::cast:
       case Fn::abs: break;
-      case Fn::eq:
-      case Fn::ne:
-      case Fn::lt:
-      case Fn::le:
-      case Fn::gt:
-      case Fn::ge:
-      case Fn::logical_and:
-      case Fn::logical_or:
-      case Fn::logical_xor:
-      case Fn::logical_not:
-      case Fn::isinf:
-      case Fn::isnan: break;
-      default: return false;
+      default:
+        if (!gives_truth(e->fn)) return false;
     }
   }
   for (const Expr& a : e->args)
@@ -139,19 +146,7 @@ double bound_of(const NodeView& view, const std::vector<double>& bounds, const E
     case Fn::min:
     case Fn::max: return std::max(x[0], x[1]);
     case Fn::select: return std::max(x[1], x[2]);
-    case Fn::eq:
-    case Fn::ne:
-    case Fn::lt:
-    case Fn::le:
-    case Fn::gt:
-    case Fn::ge:
-    case Fn::logical_and:
-    case Fn::logical_or:
-    case Fn::logical_xor:
-    case Fn::logical_not:
-    case Fn::isinf:
-    case Fn::isnan: return 1;
-    default: return HUGE_VAL;
+    default: return gives_truth(e->fn) ? 1 : HUGE_VAL;
   }
 }
 
