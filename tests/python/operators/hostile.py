@@ -9,15 +9,12 @@ the model, PIT answers within seconds and without much memory: with a typed erro
 onnx's reference evaluator says. Models run in a child process with little memory, so that a crash or a hang names its seed.
 """
 
-import argparse
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
 import time
-from collections import Counter
 
 import numpy as np
 import onnx
@@ -369,39 +366,8 @@ def run(first, count, op=None, patience=15):
 
 
 def summary(found):
-    """Counts of outcomes, and the failures one by one."""
-    counts = Counter(f["outcome"] for f in found)
-    lines = ["  ".join(f"{k}: {counts[k]}" for k in OUTCOMES if counts[k])]
-    lines += [f"seed {f['seed']}: {f['outcome']}: {f['model']}\n    {f['why']}" for f in found if f["outcome"] in FAILURES]
-    return "\n".join(lines)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--models", type=int, default=2000)
-    parser.add_argument("--op")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--kinds", action="store_true", help="also what PIT refuses and what only PIT takes, by kind")
-    options = parser.parse_args()
-    if options.child:
-        return child(options.seed, options.models, options.op)
-    found = []
-    for f in run(options.seed, options.models, options.op):
-        found.append(f)
-        if f["outcome"] in FAILURES or options.models == 1:
-            print(f"seed {f['seed']}: {f['outcome']}: {f['model']}\n    {f['why']}", flush=True)
-    print(summary([f for f in found if f["outcome"] not in FAILURES]))
-    print("failures:", dict(Counter(f["outcome"] for f in found if f["outcome"] in FAILURES)))
-    if options.kinds:
-        for outcome in ("PIT refuses", "PIT alone takes", "ONNX Runtime deviates"):
-            kinds = Counter((f["op"], re.sub(r"['\[].*|-?\d+", "~", f["why"].split(": ", 3)[-1])[:90]) for f in found if f["outcome"] == outcome)
-            print(f"\n{outcome}:")
-            for (op, why), n in sorted(kinds.items(), key=lambda item: (item[0][0], -item[1])):
-                seed = next(f["seed"] for f in found if f["outcome"] == outcome and f["op"] == op)
-                print(f"  {n:5d}  {op}: {why}   (seed {seed})")
-    return int(any(f["outcome"] in FAILURES for f in found))
+    return single.summary(found, OUTCOMES, FAILURES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(single.command_line(__doc__, child, run, OUTCOMES, FAILURES))

@@ -99,18 +99,33 @@ def run(first, count, op=None, patience=60):
             first = begun + 1
 
 
-def summary(found):
+FAILURES = ("wrong", "crash")
+
+
+def summary(found, outcomes=OUTCOMES, failures=FAILURES):
     """Counts of outcomes, and the failures one by one."""
     counts = Counter(f["outcome"] for f in found)
-    lines = ["  ".join(f"{k}: {counts[k]}" for k in OUTCOMES if counts[k])]
-    for f in found:
-        if f["outcome"] in ("wrong", "crash"):
-            lines.append(f"seed {f['seed']}: {f['outcome']}: {f['model']}\n    {f['why']}")
+    lines = ["  ".join(f"{k}: {counts[k]}" for k in outcomes if counts[k])]
+    lines += [f"seed {f['seed']}: {f['outcome']}: {f['model']}\n    {f['why']}" for f in found if f["outcome"] in failures]
     return "\n".join(lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def kinds(found):
+    """What PIT refuses, what it alone takes, and what ONNX Runtime deviates in, by kind, each with a seed."""
+    lines = []
+    for outcome in ("PIT refuses", "PIT alone takes", "ONNX Runtime deviates"):
+        table = {}
+        for f in found:
+            if f["outcome"] == outcome:
+                table.setdefault((f["op"], re.sub(r"['\[].*|-?\d+", "~", f["why"].split(": ", 2)[-1])[:90]), []).append(f["seed"])
+        lines.append(f"\n{outcome}:")
+        lines += [f"  {len(seeds):5d}  {op}: {why}   (seed {seeds[0]})" for (op, why), seeds in sorted(table.items(), key=lambda i: (i[0][0], -len(i[1])))]
+    return "\n".join(lines)
+
+
+def command_line(about, child, run, outcomes=OUTCOMES, failures=FAILURES):
+    """The programs of this folder that judge models of one operator."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", type=int, default=2000)
     parser.add_argument("--op")
@@ -122,17 +137,14 @@ def main():
     found = []
     for f in run(options.seed, options.models, options.op):
         found.append(f)
-        if f["outcome"] in ("wrong", "crash") or options.models == 1:
+        if f["outcome"] in failures or options.models == 1:
             print(f"seed {f['seed']}: {f['outcome']}: {f['model']}\n    {f['why']}", flush=True)
-    print(summary([f for f in found if f["outcome"] not in ("wrong", "crash")]))
+    print(summary([f for f in found if f["outcome"] not in failures], outcomes, failures))
+    print("failures:", dict(Counter(f["outcome"] for f in found if f["outcome"] in failures)))
     if options.kinds:
-        for outcome in ("PIT refuses", "PIT alone takes", "ONNX Runtime deviates"):
-            kinds = Counter((f["op"], re.sub(r"['\[].*|\d+", "~", f["why"].split(": ", 2)[-1])[:90]) for f in found if f["outcome"] == outcome)
-            print(f"\n{outcome}:")
-            for (op, why), n in sorted(kinds.items(), key=lambda item: (item[0][0], -item[1])):
-                print(f"  {n:5d}  {op}: {why}")
-    return int(any(f["outcome"] in ("wrong", "crash") for f in found))
+        print(kinds(found))
+    return int(any(f["outcome"] in failures for f in found))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line(__doc__, child, run))
