@@ -109,16 +109,16 @@ extern "C" {
 
 double machine_fma_gflops(int threads, const int* cpus, double seconds) {
   return 1e-9 * best_rate(threads, cpus, seconds, [](int) {
-           constexpr int kChains = 12;
-           constexpr std::int64_t kSteps = 40000;
-           Vec acc[kChains];
-           for (int i = 0; i < kChains; ++i) acc[i] = splat(float(i));
+           constexpr int chains = 12;
+           constexpr std::int64_t steps = 40000;
+           Vec acc[chains];
+           for (int i = 0; i < chains; ++i) acc[i] = splat(float(i));
            Vec x = splat(0.999f), y = splat(1e-3f);
            asm volatile("" : "+x"(x), "+x"(y));
-           for (std::int64_t s = 0; s < kSteps; ++s)
-             for (int i = 0; i < kChains; ++i) acc[i] = fma(acc[i], x, y);
-           sink = sum_up(acc, kChains);
-           return 2.0 * double(kLanes) * kChains * double(kSteps);
+           for (std::int64_t s = 0; s < steps; ++s)
+             for (int i = 0; i < chains; ++i) acc[i] = fma(acc[i], x, y);
+           sink = sum_up(acc, chains);
+           return 2.0 * double(kLanes) * chains * double(steps);
          });
 }
 

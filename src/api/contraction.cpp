@@ -23,7 +23,7 @@ using contract::Extents;
 using contract::Matrices;
 using MapPtr = std::shared_ptr<const detect::LiveMap>;
 
-constexpr const char* no_memory = "there is not enough memory for this contraction";
+constexpr const char* kNoMemory = "there is not enough memory for this contraction";
 
 double seconds_since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
 
@@ -335,14 +335,14 @@ void Contraction::Impl::give_map(detect::LiveMap map) const {
 // -----------------------------------------------------------------------------------------------------
 
 Contraction Contraction::compile(const std::string& expression, const ContractionOptions& options) {
-  return api::typed<InputError>(no_memory, [&] { return Contraction(build(expression, options)); });
+  return api::typed<InputError>(kNoMemory, [&] { return Contraction(build(expression, options)); });
 }
 
 const std::string& Contraction::expression() const { return impl_->expression; }
 std::string Contraction::explain(bool json) const { return api::explain_contraction(*impl_, json); }
 
 PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) const {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     const Impl& c = *impl_;
     const contract::Form& f = c.form;
     const bool t = c.found.swapped;
@@ -379,18 +379,18 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
 void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b,
                            const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  api::typed<InputError>(no_memory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
+  api::typed<InputError>(kNoMemory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
 }
 
 void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b,
                            const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  api::typed<InputError>(no_memory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
+  api::typed<InputError>(kNoMemory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
 }
 
 Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     Call call(*impl_, a, &b, nullptr, options);
     Tensor out(impl_->dtype, call.result_shape());
     call.run(out.view());
@@ -400,7 +400,7 @@ Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOpti
 
 Tensor Contraction::run(const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     Call call(*impl_, a, nullptr, &b.impl(), options);
     Tensor out(impl_->dtype, call.result_shape());
     call.run(out.view());

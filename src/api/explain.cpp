@@ -284,7 +284,7 @@ std::string explain_json(const Model::Impl& m, const Report& r) {
 // -- for people
 // -----------------------------------------------------------------------------------------------------------
 
-constexpr std::size_t expression_columns = 100;
+constexpr std::size_t kExpressionColumns = 100;
 
 std::string tensor_text(const TensorInfo& t) {
   std::string dims;
@@ -338,7 +338,7 @@ std::string flops_text(const Program& p, const sparsity::LiveFlops& f) {
                                          share(f.attention_live, f.attention_dense), 2e-9 * f.attention_dense));
   text +=
       field("", fmt::format("(elements; kernels take live rows by {}, and attention live keys by {} per {} query rows)",
-                            p.tile.rows, p.tile.lanes * p.tile.vectors, runtime::attention_rows));
+                            p.tile.rows, p.tile.lanes * p.tile.vectors, runtime::kAttentionRows));
   return text;
 }
 
@@ -361,7 +361,7 @@ std::string live_sets_text(const Report& r) {
 std::string operator_text(const Operator& o, std::string_view head) {
   std::string text = fmt::format("{}{}{}\n", head, o.op, o.name.empty() ? "" : " '" + o.name + "'");
   if (!o.program) return text + fmt::format("      no expression: library routine {}\n", o.opaque);
-  text += fmt::format("      {}\n", api::shorten(o.expression, expression_columns));
+  text += fmt::format("      {}\n", api::shorten(o.expression, kExpressionColumns));
   for (const std::string& l : api::axes_lines(*o.program, o.axes)) text += "      " + api::wrap(l, 6, 8) + '\n';
   for (const std::string& n : o.notes) {
     if (n.rfind("live from", 0) == 0 || n.rfind("control", 0) == 0) continue;  // the step says it
@@ -383,7 +383,7 @@ std::string read_text(const Read& r, const Report& report) {
   const std::string head = fmt::format("{} {}: ", short_name(r.value), r.type);
   for (std::size_t i = 0; i < report.live_sets.size(); ++i)
     if (report.live_sets[i].formula == r.formula) return head + fmt::format("as L{}", i);
-  return api::shorten(head + r.formula, api::page_width - 12);
+  return api::shorten(head + r.formula, api::kPageWidth - 12);
 }
 
 std::string step_text(const StepReport& s, const Report& report) {
@@ -392,7 +392,7 @@ std::string step_text(const StepReport& s, const Report& report) {
     for (const Operator& o : s.operators) text += operator_text(o, "\nview  ");
     return text;
   }
-  constexpr std::size_t line = api::page_width - 12;
+  constexpr std::size_t line = api::kPageWidth - 12;
   text = fmt::format("\nstep {}  {}", s.info.number, s.info.kind);
   if (s.live_fraction) text += fmt::format("  {:.4f} of rows live", *s.live_fraction);
   if (!s.term_fractions.empty()) text += fmt::format(", {:.4f} of terms", s.term_fractions.back());

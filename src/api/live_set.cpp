@@ -10,7 +10,7 @@
 namespace pit {
 namespace {
 
-constexpr const char* no_memory = "there is not enough memory for this live set";
+constexpr const char* kNoMemory = "there is not enough memory for this live set";
 
 std::shared_ptr<const LiveSet::Impl> wrap(detect::LiveMap map) {
   return std::make_shared<const LiveSet::Impl>(std::move(map));
@@ -63,7 +63,7 @@ std::shared_ptr<const detect::LiveMap> LiveSet::Impl::transposed(const ThreadPoo
 }
 
 LiveSet LiveSet::detect(const TensorView& values, Granularity granularity, double absent, int threads) {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     check_view(values, "values");
     want(values.dtype == DType::f32, "values",
          fmt::format("'values' is {}; zeros are detected in f32", name_of(values.dtype)));
@@ -81,7 +81,7 @@ LiveSet LiveSet::detect(const TensorView& values, Granularity granularity, doubl
 }
 
 LiveSet LiveSet::from_mask(const TensorView& mask, std::int64_t rows, std::int64_t columns, Granularity granularity) {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     check_view(mask, "mask");
     check_extents(rows, columns);
     want(mask.dtype == DType::b8 || mask.dtype == DType::u8, "mask",
@@ -101,7 +101,7 @@ LiveSet LiveSet::from_mask(const TensorView& mask, std::int64_t rows, std::int64
 }
 
 LiveSet LiveSet::from_lengths(const TensorView& lengths, std::int64_t rows, std::int64_t columns) {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     check_extents(rows, columns);
     want(lengths.shape.size() == 1, "lengths",
          fmt::format("'lengths' has the shape {}; give [batch]", to_string(lengths.shape)));
@@ -113,7 +113,7 @@ LiveSet LiveSet::from_lengths(const TensorView& lengths, std::int64_t rows, std:
 }
 
 LiveSet LiveSet::from_rows(const TensorView& indices, std::int64_t rows, std::int64_t columns) {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     check_extents(rows, columns);
     want(indices.shape.size() == 1, "indices",
          fmt::format("'indices' has the shape {}; give [count]", to_string(indices.shape)));
@@ -125,7 +125,7 @@ LiveSet LiveSet::from_rows(const TensorView& indices, std::int64_t rows, std::in
 }
 
 LiveSet LiveSet::from_experts(const TensorView& experts, std::int64_t expert_count, std::int64_t columns) {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     check_extents(expert_count, columns);
     const std::size_t rank = experts.shape.size();
     want(rank == 1 || rank == 2, "experts",
@@ -148,7 +148,7 @@ std::int64_t LiveSet::total() const { return impl_->map.total(); }
 double LiveSet::fraction() const { return impl_->map.fraction(); }
 
 std::pair<Tensor, Tensor> LiveSet::index() const {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     const detect::IndexSet lists = detect::lists(impl_->map, ThreadPool(1));
     const std::int64_t count = lists.count();
     std::pair<Tensor, Tensor> out{Tensor(DType::i64, {impl_->map.batch * impl_->map.row_groups() + 1}),
@@ -160,7 +160,7 @@ std::pair<Tensor, Tensor> LiveSet::index() const {
 }
 
 Tensor LiveSet::mask() const {
-  return api::typed<InputError>(no_memory, [&] {
+  return api::typed<InputError>(kNoMemory, [&] {
     const detect::LiveMap& map = impl_->map;
     Tensor out(DType::b8, {map.batch, map.row_groups(), map.column_groups()});
     auto* to = out.as<std::uint8_t>();

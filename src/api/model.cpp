@@ -21,7 +21,7 @@ namespace {
 
 using graph::ValueId;
 
-constexpr const char* no_memory = "there is not enough memory to compile this model";
+constexpr const char* kNoMemory = "there is not enough memory to compile this model";
 
 // The requested outputs become the graph's, in the order of the request or of the model.
 std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::vector<OutputSpec>& wanted) {
@@ -290,7 +290,7 @@ const Model::Impl& Model::Impl::fitting(const std::map<std::string, TensorView>&
       graph::check_extents(s, dims);
       for (const graph::Value& v : s.values)
         for (const graph::Dim d : v.dims) {
-          if (dims[static_cast<std::size_t>(d.id)] != graph::DimTable::unknown) continue;
+          if (dims[static_cast<std::size_t>(d.id)] != graph::DimTable::kUnknown) continue;
           const std::vector<int> over = s.dims.symbols_of(d);  // some may be of the data
           if (std::all_of(over.begin(), over.end(), [&](int at) { return symbols[static_cast<std::size_t>(at)] >= 0; }))
             throw InputError(fmt::format("the extent {} of '{}' cannot be computed: shapes do not fit each other",
@@ -517,7 +517,7 @@ class Outputs {
 Model compiled(const std::string& what, const CompileOptions& options,
                const std::function<frontend::OnnxModel()>& read) {
   // The caller's rounding must not decide what constants become.
-  return api::typed<ModelError>(no_memory, [&] {
+  return api::typed<ModelError>(kNoMemory, [&] {
     const CancelScope scope(options.cancel);
     const Stages stages("compile " + what, options.progress);
     Stages::begin("read", 0);

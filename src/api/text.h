@@ -9,14 +9,14 @@
 namespace pit::api {
 
 /// Width of everything that is printed for people.
-inline constexpr std::size_t page_width = 120;
+inline constexpr std::size_t kPageWidth = 120;
 
 std::size_t width_of(std::string_view text);
 /// At most `columns` wide, with an ellipsis where something was left out.
 std::string shorten(std::string_view text, std::size_t columns);
 /// Broken at spaces, no line wider than `width` where a space allows it; lines after the first start with `indent`
 /// spaces, and the first is taken to start at `column`.
-std::string wrap(std::string_view text, std::size_t column, std::size_t indent, std::size_t width = page_width);
+std::string wrap(std::string_view text, std::size_t column, std::size_t indent, std::size_t width = kPageWidth);
 /// "1.2 ms", "38 us"
 std::string seconds_text(double seconds);
 /// "85.2 MB"

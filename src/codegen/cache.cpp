@@ -19,19 +19,19 @@ std::string header(const std::string& key, std::string_view payload) {
   return fmt::format("{}{}\n{}\n{:016x}\n", kMagic, key, content_hash(payload), payload.size());
 }
 
-constexpr std::uint64_t default_limit = std::uint64_t{1} << 30;
+constexpr std::uint64_t kDefaultLimit = std::uint64_t{1} << 30;
 
 }  // namespace
 
 std::uint64_t cache_limit() noexcept {
   const char* text = std::getenv("PIT_CACHE_MB");
-  if (text == nullptr || *text == 0) return default_limit;
+  if (text == nullptr || *text == 0) return kDefaultLimit;
   std::uint64_t megabytes = 0;
   const char* end = text + std::strlen(text);
   const auto [at, error] = std::from_chars(text, end, megabytes);
   if (error == std::errc() && at == end && megabytes <= (std::uint64_t{1} << 40)) return megabytes << 20;
-  warn("PIT_CACHE_MB is a number of megabytes, not '{}'; the cache is limited to {} MB", text, default_limit >> 20);
-  return default_limit;
+  warn("PIT_CACHE_MB is a number of megabytes, not '{}'; the cache is limited to {} MB", text, kDefaultLimit >> 20);
+  return kDefaultLimit;
 }
 
 std::string cache_path(const std::string& dir, const std::string& key) { return dir + "/kernels-" + key + ".o"; }

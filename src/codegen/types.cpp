@@ -37,21 +37,21 @@ Scalar scalar_of(DType t) {
 }
 
 std::string to_string(Type t) {
-  static constexpr const char* kNames[] = {"f32", "f64", "f16", "i64", "i32", "i8", "u8", "i1", "ptr"};
-  const std::string name = kNames[static_cast<int>(t.scalar)];
+  static constexpr const char* names[] = {"f32", "f64", "f16", "i64", "i32", "i8", "u8", "i1", "ptr"};
+  const std::string name = names[static_cast<int>(t.scalar)];
   return t.lanes == 1 ? name : fmt::format("{}x{}", name, t.lanes);
 }
 
 const char* name_of(Op op) {
-  static constexpr const char* kNames[] = {
+  static constexpr const char* names[] = {
       "ptr_arg",    "int_arg",    "constant",  "name",      "iota",    "add",        "sub",        "mul",
       "div",        "rem",        "min",       "max",       "neg",     "abs",        "sqrt",       "floor",
       "ceil",       "round_even", "fma",       "bit_and",   "bit_or",  "bit_xor",    "shl",        "lshr",
       "ashr",       "eq",         "ne",        "lt",        "le",      "gt",         "ge",         "select",
       "convert",    "bitcast",    "splat",     "extract",   "shuffle", "reduce_add", "reduce_mul", "reduce_min",
       "reduce_max", "reduce_and", "reduce_or", "lane_mask", "offset",  "load",       "gather"};
-  static_assert(sizeof(kNames) / sizeof(kNames[0]) == static_cast<std::size_t>(Op::gather) + 1);
-  return kNames[static_cast<int>(op)];
+  static_assert(sizeof(names) / sizeof(names[0]) == static_cast<std::size_t>(Op::gather) + 1);
+  return names[static_cast<int>(op)];
 }
 
 bool is_unary(Op op) { return op >= Op::neg && op <= Op::round_even; }

@@ -28,7 +28,7 @@ std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t widt
 std::int64_t dense_range(const Call& call, bool ahead) {
   const std::int64_t k = std::max<std::int64_t>(1, call.problem.k);
   if (!call.kernels.algebra().splits_k()) return k;
-  if (ahead) return fetched_ahead / (call.kernels.width() * 4);
+  if (ahead) return kFetchedAhead / (call.kernels.width() * 4);
   return even_range(k, static_cast<std::int64_t>(call.caches.l2), call.kernels.width());
 }
 

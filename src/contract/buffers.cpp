@@ -8,7 +8,7 @@
 namespace pit::contract {
 namespace {
 
-constexpr std::size_t kept = 16;  // buffers that wait for the next call; the smallest go first
+constexpr std::size_t kKept = 16;  // buffers that wait for the next call; the smallest go first
 
 }  // namespace
 
@@ -45,7 +45,7 @@ Buffer BufferPool::take(std::int64_t bytes) {
 
 void BufferPool::give(std::shared_ptr<void> memory, std::int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  if (free_.size() >= kept) {
+  if (free_.size() >= kKept) {
     const auto smallest = std::min_element(free_.begin(), free_.end());
     if (smallest->first >= bytes) return;
     free_.erase(smallest);

@@ -40,7 +40,7 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
     : kernels_(kernels), caches_(caches), costs_(tuning::TileCosts::load(cache_dir, kernels.target())) {
   for (int rows = 1; rows <= kernels.rows(); ++rows)
     for (int panels = 1; panels <= kernels.wide(rows); panels *= 2)
-      for (int family = 0; family < family_count; ++family) {
+      for (int family = 0; family < kFamilyCount; ++family) {
         tuning::TileKey key;
         key.rows = rows, key.vectors = kernels.vectors(), key.panels = panels;
         const auto f = static_cast<Family>(family);
@@ -94,7 +94,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
       const int panels = c.m < mr ? kernels_.wide(static_cast<int>(c.m)) : 1;
       const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
-      const double range = ahead ? fetched_ahead / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
+      const double range = ahead ? kFetchedAhead / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
       c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k,
                          std::ceil(c.k / range), t);
       if (!ahead)
@@ -274,7 +274,7 @@ bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int6
   for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {
     if (kind == RuleKind::m && g_columns < 16) continue;
     if (kind == RuleKind::element && !are_elements(g_rows, g_columns)) continue;
-    if (kind == RuleKind::stream && g_rows > lower::max_stream_rows) continue;
+    if (kind == RuleKind::stream && g_rows > lower::kMaxStreamRows) continue;
     const Rule rule{kind, g_rows, g_columns, static_cast<int>(std::min<std::int64_t>(g_rows, kernels_.rows())), 0};
     if (seconds(p, {.a = hoped}, packed, rule, threads) < dense) return true;
   }

@@ -29,7 +29,7 @@ class GeneratedEngine final : public Engine {
     packed->n = panels.columns;
     packed->panels = panels;
     packed->live = std::move(live);
-    const std::int64_t floats = packed->panels.floats(k) + pack_slack;
+    const std::int64_t floats = packed->panels.floats(k) + kPackSlack;
     for (std::size_t i = 0; i < b.size(); ++i) {
       packed->data.push_back(aligned_floats(floats));
       advise_huge_pages(packed->data.back().get(), static_cast<std::size_t>(floats) * sizeof(float));
@@ -97,7 +97,7 @@ class GeneratedEngine final : public Engine {
     }
     Buffer buffer;
     if (rule.kind != RuleKind::stream) {
-      const std::int64_t floats = here.panels.floats(p.k) + pack_slack;
+      const std::int64_t floats = here.panels.floats(p.k) + kPackSlack;
       buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
       for (std::size_t i = 0; i < matrices.size(); ++i)
         here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});

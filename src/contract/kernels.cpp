@@ -43,7 +43,7 @@ void Kernels::make_tiles(Family family, Tiles& tiles) const {
     spec.indexed_k = family == Family::indexed || family == Family::both || family == Family::ragged;
     spec.indexed_a = family == Family::both;
     spec.ragged = family == Family::ragged;
-    spec.fetch_ahead = family == Family::ahead ? fetched_ahead : 0;
+    spec.fetch_ahead = family == Family::ahead ? kFetchedAhead : 0;
     spec.a = family == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
     kernels.push_back(lower::lower_tile(spec));
     names[{rows, vectors, panels}] = kernels.back().name;
@@ -79,7 +79,7 @@ void Kernels::make_packs() const {
       if (copy) add(lower::lower_pack_copy(width, indexed, target_), &packs_.copy[width][indexed]);
     }
   };
-  for (int rows = 1; rows <= std::max(shape_.rows, lower::max_stream_rows); ++rows) add_width(rows, false);
+  for (int rows = 1; rows <= std::max(shape_.rows, lower::kMaxStreamRows); ++rows) add_width(rows, false);
   for (int vectors = 1; vectors <= shape_.vectors; ++vectors) add_width(vectors * shape_.lanes, true);
   std::map<std::string, bool> seen;
   std::erase_if(kernels, [&](const Kernel& k) { return !seen.emplace(k.name, true).second; });
@@ -94,10 +94,10 @@ const PackSet& Kernels::packs() const {
 
 void Kernels::make_streams() const {
   std::vector<Kernel> kernels;
-  for (int rows = 1; rows <= lower::max_stream_rows; ++rows)
+  for (int rows = 1; rows <= lower::kMaxStreamRows; ++rows)
     kernels.push_back(lower::lower_stream({rows, algebra_, target_}));
   stream_code_ = compile(kernels);
-  for (int rows = 1; rows <= lower::max_stream_rows; ++rows)
+  for (int rows = 1; rows <= lower::kMaxStreamRows; ++rows)
     stream_[rows] = stream_code_->function(kernels[rows - 1].name);
 }
 

@@ -23,9 +23,9 @@ enum class Family : std::uint8_t {
   ragged,    ///< every tile its own stretch of an index on B and of packed A
   in_place,  ///< 0..k, A by row pointers
 };
-inline constexpr int family_count = 6;
+inline constexpr int kFamilyCount = 6;
 /// Bytes that Family::ahead fetches ahead.
-inline constexpr int fetched_ahead = 8192;
+inline constexpr int kFetchedAhead = 8192;
 
 /// The tiles of a family: function[rows][vectors][log2 of panels].
 struct TileTable {
@@ -54,7 +54,7 @@ class Kernels {
   const TileTable& tiles(Family family) const;
   /// Packing kernels for widths 1..rows() and for panels of every number of vectors.
   const PackSet& packs() const;
-  /// The streaming product of `rows` <= max_stream_rows rows (lower/stream.h).
+  /// The streaming product of `rows` <= kMaxStreamRows rows (lower/stream.h).
   codegen::KernelFn stream(int rows) const;
 
  private:
@@ -73,10 +73,10 @@ class Kernels {
   std::string cache_dir_;
   int threads_;
   lower::TileShape shape_;
-  mutable std::array<Tiles, family_count> tiles_;
+  mutable std::array<Tiles, kFamilyCount> tiles_;
   mutable Once packs_once_, stream_once_;
   mutable PackSet packs_;
-  mutable std::array<codegen::KernelFn, lower::max_stream_rows + 1> stream_{};
+  mutable std::array<codegen::KernelFn, lower::kMaxStreamRows + 1> stream_{};
   mutable std::shared_ptr<const codegen::Code> pack_code_, stream_code_;
 };
 

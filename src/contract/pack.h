@@ -52,7 +52,7 @@ void pack_panel(const PackSet& packs, int width, float* dst, const MatrixB& b, s
                 const std::int32_t* n_index, const std::uint8_t* n_live, std::int64_t k, const std::int32_t* k_index);
 
 /// Floats of slack that packing may write behind its destination.
-inline constexpr std::int64_t pack_slack = 1024;
+inline constexpr std::int64_t kPackSlack = 1024;
 
 std::shared_ptr<float> aligned_floats(std::int64_t count);
 

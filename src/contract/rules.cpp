@@ -43,14 +43,14 @@ class Applicable {
       add(RuleKind::k, rows, g_columns, tile_rows(rows), k_.wide(tile_rows(rows)));
       if (rows >= p_.m) break;
     }
-    if (g_columns >= least_terms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
+    if (g_columns >= kLeastTerms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
     if (are_elements(g_rows, g_columns) && k_.algebra().splits_k())
       add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
   }
 
   // Few rows go together; else groups of the pattern's own height, which must be few rows too.
   void rules_of_streams() {
-    const std::int64_t most = lower::max_stream_rows, own = live_.a ? live_.a->g_rows : p_.m,
+    const std::int64_t most = lower::kMaxStreamRows, own = live_.a ? live_.a->g_rows : p_.m,
                        rows = p_.m <= most ? p_.m : own;
     if (p_.m <= most)
       add(RuleKind::stream, live_.a ? (p_.m + own - 1) / own * own : 0, live_.a ? 1 : 0, static_cast<int>(rows), 0);
@@ -75,7 +75,7 @@ class Applicable {
     rules_.push_back({kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * k_.width()});
   }
 
-  static constexpr std::int64_t least_terms = 16;  // below, a tile loads and stores C more than it multiplies
+  static constexpr std::int64_t kLeastTerms = 16;  // below, a tile loads and stores C more than it multiplies
 
   const Kernels& k_;
   const Problem& p_;

@@ -51,13 +51,13 @@ class PanelTermsBlock {
   void allocate() {
     const std::int64_t entries = range_ + 16;
     buffer_ =
-        call_.scratch(Buffer::rounded<float>(rows_ * range_ + pack_slack) + 6 * Buffer::rounded<std::int32_t>(entries) +
-                      2 * Buffer::rounded<void*>(rows_ + max_tile_rows));
-    packed_ = buffer_.take<float>(rows_ * range_ + pack_slack);
+        call_.scratch(Buffer::rounded<float>(rows_ * range_ + kPackSlack) + 6 * Buffer::rounded<std::int32_t>(entries) +
+                      2 * Buffer::rounded<void*>(rows_ + kMaxTileRows));
+    packed_ = buffer_.take<float>(rows_ * range_ + kPackSlack);
     for (List* l : {&now_, &next_})
       for (std::int32_t** p : {&l->k_offset, &l->a_offset, &l->rest_offset}) *p = buffer_.take<std::int32_t>(entries);
-    a_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
-    c_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
+    a_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
+    c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
     point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);
   }
 

@@ -42,7 +42,7 @@ class BothBlock {
   std::int64_t number(std::int64_t group) const { return item_.a_number * a_map_.row_groups() + group; }
 
   void allocate() {
-    std::int64_t floats = pack_slack, terms = 0;
+    std::int64_t floats = kPackSlack, terms = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
       const std::int64_t bound = live_columns_bound(a_map_, number(g));
       floats += bound * group_rows_ + 16;
@@ -50,12 +50,12 @@ class BothBlock {
     }
     const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) +
-                            3 * Buffer::rounded<std::int32_t>(k) + 2 * Buffer::rounded<void*>(rows + max_tile_rows));
+                            3 * Buffer::rounded<std::int32_t>(k) + 2 * Buffer::rounded<void*>(rows + kMaxTileRows));
     packed_ = buffer_.take<float>(floats);
     lists_ = buffer_.take<std::int32_t>(terms);
     for (std::int32_t** p : {&position_, &k_offset_, &a_offset_}) *p = buffer_.take<std::int32_t>(k);
-    a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
-    c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
+    a_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
+    c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
     for (std::int64_t i = 0; i < rows; ++i)
       a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);

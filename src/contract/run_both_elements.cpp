@@ -54,7 +54,7 @@ class BothElementsBlock {
     buffer_ =
         call_.scratch(2 * Buffer::rounded<float>(live * map_.g_rows + 16) +
                       2 * Buffer::rounded<std::int32_t>(live + 16) + 2 * Buffer::rounded<std::int32_t>(groups_ + 1) +
-                      Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + max_tile_rows));
+                      Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + kMaxTileRows));
     a_ = buffer_.take<float>(live * map_.g_rows + 16);
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     terms_ = buffer_.take<std::int32_t>(live + 16);
@@ -63,7 +63,7 @@ class BothElementsBlock {
     starts_ = buffer_.take<std::int32_t>(groups_ + 1);
     live_ = buffer_.take<std::uint8_t>(k);
     first_[0] = 0;
-    c_rows_ = buffer_.take<void*>(rows_ + max_tile_rows);
+    c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
     point_to_rows(call_.problem, item_.c, first_row_, first_row_ + rows_, c_rows_);
   }
 

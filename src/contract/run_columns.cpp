@@ -59,7 +59,7 @@ void run_columns(const Call& call, const Rule& rule) {
     narrow.k = p.k;
     narrow.n = n;
     narrow.panels = call.kernels.panels(n);
-    const std::int64_t floats = narrow.panels.floats(p.k) + pack_slack;
+    const std::int64_t floats = narrow.panels.floats(p.k) + kPackSlack;
     Buffer buffer = call.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(p.m * n));
     narrow.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
     auto* c = buffer.take<float>(p.m * n);

@@ -27,8 +27,8 @@ class DenseBlock {
     const std::int64_t k = call_.problem.k;
     const bool whole = rows_ * k * 4 <= whole_a_bytes || !call_.kernels.algebra().splits_k();
     const std::int64_t packed_k = whole ? k : kb_;
-    buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * packed_k + pack_slack) + 2 * Buffer::rounded<void*>(rows_));
-    packed_ = buffer_.take<float>(rows_ * packed_k + pack_slack);
+    buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * packed_k + kPackSlack) + 2 * Buffer::rounded<void*>(rows_));
+    packed_ = buffer_.take<float>(rows_ * packed_k + kPackSlack);
     a_rows_ = buffer_.take<void*>(rows_);
     c_rows_ = buffer_.take<void*>(rows_);
     point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);

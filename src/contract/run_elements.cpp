@@ -55,7 +55,7 @@ class ElementsBlock {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
     // With one range, results need no place to wait for the next one.
-    const std::int64_t scratch = ranges_ > 1 ? rows_ * together_ * width_ : 0, tables = ranges_ * rows_ + max_tile_rows;
+    const std::int64_t scratch = ranges_ > 1 ? rows_ * together_ * width_ : 0, tables = ranges_ * rows_ + kMaxTileRows;
     const std::int64_t starts = ranges_ * (groups_ + 2);
     buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
                             Buffer::rounded<std::int32_t>(call_.problem.k + 64) +

@@ -47,13 +47,13 @@ class RowsBlock {
     std::int64_t live = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += map_.counts[static_cast<std::size_t>(number(g))];
     live *= map_.g_rows;
-    const std::int64_t floats = live * map_.g_columns + pack_slack,
+    const std::int64_t floats = live * map_.g_columns + kPackSlack,
                        scratch = rows_ * together_ * call_.b.panels.width();
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) +
-                            Buffer::rounded<void*>(live + max_tile_rows));
+                            Buffer::rounded<void*>(live + kMaxTileRows));
     packed_ = buffer_.take<float>(floats);
     scratch_ = buffer_.take<float>(scratch);
-    c_rows_ = buffer_.take<void*>(live + max_tile_rows);
+    c_rows_ = buffer_.take<void*>(live + kMaxTileRows);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }

@@ -39,19 +39,19 @@ class StreamItem {
     // Several rows are put together in a block whose rows lie an eighth of 4 KiB apart, modulo 4 KiB: a load waits for
     // a recent store that has the same address but for its page, and rows of C as they lie may all be such (8 rows
     // 44032 bytes apart, B in L2: 9 GB/s instead of 17).
-    constexpr std::int64_t page = 1024, apart = page / lower::max_stream_rows;
+    constexpr std::int64_t page = 1024, apart = page / lower::kMaxStreamRows;
     const std::int64_t step = group_rows_ > 1 ? (columns + page - 1) / page * page + apart : 0;
     Buffer buffer =
-        call_.scratch(Buffer::rounded<float>(most * group_rows_ + pack_slack) +
+        call_.scratch(Buffer::rounded<float>(most * group_rows_ + kPackSlack) +
                       Buffer::rounded<std::int32_t>(most + 16) + Buffer::rounded<float>(step * group_rows_));
     auto* block = buffer.take<float>(step * group_rows_);
-    auto* packed = buffer.take<float>(most * group_rows_ + pack_slack);
+    auto* packed = buffer.take<float>(most * group_rows_ + kPackSlack);
     auto* terms = buffer.take<std::int32_t>(most + 16);
     for (std::int64_t g = begin; g < end; ++g) {
       const std::int64_t first = g * group_rows_;
       const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
       const std::int64_t count = find_terms(g, terms);
-      void *a_rows[lower::max_stream_rows], *c_rows[lower::max_stream_rows];
+      void *a_rows[lower::kMaxStreamRows], *c_rows[lower::kMaxStreamRows];
       for (int i = 0; i < rows; ++i)
         a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
       if (step == 0) point_to_rows(p, item_.c, first, first + rows, c_rows);

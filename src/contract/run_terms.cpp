@@ -81,7 +81,7 @@ class TermsBlock {
   }
 
   void allocate() {
-    std::int64_t floats = pack_slack, terms = 0;
+    std::int64_t floats = kPackSlack, terms = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
       const std::int64_t bound = live_columns_bound(map_, number(g)),
                          rows = std::min(map_.g_rows, call_.problem.m - g * map_.g_rows);
@@ -93,11 +93,11 @@ class TermsBlock {
     const std::int64_t scratch = blocks_.streaming ? map_.g_rows * width : 0;
     terms += groups * (blocks_.ranges + 1);
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) +
-                            2 * Buffer::rounded<void*>(rows + max_tile_rows) + Buffer::rounded<float>(scratch));
+                            2 * Buffer::rounded<void*>(rows + kMaxTileRows) + Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
     offsets_ = buffer_.take<std::int32_t>(terms);
-    a_rows_ = buffer_.take<void*>(rows + max_tile_rows);
-    c_rows_ = buffer_.take<void*>(rows + max_tile_rows);
+    a_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
+    c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     auto* compact = buffer_.take<float>(scratch);
     groups_.reserve(static_cast<std::size_t>(groups));
     if (!blocks_.streaming) {

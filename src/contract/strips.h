@@ -35,7 +35,7 @@ struct Task {
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);
 
 /// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
-inline constexpr std::int64_t max_tile_rows = 16;
+inline constexpr std::int64_t kMaxTileRows = 16;
 
 /// `tiles` tiles of `rows` rows one below the other, over the same terms.
 struct Strip {

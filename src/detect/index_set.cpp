@@ -11,7 +11,7 @@ namespace pit::detect {
 namespace {
 
 using Extents = std::vector<std::int64_t>;
-constexpr std::size_t padding = 16;  // entries that kernels may read behind the end (prefetching)
+constexpr std::size_t kPadding = 16;  // entries that kernels may read behind the end (prefetching)
 
 /// Appends base + i for every i with row[i] != 0. Branch-free: every position is stored, only live ones advance.
 std::int64_t compress(const std::uint8_t* row, std::int64_t n, std::int32_t base, std::int32_t* out) {
@@ -34,7 +34,7 @@ std::int64_t compress(const std::uint8_t* row, std::int64_t n, std::int32_t base
 
 void finish(IndexSet& s, std::size_t count) {
   s.index.resize(count);
-  s.index.resize(count + padding, 0);
+  s.index.resize(count + kPadding, 0);
   s.all = static_cast<std::int64_t>(count) == s.outer * s.extent;
 }
 
@@ -129,7 +129,7 @@ IndexSet from_bytes(const std::uint8_t* mask, std::int64_t outer, std::int64_t e
   s.outer = outer;
   s.extent = extent;
   s.offset.resize(static_cast<std::size_t>(outer) + 1, 0);
-  s.index.resize(static_cast<std::size_t>(outer * extent) + padding);
+  s.index.resize(static_cast<std::size_t>(outer * extent) + kPadding);
   std::int64_t count = 0;
   for (std::int64_t o = 0; o < outer; ++o) {
     count += compress(mask + o * extent, extent, 0, s.index.data() + count);
@@ -174,7 +174,7 @@ IndexSet project(const sparsity::MaskArray& m, const std::vector<int>& outer_axe
   bool contiguous = true;
   for (std::size_t i = 0; i < columns.size() && contiguous; ++i)
     contiguous = columns[i] == static_cast<std::int64_t>(i);
-  s.index.resize(static_cast<std::size_t>(outer * extent) + padding);
+  s.index.resize(static_cast<std::size_t>(outer * extent) + kPadding);
   std::vector<std::uint8_t> gathered(columns.size());
   std::int64_t count = 0;
   for (std::size_t o = 0; o < rows.size(); ++o) {
@@ -210,7 +210,7 @@ IndexSet tile_columns(const sparsity::MaskArray& m, const std::vector<int>& oute
     const std::int64_t n = rows.offset[static_cast<std::size_t>(o) + 1] - rows.offset[static_cast<std::size_t>(o)];
     tiles += (n + tile - 1) / tile;
   }
-  s.index.resize(static_cast<std::size_t>(tiles * s.extent) + padding);
+  s.index.resize(static_cast<std::size_t>(tiles * s.extent) + kPadding);
   first_tile->clear();
   std::vector<std::uint8_t> live(column.size());
   std::int64_t count = 0;

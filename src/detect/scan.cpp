@@ -18,7 +18,7 @@ namespace pit::detect {
 
 namespace {
 
-constexpr std::int64_t block_bytes = 256 << 10;  // of values per task: balances threads, hides the cost of a task
+constexpr std::int64_t kBlockBytes = 256 << 10;  // of values per task: balances threads, hides the cost of a task
 
 /// The columns of a map's matrices may be the columns of memory or its rows; here they are those of memory.
 struct Matrices {
@@ -93,14 +93,14 @@ class Scanner {
 
   /// Rows first .. last of micro-tiles of the map.
   void block(std::int64_t first, std::int64_t last, LiveMap& map) const {
-    const bool grouped = m_.g_columns != 1, apart = m_.column_stride == 1 && m_.g_rows < scan_streams;
-    Buffer<std::uint64_t> scratch(grouped ? static_cast<std::size_t>(scan_streams * column_words()) : 0);
-    const std::int64_t words = map.words(), part = (last - first + scan_streams - 1) / scan_streams;
+    const bool grouped = m_.g_columns != 1, apart = m_.column_stride == 1 && m_.g_rows < kScanStreams;
+    Buffer<std::uint64_t> scratch(grouped ? static_cast<std::size_t>(kScanStreams * column_words()) : 0);
+    const std::int64_t words = map.words(), part = (last - first + kScanStreams - 1) / kScanStreams;
     for (std::int64_t r = first; apart && r < first + part; ++r) {
-      std::int64_t rows[scan_streams];
-      std::uint64_t* bits[scan_streams];
+      std::int64_t rows[kScanStreams];
+      std::uint64_t* bits[kScanStreams];
       int n = 0;
-      for (; n < scan_streams && r + n * part < last; ++n) {
+      for (; n < kScanStreams && r + n * part < last; ++n) {
         rows[n] = r + n * part;
         bits[n] = grouped ? scratch.data() + n * column_words() : map.bits.data() + rows[n] * words;
       }
@@ -129,12 +129,12 @@ class Scanner {
   // Low micro-tiles: a row of each of several rows of micro-tiles at a time, because the rows of one are too few
   // streams.
   void rows_apart(const std::int64_t* batch_rows, int n, std::uint64_t* const* bits) const {
-    Place places[scan_streams];
+    Place places[kScanStreams];
     for (int i = 0; i < n; ++i) places[i] = place(batch_rows[i]);
     for (std::int64_t j = 0; j < m_.g_rows; ++j) {
-      const float* values[scan_streams];
-      const std::uint8_t* bytes[scan_streams];
-      std::uint64_t* out[scan_streams];
+      const float* values[kScanStreams];
+      const std::uint8_t* bytes[kScanStreams];
+      std::uint64_t* out[kScanStreams];
       int count = 0;
       for (int i = 0; i < n; ++i) {
         if (j >= places[i].height) continue;
@@ -214,12 +214,12 @@ LiveMap scan_rows(const Matrices& m, const ScanKernels& kernels, const ThreadPoo
   }
   const Scanner scanner(m, kernels);
   const std::int64_t row_bytes = std::max<std::int64_t>(std::min(m.g_rows, m.rows) * m.columns * m.element(), 1);
-  const std::int64_t wanted = std::min(4 * static_cast<std::int64_t>(pool.size()), rows * row_bytes / block_bytes);
+  const std::int64_t wanted = std::min(4 * static_cast<std::int64_t>(pool.size()), rows * row_bytes / kBlockBytes);
   if (pool.size() > 1 && rows < wanted && m.g_rows > 1) {
     const std::int64_t parts = std::min((wanted + rows - 1) / rows, std::min(m.g_rows, m.rows));
     scan_in_parts(m, scanner, parts, kernels, pool, map);
   } else {
-    const std::int64_t block = std::clamp<std::int64_t>(block_bytes / row_bytes, 1, rows);
+    const std::int64_t block = std::clamp<std::int64_t>(kBlockBytes / row_bytes, 1, rows);
     pool.parallel_for((rows + block - 1) / block, [&](std::int64_t task, int) {
       scanner.block(task * block, std::min((task + 1) * block, rows), map);
     });

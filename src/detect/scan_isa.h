@@ -10,11 +10,11 @@
 namespace pit::detect {
 
 /// Entries that `expand` may write behind the last position: what a vector of positions has beyond the first.
-inline constexpr std::int64_t expand_slack = 16;
+inline constexpr std::int64_t kExpandSlack = 16;
 
 /// Rows that `apart` takes at most. One stream of addresses gets two thirds of a core's bandwidth, four get all of it
 /// (Zen 3; prefetching in software, at any distance, gets less than the hardware alone).
-inline constexpr int scan_streams = 4;
+inline constexpr int kScanStreams = 4;
 
 /// Rows of bits are arrays of words, column c in bit c % 64 of word c / 64; bits behind the last column are 0 on both
 /// sides. Strides in elements. Bytes stand for their truth value.
@@ -24,7 +24,7 @@ struct ScanKernels {
                      std::uint64_t* out);
   void (*united_b8)(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
                     std::uint64_t* out);
-  /// out[i][c]: whether rows[i][c] differs from `absent`, for n <= scan_streams rows; added to what is there unless
+  /// out[i][c]: whether rows[i][c] differs from `absent`, for n <= kScanStreams rows; added to what is there unless
   /// `first`.
   void (*apart_f32)(const float* const* rows, int n, std::int64_t columns, float absent, bool first,
                     std::uint64_t* const* out);
@@ -34,7 +34,7 @@ struct ScanKernels {
   void (*group_columns)(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);
   /// 64 rows of 8 words, 8 blocks of 64 x 64 bits: bit i of out[64 * w + j] is bit j of in[i * stride + w].
   void (*transpose)(const std::uint64_t* in, std::int64_t stride, std::uint64_t* out);
-  /// base + position * scale of every set bit, ascending; there are `live` of them. Writes up to expand_slack entries
+  /// base + position * scale of every set bit, ascending; there are `live` of them. Writes up to kExpandSlack entries
   /// more.
   void (*expand)(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
                  std::int32_t* out);

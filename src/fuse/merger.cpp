@@ -14,7 +14,7 @@ using graph::Node;
 // axis[a]: the group's axis for the node's axis a; `unmapped`, or `one`: an axis of extent 1 that becomes the literal
 // 0.
 struct Merger::Mapping {
-  static constexpr int unmapped = -1, one = -2;
+  static constexpr int kUnmapped = -1, kOne = -2;
   std::vector<int> axis;
   std::map<expr::TensorId, expr::TensorId> tensor;
   std::map<int, int> param;
@@ -50,7 +50,7 @@ bool used_as_index(const Node& n, const Expr& access) {
 void Merger::start(NodeId n, int first, int last) {
   const Node& node = g_.nodes[n];
   Mapping m;
-  m.axis.assign(node.program.axes.size(), Mapping::unmapped);
+  m.axis.assign(node.program.axes.size(), Mapping::kUnmapped);
   if (last < 0) last = static_cast<int>(node.program.statements.size());
   std::vector<int> used;
   auto use = [&](const Expr& e) {
@@ -103,9 +103,9 @@ bool Merger::unify_inputs(const Node& n, Mapping& m) const {
       const Expr& want = access->args[d];
       const auto ours = expr::bare_axis(canonical[d]);
       if (auto a = expr::bare_axis(want)) {
-        const int target = ours ? *ours : Mapping::one;
+        const int target = ours ? *ours : Mapping::kOne;
         if (!ours && !g_.dims.is_constant(n.extents[*a], 1)) ok = false;
-        if (m.axis[*a] != Mapping::unmapped && m.axis[*a] != target) ok = false;
+        if (m.axis[*a] != Mapping::kUnmapped && m.axis[*a] != target) ok = false;
         m.axis[*a] = target;
       } else if (want->kind != Kind::literal) {
         ok = false;
@@ -127,7 +127,7 @@ bool Merger::unify_frame(const Node& n, Mapping& m) const {
   for (const expr::Statement& s : n.program.statements)
     for (std::size_t d = 0; d < s.out_index.size(); ++d) {
       auto a = expr::bare_axis(s.out_index[d]);
-      if (!a || m.axis[*a] != Mapping::unmapped) continue;
+      if (!a || m.axis[*a] != Mapping::kUnmapped) continue;
       const std::ptrdiff_t f =
           static_cast<std::ptrdiff_t>(d + frame_.size()) - static_cast<std::ptrdiff_t>(s.out_index.size());
       if (f < 0 || frame_[f] < 0) return false;
@@ -136,7 +136,7 @@ bool Merger::unify_frame(const Node& n, Mapping& m) const {
     }
   std::set<int> seen;
   for (int a : m.axis) {
-    if (a == Mapping::unmapped) return false;
+    if (a == Mapping::kUnmapped) return false;
     if (a >= 0 && !seen.insert(a).second) return false;
   }
   return true;
@@ -146,7 +146,7 @@ bool Merger::append(NodeId n) {
   const Node& node = g_.nodes[n];
   if (!node.opaque.empty()) return false;
   Mapping m;
-  m.axis.assign(node.program.axes.size(), Mapping::unmapped);
+  m.axis.assign(node.program.axes.size(), Mapping::kUnmapped);
   if (!unify_inputs(node, m) || !unify_frame(node, m)) return false;
   for (std::size_t a = 0; a < m.axis.size(); ++a)
     if (m.axis[a] >= 0 && !(group_.extents[m.axis[a]] == node.extents[a])) return false;
@@ -194,7 +194,7 @@ Expr Merger::rewrite(const Node& n, const Expr& e, Mapping& m) {
   }
   if (e->kind == Kind::axis || e->kind == Kind::extent) {
     const int a = m.axis[e->id];
-    if (a == Mapping::one) return expr::int_literal(e->kind == Kind::axis ? 0 : 1);
+    if (a == Mapping::kOne) return expr::int_literal(e->kind == Kind::axis ? 0 : 1);
     return e->kind == Kind::axis ? expr::axis(a) : expr::extent(a);
   }
   if (e->kind == Kind::param) {

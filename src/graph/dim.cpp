@@ -573,30 +573,30 @@ std::int64_t evaluate_poly(const std::int64_t* code, std::int32_t terms, const s
     std::int64_t product = *code++;
     for (std::int64_t n = *code++; n > 0; --n) {
       const std::int64_t x = v[static_cast<std::size_t>(*code++)];
-      if (x == DimTable::unknown || __builtin_mul_overflow(product, x, &product)) return DimTable::unknown;
+      if (x == DimTable::kUnknown || __builtin_mul_overflow(product, x, &product)) return DimTable::kUnknown;
     }
-    if (__builtin_add_overflow(sum, product, &sum)) return DimTable::unknown;
+    if (__builtin_add_overflow(sum, product, &sum)) return DimTable::kUnknown;
   }
   return sum;
 }
 
 std::int64_t evaluate_op(Op op, const std::int64_t* a) {
-  if (a[0] == DimTable::unknown || a[1] == DimTable::unknown) return DimTable::unknown;
+  if (a[0] == DimTable::kUnknown || a[1] == DimTable::kUnknown) return DimTable::kUnknown;
   const bool divides = a[1] != 0 && a[1] != -1;
   std::int64_t r;
   switch (op) {
-    case Op::sum: return __builtin_add_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
-    case Op::difference: return __builtin_sub_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
-    case Op::product: return __builtin_mul_overflow(a[0], a[1], &r) ? DimTable::unknown : r;
-    case Op::div: return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::unknown : -a[0]);
-    case Op::floordiv: return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : -a[0]);
-    case Op::mod: return divides ? floor_mod(a[0], a[1]) : (a[1] == 0 ? DimTable::unknown : 0);
+    case Op::sum: return __builtin_add_overflow(a[0], a[1], &r) ? DimTable::kUnknown : r;
+    case Op::difference: return __builtin_sub_overflow(a[0], a[1], &r) ? DimTable::kUnknown : r;
+    case Op::product: return __builtin_mul_overflow(a[0], a[1], &r) ? DimTable::kUnknown : r;
+    case Op::div: return divides ? a[0] / a[1] : (a[1] == 0 ? DimTable::kUnknown : -a[0]);
+    case Op::floordiv: return divides ? floor_div(a[0], a[1]) : (a[1] == 0 ? DimTable::kUnknown : -a[0]);
+    case Op::mod: return divides ? floor_mod(a[0], a[1]) : (a[1] == 0 ? DimTable::kUnknown : 0);
     case Op::max: return std::max(a[0], a[1]);
     case Op::min: return std::min(a[0], a[1]);
-    case Op::broadcast: return a[0] == a[1] || a[1] == 1 ? a[0] : a[0] == 1 ? a[1] : DimTable::unknown;
+    case Op::broadcast: return a[0] == a[1] || a[1] == 1 ? a[0] : a[0] == 1 ? a[1] : DimTable::kUnknown;
     case Op::select_eq: return a[0] == a[1] ? a[2] : a[3];
     case Op::select_lt: return a[0] < a[1] ? a[2] : a[3];
-    default: return DimTable::unknown;
+    default: return DimTable::kUnknown;
   }
 }
 

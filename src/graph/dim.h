@@ -57,7 +57,7 @@ class DimTable {
   /// Values of *all* Dims (index: Dim::id) for the given symbol values (index: symbol_index; -1 = unbound).
   /// Entries that depend on an unbound symbol, or whose broadcast does not fit, are std::nullopt's encoding `unknown`.
   /// Linear in the number of Dims: this is the whole shape inference of a plan.
-  static constexpr std::int64_t unknown = INT64_MIN;
+  static constexpr std::int64_t kUnknown = INT64_MIN;
   std::vector<std::int64_t> evaluate(const std::vector<std::int64_t>& symbols) const;
 
  private:

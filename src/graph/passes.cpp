@@ -182,13 +182,13 @@ void fold_constants(Graph& g) {
 }
 
 void value_number(Graph& g) {
-  constexpr std::size_t kSmall = 4096;  // bytes of a constant that is compared by content
+  constexpr std::size_t small = 4096;  // bytes of a constant that is compared by content
   std::vector<ValueId> representative(g.values.size());
   std::unordered_map<std::string, ValueId> known_values;
   for (std::size_t i = 0; i < g.values.size(); ++i) {
     representative[i] = static_cast<ValueId>(i);
     const Value& v = g.values[i];
-    if (!v.has_elements && !(v.is_constant() && v.constant.bytes() <= kSmall)) continue;
+    if (!v.has_elements && !(v.is_constant() && v.constant.bytes() <= small)) continue;
     representative[i] = known_values.emplace(key_of(v), static_cast<ValueId>(i)).first->second;
   }
   std::unordered_map<std::string, NodeId> known_nodes;

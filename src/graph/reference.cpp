@@ -14,7 +14,7 @@ namespace {
 Shape shape_of(const std::vector<Dim>& dims, const std::vector<std::int64_t>& v) {
   Shape s;
   for (const Dim d : dims)
-    s.push_back(v[static_cast<std::size_t>(d.id)] == DimTable::unknown ? -1 : v[static_cast<std::size_t>(d.id)]);
+    s.push_back(v[static_cast<std::size_t>(d.id)] == DimTable::kUnknown ? -1 : v[static_cast<std::size_t>(d.id)]);
   return s;
 }
 
@@ -52,7 +52,7 @@ Tensor materialise(const Graph& g, const Value& v, const std::vector<std::int64_
   Tensor t(v.dtype, shape_of(v.dims, dims));
   for (std::size_t i = 0; i < v.elements.size(); ++i) {
     const std::int64_t e = dims[static_cast<std::size_t>(v.elements[i].id)];
-    if (e == DimTable::unknown)
+    if (e == DimTable::kUnknown)
       throw InputError(
           fmt::format("element {} of '{}' ({}) cannot be computed for inputs of these shapes: it does not fit 64 bits, "
                       "or something is divided by 0",
@@ -83,7 +83,7 @@ std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tens
   }
   for (std::size_t a = 0; a < n.extents.size(); ++a) {
     const std::int64_t e = dims[static_cast<std::size_t>(n.extents[a].id)];
-    if (e == DimTable::unknown)
+    if (e == DimTable::kUnknown)
       throw InputError(fmt::format("{}: extents do not fit together ({})", who(n), g.dims.print(n.extents[a])), who(n));
     b.extents[static_cast<expr::AxisId>(a)] = e;
   }
@@ -120,7 +120,7 @@ std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> i
 void check_extents(const Graph& g, const std::vector<std::int64_t>& dims) {
   for (const Check& c : g.checks) {
     const std::int64_t a = dims[static_cast<std::size_t>(c.a.id)], b = dims[static_cast<std::size_t>(c.b.id)];
-    if (a != b && a != DimTable::unknown && b != DimTable::unknown) {
+    if (a != b && a != DimTable::kUnknown && b != DimTable::kUnknown) {
       throw InputError(fmt::format("{}: {} is {}, but must equal {}, which is {}", c.who, g.dims.print(c.a), a,
                                    g.dims.print(c.b), b),
                        c.who);

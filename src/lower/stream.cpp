@@ -39,9 +39,9 @@ class StreamEmitter {
     whole_ = b_.let("whole", Builder::binary(Op::bit_and, columns_, Builder::i(-lanes_)));
     b_.branch(Builder::binary(Op::ne, first, Builder::i(0)), [&] { clear(); });
     last_ = b_.let("last", Builder::binary(Op::sub, terms_, Builder::i(1)));
-    Value together = b_.let("together", Builder::binary(Op::bit_and, terms_, Builder::i(-stream_terms)));
-    b_.loop("t", Builder::i(0), together, Builder::i(stream_terms),
-            [&](const Value& t) { add_terms(t, stream_terms); });
+    Value together = b_.let("together", Builder::binary(Op::bit_and, terms_, Builder::i(-kStreamTerms)));
+    b_.loop("t", Builder::i(0), together, Builder::i(kStreamTerms),
+            [&](const Value& t) { add_terms(t, kStreamTerms); });
     b_.loop("t", together, terms_, Builder::i(1), [&](const Value& t) { add_terms(t, 1); });
     return b_.finish();
   }
@@ -108,7 +108,7 @@ class StreamEmitter {
 }  // namespace
 
 codegen::Kernel lower_stream(const StreamSpec& spec) {
-  PIT_CHECK(spec.rows >= 1 && spec.rows <= max_stream_rows, "a streaming product of {} rows", spec.rows);
+  PIT_CHECK(spec.rows >= 1 && spec.rows <= kMaxStreamRows, "a streaming product of {} rows", spec.rows);
   PIT_CHECK(spec.algebra.splits_k(), "a streaming product over the algebra {}", spec.algebra.name());
   return StreamEmitter(spec).run();
 }

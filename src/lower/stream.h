@@ -3,7 +3,7 @@
 //
 //     C[i, 0..columns] combine= product(A[i, t], B[row(t), 0..columns])     for the terms t in order
 //
-// The partial results of a piece of columns stay in L1 and are loaded and stored once per `stream_terms` terms; each
+// The partial results of a piece of columns stay in L1 and are loaded and stored once per `kStreamTerms` terms; each
 // element is the same chain over ascending terms as in a tile.
 #pragma once
 
@@ -11,9 +11,9 @@
 
 namespace pit::lower {
 
-inline constexpr int max_stream_rows = 8;
+inline constexpr int kMaxStreamRows = 8;
 /// rows of B read side by side: as many streams as a hardware prefetcher follows with ease
-inline constexpr int stream_terms = 4;
+inline constexpr int kStreamTerms = 4;
 
 struct StreamSpec {
   int rows = 1;

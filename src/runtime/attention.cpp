@@ -90,14 +90,14 @@ void AttentionRunner::find_panels() {
     panel_offset_[b] = other != others.end() ? panel_offset_[*other] : static_cast<std::int64_t>(panel_live_.size());
     if (other != others.end()) continue;
     others.push_back(b);
-    const std::int64_t tiles = (rows_.count(b) + attention_rows - 1) / attention_rows;
+    const std::int64_t tiles = (rows_.count(b) + kAttentionRows - 1) / kAttentionRows;
     const std::int64_t panels = (keys_.count(b) + width - 1) / width;
     panel_live_.resize(panel_live_.size() + static_cast<std::size_t>(tiles * panels), 0);
     const std::uint8_t* mask = terms_->bits.data() + stored * output_.m * output_.k;
     const std::int32_t* keys = keys_.data(b);
     for (std::int64_t r = 0; r < rows_.count(b); ++r) {
       const std::uint8_t* row = mask + rows_.data(b)[r] * output_.k;
-      std::uint8_t* out = panel_live_.data() + panel_offset_[b] + r / attention_rows * panels;
+      std::uint8_t* out = panel_live_.data() + panel_offset_[b] + r / kAttentionRows * panels;
       for (std::int64_t k = 0; k < keys_.count(b); ++k) out[k / width] |= row[keys[k]];
     }
   }
@@ -119,16 +119,16 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   char* base = run_.arena_.scratch(worker);
   w.scratch = Scratch(
       base + (softmax_step_.rows.abi.scratch_rows > 0 ? run_.plan_.rows[softmax_step_.group].scratch_bytes : 0));
-  w.k_packed = w.scratch.take<float>(key_panels_.floats(scores_.k) + key_panels_.width() + pack_slack);
-  w.v_packed = w.scratch.take<float>(value_panels_.floats(output_.k) + value_panels_.width() + pack_slack);
-  w.scores = w.scratch.take<float>(attention_rows * stride_);
-  w.probabilities = w.scratch.take<float>(attention_rows * stride_);
-  w.packed_rows = w.scratch.take<float>(attention_rows * std::max(scores_.k, output_.k) + pack_slack);
+  w.k_packed = w.scratch.take<float>(key_panels_.floats(scores_.k) + key_panels_.width() + kPackSlack);
+  w.v_packed = w.scratch.take<float>(value_panels_.floats(output_.k) + value_panels_.width() + kPackSlack);
+  w.scores = w.scratch.take<float>(kAttentionRows * stride_);
+  w.probabilities = w.scratch.take<float>(kAttentionRows * stride_);
+  w.packed_rows = w.scratch.take<float>(kAttentionRows * std::max(scores_.k, output_.k) + kPackSlack);
   w.trash = w.scratch.take<float>(2 * key_panels_.width());
-  for (auto& p : w.pointers) p = w.scratch.take<void*>(attention_rows);
+  for (auto& p : w.pointers) p = w.scratch.take<void*>(kAttentionRows);
   pack_operands(w);
-  for (std::int64_t r = 0; r < rows_.count(batch); r += attention_rows)
-    query_tile(w, r, static_cast<int>(std::min(attention_rows, rows_.count(batch) - r)));
+  for (std::int64_t r = 0; r < rows_.count(batch); r += kAttentionRows)
+    query_tile(w, r, static_cast<int>(std::min(kAttentionRows, rows_.count(batch) - r)));
 }
 
 // K's live rows become the columns of packed panels, V's live rows the rows.
@@ -150,12 +150,12 @@ void AttentionRunner::pack_operands(Work& w) const {
     for (std::size_t o = 3; o < group.operands.size(); ++o) {
       epilogue[o - 3].access = group.epilogue.operands[o - 3];
       epilogue[o - 3].element = static_cast<std::int64_t>(size_of(group.operands[o].access.dtype));
-      w.operand_rows.push_back(w.scratch.take<void*>(attention_rows));
+      w.operand_rows.push_back(w.scratch.take<void*>(kAttentionRows));
     }
   };
   prepare(scores_group_, w.score_epilogue);
   for (const EpilogueRows& e : w.score_epilogue)
-    w.gathered.push_back(w.scratch.take<char>(attention_rows * stride_ * e.element));
+    w.gathered.push_back(w.scratch.take<char>(kAttentionRows * stride_ * e.element));
   prepare(output_group_, w.output_epilogue);
 }
 
@@ -203,7 +203,7 @@ void AttentionRunner::gather_epilogue(Work& w, const std::vector<int>& panels, i
 // The softmax group's own kernel, on compact rows.
 void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) const {
   static const std::vector<std::int32_t> iota = [] {
-    std::vector<std::int32_t> v(attention_rows + 16);
+    std::vector<std::int32_t> v(kAttentionRows + 16);
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::int32_t>(i);
     return v;
   }();
@@ -232,7 +232,7 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   std::vector<int> live;
   std::int64_t columns = 0;
   for (int p = 0; p < keys.count(); ++p)
-    if (panel_is_live(w.batch, first_row / attention_rows, p)) {
+    if (panel_is_live(w.batch, first_row / kAttentionRows, p)) {
       live.push_back(p);
       columns += keys.columns_of(p);
     }

@@ -16,7 +16,7 @@ using contract::RuleKind;
 
 /// Tiles one below the other: with more of them, those of the step do as well, and need no second pass for the
 /// epilogue.
-constexpr std::int64_t few_tiles = 4;
+constexpr std::int64_t kFewTiles = 4;
 
 std::int64_t elements(std::int64_t bytes) { return bytes / static_cast<std::int64_t>(sizeof(float)); }
 
@@ -31,7 +31,7 @@ bool ContractionRunner::rows_are_whole() const {
 
 bool ContractionRunner::sum_by_engine() {
   const ContractionStep& step = step_.contraction;
-  const bool few = rows_.total() <= few_tiles * run_.p_.tile.rows, looks = step.looks_at_a || step.pruned;
+  const bool few = rows_.total() <= kFewTiles * run_.p_.tile.rows, looks = step.looks_at_a || step.pruned;
   if (!step.weights || !(few || looks) || rows_.total() == 0 || plan_.n == 0 || plan_.k == 0 || !rows_are_whole())
     return false;
   contract::Problem p;

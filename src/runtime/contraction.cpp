@@ -158,7 +158,7 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
   b.a_k_stride = plan_.operands[0].k;
   b.c_element = static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype));
   b.room_for_all = plan_.packs_all;
-  b.packed = scratch.take<float>(plan_.row_block * (plan_.packs_all ? plan_.k : plan_.k_block) + pack_slack);
+  b.packed = scratch.take<float>(plan_.row_block * (plan_.packs_all ? plan_.k : plan_.k_block) + kPackSlack);
   b.trash = scratch.take<float>(2 * panels_.width());
 
   std::vector<Stretch> stretches;
@@ -173,8 +173,8 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
     live_n = pack_b(t, b, scratch);
   }
   if (summed_) b.k = 0, b.resumes = true;
-  void* a_rows[max_block_rows];
-  void* c_rows[max_block_rows];
+  void* a_rows[kMaxBlockRows];
+  void* c_rows[kMaxBlockRows];
   find_rows(t, list, rows, a_rows, c_rows);
   b.a = a_rows;
   b.c = c_rows;
@@ -186,7 +186,7 @@ void ContractionRunner::run_task(const Task& t, int worker) const {
 
 // B of this batch position in panels, its terms in the order of the index; which of its columns are live (null: all).
 const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& scratch) const {
-  float* packed = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + pack_slack);
+  float* packed = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + kPackSlack);
   const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k,
                        plan_.operands[1].n};
   std::uint8_t* live_n = nullptr;
@@ -206,7 +206,7 @@ const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& 
 // Where the task's rows of A and C lie.
 void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows,
                                   void** c_rows) const {
-  PIT_CHECK(rows <= max_block_rows, "a block of {} rows", rows);
+  PIT_CHECK(rows <= kMaxBlockRows, "a block of {} rows", rows);
   char* a = run_.root_address(group_.operands[0].value) + batch_offset(0, t.batch);
   char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, t.batch);
   for (int i = 0; i < rows; ++i) {

@@ -8,7 +8,7 @@
 namespace pit::runtime {
 namespace {
 
-constexpr int max_rows = 16, max_operands = 24;
+constexpr int kMaxRows = 16, kMaxOperands = 24;
 
 /// Terms between which partial sums wait in C.
 struct Part {
@@ -34,7 +34,7 @@ class Multiplication {
     if (rest_ > 0) rest_width_ = b.tiles->rows[b.tiles->variant(rest_)];
     parts_.clear();
     plan_stretches();
-    shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * max_rows));
+    shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * kMaxRows));
   }
 
   // Where there is room for all terms of the block's A, C is visited panel by panel, while it is near; else stretch by
@@ -82,7 +82,7 @@ class Multiplication {
     const bool indexed = b_.k_index != nullptr;
     for (int r = 0; r < b_.rows; r += b_.tile_rows) {
       const int rows = std::min(b_.tile_rows, b_.rows - r), width = r < whole_ ? b_.tile_rows : rest_width_;
-      void* moved[max_rows];
+      void* moved[kMaxRows];
       for (int i = 0; i < rows; ++i) moved[i] = static_cast<char*>(b_.a[r + i]) + (indexed ? 0 : s.a * b_.a_k_stride);
       pack_rows(*b_.packs, width, at, moved, rows, s.count, b_.a_k_stride, indexed ? b_.k_index + s.a : nullptr);
       for (std::int64_t i = 0; b_.live_k && i < s.count; ++i)
@@ -113,8 +113,8 @@ class Multiplication {
   void call(const Part& p, std::int64_t panel, std::int64_t column, int first, int rows, int height, const float* a) {
     const int vectors = b_.panels.vectors_of(panel);
     const std::int64_t columns = b_.panels.columns_of(panel), shift = column * b_.c_element;
-    void* ptrs[3 + max_operands];
-    void* padded[max_rows];
+    void* ptrs[3 + kMaxOperands];
+    void* padded[kMaxRows];
     int n = 0;
     ptrs[n++] = const_cast<float*>(a);
     ptrs[n++] = const_cast<float*>(b_.b + b_.panels.offset(panel, b_.b_k) + p.terms.b * vectors * b_.lanes);

@@ -11,7 +11,7 @@ using contract::aligned_floats;
 using contract::MatrixB;
 using contract::pack_panel;
 using contract::pack_rows;
-using contract::pack_slack;
+using contract::kPackSlack;
 
 /// A constant B as it lies in memory.
 detect::Values weight_values(const Program& p, const fuse::Group& group);

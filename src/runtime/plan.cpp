@@ -14,8 +14,8 @@ namespace {
 using fuse::Group;
 using fuse::GroupKind;
 
-constexpr std::int64_t alignment = 64;
-std::int64_t aligned(std::int64_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+constexpr std::int64_t kAlignment = 64;
+std::int64_t aligned(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Arena offsets by liveness: a free list kept in address order; best fit.
 class ArenaLayout {
@@ -99,7 +99,7 @@ class PlanMaker {
     for (const graph::Value& v : p_.graph.values)
       for (std::size_t d = 0; d < v.dims.size(); ++d) {
         const std::int64_t e = at(v.dims[d]);
-        if (e == graph::DimTable::unknown)
+        if (e == graph::DimTable::kUnknown)
           throw InputError(
               fmt::format(
                   "the shapes of the inputs do not fit each other: dimension {} of '{}' ({}) cannot be computed", d,
@@ -266,14 +266,14 @@ class PlanMaker {
       c.k_block =
           contract::even_range(c.k_block, static_cast<std::int64_t>(caches_.l2), p_.tile.vectors * p_.tile.lanes);
     c.row_block = std::min<std::int64_t>(
-        max_block_rows, (std::max<std::int64_t>(c.m, 1) + p_.tile.rows - 1) / p_.tile.rows * p_.tile.rows);
+        kMaxBlockRows, (std::max<std::int64_t>(c.m, 1) + p_.tile.rows - 1) / p_.tile.rows * p_.tile.rows);
     c.packs_all = c.k_block == c.k || c.row_block * c.k * 4 <= static_cast<std::int64_t>(caches_.l3) / 16;
-    std::int64_t scratch = aligned((c.row_block * (c.packs_all ? c.k : c.k_block) + pack_slack) * 4) + aligned(c.n) +
+    std::int64_t scratch = aligned((c.row_block * (c.packs_all ? c.k : c.k_block) + kPackSlack) * 4) + aligned(c.n) +
                            aligned(c.k) + 4096 +
                            static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
     if (!group.static_b) {
       const Panels panels{c.n, p_.tile.lanes, p_.tile.vectors};
-      scratch += aligned((panels.floats(c.k) + panels.width() + pack_slack) * 4);
+      scratch += aligned((panels.floats(c.k) + panels.width() + kPackSlack) * 4);
     }
     plan_->scratch_bytes = std::max(plan_->scratch_bytes, scratch);
     plan_->iota = std::max({plan_->iota, c.m, c.k, c.n});
@@ -298,12 +298,12 @@ class PlanMaker {
     // K, V
     const std::int64_t floats = keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +
                                 // S, P
-                                2 * attention_rows * ld +
+                                2 * kAttentionRows * ld +
                                 // packed Q, P
-                                attention_rows * std::max(scores.k, output.k) + 4 * pack_slack +
+                                kAttentionRows * std::max(scores.k, output.k) + 4 * kPackSlack +
                                 // gathered operands
-                                operands * attention_rows * ld * 2;
-    const std::int64_t pointers = (operands + 8) * aligned(attention_rows * 8);
+                                operands * kAttentionRows * ld * 2;
+    const std::int64_t pointers = (operands + 8) * aligned(kAttentionRows * 8);
     plan_->scratch_bytes = std::max(plan_->scratch_bytes,
                                     plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
   }

@@ -59,9 +59,9 @@ struct Plan {
 };
 
 /// Rows of A that one task packs at most.
-inline constexpr std::int64_t max_block_rows = 384;
+inline constexpr std::int64_t kMaxBlockRows = 384;
 /// Query rows that one attention tile takes at a time.
-inline constexpr std::int64_t attention_rows = 32;
+inline constexpr std::int64_t kAttentionRows = 32;
 
 /// Floats from one row of attention scores to the next, for `keys` keys.
 std::int64_t attention_stride(std::int64_t keys, const Panels& panels);

@@ -20,7 +20,7 @@ using graph::Value;
 
 namespace {
 
-constexpr const char* computed_in_full = "control: computed in full, before the masks";
+constexpr const char* kComputedInFull = "control: computed in full, before the masks";
 
 class Analyzer {
  public:
@@ -142,7 +142,7 @@ class Analyzer {
                                     [&](ValueId v) { return in_full[static_cast<std::size_t>(v)]; });
       if (full) {
         for (StatementFacts& s : facts.statements) s = {p_.everything(node.extents), -1};
-        facts.notes = {computed_in_full};
+        facts.notes = {kComputedInFull};
       } else {
         explain(facts);
       }
@@ -201,7 +201,7 @@ bool compute_in_full(const Graph& g, Analysis& a, const std::vector<ValueId>& va
     if (g.values[v].producer < 0) continue;
     const auto n = static_cast<std::size_t>(g.values[v].producer);
     for (StatementFacts& s : a.nodes[n].statements) s = {a.masks.everything(g.nodes[n].extents), -1};
-    a.nodes[n].notes = {computed_in_full};
+    a.nodes[n].notes = {kComputedInFull};
   }
   return fresh;
 }

@@ -16,13 +16,13 @@ using graph::ValueId;
 
 namespace {
 
-constexpr std::int64_t max_scanned = 1 << 20;
+constexpr std::int64_t kMaxScanned = 1 << 20;
 /// Beyond this, integer arithmetic might wrap: no bound.
-constexpr std::int64_t far = std::int64_t{1} << 40;
+constexpr std::int64_t kFar = std::int64_t{1} << 40;
 
 template <class T>
 Interval scan(const Tensor& t) {
-  if (t.size() == 0 || t.size() > max_scanned) return {};
+  if (t.size() == 0 || t.size() > kMaxScanned) return {};
   const auto [low, high] = std::minmax_element(t.as<T>(), t.as<T>() + t.size());
   return {static_cast<std::int64_t>(*low), static_cast<std::int64_t>(*high)};
 }
@@ -44,14 +44,14 @@ Interval of_dim(const Graph& g, Dim d) {
 }
 
 std::optional<std::int64_t> sum(std::optional<std::int64_t> a, std::optional<std::int64_t> b) {
-  if (!a || !b || *a > far || *a < -far || *b > far || *b < -far) return std::nullopt;
+  if (!a || !b || *a > kFar || *a < -kFar || *b > kFar || *b < -kFar) return std::nullopt;
   return *a + *b;
 }
 
 Interval negated(const Interval& a) {
   Interval r;
-  if (a.high && *a.high > -far) r.low = -*a.high;
-  if (a.low && *a.low < far) r.high = -*a.low;
+  if (a.high && *a.high > -kFar) r.low = -*a.high;
+  if (a.low && *a.low < kFar) r.high = -*a.low;
   return r;
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 // The cost bound is static: the product of the constant extents. Batch, positions, heads may multiply; a model
 // dimension (hidden size, vocabulary) may not.
-constexpr std::int64_t max_control_width = 16, max_leaf_width = 256;
+constexpr std::int64_t kMaxControlWidth = 16, kMaxLeafWidth = 256;
 
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
 
@@ -253,8 +253,8 @@ Known classify(const Graph& g) {
       const auto i = static_cast<std::size_t>(v);
       const std::int64_t width = constant_width(g, g.values[i]);
       k.known[i] = 1;
-      k.leaf[i] = k.leaf[i] || ((!is_float(g.values[i].dtype) || (mask_making && masks)) && width <= max_leaf_width);
-      k.control[i] = small && width <= max_control_width;
+      k.leaf[i] = k.leaf[i] || ((!is_float(g.values[i].dtype) || (mask_making && masks)) && width <= kMaxLeafWidth);
+      k.control[i] = small && width <= kMaxControlWidth;
       k.seen_through[i] = seen;
       double bound = n.opaque.empty() ? 0 : HUGE_VAL;
       for (const auto& s : n.program.statements)

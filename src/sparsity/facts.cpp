@@ -17,11 +17,11 @@ using expr::Kind;
 namespace {
 
 // As the predicates of mask.h: what lies between is neither masked nor surely not.
-constexpr double masked_below = -9900, moderate_up_to = 1000, tame_up_to = 1e20, absorbed_below = -1e30;
+constexpr double kMaskedBelow = -9900, kModerateUpTo = 1000, kTameUpTo = 1e20, kAbsorbedBelow = -1e30;
 /// The smallest factor that leaves a mask a mask.
-constexpr double least_scale = 0.05;
+constexpr double kLeastScale = 0.05;
 /// Constants beyond this size are tables of ordinary data: not scanned for mask values.
-constexpr std::int64_t max_scanned = std::int64_t{1} << 22;
+constexpr std::int64_t kMaxScanned = std::int64_t{1} << 22;
 
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
 
@@ -84,8 +84,8 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& 
   f.sure = p.leaf(v, Predicate::moderate);
   f.live = p.or_(p.leaf(v, Predicate::not_masked), f.sure);
   const double bound = known.bound[static_cast<std::size_t>(v)];
-  if (bound > tame_up_to) f.tame = f.sure;
-  if (bound < -absorbed_below) return f;
+  if (bound > kTameUpTo) f.tame = f.sure;
+  if (bound < -kAbsorbedBelow) return f;
   f.sd = p.and_(p.leaf(v, Predicate::absorbing), p.not_(f.live));
   if (std::isfinite(bound)) return f;
   f.ninf = p.leaf(v, Predicate::minus_infinity);
@@ -93,11 +93,11 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& 
   return f;
 }
 
-bool reads_like_zeros(const Tensor& t) { return t.size() != 1 && (t.size() > max_scanned || is_ordinary(t)); }
+bool reads_like_zeros(const Tensor& t) { return t.size() != 1 && (t.size() > kMaxScanned || is_ordinary(t)); }
 
 Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
-  if (value.constant.size() > max_scanned) return unknown(p, value.dims, value.dtype);
+  if (value.constant.size() > kMaxScanned) return unknown(p, value.dims, value.dtype);
   if (value.constant.size() != 1 && is_ordinary(value.constant)) return ordinary(p, value.dims);
   Facts f = leaf_facts(p, g, v, known);
   if (!is_float(value.dtype)) return f;
@@ -202,10 +202,10 @@ Facts ProgramFacts::literal(double v) {
   Facts f = ordinary_;
   const MaskId all = ordinary_.nz, none = ordinary_.sd;
   f.nz = f.tru = v != 0 ? all : none;
-  f.live = v <= masked_below ? none : all;
-  f.sure = std::abs(v) <= moderate_up_to ? all : none;
-  f.tame = std::abs(v) <= tame_up_to ? all : none;
-  f.sd = v <= absorbed_below ? all : none;
+  f.live = v <= kMaskedBelow ? none : all;
+  f.sure = std::abs(v) <= kModerateUpTo ? all : none;
+  f.tame = std::abs(v) <= kTameUpTo ? all : none;
+  f.sd = v <= kAbsorbedBelow ? all : none;
   f.ninf = v == -HUGE_VAL ? all : none;
   f.nan = std::isnan(v) ? all : none;
   return f;
@@ -273,7 +273,7 @@ Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   // `sure` of a known float is a leaf exactly where the analysis may look at its elements.
   if (p_.is_everything(b.sure) && p_.is_nothing(b.sd) && !c_.graph->values[static_cast<std::size_t>(v)].is_constant())
     return f;
-  if (c_.graph->values[static_cast<std::size_t>(v)].constant.size() > max_scanned) return f;
+  if (c_.graph->values[static_cast<std::size_t>(v)].constant.size() > kMaxScanned) return f;
   const MaskId small = read_through(p_, map_of(eb), p_.leaf(v, Predicate::small_subtrahend), false);
   f.live = p_.and_(f.live, small);
   return f;
@@ -303,7 +303,7 @@ std::optional<double> ProgramFacts::number(const Expr& e) const {
 // Whether a mask that is multiplied (divided) by this is a mask still.
 bool ProgramFacts::keeps_masks(const Expr& by, bool divides) const {
   const auto v = number(by);
-  return v && *v > 0 && (divides ? *v <= 1 / least_scale : *v >= least_scale);
+  return v && *v > 0 && (divides ? *v <= 1 / kLeastScale : *v >= kLeastScale);
 }
 
 Facts ProgramFacts::compute_call(const expr::Node& e) {
@@ -331,7 +331,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::div:
       // 0 / 0 is NaN: a mean over nothing, or by a zero among given data.
       f.nz = is_given(x[1]) ? ordinary_.nz : p_.or_(of(x[0]).nz, p_.not_(of(x[1]).nz));
-      if (const auto by = number(x[1]); by && std::abs(*by) < 1 / moderate_up_to) f.sure = f.tame = ordinary_.sd;
+      if (const auto by = number(x[1]); by && std::abs(*by) < 1 / kModerateUpTo) f.sure = f.tame = ordinary_.sd;
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
       f.nan = p_.or_(p_.or_(of(x[0]).nan, of(x[1]).nan), p_.not_(p_.or_(of(x[0]).nz, of(x[1]).nz)));
       return f;

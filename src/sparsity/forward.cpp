@@ -14,7 +14,7 @@ using graph::ValueId;
 namespace {
 
 /// Formulas beyond this are not built: the rest of the graph is widened.
-constexpr int max_mask_nodes = 100000;
+constexpr int kMaxMaskNodes = 100000;
 
 }  // namespace
 
@@ -79,7 +79,7 @@ void Forward::visit(NodeId id) {
   if (known_.known[out] && known_.leaf[out] && !known_.seen_through[out]) return by_leaves(node);
   ProgramFacts* f = program(id);
   if (!f) {
-    if (node.opaque.empty() && p_.size() <= max_mask_nodes) {
+    if (node.opaque.empty() && p_.size() <= kMaxMaskNodes) {
       notes_[static_cast<std::size_t>(id)].push_back("widened: a temporary has merged or shifted dimensions");
       return;
     }
@@ -103,7 +103,7 @@ ProgramFacts& Forward::make(NodeId id) {
 
 ProgramFacts* Forward::program(NodeId id) {
   const auto n = static_cast<std::size_t>(id);
-  if (!enabled_ || !g_.nodes[n].opaque.empty() || (!programs_[n] && p_.size() > max_mask_nodes)) return nullptr;
+  if (!enabled_ || !g_.nodes[n].opaque.empty() || (!programs_[n] && p_.size() > kMaxMaskNodes)) return nullptr;
   ProgramFacts& f = programs_[n] ? *programs_[n] : make(id);
   return f.analysable() ? &f : nullptr;
 }

@@ -31,7 +31,7 @@ class Evaluation {
   std::int64_t extent(Dim d) const {
     if (d.id < 0) return 1;
     const std::int64_t e = dims[static_cast<std::size_t>(d.id)];
-    PIT_CHECK(e != graph::DimTable::unknown, "a mask needs the extent {}", program.graph->dims.print(d));
+    PIT_CHECK(e != graph::DimTable::kUnknown, "a mask needs the extent {}", program.graph->dims.print(d));
     return e;
   }
   std::int64_t position(const Position& p) const { return p.offset + (p.scale == 0 ? 0 : p.scale * extent(p.dim)); }
@@ -81,7 +81,7 @@ class Evaluation {
   }
 
  private:
-  static constexpr std::size_t max_shared = 1 << 16;
+  static constexpr std::size_t kMaxShared = 1 << 16;
   std::vector<std::int32_t> place_;  ///< of a node's view: most programs have many nodes that a run does not need
   std::vector<MaskView> views_;
   /// by operation and operands, all of which `views_` or this keep alive
@@ -126,7 +126,7 @@ class Evaluation {
   }
 
   MaskView shared(MaskView v) {
-    if (v.constant || v.data->size() > max_shared) return v;
+    if (v.constant || v.data->size() > kMaxShared) return v;
     const std::uint64_t h = hash_bytes(v.data->data(), v.data->size(), 3);
     const auto [from, to] = shared_.equal_range(h);
     for (auto it = from; it != to; ++it) {
@@ -344,7 +344,7 @@ class Printer {
   std::string print(int m, int depth = 0) {
     const MaskNode& n = p_.node(m);
     if (n.op == MaskOp::permute || n.op == MaskOp::fit || n.op == MaskOp::hold) return print(n.args[0], depth);
-    if (depth > max_depth || left_ == 0) return "...";
+    if (depth > kMaxDepth || left_ == 0) return "...";
     --left_;
     switch (n.op) {
       case MaskOp::constant: return n.value ? "everything" : "nothing";
@@ -373,7 +373,7 @@ class Printer {
   }
 
  private:
-  static constexpr int max_depth = 8, max_nodes = 80;
+  static constexpr int kMaxDepth = 8, kMaxNodes = 80;
 
   std::string dim(Dim d) const { return d.id < 0 ? "1" : p_.graph->dims.print(d); }
   const std::string& name(ValueId v) const { return p_.graph->values[static_cast<std::size_t>(v)].name; }
@@ -397,7 +397,7 @@ class Printer {
   }
 
   const MaskProgram::Impl& p_;
-  int left_ = max_nodes;
+  int left_ = kMaxNodes;
 };
 
 }  // namespace

@@ -8,8 +8,8 @@
 namespace pit::sparsity {
 
 namespace {
-constexpr std::int64_t max_static_elements = 1 << 16;  ///< of an axis whose pieces are rearranged position by position
-constexpr std::size_t max_pieces = 64;
+constexpr std::int64_t kMaxStaticElements = 1 << 16;  ///< of an axis whose pieces are rearranged position by position
+constexpr std::size_t kMaxPieces = 64;
 
 bool is_logical(MaskOp op) {
   return op == MaskOp::logical_and || op == MaskOp::logical_or || op == MaskOp::logical_not;
@@ -122,7 +122,7 @@ std::optional<int> MaskProgram::Impl::merge_pieces(int m, int first, int count, 
     return pieces(first, std::move(cuts), std::move(parts));
   }
   const auto period = constant_extent(n.forms[static_cast<std::size_t>(n.axis)].extent);
-  if (!period || static_cast<std::size_t>(outer) * parts.size() > max_pieces) return std::nullopt;
+  if (!period || static_cast<std::size_t>(outer) * parts.size() > kMaxPieces) return std::nullopt;
   std::vector<int> repeated;
   for (std::int64_t o = 0; o < outer; ++o) {
     if (o > 0) cuts.push_back(Position::at(o * *period * inner));
@@ -220,7 +220,7 @@ std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::v
     return pieces(axis, std::move(cuts), std::move(parts));
   }
   // All static: perhaps the pattern is periodic and depends on one of the new axes only.
-  if (!all_known || sizes[0] * inner > max_static_elements) return std::nullopt;
+  if (!all_known || sizes[0] * inner > kMaxStaticElements) return std::nullopt;
   std::vector<std::size_t> piece_of(static_cast<std::size_t>(sizes[0] * inner));
   std::size_t piece = 0;
   for (std::size_t i = 0; i < piece_of.size(); ++i) {
@@ -249,7 +249,7 @@ std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::v
       at.push_back(Position::at(static_cast<std::int64_t>(i)));
       parts.push_back(split_part(part[i]));
     }
-    if (parts.size() > max_pieces) return std::nullopt;
+    if (parts.size() > kMaxPieces) return std::nullopt;
     return pieces(axis + static_cast<int>(c), std::move(at), std::move(parts));
   }
   return std::nullopt;

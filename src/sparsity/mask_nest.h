@@ -28,8 +28,8 @@ inline Extents contiguous_strides(const Extents& shape) {
   return s;
 }
 
-constexpr std::size_t max_operands = 3;
-using Offsets = std::array<std::int64_t, max_operands>;  ///< of up to three operands
+constexpr std::size_t kMaxOperands = 3;
+using Offsets = std::array<std::int64_t, kMaxOperands>;  ///< of up to three operands
 
 /// A nest of loops over `shape` with one stride per operand, adjacent axes fused where all operands allow it.
 struct Nest {
@@ -73,7 +73,7 @@ struct Nest {
       Offsets here = offset;
       for (std::int64_t i = 0; i < last; ++i) {
         f(here);
-        for (std::size_t o = 0; o < max_operands; ++o) here[o] += step[o];
+        for (std::size_t o = 0; o < kMaxOperands; ++o) here[o] += step[o];
       }
       std::size_t d = depth - 1;
       while (d-- > 0) {

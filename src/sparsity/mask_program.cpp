@@ -11,7 +11,7 @@ namespace pit::sparsity {
 namespace {
 
 /// Beyond this many literals a formula is held. Models whose layers all have the same live sets stay far below.
-constexpr int max_weight = 32;
+constexpr int kMaxWeight = 32;
 
 std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
   h ^= v + 0x9e3779b97f4a7c15ull + (h << 6) + (h >> 2);
@@ -82,7 +82,7 @@ bool MaskProgram::Impl::ends_at(Position start, Dim length, Dim extent) const {
   for (const auto& at : samples_) {
     const std::int64_t base = start.scale == 0 ? 0 : value(at, start.dim), len = value(at, length),
                        end = value(at, extent);
-    if (base == graph::DimTable::unknown || len == graph::DimTable::unknown || end == graph::DimTable::unknown)
+    if (base == graph::DimTable::kUnknown || len == graph::DimTable::kUnknown || end == graph::DimTable::kUnknown)
       return false;
     if (start.scale * base + start.offset + len != end) return false;
   }
@@ -259,7 +259,7 @@ int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
   if (auto m = distribute_over_pieces(conjunction, kept)) return *m;
   int total = 0;
   for (int m : kept) total += node(m).weight;
-  if (total > max_weight) {
+  if (total > kMaxWeight) {
     if (auto m = lightened(conjunction, operands)) return *m;
   }
   MaskNode n;
@@ -277,7 +277,7 @@ std::optional<int> MaskProgram::Impl::lightened(bool conjunction, std::vector<in
   for (int m : operands) total += weight(m);
   bool changed = false;
   for (int& m : operands) {
-    if (total <= max_weight) break;
+    if (total <= kMaxWeight) break;
     const int held = hold(m);
     total -= weight(m) - weight(held);
     changed = changed || held != m;

@@ -124,7 +124,7 @@ void combine_rows(Bytes& out, const Extents& out_strides, const Extents& shape, 
   });
 }
 
-constexpr double masked_below = 9900, moderate_up_to = 1000;
+constexpr double kMaskedBelow = 9900, kModerateUpTo = 1000;
 
 template <class T, class F>
 void test_elements(const Tensor& t, Bytes& out, F f) {
@@ -138,11 +138,11 @@ void apply_predicate(const Tensor& t, Predicate p, Bytes& out) {
     case Predicate::nonzero: return test_elements<T>(t, out, [](T x) { return x != T(0); });
     case Predicate::positive: return test_elements<T>(t, out, [](T x) { return x > T(0); });
     case Predicate::not_masked:
-      return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) <= -masked_below); });
+      return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) <= -kMaskedBelow); });
     case Predicate::moderate:
-      return test_elements<T>(t, out, [](T x) { return std::abs(static_cast<double>(x)) <= moderate_up_to; });
+      return test_elements<T>(t, out, [](T x) { return std::abs(static_cast<double>(x)) <= kModerateUpTo; });
     case Predicate::small_subtrahend:
-      return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) >= masked_below); });
+      return test_elements<T>(t, out, [](T x) { return !(static_cast<double>(x) >= kMaskedBelow); });
     case Predicate::absorbing: return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) <= -1e30; });
     case Predicate::minus_infinity:
       return test_elements<T>(t, out, [](T x) { return static_cast<double>(x) == -HUGE_VAL; });

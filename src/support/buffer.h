@@ -28,7 +28,7 @@ inline void* map_huge_pages(std::size_t bytes) {
 template <class T>
 struct UninitialisedAllocator {
   using value_type = T;
-  static constexpr std::size_t huge = std::size_t{2} << 20;
+  static constexpr std::size_t kHuge = std::size_t{2} << 20;
 
   UninitialisedAllocator() = default;
   template <class U>
@@ -36,19 +36,19 @@ struct UninitialisedAllocator {
 
   // A cache line for small blocks (vectors want it), a huge page for those that fill one. Large ones are mapped: the
   // heap would give their pages back and take them again, in small ones.
-  static std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= huge ? huge : 64}; }
-  static std::size_t mapped_bytes(std::size_t n) { return (n * sizeof(T) + huge - 1) / huge * huge; }
+  static std::align_val_t alignment(std::size_t bytes) { return std::align_val_t{bytes >= kHuge ? kHuge : 64}; }
+  static std::size_t mapped_bytes(std::size_t n) { return (n * sizeof(T) + kHuge - 1) / kHuge * kHuge; }
 
   T* allocate(std::size_t n) {
     if (n > static_cast<std::size_t>(-1) / 2 / sizeof(T)) throw std::bad_array_new_length();
     const std::size_t bytes = n * sizeof(T);
-    void* p = bytes >= 4 * huge ? map_huge_pages(mapped_bytes(n)) : ::operator new(bytes, alignment(bytes));
-    if (bytes >= huge) advise_huge_pages(p, bytes);
+    void* p = bytes >= 4 * kHuge ? map_huge_pages(mapped_bytes(n)) : ::operator new(bytes, alignment(bytes));
+    if (bytes >= kHuge) advise_huge_pages(p, bytes);
     return static_cast<T*>(p);
   }
   void deallocate(T* p, std::size_t n) noexcept {
     const std::size_t bytes = n * sizeof(T);
-    if (bytes >= 4 * huge) munmap(p, mapped_bytes(n));
+    if (bytes >= 4 * kHuge) munmap(p, mapped_bytes(n));
     else ::operator delete(p, alignment(bytes));
   }
 

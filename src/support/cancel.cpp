@@ -10,7 +10,7 @@ namespace {
 
 // In ticks of the processor, of which there are two to five in a nanosecond: a clock would cost more than the rest of a
 // poll.
-constexpr std::uint64_t between_questions = 40'000'000;
+constexpr std::uint64_t kBetweenQuestions = 40'000'000;
 thread_local CancelScope* t_scope = nullptr;
 
 }  // namespace
@@ -21,7 +21,7 @@ void CancelToken::cancel() const noexcept { state_->cancelled = true; }
 bool CancelToken::cancelled() const noexcept { return state_->cancelled; }
 
 CancelScope::CancelScope(const std::optional<CancelToken>& token) noexcept
-    : outer_(t_scope), thread_(&t_scope), next_(__rdtsc() + between_questions) {
+    : outer_(t_scope), thread_(&t_scope), next_(__rdtsc() + kBetweenQuestions) {
   if (!token) return;
   state_ = token->state().get();
   t_scope = this;
@@ -38,7 +38,7 @@ void CancelScope::poll() {
   // Whoever is asked may wait for what a thread that forks holds.
   if (state_->ask && thread_ == &t_scope && __rdtsc() >= next_ && !ForkHold::held()) {
     if (state_->ask()) state_->cancelled = true;
-    next_ = __rdtsc() + between_questions;
+    next_ = __rdtsc() + kBetweenQuestions;
   }
   if (state_->cancelled.load(std::memory_order_relaxed)) throw CancelledError("cancelled");
 }

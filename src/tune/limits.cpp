@@ -60,24 +60,24 @@ codegen::Kernel peak_kernel(const CpuTarget& target) {
 
 /// Reads `streams` pieces of n bytes each side by side, whole vectors, and folds them with an operation of one cycle.
 codegen::Kernel read_kernel(int streams, const CpuTarget& target) {
-  constexpr int kVectors = 8;  // per step, all streams together
+  constexpr int vectors = 8;  // per step, all streams together
   const Type vector{Scalar::i32, target.lanes(4)};
-  const int each = kVectors / streams;
+  const int each = vectors / streams;
   Builder b(fmt::format("limit_read_{}_{}", streams, target.name));
   Value from = b.ptr_arg("from"), out = b.ptr_arg("out"), n = b.int_arg("n");
   std::vector<Value> folded, stream;
   for (int s = 0; s < streams; ++s)
     stream.push_back(b.let("stream", Builder::offset(from, Builder::binary(Op::mul, n, Builder::i(s)))));
-  for (int i = 0; i < kVectors; ++i) folded.push_back(b.var("folded", Builder::i(0, vector)));
+  for (int i = 0; i < vectors; ++i) folded.push_back(b.var("folded", Builder::i(0, vector)));
   b.loop(
       "at", Builder::i(0), n, Builder::i(static_cast<std::int64_t>(each) * target.vector_bytes), [&](const Value& at) {
-        for (int i = 0; i < kVectors; ++i) {
+        for (int i = 0; i < vectors; ++i) {
           Value where =
               Builder::binary(Op::add, at, Builder::i(static_cast<std::int64_t>(i % each) * target.vector_bytes));
           b.assign(folded[i], Builder::binary(Op::bit_xor, folded[i], Builder::load(vector, stream[i / each], where)));
         }
       });
-  for (int i = 0; i < kVectors; ++i)
+  for (int i = 0; i < vectors; ++i)
     b.store(out, Builder::i(static_cast<std::int64_t>(i) * target.vector_bytes), folded[i]);
   return b.finish();
 }

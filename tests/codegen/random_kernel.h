@@ -41,9 +41,9 @@ class RandomKernelMaker {
   using B = Builder;
   int pick(int n) { return static_cast<int>(rng_() % static_cast<std::uint64_t>(n)); }
   Scalar pick_scalar() {
-    static constexpr Scalar kAll[] = {Scalar::f32, Scalar::f32, Scalar::f32, Scalar::f64, Scalar::i64,
+    static constexpr Scalar all[] = {Scalar::f32, Scalar::f32, Scalar::f32, Scalar::f64, Scalar::i64,
                                       Scalar::i32, Scalar::i8,  Scalar::u8,  Scalar::i1};
-    return kAll[pick(9)];
+    return all[pick(9)];
   }
   Type pick_type() { return {pick_scalar(), pick(4) == 0 ? 1 : lanes_}; }
 
@@ -52,11 +52,11 @@ class RandomKernelMaker {
   static bool is_int(Scalar s) { return s == Scalar::i64 || s == Scalar::i32 || s == Scalar::i8 || s == Scalar::u8; }
 
   Value constant(Type t) {
-    static constexpr double kFloats[] = {0.0,    -0.0,  1.0,  -1.5,         0.1,  3e38,
+    static constexpr double floats[] = {0.0,    -0.0,  1.0,  -1.5,         0.1,  3e38,
                                          -1e-40, 65504, 1e10, 2147483648.0, -129, 255.5};
-    static constexpr std::int64_t kInts[] = {0, 1, -1, 2, 7, 127, -128, 255, INT32_MIN, INT64_MAX, INT64_MIN, 1000003};
-    if (is_float(t.scalar)) return B::f(kFloats[pick(12)], t);
-    std::int64_t v = kInts[pick(12)];
+    static constexpr std::int64_t ints[] = {0, 1, -1, 2, 7, 127, -128, 255, INT32_MIN, INT64_MAX, INT64_MIN, 1000003};
+    if (is_float(t.scalar)) return B::f(floats[pick(12)], t);
+    std::int64_t v = ints[pick(12)];
     if (t.scalar == Scalar::i1) v &= 1;
     if (t.scalar == Scalar::i8) v = static_cast<std::int8_t>(v);
     if (t.scalar == Scalar::u8) v = static_cast<std::uint8_t>(v);
@@ -133,16 +133,16 @@ class RandomKernelMaker {
 
   Value mask(Type t, int depth) {
     const int d = depth - 1;
-    static constexpr Op kCompare[] = {Op::eq, Op::ne, Op::lt, Op::le, Op::gt, Op::ge};
-    static constexpr Op kLogic[] = {Op::bit_and, Op::bit_or, Op::bit_xor, Op::eq, Op::ne};
+    static constexpr Op compare[] = {Op::eq, Op::ne, Op::lt, Op::le, Op::gt, Op::ge};
+    static constexpr Op logic[] = {Op::bit_and, Op::bit_or, Op::bit_xor, Op::eq, Op::ne};
     switch (pick(5)) {
       case 0: return B::lane_mask(value({Scalar::i64, 1}, d), t.lanes);
-      case 1: return B::binary(kLogic[pick(5)], value(t, d), value(t, d));
+      case 1: return B::binary(logic[pick(5)], value(t, d), value(t, d));
       case 2: return reduction(t, d, {Op::reduce_and, Op::reduce_or});
       default: {
         Scalar s = pick_scalar();
         if (s == Scalar::i1) s = Scalar::i32;
-        return B::binary(kCompare[pick(6)], value({s, t.lanes}, d), value({s, t.lanes}, d));
+        return B::binary(compare[pick(6)], value({s, t.lanes}, d), value({s, t.lanes}, d));
       }
     }
   }
@@ -178,10 +178,10 @@ class RandomKernelMaker {
     const int d = depth - 1;
     static constexpr Op kBinary[] = {Op::add, Op::sub, Op::mul,     Op::div,    Op::rem,
                                      Op::min, Op::max, Op::bit_and, Op::bit_or, Op::bit_xor};
-    static constexpr Op kShift[] = {Op::shl, Op::lshr, Op::ashr};
+    static constexpr Op shift[] = {Op::shl, Op::lshr, Op::ashr};
     switch (pick(7)) {
       case 0: return B::unary(pick(2) == 0 ? Op::neg : Op::abs, value(t, d));
-      case 1: return B::binary(kShift[pick(3)], value(t, d), B::i(pick(8 * bytes_of(t.scalar)), {t.scalar, 1}));
+      case 1: return B::binary(shift[pick(3)], value(t, d), B::i(pick(8 * bytes_of(t.scalar)), {t.scalar, 1}));
       case 2:
         return reduction(
             t, d, {Op::reduce_add, Op::reduce_mul, Op::reduce_min, Op::reduce_max, Op::reduce_and, Op::reduce_or});

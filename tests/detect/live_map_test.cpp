@@ -16,7 +16,7 @@ namespace pit::detect {
 namespace {
 
 using Random = std::mt19937;
-constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 std::int64_t below(Random& random, std::int64_t n) {
   return static_cast<std::int64_t>(random() % static_cast<unsigned>(n));
@@ -143,7 +143,7 @@ Case random_case(Random& random) {
   v.rows = extent(random), v.columns = extent(random);
   set_strides(random, v);
   c.absent = v.dtype == DType::b8 ? one_of(random, {0.0f, 0.0f, 1.0f})
-                                  : one_of(random, {0.0f, 0.0f, -0.0f, -infinity, infinity, 3.0f, std::nanf("")});
+                                  : one_of(random, {0.0f, 0.0f, -0.0f, -kInfinity, kInfinity, 3.0f, std::nanf("")});
   // The matrices' first and last elements relative to their offsets, then offsets so that all lie within.
   std::int64_t low = 0, high = 0;
   if (v.rows * v.columns > 0) {
@@ -167,7 +167,7 @@ Case random_case(Random& random) {
     if (v.dtype == DType::b8) {
       c.memory[static_cast<std::size_t>(i)] = static_cast<char>(live == (c.absent == 0) ? 1 + random() % 255 : 0);
     } else {
-      float x = live ? one_of(random, {1.0f, -1e-45f, std::nanf(""), infinity, -infinity, 2.5f}) : c.absent;
+      float x = live ? one_of(random, {1.0f, -1e-45f, std::nanf(""), kInfinity, -kInfinity, 2.5f}) : c.absent;
       if (!live && c.absent == 0 && random() % 2) x = -c.absent;
       std::memcpy(&c.memory[static_cast<std::size_t>(4 * i)], &x, 4);
     }

@@ -69,9 +69,9 @@ class RandomProgram {
       }
     }
     if (chance(15)) return read(depth - 1, false);
-    constexpr expr::Fn kFns[] = {expr::Fn::add,      expr::Fn::sub, expr::Fn::mul,
+    constexpr expr::Fn fns[] = {expr::Fn::add,      expr::Fn::sub, expr::Fn::mul,
                                  expr::Fn::floordiv, expr::Fn::mod, expr::Fn::min};
-    return expr::call(kFns[pick(0, 5)], {index_term(depth - 1), index_term(depth - 1)});
+    return expr::call(fns[pick(0, 5)], {index_term(depth - 1), index_term(depth - 1)});
   }
 
   expr::Expr read(int depth, bool may_default) {
@@ -92,24 +92,24 @@ class RandomProgram {
         default: return read(depth, true);
       }
     }
-    constexpr Fn kBinary[] = {Fn::add, Fn::sub, Fn::mul, Fn::div, Fn::floordiv, Fn::mod, Fn::pow, Fn::max};
-    constexpr Fn kUnary[] = {Fn::neg, Fn::abs, Fn::exp, Fn::tanh, Fn::neg};
+    constexpr Fn binary[] = {Fn::add, Fn::sub, Fn::mul, Fn::div, Fn::floordiv, Fn::mod, Fn::pow, Fn::max};
+    constexpr Fn unary[] = {Fn::neg, Fn::abs, Fn::exp, Fn::tanh, Fn::neg};
     switch (pick(0, 5)) {
-      case 0: return expr::call(kUnary[pick(0, 4)], {number(depth - 1)});
+      case 0: return expr::call(unary[pick(0, 4)], {number(depth - 1)});
       case 1: return expr::call(Fn::select, {boolean(depth - 1), number(depth - 1), number(depth - 1)});
-      default: return expr::call(kBinary[pick(0, 7)], {number(depth - 1), number(depth - 1)});
+      default: return expr::call(binary[pick(0, 7)], {number(depth - 1), number(depth - 1)});
     }
   }
 
   expr::Expr boolean(int depth) {
     using expr::Fn;
     if (depth == 0) return expr::bool_literal(chance(50));
-    constexpr Fn kLogic[] = {Fn::logical_and, Fn::logical_or, Fn::logical_xor};
-    constexpr Fn kCompare[] = {Fn::eq, Fn::ne, Fn::lt, Fn::le, Fn::gt, Fn::ge};
+    constexpr Fn logic[] = {Fn::logical_and, Fn::logical_or, Fn::logical_xor};
+    constexpr Fn compare[] = {Fn::eq, Fn::ne, Fn::lt, Fn::le, Fn::gt, Fn::ge};
     switch (pick(0, 2)) {
       case 0: return expr::call(Fn::logical_not, {boolean(depth - 1)});
-      case 1: return expr::call(kLogic[pick(0, 2)], {boolean(depth - 1), boolean(depth - 1)});
-      default: return expr::call(kCompare[pick(0, 5)], {number(depth - 1), number(depth - 1)});
+      case 1: return expr::call(logic[pick(0, 2)], {boolean(depth - 1), boolean(depth - 1)});
+      default: return expr::call(compare[pick(0, 5)], {number(depth - 1), number(depth - 1)});
     }
   }
 

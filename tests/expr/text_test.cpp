@@ -122,8 +122,8 @@ std::vector<std::string> tensors(Program p, const Section& section) {
   }
   if (const auto violation = check(p)) lines.push_back("= error: " + *violation);
   for (const TensorDecl& t : p.tensors) {
-    constexpr const char* kRoles[] = {"input", "output", "temp"};
-    lines.push_back(fmt::format("= {} {} {}d {}", kRoles[static_cast<int>(t.role)], t.name, t.rank,
+    constexpr const char* roles[] = {"input", "output", "temp"};
+    lines.push_back(fmt::format("= {} {} {}d {}", roles[static_cast<int>(t.role)], t.name, t.rank,
                                 t.dtype ? name_of(*t.dtype) : "?"));
   }
   return lines;

@@ -70,11 +70,11 @@ TEST_F(Dims, EvaluationSaysWhatIsUnknown) {
   const Dim fits = t.broadcast(b, s), cut = t.floordiv(s, b);
   std::vector<std::int64_t> v = t.evaluate({4, 4, -1});
   EXPECT_EQ(v[fits.id], 4);
-  EXPECT_EQ(v[h.id], DimTable::unknown);
+  EXPECT_EQ(v[h.id], DimTable::kUnknown);
   v = t.evaluate({2, 3, 1});
-  EXPECT_EQ(v[fits.id], DimTable::unknown);
+  EXPECT_EQ(v[fits.id], DimTable::kUnknown);
   v = t.evaluate({0, 3, 1});
-  EXPECT_EQ(v[cut.id], DimTable::unknown);
+  EXPECT_EQ(v[cut.id], DimTable::kUnknown);
   EXPECT_EQ(t.print(t.sub(t.mul(b, s), c(1))), "b*s - 1");
 }
 
@@ -96,7 +96,7 @@ TEST_F(Dims, LargeFormulasBecomeOpaque) {
   EXPECT_EQ(v[power.id], 1);
   EXPECT_EQ(v[many.id], 3000);
   symbols[1] = 1;
-  EXPECT_EQ(t.evaluate(symbols)[sum.id], DimTable::unknown);  // 2^4096
+  EXPECT_EQ(t.evaluate(symbols)[sum.id], DimTable::kUnknown);  // 2^4096
 }
 
 // Numbers that an i64 does not hold are unknown; they do not wrap around to extents that look harmless.
@@ -106,7 +106,7 @@ TEST_F(Dims, OverflowIsUnknown) {
                           t.mul(c(INT64_MIN), c(-1))};
   const std::vector<std::int64_t> v = t.evaluate({1, 1, 1});
   for (const Dim d : formulas) {
-    EXPECT_EQ(v[d.id], DimTable::unknown) << t.print(d);
+    EXPECT_EQ(v[d.id], DimTable::kUnknown) << t.print(d);
     EXPECT_FALSE(t.constant_value(d)) << t.print(d);
   }
   EXPECT_TRUE(t.at_least(formulas[1], std::int64_t{1} << 62));
@@ -153,7 +153,7 @@ RC_GTEST_PROP(DimsRandom, EvaluateAgreesWithArithmetic, ()) {
   const std::vector<std::int64_t> v = t.evaluate(values);
   for (const auto& [d, want] : pool) {
     // Cancelling assumes that a divisor is not zero; a formula that divides by zero somewhere inside may have no value.
-    if (v[static_cast<std::size_t>(d.id)] == DimTable::unknown) continue;
+    if (v[static_cast<std::size_t>(d.id)] == DimTable::kUnknown) continue;
     RC_ASSERT(v[static_cast<std::size_t>(d.id)] == want);
     RC_ASSERT(t.at_least(d, want + 1) == false);
   }

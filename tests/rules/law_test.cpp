@@ -393,8 +393,8 @@ class RandomLaw {
         indices += (indices.empty() ? "" : ",") + (pick(0, 9) == 0 ? "(" + a + "+1)%3" : a);
       const bool reduces = pick(0, 1) == 1;
       usable_ = reduces ? std::vector<std::string>{"i", "j", "k"} : left_;
-      constexpr const char* kCombiners[] = {"+=", "max=", "min="};
-      program += out + "[" + indices + "] " + (reduces ? kCombiners[pick(0, 2)] : "=") + " " + value(2) + "; ";
+      constexpr const char* combiners[] = {"+=", "max=", "min="};
+      program += out + "[" + indices + "] " + (reduces ? combiners[pick(0, 2)] : "=") + " " + value(2) + "; ";
       readable_.push_back({out, rank});
     }
     return program;
@@ -424,8 +424,8 @@ class RandomLaw {
       for (std::size_t d = 0; d < rank; ++d) indices += (d > 0 ? "," : "") + index();
       return name + "[" + indices + "]";
     }
-    constexpr const char* kOperators[] = {" + ", " - ", " * "};
-    return "(" + value(depth - 1) + kOperators[pick(0, 2)] + value(depth - 1) + ")";
+    constexpr const char* operators[] = {" + ", " - ", " * "};
+    return "(" + value(depth - 1) + operators[pick(0, 2)] + value(depth - 1) + ")";
   }
 
   std::mt19937 random_;

@@ -7,7 +7,7 @@
 namespace pit::test {
 namespace {
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
 
 /// C[m,n] = sum over k of A[m,k] * B[k,n]; `term` says which (m,k) are there.
 template <class Term>
@@ -108,7 +108,7 @@ TEST_P(Bits, LinearWithMaskedRows) {
         // What is absent may be anything where it is selected away, but 0 * NaN is NaN in the dense model too.
         if (l.means != Means::product)
           for (std::size_t i = 0; i < x.size(); ++i)
-            if (!mask[i / static_cast<std::size_t>(l.k)]) x[i] = i % 2 ? nan : inf;
+            if (!mask[i / static_cast<std::size_t>(l.k)]) x[i] = i % 2 ? kNan : kInf;
         chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k,
               [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
         for (std::size_t i = 0; i < want.size(); ++i) {
@@ -189,8 +189,8 @@ TEST_P(Bits, MaskedTerms) {
       for (std::int64_t i = 0; i < b * h; ++i)
         for (std::int64_t t = 0; t < k; ++t) {
           if (mask[static_cast<std::size_t>(i / h * k + t)]) continue;
-          for (std::int64_t j = 0; j < n; ++j) v[static_cast<std::size_t>((i * k + t) * n + j)] = nan;
-          for (std::int64_t j = 0; j < q; ++j) p[static_cast<std::size_t>((i * q + j) * k + t)] = inf;
+          for (std::int64_t j = 0; j < n; ++j) v[static_cast<std::size_t>((i * k + t) * n + j)] = kNan;
+          for (std::int64_t j = 0; j < q; ++j) p[static_cast<std::size_t>((i * q + j) * k + t)] = kInf;
         }
       for (const auto& [name, model] : models) {
         const Floats got = floats_of(
@@ -229,7 +229,7 @@ TEST_P(Bits, MaskedFeatures) {
       };
       chain(x.data(), w.data(), want.data(), b * s, n, k, there);
       for (std::int64_t i = 0; i < b * s * k; ++i)
-        if (!there(i / k, i % k)) x[static_cast<std::size_t>(i)] = nan;
+        if (!there(i / k, i % k)) x[static_cast<std::size_t>(i)] = kNan;
       for (const auto& [name, model] : models) {
         const Tensor y = model.run({{"x", view(x, {b, s, k})}, {"mask", view(mask, {b, k})}}).at("y");
         if (!narrow) {
@@ -312,7 +312,7 @@ TEST_P(Bits, InfinityAndNanPropagate) {
   const Ints mask = token_mask(r_, z, Live::some);
   Floats x = random_floats(r_, z.b * z.s * l.k), want(static_cast<std::size_t>(z.b * z.s * l.n));
   for (std::int64_t i = 0; i < z.b * z.s; ++i)
-    x[static_cast<std::size_t>(i * l.k + i)] = i % 3 == 0 ? nan : i % 3 == 1 ? inf : -inf;
+    x[static_cast<std::size_t>(i * l.k + i)] = i % 3 == 0 ? kNan : i % 3 == 1 ? kInf : -kInf;
   chain(x.data(), w.data(), want.data(), z.b * z.s, l.n, l.k,
         [&](std::int64_t i, std::int64_t) { return mask[static_cast<std::size_t>(i)] != 0; });
   for (std::size_t i = 0; i < want.size(); ++i) want[i] += bias[i % static_cast<std::size_t>(l.n)];
@@ -385,7 +385,7 @@ TEST_P(Bits, ZerosInValues) {
 TEST_P(Bits, ZerosInValuesAgainstInfinity) {
   constexpr std::int64_t k = 300, n = 50, rows = 40;
   Floats w = random_floats(r_, k * n);
-  w[123] = inf;
+  w[123] = kInf;
   OnnxModel m;
   m.input("x", OnnxModel::f32, {"m", static_cast<int>(k)}).output("y", OnnxModel::f32, {"m", static_cast<int>(n)});
   m.constant("w", {k, n}, w).node("Relu", {"x"}, {"a"}).node("MatMul", {"a", "w"}, {"y"});

@@ -8,7 +8,7 @@
 namespace pit::sparsity {
 namespace {
 
-constexpr std::int64_t width = 4;
+constexpr std::int64_t kWidth = 4;
 
 /// Builds a graph whose values are all [b,s,4] floats, of moderate size.
 class RandomGraph {
@@ -43,7 +43,7 @@ class RandomGraph {
     v.name = name;
     v.dtype = t;
     v.dims = {g.dims.symbol("b"), g.dims.symbol("s")};
-    if (wide) v.dims.push_back(g.dims.constant(width));
+    if (wide) v.dims.push_back(g.dims.constant(kWidth));
     v.input = static_cast<int>(g.inputs.size());
     const ValueId id = g.add_value(v);
     g.inputs.push_back(id);
@@ -82,7 +82,7 @@ class RandomGraph {
     return g.add_constant("l" + std::to_string(g.values.size()), t);
   }
   ValueId weight(std::int64_t n) {
-    Tensor t(DType::f32, {width, n});
+    Tensor t(DType::f32, {kWidth, n});
     for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] = static_cast<float>(pick(-4, 4)) / 8;
     return g.add_constant("w" + std::to_string(g.values.size()), t);
   }
@@ -123,7 +123,7 @@ class RandomGraph {
       case 2: return op("Tanh", {op("Mul", {x, y})});
       case 3: return op("Mul", {x, real(false)});
       case 4: return op("Where", {truth(false), x, pick(0, 1) ? y : scalar(0)});
-      case 5: return op("Tanh", {op("MatMul", {x, weight(width)})});
+      case 5: return op("Tanh", {op("MatMul", {x, weight(kWidth)})});
       case 6:
       case 7: return attention(x, y, any());
       case 8: {  // rotate the last axis
@@ -137,7 +137,7 @@ class RandomGraph {
         return op("Concat", {op("Mul", {a, real(false)}), b}, axis2);
       }
       case 10: {  // one projection, used in parts
-        const auto parts = ops("Split", {op("MatMul", {x, weight(3 * width)}), list({width, width, width})}, axis2, 3);
+        const auto parts = ops("Split", {op("MatMul", {x, weight(3 * kWidth)}), list({kWidth, kWidth, kWidth})}, axis2, 3);
         return attention(parts[0], parts[1], parts[2]);
       }
       case 11: return op("Tanh", {op("Add", {y, op("ReduceMean", {x, list({pick(1, 2)})})})});
@@ -146,9 +146,9 @@ class RandomGraph {
             "Tanh",
             {op("Sub", {y, op("ReduceMax", {op("Where", {truth(false), x, scalar(-3.4028235e38F)}), list({2})})})});
       case 13: {  // through merged and split axes
-        const ValueId flat = op("Reshape", {x, list({-1, width})});
+        const ValueId flat = op("Reshape", {x, list({-1, kWidth})});
         const ValueId shape = op("Shape", {x});
-        return op("Reshape", {op("Tanh", {op("MatMul", {flat, weight(width)})}), shape});
+        return op("Reshape", {op("Tanh", {op("MatMul", {flat, weight(kWidth)})}), shape});
       }
       case 14: return op("Gather", {x, list({3, 1, 0, 0})}, axis2);
       case 15: return op("Tanh", {op("CumSum", {op("Mul", {x, real(false)}), ints({pick(0, 1) ? 1 : 2})})});
@@ -173,7 +173,7 @@ TEST_F(Random, GraphsAreSound) {
     std::vector<Tensor> inputs;
     for (ValueId v : r.g.inputs) {
       const bool wide = r.g.values[static_cast<std::size_t>(v)].dims.size() == 3;
-      Tensor t(wide ? DType::f32 : DType::i64, wide ? Shape{b, s, width} : Shape{b, s});
+      Tensor t(wide ? DType::f32 : DType::i64, wide ? Shape{b, s, kWidth} : Shape{b, s});
       for (std::int64_t i = 0; i < t.size(); ++i) {
         if (wide) t.as<float>()[i] = static_cast<float>(r.pick(-8, 8)) / 8;
         else t.as<std::int64_t>()[i] = r.pick(0, 2) != 0;

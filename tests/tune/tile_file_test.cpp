@@ -181,7 +181,7 @@ TEST_F(TileFile, SomethingElseInItsPlaceIsIgnored) {
 }
 
 TEST_F(TileFile, ConcurrentWritersLeaveAWholeFile) {
-  constexpr int kWriters = 4, kTimes = 20;
+  constexpr int kWriters = 4, times = 20;
   std::vector<std::string> texts;
   for (int w = 0; w < kWriters; ++w) texts.push_back(costs(1 + w).to_json());
   auto is_one_of_them = [&](const std::string& text) {
@@ -193,7 +193,7 @@ TEST_F(TileFile, ConcurrentWritersLeaveAWholeFile) {
   for (int w = 0; w < kWriters; ++w)
     writers.emplace_back([&, w] {
       const TileCosts mine = costs(1 + w);
-      for (int i = 0; i < kTimes; ++i) failed += !mine.store(dir_, nullptr);
+      for (int i = 0; i < times; ++i) failed += !mine.store(dir_, nullptr);
       --writing;
     });
   while (writing > 0) {

@@ -371,7 +371,7 @@ void Importer::compare_with_declared(const std::string& name, ValueId v) {
 // Before a function's or a branch's operators are added: files may nest them, and call them, without end. Names in
 // there begin with where they are, but not at any length.
 void Importer::enter(const std::string& who, const std::string& name, int operators, const Scope& outer, Scope* body) {
-  constexpr std::size_t kLongest = 200;
+  constexpr std::size_t longest = 200;
   if (++depth_ > limits_.nesting)
     throw ModelError(fmt::format("{}: functions or branches are nested {} deep, more than the limit 'nesting' of {}",
                                  who, depth_, limits_.nesting),
@@ -382,8 +382,8 @@ void Importer::enter(const std::string& who, const std::string& name, int operat
                                  limits_.operators),
                      who);
   body->prefix = outer.prefix + name + "/";
-  if (body->prefix.size() > kLongest)
-    body->prefix = fmt::format("{}...{}/", body->prefix.substr(0, kLongest / 2), inserted_);
+  if (body->prefix.size() > longest)
+    body->prefix = fmt::format("{}...{}/", body->prefix.substr(0, longest / 2), inserted_);
 }
 
 void Importer::add_function(pit_onnx::NodeProto& n, pit_onnx::FunctionProto& f, Scope* scope) {

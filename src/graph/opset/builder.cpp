@@ -98,7 +98,7 @@ std::vector<int> OpBuilder::axes(const char* name, int input, int rank) const {
 // ----------------------------------------------------------------------------------------------------------
 
 std::optional<Known> OpBuilder::known(ValueId v) const {
-  constexpr std::int64_t kLimit = 4096;
+  constexpr std::int64_t limit = 4096;
   const Value& x = value(v);
   if (x.has_elements) {
     Known k;
@@ -106,7 +106,7 @@ std::optional<Known> OpBuilder::known(ValueId v) const {
     k.e = x.elements;
     return k;
   }
-  if (!x.is_constant() || is_float(x.dtype) || x.constant.size() > kLimit) return std::nullopt;
+  if (!x.is_constant() || is_float(x.dtype) || x.constant.size() > limit) return std::nullopt;
   Known k{x.constant.shape(), {}};
   for (std::int64_t i = 0; i < x.constant.size(); ++i) k.e.push_back(dim(read_int(x.constant, i)));
   return k;
@@ -325,13 +325,13 @@ std::string stretched(const OpBuilder& b, const std::vector<Dim>& operand, const
 }
 
 std::string_view alternative(std::string_view text, int n) {
-  constexpr std::string_view kSeparator = "\n---\n";
+  constexpr std::string_view separator = "\n---\n";
   for (; n > 0; --n) {
-    const std::size_t at = text.find(kSeparator);
+    const std::size_t at = text.find(separator);
     PIT_CHECK(at != std::string_view::npos, "template has no alternative {}: {}", n, text);
-    text.remove_prefix(at + kSeparator.size());
+    text.remove_prefix(at + separator.size());
   }
-  return text.substr(0, text.find(kSeparator));
+  return text.substr(0, text.find(separator));
 }
 
 }  // namespace pit::graph

@@ -100,9 +100,9 @@ std::vector<ValueId> power(OpBuilder& b) {
     return std::vector<ValueId>{broadcast_op(b, "Y[i...] = " + cast_text(base, f.c_str()), {{"A", x}, {"B", y}}, base)};
   };
   const auto e = b.scalar(y);
-  constexpr double kExact = 1 << 24;  // whole numbers up to here are exact in f32
+  constexpr double exact = 1 << 24;  // whole numbers up to here are exact in f32
   if (base == exponent ||
-      (is_float(base) && e && b.literal(y) && std::abs(*e) <= kExact && std::fmod(*e * 1024, 1) == 0))
+      (is_float(base) && e && b.literal(y) && std::abs(*e) <= exact && std::fmod(*e * 1024, 1) == 0))
     return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, base)};
   // The result has the base's type, but neither operand may lose digits on the way: an exponent's last one is the
   // result's sign.

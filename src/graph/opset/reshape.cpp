@@ -110,14 +110,14 @@ std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>&
 }
 
 ValueId reshaped(OpBuilder& b, ValueId x, std::vector<Dim> dims) {
-  constexpr int kOpset = 18;
+  constexpr int opset = 18;
   Value shape;
   shape.name = b.fresh_name("shape");
   shape.dtype = DType::i64;
   shape.dims = {b.dim(static_cast<std::int64_t>(dims.size()))};
   shape.elements = std::move(dims);
   shape.has_elements = true;
-  return b.sub("Reshape", {x, b.g.add_value(std::move(shape))}, {{"allowzero", std::int64_t{1}}}, kOpset);
+  return b.sub("Reshape", {x, b.g.add_value(std::move(shape))}, {{"allowzero", std::int64_t{1}}}, opset);
 }
 
 }  // namespace pit::graph

@@ -307,7 +307,7 @@ Window pool_window(OpBuilder& b) {
   const std::vector<Dim> d = b.dims(b.in(0));
   const Window w = window(b, d, list(b, "kernel_shape", static_cast<int>(d.size()) - 2, 0));
   // Every place of the window is walked, also where all of it is padding.
-  constexpr std::int64_t kMost = 1 << 24;
+  constexpr std::int64_t most = 1 << 24;
   Dim volume = b.dim(1);
   for (std::size_t i = 0; i < w.kernel.size(); ++i) {
     volume = b.table().mul(volume, b.dim(w.kernel[i]));
@@ -317,9 +317,9 @@ Window pool_window(OpBuilder& b) {
         b.fail(
             fmt::format("spatial dimension {} is padded by {}, which is not less than the window, {}", i, *p, reach));
   }
-  if (b.table().at_least(volume, kMost + 1))
+  if (b.table().at_least(volume, most + 1))
     b.unsupported(
-        fmt::format("a window of {} elements is more than the {} that are supported", b.table().print(volume), kMost));
+        fmt::format("a window of {} elements is more than the {} that are supported", b.table().print(volume), most));
   return w;
 }
 
