@@ -141,7 +141,7 @@ struct CallOptions {
   /// measuring. InputError if it does not apply. By "dense" no zeros are looked for.
   std::string rule;
   CallReport* report = nullptr;
-  std::optional<CancelToken> cancel;  ///< ends the call with a CancelledError; what it was to write is undefined then
+  std::optional<CancelToken> cancel{};  ///< ends the call with a CancelledError; what it was to write is undefined then
 };
 
 /// A second operand (weights) that was packed, and whose live set was found, once. Immutable; copies share everything.
@@ -212,7 +212,7 @@ struct TuneOptions {
   std::string cpu, cache_dir;
   void (*progress)(double share, void* context) = nullptr;
   void* context = nullptr;
-  std::optional<CancelToken> cancel;
+  std::optional<CancelToken> cancel{};
 };
 PIT_API std::string tune(const TuneOptions& options = {});
 

@@ -1,4 +1,4 @@
-// Element types, shapes and tensors at the door of the library.
+// Element types, shapes and tensors at the public API.
 #pragma once
 
 #include <cstddef>

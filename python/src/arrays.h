@@ -1,4 +1,4 @@
-// Arrays at the door between Python and PIT: views of what comes in, arrays around what goes out. Nothing is copied
+// Arrays between Python and PIT: views of what comes in, arrays around what goes out. Nothing is copied
 // unless an input's memory cannot be described by a TensorView (unaligned NumPy arrays, strides that are no multiple of
 // an element).
 #pragma once

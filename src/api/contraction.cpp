@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "api/contraction_impl.h"
-#include "api/door.h"
+#include "api/entry.h"
 #include "support/cancel.h"
 #include "support/check.h"
 #include "tensor/poison.h"
@@ -242,11 +242,11 @@ class Call {
     const bool t = c_.found.swapped;
     const bool first_known = (t ? options_.b : options_.a).kind == Zeros::known,
                second_known = (t ? options_.a : options_.b).kind == Zeros::known;
-    const bool walks_terms = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element ||
-                             rule.kind == RuleKind::both;
+    const bool walks_k = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element ||
+                         rule.kind == RuleKind::both;
     const auto absent = static_cast<float>(c_.algebra.absent());
     const bool first =
-        first_known && !(walks_terms && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
+        first_known && !(walks_k && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
     if (first) first_ = contract::masked(first_, *first_live_, absent, *c_.pool);
     if (second_known) second_ = contract::masked(second_, *second_live_, absent, *c_.pool);  // packing walks all of it
     if (first || second_known) problem_ = contract::make_problem(c_.form, extents_, first_, second_, result);

@@ -92,9 +92,9 @@ std::string attention_rule(const Program& p, const Step& output, const Masks* ma
   std::string parts;
   auto add = [&](const char* part) { parts += (parts.empty() ? "" : ", ") + std::string(part); };
   if (!is_all(p, c.live, masks)) add("q rows");
-  if (!is_all(p, c.terms_k, masks)) add("key columns");
+  if (!is_all(p, c.live_k, masks)) add("key columns");
   // The mask of (row, key) pairs that is more than rows x keys: causal masks, windows.
-  const sparsity::MaskId pairs = c.terms_mk;
+  const sparsity::MaskId pairs = c.live_mk;
   if (pairs.id >= 0 && !is_all(p, pairs, masks)) {
     const auto& forms = p.analysis->masks.forms(pairs);
     const std::size_t rank = forms.size();
@@ -136,11 +136,11 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound)
   // A run evaluates projections only; explaining shows the groups' whole live sets.
   std::vector<MaskId> roots;
   for (const Group& group : m.program->fusion.groups)
-    for (MaskId id : {group.live_rows, group.live_terms, group.zero_rows})
+    for (MaskId id : {group.live_rows, group.live_k, group.zero_rows})
       if (id.id >= 0) roots.push_back(id);
   for (const runtime::Step& s : m.program->steps)
-    for (MaskId id : {s.rows.live, s.rows.terms, s.contraction.live, s.contraction.columns, s.contraction.terms_k,
-                      s.contraction.terms_mk})
+    for (MaskId id : {s.rows.live, s.rows.live_k, s.contraction.live, s.contraction.columns, s.contraction.live_k,
+                      s.contraction.live_mk})
       if (id.id >= 0) roots.push_back(id);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));
@@ -205,7 +205,7 @@ std::string live_text(const Program& p, const StepInfo& s) {
   else if (masks.is_nothing(live)) text = "nothing is demanded";
   else text = "rows " + group_rows(p, group) + ": " + masks.print(live);
   if (s.kind == "attention") {
-    const MaskId keys = p.steps[s.step].contraction.terms_k;
+    const MaskId keys = p.steps[s.step].contraction.live_k;
     if (!masks.is_everything(keys)) text += "; keys: " + masks.print(keys);
   }
   return text;
@@ -215,19 +215,19 @@ std::optional<double> live_fraction(const Program& p, const StepInfo& s, const M
   if (s.kind == "view") return std::nullopt;
   MaskId live = live_mask(p, s);
   if (live.id < 0) return 1.0;
-  // Pieces of the columns with rows of their own: each counts by its width.
+  // Segments of the columns with rows of their own: each counts by its width.
   if (const MaskId columns = p.steps[s.step].contraction.columns; s.kind == "contraction" && columns.id >= 0)
     live = columns;
   PIT_CHECK(static_cast<std::size_t>(live.id) < masks.size() && masks[live.id], "a live mask was not evaluated");
   return masks[live.id]->fraction();
 }
 
-std::vector<double> term_fractions(const Program& p, const StepInfo& s, const Masks& masks) {
+std::vector<double> k_fractions(const Program& p, const StepInfo& s, const Masks& masks) {
   std::vector<double> fractions;
   for (int g : s.groups) {
     const Group& group = p.fusion.groups[g];
-    if (group.control || group.live_terms.id < 0) continue;
-    const auto& m = masks[group.live_terms.id];
+    if (group.control || group.live_k.id < 0) continue;
+    const auto& m = masks[group.live_k.id];
     PIT_CHECK(m, "the mask of a reduction's terms was not evaluated");
     fractions.push_back(m->fraction());
   }
@@ -244,20 +244,20 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks, c
   if (!is_all(p, live_mask(p, s), masks)) text = "m-axis: rows " + group_rows(p, group);
   const bool contraction = group.kind == GroupKind::contraction;
   if (contraction && step.contraction.columns.id >= 0 && !is_all(p, step.contraction.columns, masks))
-    text = "m-axis: rows " + group_rows(p, group) + " per piece of the columns";
+    text = "m-axis: rows " + group_rows(p, group) + " per segment of the columns";
   const int reduced = contraction ? group.axes.k : group.mid;
-  const MaskId terms = contraction ? step.contraction.terms_k : step.rows.terms;
+  const MaskId terms = contraction ? step.contraction.live_k : step.rows.live_k;
   if (reduced >= 0 && !is_all(p, terms, masks))
     text += (text.empty() ? "" : "; ") + std::string("k-axis: terms ") + extents_text(p, {group.extents[reduced]});
-  if (contraction && (step.contraction.looks_at_a || step.contraction.pruned)) {
+  if (contraction && (step.contraction.scans_a || step.contraction.pruned)) {
     const auto name = [&](std::size_t operand) {
       return fmt::format("'{}'", p.graph.values[group.operands[operand].value].name);
     };
     text += text.empty() ? "" : "; ";
     text += "values of " +
-            (!step.contraction.looks_at_a ? name(1)
-             : step.contraction.pruned    ? name(0) + " and " + name(1)
-                                          : name(0)) +
+            (!step.contraction.scans_a ? name(1)
+             : step.contraction.pruned ? name(0) + " and " + name(1)
+                                       : name(0)) +
             ": ";
     text += chosen.empty() ? "terms that are not zero, if that is cheaper" : chosen;
   }

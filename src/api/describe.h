@@ -68,11 +68,11 @@ sparsity::MaskId live_mask(const runtime::Program& p, const StepInfo& s);
 std::string rows_text(const runtime::Program& p, const StepInfo& s);
 /// "rows (batch, sequence): attention_mask[batch,sequence] != 0", or why the step is dense.
 std::string live_text(const runtime::Program& p, const StepInfo& s);
-/// Live rows / rows; where pieces of the columns have rows of their own, weighted by their widths.
+/// Live rows / rows; where segments of the columns have rows of their own, weighted by their widths.
 std::optional<double> live_fraction(const runtime::Program& p, const StepInfo& s, const Masks& masks);
 /// Live terms / all, of each contraction or reduction over gathered rows of the step (an attention has two: scores,
 /// output).
-std::vector<double> term_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
+std::vector<double> k_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
 /// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this
 /// run; `chosen`: the rule that this run took where values were looked at.
 std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks, const std::string& chosen = {});

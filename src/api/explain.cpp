@@ -36,7 +36,7 @@ struct StepReport {
   std::string live, rule, why;
   int live_set = -1;  ///< into Report::live_sets; -1: dense, or none
   std::optional<double> live_fraction;
-  std::vector<double> term_fractions;
+  std::vector<double> k_fractions;
   std::vector<Read> reads;
   std::vector<Operator> operators;
 };
@@ -99,7 +99,7 @@ StepReport describe_step(const Program& p, StepInfo info, const api::Masks* mask
   for (NodeId n : info.nodes) r.operators.push_back(describe_operator(p, n));
   if (masks) {
     r.live_fraction = api::live_fraction(p, info, *masks);
-    r.term_fractions = api::term_fractions(p, info, *masks);
+    r.k_fractions = api::k_fractions(p, info, *masks);
   }
   r.info = std::move(info);
   return r;
@@ -165,7 +165,7 @@ void note_declarations(const Program& p, const api::Snapshot* snapshot, Report& 
   const Graph& g = p.graph;
   std::vector<sparsity::MaskId> masks;
   for (const runtime::Step& s : p.steps)
-    for (sparsity::MaskId m : {s.rows.live, s.contraction.live, s.contraction.terms_k})
+    for (sparsity::MaskId m : {s.rows.live, s.contraction.live, s.contraction.live_k})
       if (m.id >= 0) masks.push_back(m);
   const std::vector<std::string> sources = api::sources_of(p, masks);
   for (std::size_t o = 0; o < g.outputs.size() && o < p.demands.size(); ++o) {
@@ -273,7 +273,7 @@ std::string explain_json(const Model::Impl& m, const Report& r) {
     if (s.info.number < 0) continue;
     Json step{{"step", s.info.number}, {"kind", s.info.kind}, {"live", s.live}, {"rule", s.rule}};
     if (s.live_fraction) step["live_fraction"] = *s.live_fraction;
-    if (!s.term_fractions.empty()) step["live_terms"] = s.term_fractions;
+    if (!s.k_fractions.empty()) step["live_terms"] = s.k_fractions;
     steps.push_back(std::move(step));
   }
   j["steps"] = std::move(steps);
@@ -395,7 +395,7 @@ std::string step_text(const StepReport& s, const Report& report) {
   constexpr std::size_t line = api::kPageWidth - 12;
   text = fmt::format("\nstep {}  {}", s.info.number, s.info.kind);
   if (s.live_fraction) text += fmt::format("  {:.4f} of rows live", *s.live_fraction);
-  if (!s.term_fractions.empty()) text += fmt::format(", {:.4f} of terms", s.term_fractions.back());
+  if (!s.k_fractions.empty()) text += fmt::format(", {:.4f} of terms", s.k_fractions.back());
   text += '\n' + field("rule", s.rule);
   text += field("live", api::shorten((s.live_set < 0 ? "" : fmt::format("L{}, ", s.live_set)) + s.live, line));
   if (s.info.kind == "reference") text += field("no kernel", s.why);

@@ -1,10 +1,10 @@
-// LiveSet: live maps at the door.
+// LiveSet: live maps of the public API.
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
 
 #include "api/contraction_impl.h"
-#include "api/door.h"
+#include "api/entry.h"
 #include "detect/live_map.h"
 
 namespace pit {

@@ -1,4 +1,4 @@
-// The public Model: the compiler's stages behind one door, plan cache, arena pool.
+// The public Model: the compiler's stages behind one object, plan cache, arena pool.
 #include "pit/model.h"
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 #include <list>
 #include <mutex>
 
-#include "api/door.h"
+#include "api/entry.h"
 #include "api/impl.h"
 #include "frontend/onnx/onnx.h"
 #include "graph/reference.h"

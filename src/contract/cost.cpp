@@ -39,7 +39,7 @@ double share_in_panel(double fraction, std::int64_t g, std::int64_t width) {
 CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std::string& cache_dir)
     : kernels_(kernels), caches_(caches), costs_(tuning::TileCosts::load(cache_dir, kernels.target())) {
   for (int rows = 1; rows <= kernels.rows(); ++rows)
-    for (int panels = 1; panels <= kernels.wide(rows); panels *= 2)
+    for (int panels = 1; panels <= kernels.max_panels(rows); panels *= 2)
       for (int family = 0; family < kFamilyCount; ++family) {
         tuning::TileKey key;
         key.rows = rows, key.vectors = kernels.vectors(), key.panels = panels;
@@ -58,7 +58,7 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
 
 tuning::TileCost CostModel::tile(int rows, int panels, Family family) const {
   rows = std::clamp(rows, 1, kernels_.rows());
-  return tiles_.at({rows, std::min(panels, kernels_.wide(rows)), static_cast<int>(family)});
+  return tiles_.at({rows, std::min(panels, kernels_.max_panels(rows)), static_cast<int>(family)});
 }
 
 /// The terms of the sum; all in ns of one thread, but for traffic.
@@ -79,25 +79,25 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2),
                l3 = static_cast<double>(caches_.l3);
   const bool splits = kernels_.algebra().splits_k();
-  const bool ahead =
-      rule.kind == RuleKind::dense && fetches_ahead(kernels_, caches_, p.m, static_cast<std::int64_t>(b_bytes));
-  const double block_terms = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
+  const bool prefetching =
+      rule.kind == RuleKind::dense && prefetches_b(kernels_, caches_, p.m, static_cast<std::int64_t>(b_bytes));
+  const double block_k = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
-  // One panel (or several side by side): `tiles` tiles that share `terms` terms in L1, `groups` times.
-  auto strips = [&](double groups, double tiles, double terms, double pieces, const tuning::TileCost& t) {
-    return groups * (terms * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) +
+  // One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
+  auto macro_tiles = [&](double groups, double tiles, double k_count, double pieces, const tuning::TileCost& t) {
+    return groups * (k_count * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) +
                      tiles * pieces * (t.tile + t.reload) + pieces * t.call);
   };
   double rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 96 * mr);
   switch (rule.kind) {
     case RuleKind::dense: {
       const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
-      const int panels = c.m < mr ? kernels_.wide(static_cast<int>(c.m)) : 1;
+      const int panels = c.m < mr ? kernels_.max_panels(static_cast<int>(c.m)) : 1;
       const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
-      const double range = ahead ? kFetchedAhead / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
-      c.compute = strips(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k,
-                         std::ceil(c.k / range), t);
-      if (!ahead)
+      const double range = prefetching ? kPrefetchBytes / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
+      c.compute = macro_tiles(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k,
+                              std::ceil(c.k / range), t);
+      if (!prefetching)
         c.compute +=
             std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
       c.packing = c.m * c.k * pack_a_;
@@ -107,41 +107,43 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     case RuleKind::both:
     case RuleKind::b_k: {
       if (rule.kind == RuleKind::both && are_elements(rule.g_rows, rule.g_columns)) {
-        const int panels = std::min(2, kernels_.wide(rule.tile_rows));
+        const int panels = std::min(2, kernels_.max_panels(rule.tile_rows));
         const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels),
-                     terms = c.k * s.a * s.b;
+                     k_count = c.k * s.a * s.b;
         const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-        // ns: a term of A is tried; B's rows of one that is common are asked for
+        // ns: a step of k of A is tried; B's rows of one that is common are asked for
         constexpr double picked = 0.8, fetched = 3;
-        c.compute = pairs * (terms * (t.at(tuning::Level::l2) + fetched) + c.k * s.a * picked + t.tile + t.call / 16) +
-                    c.panels / panels * c.k * 0.1;
+        c.compute =
+            pairs * (k_count * (t.at(tuning::Level::l2) + fetched) + c.k * s.a * picked + t.tile + t.call / 16) +
+            c.panels / panels * c.k * 0.1;
         c.packing = c.m * c.k * s.a * 1.5;
         break;
       }
       const double g =
           rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
-      const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_terms = c.k * s.a, terms = a_terms * s.b;
+      const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_live_k = c.k * s.a, k_count = a_live_k * s.b;
       const bool index_a = rule.kind != RuleKind::k;
-      const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.wide(rows);
+      const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.max_panels(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
       rows_per_block =
           rule.kind == RuleKind::b_k ? 64 * mr : std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
-      const double pieces = index_a ? 1 : std::max(1.0, std::min(terms / 256, c.k * 4 * width * panels * 3 / l2));
-      c.compute = strips(groups * std::ceil(c.panels / panels), tiles, terms, pieces, t);
+      const double pieces = index_a ? 1 : std::max(1.0, std::min(k_count / 256, c.k * 4 * width * panels * 3 / l2));
+      c.compute = macro_tiles(groups * std::ceil(c.panels / panels), tiles, k_count, pieces, t);
       // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
       const double range_bytes = c.k / pieces * 4 * width * panels;
       if (range_bytes > 0.6 * l2)
         c.compute +=
-            groups * std::ceil(c.panels / panels) * terms * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
+            groups * std::ceil(c.panels / panels) * k_count * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
       // Rarer single rows than those that were priced (one of four) share no lines with their neighbours.
       if (!index_a && panels > 1 && rule.g_columns < 8) c.compute *= 1 + 0.35 * (1 - std::min(1.0, 4 * s.a));
       constexpr double per_call = 60;
       if (!index_a) c.compute += per_call * groups * std::ceil(c.panels / panels);
       if (rule.kind == RuleKind::both) {
-        constexpr double found = 2, alone = 1.5;  // ns: a term is tried; a tile that shares what it picks with no other
-        c.compute = c.compute * (tiles > 1 ? 1 : alone) + groups * c.panels * a_terms * found;
+        constexpr double found = 2,
+                         alone = 1.5;  // ns: a step of k is tried; a tile that shares what it picks with no other
+        c.compute = c.compute * (tiles > 1 ? 1 : alone) + groups * c.panels * a_live_k * found;
       }
-      c.packing = c.m * a_terms * pack_a_index_;
+      c.packing = c.m * a_live_k * pack_a_index_;
       break;
     }
     case RuleKind::m: {
@@ -152,20 +154,20 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const double row_blocks = std::ceil(c.m / rows_per_block);
       const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::plain);
       const double tiles = c.m * s.a * blocks / mr + row_blocks * blocks * 0.5,
-                   terms = static_cast<double>(rule.g_columns);
-      c.compute =
-          c.panels * (tiles * (terms * t.at(tuning::Level::l1) + t.tile + t.reload) +
-                      row_blocks * blocks * (2 * t.call + terms * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
+                   k_count = static_cast<double>(rule.g_columns);
+      c.compute = c.panels *
+                  (tiles * (k_count * t.at(tuning::Level::l1) + t.tile + t.reload) +
+                   row_blocks * blocks * (2 * t.call + k_count * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
       c.packing = c.m * c.k * s.a * pack_a_ + c.m * c.n * compact;
       break;
     }
     case RuleKind::element: {
-      const int panels = std::min(2, kernels_.wide(rule.tile_rows));
+      const int panels = std::min(2, kernels_.max_panels(rule.tile_rows));
       const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
       const auto range = static_cast<double>(element_range(caches_, kernels_.width(), panels, s.a));
       const double groups = c.m / static_cast<double>(rule.g_rows);
       const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
-      // ns: some stretches end where nobody foresees it (measured with a fresh pattern per call)
+      // ns: some runs of k end where nobody foresees it (measured with a fresh pattern per call)
       constexpr double mispredicted = 4;
       c.compute = std::ceil(c.panels / panels) * groups *
                   (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) +
@@ -175,7 +177,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     }
     case RuleKind::c_m: {
       const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::in_place);
-      c.compute = strips(c.panels, tiles_of(c.m * s.c, mr), c.k, std::ceil(c.k / block_terms), t);
+      c.compute = macro_tiles(c.panels, tiles_of(c.m * s.c, mr), c.k, std::ceil(c.k / block_k), t);
       break;
     }
     case RuleKind::c_n: break;  // predict_columns
@@ -204,7 +206,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   // So do ranges that single rows pick from, and one panel after the other is one stream where memory likes several.
   if (rule.kind == RuleKind::element && b_bytes > l2) picked = 0.35;
   if (rule.kind == RuleKind::b_k && b_bytes > l2) picked = b_bytes > l3 / 4 ? 0.35 : 0.6;
-  if (ahead && b_bytes > l3 / 2) picked = 0.65;
+  if (prefetching && b_bytes > l3 / 2) picked = 0.65;
   if (stream && !again) picked = 0.85;  // rows that are picked begin anew each
   const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45)
                             : picked * (b_bytes <= l2       ? limits.l2_read_gbytes
@@ -254,10 +256,10 @@ double CostModel::predict_columns(const Problem& p, const Live& live, bool packe
   narrow.n = std::max<std::int64_t>(1, static_cast<std::int64_t>(live.c->fraction() * static_cast<double>(p.n)));
   const Rule inner{live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows,
                    rule.tile_columns};
-  const double terms =
+  const double k_count =
       live.a ? share_of_unions(*live.a, live.a->row_groups()) * static_cast<double>(p.k) : static_cast<double>(p.k);
   const double moved =
-      static_cast<double>(narrow.n) * (terms + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
+      static_cast<double>(narrow.n) * (k_count + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
   double ns = element * moved / threads;
   if (!packed)
     ns += pack_b_ * static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.items.size()) / threads;

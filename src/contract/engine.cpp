@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "contract/cost.h"
+#include "contract/macro_tile.h"
 #include "contract/rules.h"
-#include "contract/strips.h"
 #include "support/check.h"
 #include "support/memory.h"
 
@@ -65,7 +65,7 @@ class GeneratedEngine final : public Engine {
     kernels_.packs();
     for (const RuleKind rule : rules) {
       switch (rule) {
-        case RuleKind::dense: kernels_.tiles(Family::plain), kernels_.tiles(Family::ahead); break;
+        case RuleKind::dense: kernels_.tiles(Family::plain), kernels_.tiles(Family::prefetching); break;
         case RuleKind::m: kernels_.tiles(Family::plain); break;
         case RuleKind::k:
         case RuleKind::c_n: kernels_.tiles(Family::indexed); break;
@@ -124,10 +124,10 @@ class GeneratedEngine final : public Engine {
     if (call.problem.k == 0) return fill_identity(call);
     switch (rule.kind) {
       case RuleKind::dense: run_dense(call); break;
-      case RuleKind::k: run_terms(call, rule); break;
+      case RuleKind::k: run_k(call, rule); break;
       case RuleKind::m: run_rows(call, rule); break;
       case RuleKind::element: run_elements(call, rule); break;
-      case RuleKind::b_k: run_b_terms(call); break;
+      case RuleKind::b_k: run_b_k(call); break;
       case RuleKind::both: run_both(call, rule); break;
       case RuleKind::c_m: run_output(call, rule); break;
       case RuleKind::c_n: run_columns(call, rule); break;

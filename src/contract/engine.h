@@ -2,21 +2,18 @@
 //
 // A call names its problem (extents, strides, a batch of operands) and what is live; the engine costs the rules that
 // apply, and runs one. Every rule is the same few loops around the generated tile (lower/tile.h): what differs is the
-// list of rows and terms that the packing walks (SRead) and where the tile stores (SWrite).
+// list of rows and steps of k that the packing walks (SRead) and where the tile stores (SWrite).
 //
-//     rule      micro-tiles           per               gathered                          tile
-//     dense     all                   block of rows     -                                 MR x NR
-//     k         A, g_rows x any       group of rows     terms k of the group              rows of a group x NR
-//     m         A, any x g_columns    block of k        rows that are live in the block   MR x NR, results added up in
-//     a compact C
-//     element   A, few rows x few k   row               terms of the row, by ranges of k  1 x wide, B's range in L1
-//     B.k       B, any x g_columns    panel of B        terms k of the panel              MR x NR, A through an index
-//     both      A and B               group and panel   terms that are live in both       MR x NR, both through an
-//     index; 1 x wide for elements
-//     C.m       C                     panel of B        rows wanted in the panel          MR x NR, A read in place
-//     C.n       C, all rows high      -                  columns that are wanted           those of k or dense, B
-//     gathered
-//     stream    A, few rows x any     group of rows     live rows of a row-contiguous B   no panels: bandwidth
+//   rule     micro-tiles          per              gathered                        tile
+//   dense    all                  block of rows    -                               MR x NR
+//   k        A, g_rows x any      group of rows    live k of the group             rows of a group x NR
+//   m        A, any x g_columns   k-block          rows that are live in it        MR x NR, compact C
+//   element  A, few rows x few k  row              live k of the row, by k-blocks  1 x panels, B in L1
+//   B.k      B, any x g_columns   panel of B       live k of the panel             MR x NR, A by index
+//   both     A and B              group and panel  k that are live in both         MR x NR, both by index
+//   C.m      C                    panel of B       demanded rows                   MR x NR, A read in place
+//   C.n      C, all rows high     -                columns that are demanded       of k or dense
+//   stream   A, few rows x any    group of rows    live rows of B in memory        no panels
 //
 // Blocks: contract/blocking.h. Costs: src/tune. Whatever the rule, an element of C is one chain over ascending k.
 #pragma once
@@ -72,7 +69,7 @@ struct Rule {
   bool operator==(const Rule&) const = default;
 };
 
-/// Micro-tiles that are single elements, of one row or two: rows (almost) alone can walk terms of their own.
+/// Micro-tiles that are single elements, of one row or two: rows (almost) alone can walk steps of k of their own.
 inline bool are_elements(std::int64_t g_rows, std::int64_t g_columns) { return g_rows <= 2 && g_columns == 1; }
 
 struct Costed {

@@ -21,7 +21,7 @@ Panels Kernels::panels(std::int64_t n) const {
   return {n, lanes(), vectors, true};
 }
 
-int Kernels::wide(int tile_rows) const {
+int Kernels::max_panels(int tile_rows) const {
   const int panels = shape_.rows / tile_rows;
   return panels >= 4 ? 4 : panels >= 2 ? 2 : 1;  // TileTable has powers of two
 }
@@ -43,14 +43,14 @@ void Kernels::make_tiles(Family family, Tiles& tiles) const {
     spec.indexed_k = family == Family::indexed || family == Family::both || family == Family::ragged;
     spec.indexed_a = family == Family::both;
     spec.ragged = family == Family::ragged;
-    spec.fetch_ahead = family == Family::ahead ? kFetchedAhead : 0;
+    spec.prefetch_bytes = family == Family::prefetching ? kPrefetchBytes : 0;
     spec.a = family == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
     kernels.push_back(lower::lower_tile(spec));
     names[{rows, vectors, panels}] = kernels.back().name;
   };
   for (int rows = 1; rows <= shape_.rows; ++rows) {
     for (int vectors = 1; vectors <= shape_.vectors; ++vectors) add(rows, vectors, 1);
-    for (int panels = 2; panels <= wide(rows); panels *= 2) add(rows, shape_.vectors, panels);
+    for (int panels = 2; panels <= max_panels(rows); panels *= 2) add(rows, shape_.vectors, panels);
   }
   tiles.code = compile(kernels);
   for (const auto& [key, name] : names) tiles.table.function[key[0]][key[1]][key[2] >> 1] = tiles.code->function(name);

@@ -14,18 +14,18 @@
 
 namespace pit::contract {
 
-/// How a tile finds its terms (and A): one family of kernels each.
+/// How a tile finds its steps of k (and A): one family of kernels each.
 enum class Family : std::uint8_t {
-  plain,     ///< 0..k, A packed
-  ahead,     ///< the same, and B is fetched ahead: where few tiles share what comes from memory
-  indexed,   ///< through an index on B, A packed in its order
-  both,      ///< through an index on B and one on packed A
-  ragged,    ///< every tile its own stretch of an index on B and of packed A
-  in_place,  ///< 0..k, A by row pointers
+  plain,        ///< 0..k, A packed
+  prefetching,  ///< the same, and B is fetched ahead: where few tiles share what comes from memory
+  indexed,      ///< through an index on B, A packed in its order
+  both,         ///< through an index on B and one on packed A
+  ragged,       ///< every tile its own run of k of an index on B and of packed A
+  in_place,     ///< 0..k, A by row pointers
 };
 inline constexpr int kFamilyCount = 6;
-/// Bytes that Family::ahead fetches ahead.
-inline constexpr int kFetchedAhead = 8192;
+/// Bytes that Family::prefetching fetches ahead.
+inline constexpr int kPrefetchBytes = 8192;
 
 /// The tiles of a family: function[rows][vectors][log2 of panels].
 struct TileTable {
@@ -47,10 +47,10 @@ class Kernels {
   Panels panels(std::int64_t n) const;
   /// Panels that a tile of so few rows covers at once where it can: enough accumulators to hide the latency of their
   /// chains.
-  int wide(int tile_rows) const;
+  int max_panels(int tile_rows) const;
 
   /// The tiles of up to rows() rows and vectors() vectors, compiled on first use; several panels only with whole ones,
-  /// as `wide` says.
+  /// as `max_panels` says.
   const TileTable& tiles(Family family) const;
   /// Packing kernels for widths 1..rows() and for panels of every number of vectors.
   const PackSet& packs() const;

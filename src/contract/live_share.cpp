@@ -49,12 +49,12 @@ double dot(const std::vector<double>& x, const std::vector<double>& y) {
   return s;
 }
 
-double live_terms(const Problem& p, const Live& live, const Item& item) {
+double live_k(const Problem& p, const Live& live, const Item& item) {
   const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n), k = static_cast<double>(p.k);
   const double of_c = live.c ? sum(live_per_row(*live.c, item.c_number)) : m * n;
   if (live.a && live.b) {
-    const double terms = dot(live_per_column(*live.a, item.a_number), live_per_row(*live.b, item.b_number));
-    return live.c ? terms * (of_c / (m * n)) : terms;
+    const double k_count = dot(live_per_column(*live.a, item.a_number), live_per_row(*live.b, item.b_number));
+    return live.c ? k_count * (of_c / (m * n)) : k_count;
   }
   if (live.a && live.c) return dot(live_per_row(*live.a, item.a_number), live_per_row(*live.c, item.c_number));
   if (live.b && live.c) return dot(live_per_column(*live.b, item.b_number), live_per_column(*live.c, item.c_number));
@@ -70,9 +70,9 @@ double live_share(const Problem& p, const Live& live) {
   const double all = static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) *
                      static_cast<double>(p.items.size());
   if (all == 0) return 1;
-  double terms = 0;
-  for (const Item& item : p.items) terms += live_terms(p, live, item);
-  return terms / all;
+  double k_count = 0;
+  for (const Item& item : p.items) k_count += live_k(p, live, item);
+  return k_count / all;
 }
 
 }  // namespace pit::contract

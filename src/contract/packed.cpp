@@ -31,10 +31,10 @@ const float* PackedB::rows(std::int64_t number) {
   return made.get();
 }
 
-void PackedB::make_terms(const detect::LiveMap& map) {
-  const detect::LiveMap columns = detect::transposed(map);  // a row of it: the terms of one column of micro-tiles
+void PackedB::make_live_k(const detect::LiveMap& map) {
+  const detect::LiveMap columns = detect::transposed(map);  // a row of it: the steps of k of one column of micro-tiles
   const std::int64_t words = (k + 63) / 64, numbers = static_cast<std::int64_t>(data.size());
-  terms_.assign(static_cast<std::size_t>(numbers * panels.count() * words), 0);
+  live_k_.assign(static_cast<std::size_t>(numbers * panels.count() * words), 0);
   std::vector<std::uint64_t> any(static_cast<std::size_t>(columns.words()));
   for (std::int64_t i = 0; i < numbers; ++i)
     for (std::int64_t p = 0; p < panels.count(); ++p) {
@@ -45,7 +45,7 @@ void PackedB::make_terms(const detect::LiveMap& map) {
         const std::uint64_t* bits = columns.row(i * columns.row_groups() + c);
         for (std::size_t w = 0; w < any.size(); ++w) any[w] |= bits[w];
       }
-      std::uint64_t* out = terms_.data() + (i * panels.count() + p) * words;
+      std::uint64_t* out = live_k_.data() + (i * panels.count() + p) * words;
       if (map.g_rows == 1) {
         std::copy(any.begin(), any.end(), out);
         continue;
@@ -57,9 +57,9 @@ void PackedB::make_terms(const detect::LiveMap& map) {
     }
 }
 
-const std::uint64_t* PackedB::terms(const detect::LiveMap& map, std::int64_t number, std::int64_t panel) {
-  terms_once_.call([&] { make_terms(map); });
-  return terms_.data() + (number * panels.count() + panel) * ((k + 63) / 64);
+const std::uint64_t* PackedB::live_k(const detect::LiveMap& map, std::int64_t number, std::int64_t panel) {
+  live_k_once_.call([&] { make_live_k(map); });
+  return live_k_.data() + (number * panels.count() + panel) * ((k + 63) / 64);
 }
 
 std::int64_t bytes_of(const PackedB& b) { return b.bytes(); }

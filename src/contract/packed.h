@@ -21,17 +21,17 @@ class PackedB {
   std::int64_t bytes() const;
   /// The same elements as rows of n: made when first asked for, by products of a few rows.
   const float* rows(std::int64_t number);
-  /// The terms that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all
+  /// The steps of k that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all
   /// matrices). Made when first asked for; `map` must be the same for the life of this object.
-  const std::uint64_t* terms(const detect::LiveMap& map, std::int64_t number, std::int64_t panel);
+  const std::uint64_t* live_k(const detect::LiveMap& map, std::int64_t number, std::int64_t panel);
 
  private:
-  void make_terms(const detect::LiveMap& map);
+  void make_live_k(const detect::LiveMap& map);
 
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<float>> rows_;
-  Once terms_once_;
-  std::vector<std::uint64_t> terms_;  ///< [number][panel][words of k]
+  Once live_k_once_;
+  std::vector<std::uint64_t> live_k_;  ///< [number][panel][words of k]
 };
 
 }  // namespace pit::contract

@@ -40,12 +40,12 @@ class Applicable {
     // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better.
     // Groups beyond a few tiles cost nothing more.
     for (std::int64_t rows = g_rows; rows <= std::max<std::int64_t>(g_rows, 2 * k_.rows()); rows *= 2) {
-      add(RuleKind::k, rows, g_columns, tile_rows(rows), k_.wide(tile_rows(rows)));
+      add(RuleKind::k, rows, g_columns, tile_rows(rows), k_.max_panels(tile_rows(rows)));
       if (rows >= p_.m) break;
     }
-    if (g_columns >= kLeastTerms && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
+    if (g_columns >= kLeastK && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
     if (are_elements(g_rows, g_columns) && k_.algebra().splits_k())
-      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.wide(static_cast<int>(g_rows))));
+      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.max_panels(static_cast<int>(g_rows))));
   }
 
   // Few rows go together; else groups of the pattern's own height, which must be few rows too.
@@ -62,7 +62,8 @@ class Applicable {
     if (!live_.a) return;
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
     const bool elements = are_elements(g_rows, g_columns);
-    add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows), elements ? std::min(2, k_.wide(tile_rows(g_rows))) : 1);
+    add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows),
+        elements ? std::min(2, k_.max_panels(tile_rows(g_rows))) : 1);
     // unions of rows fill registers better
     if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);
   }
@@ -75,7 +76,7 @@ class Applicable {
     rules_.push_back({kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * k_.width()});
   }
 
-  static constexpr std::int64_t kLeastTerms = 16;  // below, a tile loads and stores C more than it multiplies
+  static constexpr std::int64_t kLeastK = 16;  // below, a tile loads and stores C more than it multiplies
 
   const Kernels& k_;
   const Problem& p_;

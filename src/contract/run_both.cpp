@@ -1,11 +1,11 @@
-// The both rule: zeros in A and in B. B's micro-tiles make the live terms a matter of the panel, A's of the group of
+// The both rule: zeros in A and in B. B's micro-tiles make the live k a matter of the panel, A's of the group of
 // rows; what is multiplied is live in both. A is packed once, by its own list; each panel walks B through one index and
 // packed A through another.
 #include <algorithm>
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 #include "support/check.h"
 
 namespace pit::contract {
@@ -27,14 +27,14 @@ class BothBlock {
     allocate();
     for (std::int64_t g = task_.begin; g < task_.end; ++g) read_group(g);
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
-      const std::uint64_t* live = call_.b.terms(*call_.live.b, item_.b_number, p);
+      const std::uint64_t* live = call_.b.live_k(*call_.live.b, item_.b_number, p);
       for (const Group& g : groups_) multiply(g, p, live);
     }
   }
 
  private:
   struct Group {
-    std::int64_t row, rows, terms;
+    std::int64_t row, rows, k_count;
     const float* a;
     const std::int32_t* k;
   };
@@ -42,17 +42,17 @@ class BothBlock {
   std::int64_t number(std::int64_t group) const { return item_.a_number * a_map_.row_groups() + group; }
 
   void allocate() {
-    std::int64_t floats = kPackSlack, terms = 0;
+    std::int64_t floats = kPackSlack, k_count = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
       const std::int64_t bound = live_columns_bound(a_map_, number(g));
       floats += bound * group_rows_ + 16;
-      terms += bound + 16;
+      k_count += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, k = call_.problem.k + 16;
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) +
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(k_count) +
                             3 * Buffer::rounded<std::int32_t>(k) + 2 * Buffer::rounded<void*>(rows + kMaxTileRows));
     packed_ = buffer_.take<float>(floats);
-    lists_ = buffer_.take<std::int32_t>(terms);
+    lists_ = buffer_.take<std::int32_t>(k_count);
     for (std::int32_t** p : {&position_, &k_offset_, &a_offset_}) *p = buffer_.take<std::int32_t>(k);
     a_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
@@ -68,26 +68,26 @@ class BothBlock {
     g.rows = std::min(group_rows_, end_ - begin_ - g.row);
     g.a = packed_;
     g.k = lists_;
-    g.terms = live_columns(a_map_, number(group), 1, lists_);
+    g.k_count = live_columns(a_map_, number(group), 1, lists_);
     const int tile = call_.kernels.rows();
     for (std::int64_t r = 0; r < g.rows; r += tile) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile, g.rows - r));
-      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.terms, p.a_k * 4, lists_);
-      packed_ += g.terms * count;
+      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.k_count, p.a_k * 4, lists_);
+      packed_ += g.k_count * count;
     }
-    lists_ += g.terms + 8;
+    lists_ += g.k_count + 8;
     groups_.push_back(g);
   }
 
-  // The terms of the group that the panel has too.
+  // The steps of k of the group that the panel has too.
   std::int64_t intersect(const Group& g, const std::uint64_t* live) {
     // Locals: none of the stores may be taken to change what is read.
     const auto row_bytes = static_cast<std::int32_t>(call_.b.panels.width() * 4);
-    const std::int32_t* terms = g.k;
+    const std::int32_t* group_k = g.k;
     std::int32_t *position = position_, *offset = k_offset_;
     std::int64_t count = 0;
-    for (std::int64_t t = 0, all = g.terms; t < all; ++t) {
-      const std::int32_t k = terms[t];
+    for (std::int64_t t = 0, all = g.k_count; t < all; ++t) {
+      const std::int32_t k = group_k[t];
       const auto there = static_cast<std::int64_t>(live[k >> 6] >> (k & 63) & 1);
       position[count] = static_cast<std::int32_t>(t);
       offset[count] = k * row_bytes;
@@ -99,15 +99,16 @@ class BothBlock {
   void multiply(const Group& g, std::int64_t panel, const std::uint64_t* live) {
     const int tile = call_.kernels.rows();
     const std::int64_t whole = g.rows / tile * tile, c_offset = panel * call_.b.panels.width() * 4;
-    Strip s;
-    s.terms = intersect(g, live);
+    MacroTile s;
+    s.k_count = intersect(g, live);
     s.k_offset = k_offset_;
     s.a_offset = a_offset_;
     auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles) {
       s.rows = static_cast<int>(rows), s.tiles = tiles;
-      s.a = g.a + row * g.terms, s.a_step = g.terms * rows * 4, s.c_rows = c_rows_ + g.row + row, s.next = rows * tiles;
+      s.a = g.a + row * g.k_count, s.a_step = g.k_count * rows * 4, s.c_rows = c_rows_ + g.row + row,
+      s.next = rows * tiles;
       const auto step = static_cast<std::int32_t>(4 * rows);
-      for (std::int64_t t = 0; t < s.terms; ++t) a_offset_[t] = position_[t] * step;
+      for (std::int64_t t = 0; t < s.k_count; ++t) a_offset_[t] = position_[t] * step;
       runner_.run(s, panel, 1, c_offset);
     };
     if (whole > 0) run(0, tile, whole / tile);
@@ -120,7 +121,7 @@ class BothBlock {
   std::int64_t group_rows_;
   const Item& item_;
   std::int64_t begin_, end_;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
   std::int32_t* lists_ = nullptr;

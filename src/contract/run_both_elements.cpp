@@ -1,13 +1,13 @@
-// The both rule where A's micro-tiles are single elements (or two): each row of A and panel of B have terms of their
-// own. Where B's micro-tiles leave little, these are so few that finding them costs as much as multiplying. So A's
-// elements are read once, and for each panel those that it has too are put together without a branch; then all rows of
-// a block walk theirs in one call of a ragged tile.
+// The both rule where A's micro-tiles are single elements (or two): each row of A and panel of B have steps of k of
+// their own. Where B's micro-tiles leave little, these are so few that finding them costs as much as multiplying. So
+// A's elements are read once, and for each panel those that it has too are put together without a branch; then all rows
+// of a block walk theirs in one call of a ragged tile.
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
@@ -21,12 +21,12 @@ void spread(std::uint64_t bits, std::uint8_t* out) {
 
 class BothElementsBlock {
  public:
-  BothElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together)
+  BothElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int panels_per_tile)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        together_(together),
+        panels_per_tile_(panels_per_tile),
         first_row_(task.begin * map.g_rows),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
         groups_(task.end - task.begin),
@@ -37,10 +37,10 @@ class BothElementsBlock {
   void operator()() {
     allocate();
     for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile_) {
+      const int count = static_cast<int>(std::min<std::int64_t>(panels_per_tile_, task_.last_panel - p));
       join_panels(p, count);
-      // A last group of fewer rows is a strip of its own.
+      // A last group of fewer rows is a macro-tile of its own.
       run(0, whole_, map_.g_rows, p, count);
       if (whole_ < groups_) run(whole_, groups_, rows_ - whole_ * map_.g_rows, p, count);
     }
@@ -57,7 +57,7 @@ class BothElementsBlock {
                       Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + kMaxTileRows));
     a_ = buffer_.take<float>(live * map_.g_rows + 16);
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
-    terms_ = buffer_.take<std::int32_t>(live + 16);
+    live_k_ = buffer_.take<std::int32_t>(live + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     first_ = buffer_.take<std::int32_t>(groups_ + 1);
     starts_ = buffer_.take<std::int32_t>(groups_ + 1);
@@ -69,23 +69,23 @@ class BothElementsBlock {
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
-  // SRead of one group: its elements and their terms.
+  // SRead of one group: its elements and their steps of k.
   void read_group(std::int64_t group) {
     const Problem& p = call_.problem;
     const std::int64_t rows = std::min(map_.g_rows, rows_ - group * map_.g_rows), from = first_[group];
     const std::int64_t* a_rows = p.a_rows.data() + first_row_ + group * map_.g_rows;
-    const std::int64_t count = live_columns(map_, number(group), 1, terms_ + from);
+    const std::int64_t count = live_columns(map_, number(group), 1, live_k_ + from);
     float* to = a_ + from * map_.g_rows;
     for (std::int64_t t = from; t < from + count; ++t)
-      for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + terms_[t] * p.a_k];
+      for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + live_k_[t] * p.a_k];
     first_[group + 1] = static_cast<std::int32_t>(from + count);
   }
 
-  // live_: the terms that any of the panels has.
+  // live_: the steps of k that any of the panels has.
   void join_panels(std::int64_t panel, int count) {
     for (std::int64_t w = 0; w < map_.words(); ++w) {
       std::uint64_t bits = 0;
-      for (int q = 0; q < count; ++q) bits |= call_.b.terms(*call_.live.b, item_.b_number, panel + q)[w];
+      for (int q = 0; q < count; ++q) bits |= call_.b.live_k(*call_.live.b, item_.b_number, panel + q)[w];
       for (int i = 0; i < 64; i += 8) spread(bits >> i & 0xff, live_ + w * 64 + i);
     }
   }
@@ -93,25 +93,26 @@ class BothElementsBlock {
   // Groups begin..end of `rows` rows each.
   void run(std::int64_t begin, std::int64_t end, std::int64_t rows, std::int64_t panel, int count) {
     if (begin == end) return;
-    std::int64_t terms = 0;
+    std::int64_t k_count = 0;
     for (std::int64_t g = begin; g < end; ++g) {
-      starts_[g - begin] = static_cast<std::int32_t>(terms);
-      const std::int64_t found = rows == 1 ? pick<1>(g, terms) : pick<2>(g, terms);
-      runner_.prefetch(panel, count, offsets_ + terms, found);  // on its way while the other groups' terms are picked
-      terms += found;
+      starts_[g - begin] = static_cast<std::int32_t>(k_count);
+      const std::int64_t found = rows == 1 ? pick<1>(g, k_count) : pick<2>(g, k_count);
+      runner_.prefetch(panel, count, offsets_ + k_count,
+                       found);  // on its way while the other groups' steps of k are picked
+      k_count += found;
     }
-    starts_[end - begin] = static_cast<std::int32_t>(terms);
-    Strip s;
+    starts_[end - begin] = static_cast<std::int32_t>(k_count);
+    MacroTile s;
     s.rows = static_cast<int>(rows), s.tiles = end - begin;
     s.a = packed_, s.k_offset = offsets_, s.starts = starts_, s.c_rows = c_rows_ + begin * map_.g_rows;
     runner_.run(s, panel, count, panel * panel_bytes_);
   }
 
-  // The group's terms that the panels have too, behind `at` others. Returns how many.
+  // The group's steps of k that the panels have too, behind `at` others. Returns how many.
   template <int rows>
   std::int64_t pick(std::int64_t group, std::int64_t at) {
     // Locals: none of the stores may be taken to change what is read.
-    const std::int32_t *terms = terms_ + first_[group], bytes = panel_bytes_;
+    const std::int32_t *live_k = live_k_ + first_[group], bytes = panel_bytes_;
     const std::int64_t all = first_[group + 1] - first_[group];
     const std::uint8_t* live = live_;
     const float* a = a_ + first_[group] * map_.g_rows;
@@ -119,7 +120,7 @@ class BothElementsBlock {
     float* to = packed_ + at * rows;
     std::int64_t count = 0;
     for (std::int64_t t = 0; t < all; ++t) {
-      const std::int32_t k = terms[t];
+      const std::int32_t k = live_k[t];
       const std::uint8_t there = live[k];
       offset[count] = k * bytes;
       for (int i = 0; i < rows; ++i) to[count * rows + i] = a[t * rows + i];
@@ -132,14 +133,14 @@ class BothElementsBlock {
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  int together_;
+  int panels_per_tile_;
   std::int64_t first_row_, rows_, groups_, whole_;
   std::int32_t panel_bytes_;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
-  /// live elements of all groups; those that the panels have terms for
+  /// live elements of all groups; those that the panels have steps of k for
   float *a_ = nullptr, *packed_ = nullptr;
-  std::int32_t *terms_ = nullptr, *first_ = nullptr;  ///< k of each of a_, and where groups begin
+  std::int32_t *live_k_ = nullptr, *first_ = nullptr;  ///< k of each of a_, and where groups begin
   /// of packed_: bytes into the panel, and where groups begin
   std::int32_t *offsets_ = nullptr, *starts_ = nullptr;
   std::uint8_t* live_ = nullptr;  ///< per k: 1 where the panels have it
@@ -150,11 +151,11 @@ class BothElementsBlock {
 
 void run_both_elements(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const int together = std::min(2, call.kernels.wide(static_cast<int>(map->g_rows)));
+  const int panels_per_tile = std::min(2, call.kernels.max_panels(static_cast<int>(map->g_rows)));
   const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, 64, 256);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    BothElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together)();
+    BothElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, panels_per_tile)();
   });
 }
 

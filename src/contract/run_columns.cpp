@@ -1,17 +1,18 @@
 // Pruned results (C.n): where columns of C are wanted or not at full height, the product is a narrower one. The wanted
-// columns of B are gathered (of the terms that A has at all), the narrower product is computed by the k or the dense
-// rule, and its columns are scattered.
+// columns of B are gathered (of the steps of k that A has at all), the narrower product is computed by the k or the
+// dense rule, and its columns are scattered.
 #include <algorithm>
 #include <vector>
 
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
 
-/// B's columns `columns`, terms `terms`, in panels of their own. Other terms are left as they are: nobody walks them.
+/// B's columns `columns`, steps of k `live_k`, in panels of their own. Other steps of k are left as they are: nobody
+/// walks them.
 void gather_columns(const Call& call, std::int64_t number, const std::vector<std::int32_t>& columns,
-                    const std::vector<std::int32_t>& terms, PackedB& to) {
+                    const std::vector<std::int32_t>& live_k, PackedB& to) {
   const PackedB& b = call.b;
   const std::int64_t width = b.panels.width(), to_width = to.panels.width();
   const float* from = b.data[static_cast<std::size_t>(number)].get();
@@ -23,7 +24,7 @@ void gather_columns(const Call& call, std::int64_t number, const std::vector<std
       const std::int64_t column = columns[static_cast<std::size_t>(p * to_width + j)];
       source[static_cast<std::size_t>(j)] = from + b.panels.offset(column / width, b.k) + column % width;
     }
-    for (const std::int32_t t : terms) {
+    for (const std::int32_t t : live_k) {
       float* row = out + t * to_width;
       for (std::int64_t j = 0; j < count; ++j) row[j] = source[static_cast<std::size_t>(j)][t * width];
       std::fill(row + count, row + to_width, 0.0f);
@@ -33,19 +34,19 @@ void gather_columns(const Call& call, std::int64_t number, const std::vector<std
 
 }  // namespace
 
-std::vector<std::int32_t> needed_terms(const Call& call, const Item& item) {
+std::vector<std::int32_t> needed_k(const Call& call, const Item& item) {
   const Problem& p = call.problem;
-  std::vector<std::int32_t> terms(static_cast<std::size_t>(p.k) + 16);
+  std::vector<std::int32_t> live_k(static_cast<std::size_t>(p.k) + 16);
   std::int64_t count = p.k;
   if (!call.live.a) {
-    for (std::int64_t k = 0; k < p.k; ++k) terms[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(k);
+    for (std::int64_t k = 0; k < p.k; ++k) live_k[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(k);
   } else {
     const detect::LiveMap& a = *call.live.a;
     const CoveredMap map(a, a.row_groups() * a.g_rows, 1);
-    count = live_columns(*map, item.a_number * map->row_groups(), 1, terms.data());
+    count = live_columns(*map, item.a_number * map->row_groups(), 1, live_k.data());
   }
-  terms.resize(static_cast<std::size_t>(count));
-  return terms;
+  live_k.resize(static_cast<std::size_t>(count));
+  return live_k;
 }
 
 void run_columns(const Call& call, const Rule& rule) {
@@ -63,7 +64,7 @@ void run_columns(const Call& call, const Rule& rule) {
     Buffer buffer = call.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(p.m * n));
     narrow.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
     auto* c = buffer.take<float>(p.m * n);
-    gather_columns(call, item.b_number, columns, needed_terms(call, item), narrow);
+    gather_columns(call, item.b_number, columns, needed_k(call, item), narrow);
     Problem part = p;
     part.n = n;
     part.items = {{item.a, nullptr, c, item.a_number, 0, 0}};
@@ -73,7 +74,7 @@ void run_columns(const Call& call, const Rule& rule) {
     if (n == 0) {
       // Nothing to multiply.
     } else if (live.a) {
-      run_terms(inner, {RuleKind::k, live.a->g_rows, live.a->g_columns, rule.tile_rows, rule.tile_columns});
+      run_k(inner, {RuleKind::k, live.a->g_rows, live.a->g_columns, rule.tile_rows, rule.tile_columns});
     } else {
       run_dense(inner);
     }

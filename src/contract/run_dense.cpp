@@ -14,14 +14,14 @@ class DenseBlock {
         task_(task),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
         rows_(task.end - task.begin),
-        ahead_(fetches_ahead(call.kernels, call.caches, rows_,
-                             call.problem.k * call.b.panels.count() * call.b.panels.width() * 4)),
-        kb_(dense_range(call, ahead_)),
+        prefetching_(prefetches_b(call.kernels, call.caches, rows_,
+                                  call.problem.k * call.b.panels.count() * call.b.panels.width() * 4)),
+        kb_(dense_range(call, prefetching_)),
         tile_(call.kernels.rows()),
-        runner_(call, ahead_ ? Family::ahead : Family::plain, item_.b_number) {}
+        runner_(call, prefetching_ ? Family::prefetching : Family::plain, item_.b_number) {}
 
   // Where all of the block's A fits its share of L3, panels of B are walked from end to end, which memory likes best,
-  // and partial results in C are still near when the next block of terms comes. Else a block of terms at a time: A then
+  // and partial results in C are still near when the next block of k comes. Else a block of k at a time: A then
   // comes from L2, and C again and again from L3.
   void operator()(std::int64_t whole_a_bytes) {
     const std::int64_t k = call_.problem.k;
@@ -43,32 +43,32 @@ class DenseBlock {
       return;
     }
     for (std::int64_t k0 = 0; k0 < k; k0 += kb_) {
-      const std::int64_t terms = std::min(kb_, k - k0);
-      pack(k0, terms);
-      for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) run(p, 1, k0, terms, terms);
+      const std::int64_t k_count = std::min(kb_, k - k0);
+      pack(k0, k_count);
+      for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) run(p, 1, k0, k_count, k_count);
     }
   }
 
  private:
-  void pack(std::int64_t k0, std::int64_t terms) {
+  void pack(std::int64_t k0, std::int64_t k_count) {
     const Problem& p = call_.problem;
     for (std::int64_t r = 0; r < rows_; r += tile_) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile_, rows_ - r));
       for (int i = 0; i < count; ++i)
         a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
-      pack_rows(call_.kernels.packs(), count, packed_ + r * terms, a_rows_, count, terms, p.a_k * 4, nullptr);
+      pack_rows(call_.kernels.packs(), count, packed_ + r * k_count, a_rows_, count, k_count, p.a_k * 4, nullptr);
     }
   }
 
-  /// Terms k0 .. k0+terms, of a packed A that has `packed_k` terms per tile, the first of which is k0 where it was
-  /// packed by blocks.
-  void run(std::int64_t panel, int count, std::int64_t k0, std::int64_t terms, std::int64_t packed_k) {
-    const std::int64_t ahead = packed_k == terms ? 0 : k0;
-    Strip s;
-    s.terms = terms;
+  /// Steps k0 .. k0 + k_count of k, of a packed A that has `packed_k` steps of k per tile, the first of which is k0
+  /// where it was packed by blocks.
+  void run(std::int64_t panel, int count, std::int64_t k0, std::int64_t k_count, std::int64_t packed_k) {
+    const std::int64_t ahead = packed_k == k_count ? 0 : k0;
+    MacroTile s;
+    s.k_count = k_count;
     s.b_shift = k0;
     s.first = k0 == 0;
-    s.last = k0 + terms >= call_.problem.k;
+    s.last = k0 + k_count >= call_.problem.k;
     const std::int64_t whole = rows_ / tile_ * tile_, offset = panel * call_.b.panels.width() * 4;
     if (whole > 0) {
       s.rows = tile_, s.tiles = whole / tile_;
@@ -86,10 +86,10 @@ class DenseBlock {
   const Task& task_;
   const Item& item_;
   std::int64_t rows_;
-  bool ahead_;
+  bool prefetching_;
   std::int64_t kb_;
   int tile_;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
   void** a_rows_ = nullptr;

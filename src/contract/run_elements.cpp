@@ -1,25 +1,25 @@
-// The element rule: zeros anywhere. Rows alone (or a few at a time), each with its own terms, by ranges of k so short
-// that B's range of a few panels stays in L1: there a multiply-add with a memory operand runs at the full rate.
+// The element rule: zeros anywhere. Rows alone (or a few at a time), each with its own steps of k, by ranges of k so
+// short that B's range of a few panels stays in L1: there a multiply-add with a memory operand runs at the full rate.
 #include <algorithm>
 #include <bit>
 #include <numeric>
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
 
 class ElementsBlock {
  public:
-  ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together, std::int64_t range,
+  ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int panels_per_tile, std::int64_t range,
                 bool streaming)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        together_(together),
+        panels_per_tile_(panels_per_tile),
         range_(range),
         ranges_(std::max<std::int64_t>(1, (call.problem.k + range - 1) / range)),
         streaming_(streaming),
@@ -37,71 +37,72 @@ class ElementsBlock {
       plan_range(r, whole_, groups_);
     }
     for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
-      for (const Strip& s : strips_) runner_.run(s, p, count, scratch_ ? 0 : p * width_ * 4);
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile_) {
+      const int count = static_cast<int>(std::min<std::int64_t>(panels_per_tile_, task_.last_panel - p));
+      for (const MacroTile& s : macro_tiles_) runner_.run(s, p, count, scratch_ ? 0 : p * width_ * 4);
       if (scratch_) flush(p, count);
     }
   }
 
  private:
   /// Where a group's elements of one range of k go.
-  struct Stretch {
+  struct KRange {
     std::int32_t count;
-    std::int64_t first;  ///< term, of all that the block has
+    std::int64_t first;  ///< step of k, of all that the block has
   };
 
   void allocate() {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
     // With one range, results need no place to wait for the next one.
-    const std::int64_t scratch = ranges_ > 1 ? rows_ * together_ * width_ : 0, tables = ranges_ * rows_ + kMaxTileRows;
+    const std::int64_t scratch = ranges_ > 1 ? rows_ * panels_per_tile_ * width_ : 0,
+                       tables = ranges_ * rows_ + kMaxTileRows;
     const std::int64_t starts = ranges_ * (groups_ + 2);
     buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
                             Buffer::rounded<std::int32_t>(call_.problem.k + 64) +
-                            Buffer::rounded<std::int32_t>(starts) + Buffer::rounded<Stretch>(ranges_ * groups_) +
+                            Buffer::rounded<std::int32_t>(starts) + Buffer::rounded<KRange>(ranges_ * groups_) +
                             Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(tables));
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     list_ = buffer_.take<std::int32_t>(call_.problem.k + 64);
     starts_ = buffer_.take<std::int32_t>(starts);
-    stretches_ = buffer_.take<Stretch>(ranges_ * groups_);
+    k_ranges_ = buffer_.take<KRange>(ranges_ * groups_);
     if (scratch > 0) scratch_ = buffer_.take<float>(scratch);
     c_rows_ = buffer_.take<void*>(tables);
-    strips_.reserve(static_cast<std::size_t>(2 * ranges_));
+    macro_tiles_.reserve(static_cast<std::size_t>(2 * ranges_));
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
-  // The strip of the groups begin..end (all with as many rows) in one range of k. The order of rows is free, so groups
-  // with equally many elements follow each other: loops over the same number of terms again and again are what branch
-  // predictors foresee.
+  // The macro-tile of the groups begin..end (all with as many rows) in one range of k. The order of rows is free, so
+  // groups with equally many elements follow each other: loops over the same number of steps of k again and again are
+  // what branch predictors foresee.
   void plan_range(std::int64_t range, std::int64_t begin, std::int64_t end) {
     if (begin == end) return;
-    Strip s;
+    MacroTile s;
     s.rows = static_cast<int>(std::min(map_.g_rows, rows_ - begin * map_.g_rows));
     s.tiles = end - begin;
     s.first = range == 0;
     s.b_shift = range * range_;
-    s.a = packed_ + terms_ * map_.g_rows;
-    s.k_offset = offsets_ + terms_;
+    s.a = packed_ + k_count_ * map_.g_rows;
+    s.k_offset = offsets_ + k_count_;
     s.starts = starts_;
     s.c_rows = c_rows_;
     sort_groups(range, begin, end);
-    const std::int64_t first = terms_;
+    const std::int64_t first = k_count_;
     for (const std::int32_t g : order_) {
-      Stretch& stretch = stretches_[range * groups_ + g];
-      stretch.first = terms_;
-      *starts_++ = static_cast<std::int32_t>(terms_ - first);
-      terms_ += stretch.count;
+      KRange& stretch = k_ranges_[range * groups_ + g];
+      stretch.first = k_count_;
+      *starts_++ = static_cast<std::int32_t>(k_count_ - first);
+      k_count_ += stretch.count;
       for (std::int64_t r = g * map_.g_rows; r < g * map_.g_rows + s.rows; ++r) *c_rows_++ = row_of_c(r);
     }
-    *starts_++ = static_cast<std::int32_t>(terms_ - first);
-    if (s.first || terms_ > first) strips_.push_back(s);
+    *starts_++ = static_cast<std::int32_t>(k_count_ - first);
+    if (s.first || k_count_ > first) macro_tiles_.push_back(s);
   }
 
   void* row_of_c(std::int64_t row) const {
-    return scratch_ ? scratch_ + row * together_ * width_
+    return scratch_ ? scratch_ + row * panels_per_tile_ * width_
                     : item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + row)];
   }
 
@@ -113,19 +114,19 @@ class ElementsBlock {
       const std::uint64_t* row = map_.row(number(g)) + first_word;
       std::int32_t live = 0;
       for (std::int64_t w = 0; w < words; ++w) live += std::popcount(row[w]);
-      stretches_[range * groups_ + g].count = live;
+      k_ranges_[range * groups_ + g].count = live;
       ++bins_[static_cast<std::size_t>(live)];
     }
     std::exclusive_scan(bins_.begin(), bins_.end(), bins_.begin(), 0);
     order_.resize(static_cast<std::size_t>(end - begin));
     for (std::int64_t g = begin; g < end; ++g) {
-      const auto live = static_cast<std::size_t>(stretches_[range * groups_ + g].count);
+      const auto live = static_cast<std::size_t>(k_ranges_[range * groups_ + g].count);
       order_[static_cast<std::size_t>(bins_[live]++)] = static_cast<std::int32_t>(g);
     }
   }
 
-  // SRead of a group: its live elements side by side, each range's where its strip looks for them. All of a row is read
-  // at once, as memory likes it.
+  // SRead of a group: its live elements side by side, each range's where its macro-tile looks for them. All of a row is
+  // read at once, as memory likes it.
   void read_group(std::int64_t g) {
     const Problem& p = call_.problem;
     detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
@@ -133,9 +134,9 @@ class ElementsBlock {
     const std::int64_t* a_rows = p.a_rows.data() + first_row_ + g * map_.g_rows;
     const std::int32_t* list = list_;
     for (std::int64_t r = 0; r < ranges_; ++r) {
-      const Stretch& stretch = stretches_[r * groups_ + g];
+      const KRange& stretch = k_ranges_[r * groups_ + g];
       float* to = packed_ + stretch.first * map_.g_rows;
-      // A last group of fewer rows is a strip of its own, the first term of which is the stretch's.
+      // A last group of fewer rows is a macro-tile of its own, the first step of k of which is the run of k's.
       std::int32_t* offset = offsets_ + stretch.first;
       for (std::int32_t t = 0; t < stretch.count; ++t) {
         const std::int64_t k = *list++;
@@ -149,26 +150,26 @@ class ElementsBlock {
     const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_);
     for (std::int64_t i = 0; i < rows_; ++i)
       copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first,
-               scratch_ + i * together_ * width_, columns, streaming_);
+               scratch_ + i * panels_per_tile_ * width_, columns, streaming_);
   }
 
   const Call& call_;
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  int together_;
+  int panels_per_tile_;
   std::int64_t range_, ranges_;
   bool streaming_;
   std::int64_t first_row_, rows_, groups_, whole_, width_;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
   std::int32_t *offsets_ = nullptr, *list_ = nullptr, *starts_ = nullptr;
-  Stretch* stretches_ = nullptr;
+  KRange* k_ranges_ = nullptr;
   float* scratch_ = nullptr;  ///< null: results go to C at once
   void** c_rows_ = nullptr;
-  std::int64_t terms_ = 0;
-  std::vector<Strip> strips_;
+  std::int64_t k_count_ = 0;
+  std::vector<MacroTile> macro_tiles_;
   std::vector<std::int32_t> bins_, order_;
 };
 
@@ -176,14 +177,15 @@ class ElementsBlock {
 
 void run_elements(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const int together = std::min(2, call.kernels.wide(static_cast<int>(map->g_rows)));
-  const std::int64_t range = element_range(call.caches, call.b.panels.width(), together, map->fraction());
-  const std::int64_t fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (together * call.b.panels.width() * 4);
+  const int panels_per_tile = std::min(2, call.kernels.max_panels(static_cast<int>(map->g_rows)));
+  const std::int64_t range = element_range(call.caches, call.b.panels.width(), panels_per_tile, map->fraction());
+  const std::int64_t fits =
+      static_cast<std::int64_t>(call.caches.l2) / 2 / (panels_per_tile * call.b.panels.width() * 4);
   const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, std::min<std::int64_t>(fits, 256), fits);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
   const bool streaming = streams_c(call);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together, range, streaming)();
+    ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, panels_per_tile, range, streaming)();
   });
 }
 

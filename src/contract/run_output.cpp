@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
@@ -52,9 +52,9 @@ class OutputBlock {
   }
 
   void run(std::int64_t panel, std::int64_t k0, std::int64_t row, std::int64_t rows, std::int64_t tiles) {
-    Strip s;
+    MacroTile s;
     s.rows = static_cast<int>(rows), s.tiles = tiles;
-    s.terms = std::min(kb_, call_.problem.k - k0);
+    s.k_count = std::min(kb_, call_.problem.k - k0);
     s.b_shift = k0;
     s.a_rows = a_rows_.data() + row, s.a_step = k0 * 4, s.c_rows = c_rows_.data() + row;
     s.first = k0 == 0, s.last = k0 + kb_ >= call_.problem.k;
@@ -66,7 +66,7 @@ class OutputBlock {
   const detect::LiveMap& map_;
   const Item& item_;
   std::int64_t kb_;
-  StripRunner runner_;
+  MacroKernel runner_;
   std::vector<void*> a_rows_, c_rows_;
 };
 

@@ -1,40 +1,41 @@
-// The m rule: in each block of terms (as wide as a micro-tile) the rows that are live there are gathered into whole
-// tiles. Their results are added up in a compact C, a few panels wide, so that the read-modify-write per block of terms
+// The m rule: in each block of k (as wide as a micro-tile) the rows that are live there are gathered into whole
+// tiles. Their results are added up in a compact C, a few panels wide, so that the read-modify-write per block of k
 // stays in L2.
 #include <algorithm>
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
 
 class RowsBlock {
  public:
-  RowsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int together, bool streaming)
+  RowsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int panels_per_tile, bool streaming)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        together_(together),
+        panels_per_tile_(panels_per_tile),
         streaming_(streaming),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - task.begin * map.g_rows),
         runner_(call, Family::plain, item_.b_number) {}
 
   void operator()() {
     allocate();
-    for (std::int64_t g = 0; g < map_.column_groups(); ++g) read_terms(g);
-    const std::int64_t width = together_ * call_.b.panels.width();
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(together_, task_.last_panel - p));
+    for (std::int64_t g = 0; g < map_.column_groups(); ++g) read_k(g);
+    const std::int64_t width = panels_per_tile_ * call_.b.panels.width();
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile_) {
+      const int count = static_cast<int>(std::min<std::int64_t>(panels_per_tile_, task_.last_panel - p));
       const std::int64_t first = p * call_.b.panels.width(),
                          columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
       fill(scratch_, rows_ * width, static_cast<float>(call_.kernels.algebra().identity()));
-      for (std::size_t i = 0; i < strips_.size(); ++i) {
-        if (i + 1 < strips_.size() && strips_[i + 1].b_shift != strips_[i].b_shift)
-          runner_.prefetch(p, count, strips_[i + 1].b_shift, strips_[i + 1].b_shift + strips_[i + 1].terms, 0, 1);
-        runner_.run(strips_[i], p, count, 0);
+      for (std::size_t i = 0; i < macro_tiles_.size(); ++i) {
+        if (i + 1 < macro_tiles_.size() && macro_tiles_[i + 1].b_shift != macro_tiles_[i].b_shift)
+          runner_.prefetch(p, count, macro_tiles_[i + 1].b_shift,
+                           macro_tiles_[i + 1].b_shift + macro_tiles_[i + 1].k_count, 0, 1);
+        runner_.run(macro_tiles_[i], p, count, 0);
       }
       for (std::int64_t i = 0; i < rows_; ++i)
         copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(task_.begin * map_.g_rows + i)] + first,
@@ -48,7 +49,7 @@ class RowsBlock {
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += map_.counts[static_cast<std::size_t>(number(g))];
     live *= map_.g_rows;
     const std::int64_t floats = live * map_.g_columns + kPackSlack,
-                       scratch = rows_ * together_ * call_.b.panels.width();
+                       scratch = rows_ * panels_per_tile_ * call_.b.panels.width();
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) +
                             Buffer::rounded<void*>(live + kMaxTileRows));
     packed_ = buffer_.take<float>(floats);
@@ -58,11 +59,11 @@ class RowsBlock {
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
 
-  // SRead of the rows that are live in one block of terms.
-  void read_terms(std::int64_t column) {
+  // SRead of the rows that are live in one block of k.
+  void read_k(std::int64_t column) {
     const Problem& p = call_.problem;
-    const std::int64_t k0 = column * map_.g_columns, terms = std::min(map_.g_columns, p.k - k0);
-    const std::int64_t width = together_ * call_.b.panels.width();
+    const std::int64_t k0 = column * map_.g_columns, k_count = std::min(map_.g_columns, p.k - k0);
+    const std::int64_t width = panels_per_tile_ * call_.b.panels.width();
     void** c = c_rows_;
     live_.clear();
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
@@ -75,20 +76,20 @@ class RowsBlock {
     }
     const std::int64_t tile = call_.kernels.rows(), count = static_cast<std::int64_t>(live_.size()),
                        whole = count / tile * tile;
-    Strip s;
-    s.terms = terms, s.b_shift = k0, s.first = false, s.last = true, s.a_step = terms * tile * 4;
+    MacroTile s;
+    s.k_count = k_count, s.b_shift = k0, s.first = false, s.last = true, s.a_step = k_count * tile * 4;
     if (whole > 0) {
       s.rows = static_cast<int>(tile), s.tiles = whole / tile, s.a = packed_, s.c_rows = c, s.next = whole;
-      for (std::int64_t r = 0; r < whole; r += tile, packed_ += terms * tile)
+      for (std::int64_t r = 0; r < whole; r += tile, packed_ += k_count * tile)
         pack_rows(call_.kernels.packs(), static_cast<int>(tile), packed_, live_.data() + r, static_cast<int>(tile),
-                  terms, p.a_k * 4, nullptr);
-      strips_.push_back(s);
+                  k_count, p.a_k * 4, nullptr);
+      macro_tiles_.push_back(s);
     }
     if (whole < count) {
       s.rows = static_cast<int>(count - whole), s.tiles = 1, s.a = packed_, s.c_rows = c + whole, s.next = s.rows;
-      pack_rows(call_.kernels.packs(), s.rows, packed_, live_.data() + whole, s.rows, terms, p.a_k * 4, nullptr);
-      packed_ += terms * s.rows;
-      strips_.push_back(s);
+      pack_rows(call_.kernels.packs(), s.rows, packed_, live_.data() + whole, s.rows, k_count, p.a_k * 4, nullptr);
+      packed_ += k_count * s.rows;
+      macro_tiles_.push_back(s);
     }
   }
 
@@ -96,16 +97,16 @@ class RowsBlock {
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  int together_;
+  int panels_per_tile_;
   bool streaming_;
   std::int64_t rows_;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
   float* scratch_ = nullptr;
   void** c_rows_ = nullptr;
   std::vector<void*> live_;
-  std::vector<Strip> strips_;
+  std::vector<MacroTile> macro_tiles_;
 };
 
 }  // namespace
@@ -113,17 +114,18 @@ class RowsBlock {
 void run_rows(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, 1, rule.g_columns);
   const std::int64_t tile = call.kernels.rows();
-  // Enough rows that a block of terms fills tiles; not so many that the compact C leaves L2.
+  // Enough rows that a block of k fills tiles; not so many that the compact C leaves L2.
   const double density = std::max(map->fraction(), 1e-3);
-  const int together = 2;
-  const std::int64_t fits = static_cast<std::int64_t>(call.caches.l2) * 3 / 4 / (together * call.b.panels.width() * 4);
+  const int panels_per_tile = 2;
+  const std::int64_t fits =
+      static_cast<std::int64_t>(call.caches.l2) * 3 / 4 / (panels_per_tile * call.b.panels.width() * 4);
   const auto wanted = static_cast<std::int64_t>(static_cast<double>(24 * tile) / density);
   const std::int64_t rows = row_block(call, map->fraction(), std::max(map->g_rows, tile),
                                       std::min(fits, std::max<std::int64_t>(64 * tile, wanted)), fits);
   const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
   const bool streaming = streams_c(call);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map, together, streaming)();
+    RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map, panels_per_tile, streaming)();
   });
 }
 

@@ -1,10 +1,10 @@
-// The stream rule: groups of a few rows of A, each with terms of its own, against rows of B that lie in memory whole.
-// Only rows of B that a group needs are read, from end to end of a long piece of columns: for products of a few rows,
-// which memory bounds, and for zeros so many that a tile's panels would be visited for a term or two.
+// The stream rule: groups of a few rows of A, each with steps of k of its own, against rows of B that lie in memory
+// whole. Only rows of B that a group needs are read, from end to end of a long piece of columns: for products of a few
+// rows, which memory bounds, and for zeros so many that a tile's panels would be visited for a step of k or two.
 #include <algorithm>
 #include <optional>
 
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
@@ -35,7 +35,7 @@ class StreamItem {
   /// Groups begin..end, columns from `column` on.
   void run(std::int64_t begin, std::int64_t end, std::int64_t column, std::int64_t columns) const {
     const Problem& p = call_.problem;
-    const std::int64_t most = most_terms(begin, end);
+    const std::int64_t most = most_k(begin, end);
     // Several rows are put together in a block whose rows lie an eighth of 4 KiB apart, modulo 4 KiB: a load waits for
     // a recent store that has the same address but for its page, and rows of C as they lie may all be such (8 rows
     // 44032 bytes apart, B in L2: 9 GB/s instead of 17).
@@ -46,20 +46,20 @@ class StreamItem {
                       Buffer::rounded<std::int32_t>(most + 16) + Buffer::rounded<float>(step * group_rows_));
     auto* block = buffer.take<float>(step * group_rows_);
     auto* packed = buffer.take<float>(most * group_rows_ + kPackSlack);
-    auto* terms = buffer.take<std::int32_t>(most + 16);
+    auto* live_k = buffer.take<std::int32_t>(most + 16);
     for (std::int64_t g = begin; g < end; ++g) {
       const std::int64_t first = g * group_rows_;
       const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
-      const std::int64_t count = find_terms(g, terms);
+      const std::int64_t count = find_live_k(g, live_k);
       void *a_rows[lower::kMaxStreamRows], *c_rows[lower::kMaxStreamRows];
       for (int i = 0; i < rows; ++i)
         a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
       if (step == 0) point_to_rows(p, item_.c, first, first + rows, c_rows);
       for (int i = 0; step > 0 && i < rows; ++i) c_rows[i] = block + i * step;
-      pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, terms);
-      void* ptrs[4] = {packed, const_cast<float*>(b_ + column), terms, static_cast<void*>(c_rows)};
+      pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, live_k);
+      void* ptrs[4] = {packed, const_cast<float*>(b_ + column), live_k, static_cast<void*>(c_rows)};
       const lower::StreamInts ints{count, columns, b_step_ * 4, 1, step > 0 ? 0 : column * 4};
-      call_.kernels.stream(rows)(ptrs, &ints.terms);
+      call_.kernels.stream(rows)(ptrs, &ints.k_count);
       for (int i = 0; step > 0 && i < rows; ++i)
         copy_row(item_.c + p.c_rows[static_cast<std::size_t>(first + i)] + column, block + i * step, columns, false);
     }
@@ -68,16 +68,16 @@ class StreamItem {
  private:
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_->row_groups() + group; }
 
-  std::int64_t most_terms(std::int64_t begin, std::int64_t end) const {
+  std::int64_t most_k(std::int64_t begin, std::int64_t end) const {
     if (!map_) return call_.problem.k;
     std::int64_t most = 0;
     for (std::int64_t g = begin; g < end; ++g) most = std::max(most, live_columns_bound(*map_, number(g)));
     return most;
   }
 
-  std::int64_t find_terms(std::int64_t group, std::int32_t* terms) const {
-    if (map_) return live_columns(*map_, number(group), 1, terms);
-    for (std::int64_t k = 0; k < call_.problem.k; ++k) terms[k] = static_cast<std::int32_t>(k);
+  std::int64_t find_live_k(std::int64_t group, std::int32_t* live_k) const {
+    if (map_) return live_columns(*map_, number(group), 1, live_k);
+    for (std::int64_t k = 0; k < call_.problem.k; ++k) live_k[k] = static_cast<std::int32_t>(k);
     return call_.problem.k;
   }
 

@@ -45,7 +45,7 @@ Extents stored_positions(const sparsity::MaskArray& m, int axis) {
   if (m.shape[a] == 1) return p;
   for (std::size_t i = 0; i < p.size(); ++i) {
     const auto v = static_cast<std::int64_t>(i);
-    p[i] = m.cuts[a].empty() ? v : std::upper_bound(m.cuts[a].begin(), m.cuts[a].end(), v) - m.cuts[a].begin();
+    p[i] = m.boundaries[a].empty() ? v : std::upper_bound(m.boundaries[a].begin(), m.boundaries[a].end(), v) - m.boundaries[a].begin();
   }
   return p;
 }
@@ -90,9 +90,9 @@ sparsity::MaskArray reduced(const sparsity::MaskArray& m, const std::vector<char
   sparsity::MaskArray r;
   r.shape = m.shape;
   r.extents = m.extents;
-  r.cuts = m.cuts;
+  r.boundaries = m.boundaries;
   for (std::size_t a = 0; a < m.shape.size(); ++a) {
-    if (!kept[a]) r.shape[a] = 1, r.cuts[a].clear();
+    if (!kept[a]) r.shape[a] = 1, r.boundaries[a].clear();
   }
   std::int64_t size = 1;
   for (auto n : r.shape) size *= n;

@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "detect/live_map.h"
+#include "detect/scan_dispatch.h"
 #include "detect/scan_isa.h"
-#include "detect/scan_rooms.h"
 #include "support/check.h"
 
 namespace pit::detect {
 
 namespace {
 
-constexpr std::int64_t kPadding = 16;        // IndexSet's readable entries behind the end
+constexpr std::int64_t kPadding = 16;       // IndexSet's readable entries behind the end
 constexpr std::int64_t kBlockWords = 4096;  // of a map per task
 std::int64_t count_bits(const std::uint64_t* row, std::int64_t words) {
   std::int64_t n = 0;

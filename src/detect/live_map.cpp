@@ -5,7 +5,7 @@
 #include <bit>
 #include <numeric>
 
-#include "detect/scan_rooms.h"
+#include "detect/scan_dispatch.h"
 #include "support/check.h"
 
 namespace pit::detect {

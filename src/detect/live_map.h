@@ -19,7 +19,7 @@
 
 namespace pit::detect {
 
-/// Which room of inner loops: all give the same maps. `native` is the one of $PIT_CPU or else of this machine.
+/// Which back end of inner loops: all give the same maps. `native` is the one of $PIT_CPU or else of this machine.
 enum class ScanIsa { native, avx2, avx512 };
 inline ScanIsa scan_isa(const CpuTarget& target) { return target.vector_bytes >= 64 ? ScanIsa::avx512 : ScanIsa::avx2; }
 

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "detect/live_map.h"
+#include "detect/scan_dispatch.h"
 #include "detect/scan_isa.h"
-#include "detect/scan_rooms.h"
 #include "support/check.h"
 
 namespace pit::detect {
@@ -241,8 +241,8 @@ std::int64_t sample_at(std::int64_t i, std::int64_t strata, std::int64_t n) {
 }  // namespace
 
 const ScanKernels& scan_kernels(ScanIsa isa) {
-  // Once per process: asking costs more than a small scan. Rooms differ in speed only, so a change of $PIT_CPU loses
-  // nothing.
+  // Once per process: asking costs more than a small scan. back ends differ in speed only, so a change of $PIT_CPU
+  // loses nothing.
   static const ScanIsa native = scan_isa(cpu_target());
   return (isa == ScanIsa::native ? native : isa) == ScanIsa::avx512 ? scan_avx512 : scan_avx2;
 }

@@ -1,4 +1,4 @@
-// AVX2 room of the scan.
+// AVX2 back end of the scan.
 #include <immintrin.h>
 
 #include "detect/scan_isa.h"

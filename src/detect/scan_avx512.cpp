@@ -1,4 +1,4 @@
-// AVX-512 room of the scan: comparisons give masks, masks are bits, and a masked load is the end of a row.
+// AVX-512 back end of the scan: comparisons give masks, masks are bits, and a masked load is the end of a row.
 #include <immintrin.h>
 
 #include "detect/scan_isa.h"

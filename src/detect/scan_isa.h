@@ -1,8 +1,8 @@
-// The inner loops of live maps, one room per instruction set: scan_avx2.cpp, scan_avx512.cpp.
+// The inner loops of live maps, one back end per instruction set: scan_avx2.cpp, scan_avx512.cpp.
 //
-// The rooms are compiled for more than this library's baseline. An inline function that one of them leaves to the
+// The back ends are compiled for more than this library's baseline. An inline function that one of them leaves to the
 // linker could replace everybody's copy and fail on a smaller machine, so they include intrinsics, this header and
-// scan_passes.h (templates over types of the room's own) and nothing else.
+// scan_passes.h (templates over types of the back end's own) and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ struct ScanKernels {
 
 extern const ScanKernels scan_avx2, scan_avx512;
 
-// Operations on rows of bits that no wider vector makes faster; AVX2 and BMI2, used by both rooms.
+// Operations on rows of bits that no wider vector makes faster; AVX2 and BMI2, used by both back ends.
 void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);
 void transpose_blocks(const std::uint64_t* in, std::int64_t stride, std::uint64_t* out);
 

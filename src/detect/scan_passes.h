@@ -1,5 +1,5 @@
-// The loops around a room's comparisons. A room gives a type `V` of its own per element type (in an unnamed namespace,
-// so that what is instantiated here stays in the room):
+// The loops around a back end's comparisons. A back end gives a type `V` of its own per element type (in an unnamed
+// namespace, so that what is instantiated here stays in the back end):
 //
 //     using Element = float;
 //     template <int Rows> std::uint64_t word(const float* const* rows, std::int64_t c) const;    // columns c .. c + 64

@@ -277,8 +277,8 @@ class Fuser {
     return !masks.is_everything(m.nonzero) && !masks.is_nothing(masks.and_(m.demand, masks.not_(m.nonzero)));
   }
 
-  // A sum over a list of terms is zero by itself where the list is empty.
-  bool sums_listed_terms(const Group& group, NodeId n) const {
+  // A sum over a lists of k is zero by itself where the list is empty.
+  bool sums_listed_k(const Group& group, NodeId n) const {
     const auto& statements = g_.nodes[n].program.statements;
     if (statements.size() != 1 || statements[0].combiner != expr::Combiner::sum || group.mid < 0) return false;
     const auto reduced = expr::reduced_axes(statements[0]);
@@ -335,7 +335,7 @@ class Fuser {
     if (group.writes.empty()) return false;
     for (NodeId n : nodes)
       for (ValueId v : g_.nodes[n].outputs)
-        if (nodes.size() > 1 && (group.writes.size() > 1 || v != group.writes[0]) && !sums_listed_terms(group, n) &&
+        if (nodes.size() > 1 && (group.writes.size() > 1 || v != group.writes[0]) && !sums_listed_k(group, n) &&
             has_zeros_to_keep(v))
           return false;
     group.tensor_roles_from_writes();

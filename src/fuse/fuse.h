@@ -109,10 +109,10 @@ struct Group {
 
   // Live sets, as masks over the group's axes (reads.h).
   sparsity::MaskId live_rows;  ///< what must be produced, `any` over inner / n (and over mid / k)
-  /// contraction: live_rows before `any` over n, where pieces of the columns differ (fused QKV); else unset
+  /// contraction: live_rows before `any` over n, where segments of the columns differ (fused QKV); else unset
   sparsity::MaskId live_columns;
-  sparsity::MaskId live_terms;  ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
-  sparsity::MaskId zero_rows;   ///< demanded but known zero: to be filled with zeros (any over inner)
+  sparsity::MaskId live_k;     ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
+  sparsity::MaskId zero_rows;  ///< demanded but known zero: to be filled with zeros (any over inner)
 
   /// Tensors of values in `writes` are outputs of the program, other written ones temporaries.
   void tensor_roles_from_writes();

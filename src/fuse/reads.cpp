@@ -149,14 +149,14 @@ class Reads {
   void list_rows(const Frame& frame, Group& group, const std::vector<int>& inside) {
     MaskId live = p_.nothing(group.extents), zero = live;
     for (ValueId v : group.writes) {
-      const MaskId nz = a_.values[v].nonzero;
-      live = p_.or_(live, frame.of_value(p_.and_(demand_[v], nz), v));
-      if (!p_.is_everything(nz) && !p_.is_nothing(demand_[v]))
-        zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nz)), v));
+      const MaskId nonzero = a_.values[v].nonzero;
+      live = p_.or_(live, frame.of_value(p_.and_(demand_[v], nonzero), v));
+      if (!p_.is_everything(nonzero) && !p_.is_nothing(demand_[v]))
+        zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nonzero)), v));
     }
     group.live_columns = {};
     if (group.kind == GroupKind::contraction &&
-        p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::pieces)
+        p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::segments)
       group.live_columns = p_.any(live, {group.axes.k});
     group.live_rows = frame.any(live, inside);
     // Where any number does, a zero does, unless the row is computed: then all of it is.
@@ -193,7 +193,7 @@ class Reads {
       if (longer == list) break;
       list = round + 2 < rounds ? longer : p_.everything(group.extents);
     }
-    group.live_terms = list;
+    group.live_k = list;
   }
 
   // One visit of a row group's nodes whose reductions over `axis` walk `list` (both over the group's axes; none: axis
@@ -238,7 +238,7 @@ class Reads {
     ProgramFacts* f = facts(n);
     if (!f) {
       demand_inputs_whole(g_.nodes[n]);
-      group.live_terms = p_.everything(group.extents);
+      group.live_k = p_.everything(group.extents);
       if (attention) keys_[group.operands[0].value] = p_.everything(fusion_.groups[attention->softmax].extents);
       return;
     }
@@ -249,9 +249,9 @@ class Reads {
     const MaskId matter = f->terms(s, wanted);
     note_live(n, 0, matter);
     if (absorbed) return scores(frame, group, demand, s, wanted);
-    group.live_terms = attention ? pairs(*attention, frame, group, s, *f, wanted, matter) : frame.of_node(matter, n);
+    group.live_k = attention ? pairs(*attention, frame, group, s, *f, wanted, matter) : frame.of_node(matter, n);
     const std::vector<int>& m = group.axes.m;
-    const MaskId terms = group.live_terms, listed_k = frame.any(terms, with(m, group.axes.n));
+    const MaskId terms = group.live_k, listed_k = frame.any(terms, with(m, group.axes.n));
     // A list that is the same everywhere would only say, at each row, that there is a row.
     const auto along = [&](MaskId lines, int axis, MaskId list) {
       return p_.is_uniform(terms, axis) ? lines : p_.and_(lines, list);
@@ -299,7 +299,7 @@ class Reads {
     for (const Expr& factor : s.value->args)
       demand.read(factor, has_axis(factor, columns) ? p_.any(wanted, m) : p_.any(wanted, {columns}));
     demand.finish();
-    group.live_terms = frame.of_node(wanted, n);
+    group.live_k = frame.of_node(wanted, n);
   }
 
   // Which keys each query of the output needs, over the group's axes (uniform along n): those whose probability meets a
@@ -365,7 +365,7 @@ void attach_reads(graph::Graph& g, sparsity::Analysis& analysis, Fusion& fusion)
 std::vector<ValueId> leaves_of_lists(const sparsity::Analysis& analysis, const Fusion& fusion) {
   std::vector<MaskId> lists;
   for (const Group& group : fusion.groups)
-    for (MaskId m : {group.live_rows, group.live_columns, group.live_terms, group.zero_rows})
+    for (MaskId m : {group.live_rows, group.live_columns, group.live_k, group.zero_rows})
       if (m.id >= 0) lists.push_back(m);
   for (const Obligation& o : fusion.obligations)
     if (!o.proved) lists.push_back(o.violated);

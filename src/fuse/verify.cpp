@@ -87,9 +87,10 @@ class Verifier {
 
   // Each demanded element is computed, or filled with the zero that it is.
   void covers(const Frame& frame, const Group& group, ValueId v) {
-    const MaskId demand = frame.of_value(a_.values[v].demand, v), nz = frame.of_value(a_.values[v].nonzero, v);
+    const MaskId demand = frame.of_value(a_.values[v].demand, v), nonzero = frame.of_value(a_.values[v].nonzero, v);
     const MaskId computed = computed_by(group);
-    claim(v, p_.and_(demand, nz), computed, "demanded elements that may not be zero lie in rows that are computed");
+    claim(v, p_.and_(demand, nonzero), computed,
+          "demanded elements that may not be zero lie in rows that are computed");
     claim(v, demand, p_.or_(computed, group.zero_rows),
           "demanded elements in rows that are not computed are filled with zeros");
     if (const MaskId numbers = a_.values[v].numbers; numbers.id >= 0)
@@ -183,17 +184,17 @@ class Verifier {
     const MaskId visited = frame.to_node(computed_by(group), n);
     if (group.kind == GroupKind::rows) {
       if (group.mid < 0 || !reduces(group, n, s, group.mid)) return {visited, false, all, all};
-      const MaskId list = frame.to_node(frame.any(group.live_terms, {group.inner}), n);
+      const MaskId list = frame.to_node(frame.any(group.live_k, {group.inner}), n);
       return {visited, true, list, list};
     }
     if (n != group.nodes[0]) return {visited, false, all, all};
     std::vector<int> mn = group.axes.m, mk = mn;
     mn.push_back(group.axes.n), mk.push_back(group.axes.k);
-    const MaskId k = frame.any(group.live_terms, mn);
-    if (computes_.count(group_)) return {visited, true, frame.to_node(k, n), frame.to_node(group.live_terms, n)};
-    MaskId pairs = frame.any(group.live_terms, {group.axes.n, group.axes.k});
-    if (!p_.is_uniform(group.live_terms, group.axes.k)) pairs = p_.and_(pairs, k);
-    if (!p_.is_uniform(group.live_terms, group.axes.n)) pairs = p_.and_(pairs, frame.any(group.live_terms, mk));
+    const MaskId k = frame.any(group.live_k, mn);
+    if (computes_.count(group_)) return {visited, true, frame.to_node(k, n), frame.to_node(group.live_k, n)};
+    MaskId pairs = frame.any(group.live_k, {group.axes.n, group.axes.k});
+    if (!p_.is_uniform(group.live_k, group.axes.k)) pairs = p_.and_(pairs, k);
+    if (!p_.is_uniform(group.live_k, group.axes.n)) pairs = p_.and_(pairs, frame.any(group.live_k, mk));
     return {visited, true, frame.to_node(pairs, n), frame.to_node(pairs, n)};
   }
 
@@ -216,8 +217,8 @@ class Verifier {
       const ValueId v = group.writes[0];
       return frame.to_node(frame.of_value(sparsity::write_through(p_, map, outer.to_node(m, product), true), v), n);
     };
-    const MaskId keys = here(outer.any(output.live_terms, mn)), rows = here(output.live_rows);
-    const MaskId certain = here(outer.any(output.live_terms, {output.axes.n}));
+    const MaskId keys = here(outer.any(output.live_k, mn)), rows = here(output.live_rows);
+    const MaskId certain = here(outer.any(output.live_k, {output.axes.n}));
     return {p_.and_(rows, keys), reduces(group, n, s, group.inner), keys, certain};
   }
 
@@ -232,7 +233,7 @@ class Verifier {
     const bool second = x[1]->kind == Kind::access && x[1]->id == absorbing;
     const Expr &low = x[second ? 1 : 0], &other = x[second ? 0 : 1];
     // The sum is its low operand, wherever that is low: the other one does not matter if the dense one is lost in it.
-    return p_.and_(right(low), p_.or_(right(other), p_.and_(facts_->of(low).sd, facts_->of(other).tame)));
+    return p_.and_(right(low), p_.or_(right(other), p_.and_(facts_->of(low).absorbs, facts_->of(other).tame)));
   }
 
   MaskId right(const Expr& e) {
@@ -246,7 +247,7 @@ class Verifier {
     const auto& x = e->args;
     if (e->kind == Kind::call && e->fn == expr::Fn::select) {
       const sparsity::Facts c = facts_->of(x[0]);
-      return p_.and_(right(x[0]), p_.and_(p_.or_(p_.not_(c.nz), right(x[1])), p_.or_(c.tru, right(x[2]))));
+      return p_.and_(right(x[0]), p_.and_(p_.or_(p_.not_(c.nonzero), right(x[1])), p_.or_(c.truth, right(x[2]))));
     }
     if (e->kind == Kind::call && e->fn == expr::Fn::mul) return product(x[0], x[1]);
     MaskId m = p_.everything(context_->node->extents);
@@ -256,8 +257,8 @@ class Verifier {
 
   // A zero times any number is zero.
   MaskId product(const Expr& a, const Expr& b) {
-    const MaskId right_a = right(a), right_b = right(b), zero_a = p_.not_(facts_->of(a).nz),
-                 zero_b = p_.not_(facts_->of(b).nz);
+    const MaskId right_a = right(a), right_b = right(b), zero_a = p_.not_(facts_->of(a).nonzero),
+                 zero_b = p_.not_(facts_->of(b).nonzero);
     return p_.or_(p_.and_(right_a, right_b),
                   p_.or_(p_.and_(p_.and_(right_a, zero_a), number(b)), p_.and_(p_.and_(right_b, zero_b), number(a))));
   }

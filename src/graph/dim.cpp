@@ -610,7 +610,7 @@ std::vector<std::int64_t> DimTable::evaluate(const std::vector<std::int64_t>& sy
       v[i] = e.value;
     } else if (e.op == Op::symbol) {
       const auto s = static_cast<std::size_t>(e.args[0]);
-      v[i] = s < symbols.size() && symbols[s] >= 0 ? symbols[s] : unknown;
+      v[i] = s < symbols.size() && symbols[s] >= 0 ? symbols[s] : kUnknown;
     } else if (e.op == Op::poly) {
       v[i] = evaluate_poly(impl_->code.data() + e.code, e.terms, v);
     } else {

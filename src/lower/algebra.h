@@ -21,7 +21,7 @@ struct Algebra {
   bool splits_k() const { return combiner != expr::Combiner::logsumexp; }
   /// An empty reduction.
   double identity() const { return expr::info(combiner).identity; }
-  /// The annihilator of the product: a term with it is the identity. Requires !refuse_algebra.
+  /// The annihilator of the product: a step of k with it is the identity. Requires !refuse_algebra.
   double absent() const { return is_sum_of_products() || combiner == expr::Combiner::logical_or ? 0 : identity(); }
   std::string name() const;  ///< "sum_mul", "max_add", ...
 };

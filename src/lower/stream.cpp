@@ -27,7 +27,7 @@ class StreamEmitter {
     panel_ = b_.ptr_arg("b", true);
     b_row_ = b_.ptr_arg("b_row", true);
     c_rows_ = b_.ptr_arg("c_rows");
-    terms_ = b_.int_arg("terms");
+    k_ = b_.int_arg("k");
     columns_ = b_.int_arg("columns");
     b_step_ = b_.int_arg("b_step");
     Value first = b_.int_arg("first");
@@ -38,11 +38,10 @@ class StreamEmitter {
     }
     whole_ = b_.let("whole", Builder::binary(Op::bit_and, columns_, Builder::i(-lanes_)));
     b_.branch(Builder::binary(Op::ne, first, Builder::i(0)), [&] { clear(); });
-    last_ = b_.let("last", Builder::binary(Op::sub, terms_, Builder::i(1)));
-    Value together = b_.let("together", Builder::binary(Op::bit_and, terms_, Builder::i(-kStreamTerms)));
-    b_.loop("t", Builder::i(0), together, Builder::i(kStreamTerms),
-            [&](const Value& t) { add_terms(t, kStreamTerms); });
-    b_.loop("t", together, terms_, Builder::i(1), [&](const Value& t) { add_terms(t, 1); });
+    last_ = b_.let("last", Builder::binary(Op::sub, k_, Builder::i(1)));
+    Value unrolled = b_.let("unrolled", Builder::binary(Op::bit_and, k_, Builder::i(-kStreamK)));
+    b_.loop("t", Builder::i(0), unrolled, Builder::i(kStreamK), [&](const Value& t) { add_k(t, kStreamK); });
+    b_.loop("t", unrolled, k_, Builder::i(1), [&](const Value& t) { add_k(t, 1); });
     return b_.finish();
   }
 
@@ -70,7 +69,7 @@ class StreamEmitter {
     return b_.let("row", Builder::offset(panel_, Builder::binary(Op::mul, row, b_step_)));
   }
 
-  void add_terms(const Value& t, int count) {
+  void add_k(const Value& t, int count) {
     std::vector<Value> rows, next, factors;
     for (int u = 0; u < count; ++u) {
       Value term = Builder::binary(Op::add, t, Builder::i(u));
@@ -101,7 +100,7 @@ class StreamEmitter {
   const StreamSpec& spec_;
   int lanes_;
   Builder b_;
-  Value a_, panel_, b_row_, c_rows_, terms_, columns_, b_step_, whole_, last_;
+  Value a_, panel_, b_row_, c_rows_, k_, columns_, b_step_, whole_, last_;
   std::vector<Value> c_;
 };
 

@@ -115,9 +115,9 @@ class TileEmitter {
                        spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "", lanes_,
                        spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.name(),
                        spec_.a == TileA::rows ? "_rows" : "",
-                       spec_.indexed_k     ? "_index"
-                       : spec_.fetch_ahead ? fmt::format("_ahead{}", spec_.fetch_ahead)
-                                           : "",
+                       spec_.indexed_k        ? "_index"
+                       : spec_.prefetch_bytes ? fmt::format("_ahead{}", spec_.prefetch_bytes)
+                                              : "",
                        spec_.indexed_a ? "_aindex" : "", spec_.ragged ? "_ragged" : "", key, spec_.target.name);
   }
 
@@ -166,7 +166,7 @@ class TileEmitter {
     return spec_.epilogue.operands[o] == EpilogueAccess::per_m || spec_.epilogue.operands[o] == EpilogueAccess::per_mn;
   }
 
-  // The tile's A and its terms.
+  // The tile's A and its steps of k.
   void find_a(const Value& t, const Value& table) {
     begin_ = Builder::i(0);
     end_ = k_;
@@ -193,8 +193,8 @@ class TileEmitter {
     return b_.let("row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::i(8 * i)), c_offset_));
   }
 
-  // The next tile's C comes while this one's terms are walked: partial results are wanted as soon as a tile begins, and
-  // a store that misses would hold up all that follow it.
+  // The next tile's C comes while this one's steps of k are walked: partial results are wanted as soon as a tile
+  // begins, and a store that misses would hold up all that follow it.
   void prefetch_c(const Value& t) {
     constexpr int line = 64;
     const int bytes = 4 * vectors_ * lanes_;
@@ -252,17 +252,17 @@ class TileEmitter {
     return Builder::convert(Builder::load({Scalar::i32, 1}, table, at), Scalar::i64);
   }
 
-  /// `count` terms from position k on.
+  /// `count` steps of k from position k on.
   template <class Step>
   void steps(const Value& k, int count, Step&& step) {
     const bool packed = spec_.a == TileA::packed;
     const std::int64_t a_bytes = packed ? 4 * spec_.rows : 4;
     Value a = spec_.indexed_a ? nullptr : b_.let("ak", Builder::binary(Op::mul, k, Builder::i(a_bytes)));
     Value dense = spec_.indexed_k ? nullptr : b_.let("bk", Builder::binary(Op::mul, k, Builder::i(panel_bytes_)));
-    if (spec_.fetch_ahead > 0)
+    if (spec_.prefetch_bytes > 0)
       for (const Value& panel : panel_)
         for (int at = 0; at < count * panel_bytes_; at += 64)
-          b_.prefetch(Builder::offset(panel, dense), Builder::i(spec_.fetch_ahead + at));
+          b_.prefetch(Builder::offset(panel, dense), Builder::i(spec_.prefetch_bytes + at));
     for (int u = 0; u < count; ++u) {
       Value row = dense ? Builder::binary(Op::add, dense, Builder::i(panel_bytes_ * u))
                         : b_.let("brow", offset_at(k_offset_, k, u));
@@ -294,7 +294,7 @@ class TileEmitter {
     }
   }
 
-  // Stretches of ragged terms are short and end where no branch predictor expects it: one loop, one surprise.
+  // Ragged runs of k are short and end where no branch predictor expects it: one loop, one surprise.
   template <class Step>
   void walk_k(Step&& step) {
     if (spec_.ragged) return b_.loop("k", begin_, end_, Builder::i(1), [&](const Value& k) { steps(k, 1, step); });

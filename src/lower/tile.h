@@ -46,19 +46,20 @@ enum class TileA : std::uint8_t {
   rows
 };
 
-/// A call computes a *strip*: `tiles` tiles of `rows x (panels * vectors * lanes)` one below the other, all with the
-/// same columns of B.
+/// A call computes a *macro-tile*: `tiles` tiles of `rows x (panels * vectors * lanes)` one below the other, all with
+/// the same columns of B.
 struct TileSpec {
   int rows = 8;            ///< 1..MR
   int vectors = 3;         ///< 1..NV, per panel
   int panels = 1;          ///< panels of B side by side: wider tiles for few rows
-  bool indexed_k = false;  ///< term i uses B's row at b + k_offset[i] (i32 bytes) instead of row i
-  /// term i uses A at a_offset[i] (i32 bytes from the tile's, or row's, beginning) instead of position i
+  bool indexed_k = false;  ///< step of k i uses B's row at b + k_offset[i] (i32 bytes) instead of row i
+  /// step of k i uses A at a_offset[i] (i32 bytes from the tile's, or row's, beginning) instead of position i
   bool indexed_a = false;
-  /// tile t has the terms starts[t] .. starts[t+1] (i32) of k_offset and packed A (a_step is not used) instead of 0..k
+  /// tile t has the steps of k starts[t] .. starts[t+1] (i32) of k_offset and packed A (a_step is not used) instead of
+  /// 0..k
   bool ragged = false;
   TileA a = TileA::packed;
-  int fetch_ahead = 0;  ///< bytes: B so far ahead of each term is fetched (without an index)
+  int prefetch_bytes = 0;  ///< bytes: B so far ahead of each step of k is fetched (without an index)
   Algebra algebra = {};
   Epilogue epilogue;
   std::string epilogue_key;  ///< names the epilogue in the kernel's name; equal keys mean equal epilogues
@@ -66,19 +67,14 @@ struct TileSpec {
 };
 
 /// ptrs: a (packed, or a table of `rows` row pointers per tile), b, [k_offset], [a_offset], [starts], c_rows (table of
-/// `rows` pointers per
-///       tile), then per epilogue operand a pointer at the strip's first column (scalar, per_n) or a table of `rows`
-///       pointers per tile at
-///       it (per_m, per_mn).
+///       `rows` pointers per tile), then per epilogue operand a pointer at the macro-tile's first column (scalar,
+///       per_n) or a table of `rows` pointers per tile at it (per_m, per_mn).
 /// ints: k, columns (live columns, 1..panels*vectors*lanes; stores are masked beyond), first (1: accumulators start at
-/// the identity; 0: they
-///       are loaded from C), last (1: apply the epilogue; 0: store the partial results), tiles, a_step (bytes: packed:
-///       from a tile's A to the
-///       next one's; rows: added to each row pointer), panel_step (bytes from a panel of B to the next), c_offset
-///       (bytes added to each
-///       pointer of c_rows), next_rows and next_offset (bytes from c_rows to the pointers of the tile that a later call
-///       begins with, and what
-///       is added to those: that C is fetched ahead of time; `rows` pointers are read there, but nothing behind them).
+///       the identity; 0: they are loaded from C), last (1: apply the epilogue; 0: store the partial results), tiles,
+///       a_step (bytes: packed: from a tile's A to the next one's; rows: added to each row pointer), panel_step (bytes
+///       from a panel of B to the next), c_offset (bytes added to each pointer of c_rows), next_rows and next_offset
+///       (bytes from c_rows to the pointers of the tile that a later call begins with, and what is added to those: that
+///       C is prefetched; `rows` pointers are read there, but nothing behind them).
 codegen::Kernel lower_tile(const TileSpec& spec);
 
 /// The ints of a tile's call, in order.

@@ -35,11 +35,11 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
       output_runner_(run, output_step_, output_) {
   const int batch = static_cast<int>(output_.batch_extents.size());
   rows_ = run.list(output_step_.contraction.live, batch, output_.batch, output_.m, false);
-  keys_ = run.list(output_step_.contraction.terms_k, batch, output_.batch, output_.k, false);
+  keys_ = run.list(output_step_.contraction.live_k, batch, output_.batch, output_.k, false);
   key_panels_ = {scores_.n, run.p_.tile.lanes, run.p_.tile.vectors};
   value_panels_ = {output_.n, run.p_.tile.lanes, run.p_.tile.vectors};
   stride_ = attention_stride(scores_.n, key_panels_);
-  terms_ = run.mask(output_step_.contraction.terms_mk);
+  live_pairs_ = run.mask(output_step_.contraction.live_mk);
 }
 
 void AttentionRunner::operator()() {
@@ -54,19 +54,19 @@ void AttentionRunner::operator()() {
 // Which panels of live keys each tile of live query rows needs. Positions whose masks and lists are the same share the
 // answer.
 void AttentionRunner::find_panels() {
-  if (!terms_ || terms_->all) {
-    terms_ = nullptr;
+  if (!live_pairs_ || live_pairs_->all) {
+    live_pairs_ = nullptr;
     return;
   }
   const std::size_t batch_axes = output_.batch_extents.size();
   for (std::size_t i = 0; i < batch_axes; ++i)
-    if (!terms_->cuts[i].empty()) {
-      terms_ = nullptr;
+    if (!live_pairs_->boundaries[i].empty()) {
+      live_pairs_ = nullptr;
       return;
     }
-  const bool rows_differ = terms_->shape[batch_axes] > 1;
-  if (!rows_differ || terms_->shape[batch_axes] != output_.m || terms_->shape[batch_axes + 1] != output_.k) {
-    terms_ = nullptr;
+  const bool rows_differ = live_pairs_->shape[batch_axes] > 1;
+  if (!rows_differ || live_pairs_->shape[batch_axes] != output_.m || live_pairs_->shape[batch_axes + 1] != output_.k) {
+    live_pairs_ = nullptr;
     return;
   }
   const auto same = [](const LiveList& l, std::int64_t a, std::int64_t b) {
@@ -81,8 +81,8 @@ void AttentionRunner::find_panels() {
     for (std::size_t i = batch_axes; i-- > 0;) {
       const std::int64_t at = rest % output_.batch_extents[i];
       rest /= output_.batch_extents[i];
-      if (terms_->shape[i] > 1) stored += at * span;
-      span *= terms_->shape[i];
+      if (live_pairs_->shape[i] > 1) stored += at * span;
+      span *= live_pairs_->shape[i];
     }
     std::vector<std::int64_t>& others = known[stored];
     const auto other = std::find_if(others.begin(), others.end(),
@@ -93,7 +93,7 @@ void AttentionRunner::find_panels() {
     const std::int64_t tiles = (rows_.count(b) + kAttentionRows - 1) / kAttentionRows;
     const std::int64_t panels = (keys_.count(b) + width - 1) / width;
     panel_live_.resize(panel_live_.size() + static_cast<std::size_t>(tiles * panels), 0);
-    const std::uint8_t* mask = terms_->bits.data() + stored * output_.m * output_.k;
+    const std::uint8_t* mask = live_pairs_->bits.data() + stored * output_.m * output_.k;
     const std::int32_t* keys = keys_.data(b);
     for (std::int64_t r = 0; r < rows_.count(b); ++r) {
       const std::uint8_t* row = mask + rows_.data(b)[r] * output_.k;
@@ -104,7 +104,7 @@ void AttentionRunner::find_panels() {
 }
 
 bool AttentionRunner::panel_is_live(std::int64_t batch, std::int64_t tile, std::int64_t panel) const {
-  if (!terms_) return true;
+  if (!live_pairs_) return true;
   const std::int64_t panels = (keys_.count(batch) + key_panels_.width() - 1) / key_panels_.width();
   return panel_live_[panel_offset_[batch] + tile * panels + panel] != 0;
 }
@@ -287,17 +287,17 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   b.last_panel = value_panels_.count();
   b.c = out;
   b.epilogue = &w.output_epilogue;
-  std::vector<Stretch> stretches;
+  std::vector<KRange> k_ranges;
   std::int64_t a = 0;
   for (int p : live) {
     const std::int64_t first = p * keys.width(), count = keys.columns_of(p);
-    if (!stretches.empty() && stretches.back().b + stretches.back().count == first) stretches.back().count += count;
-    else stretches.push_back({a, first, count});
+    if (!k_ranges.empty() && k_ranges.back().b + k_ranges.back().count == first) k_ranges.back().count += count;
+    else k_ranges.push_back({a, first, count});
     a += count;
   }
   b.k = columns;
   b.k_block = std::max<std::int64_t>(output_.k_block, 1);
-  b.stretches = &stretches;
+  b.k_ranges = &k_ranges;
   multiply(b);
 }
 

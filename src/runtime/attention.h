@@ -35,10 +35,10 @@ class AttentionRunner {
   ContractionRunner scores_runner_, output_runner_;
   LiveList rows_, keys_;
   Panels key_panels_, value_panels_;
-  std::int64_t stride_ = 0;                     ///< floats between rows of scores
-  const sparsity::MaskArray* terms_ = nullptr;  ///< (batch..., q, k); null: every panel is live
-  std::vector<std::int64_t> panel_offset_;      ///< per batch position, into panel_live_
-  std::vector<std::uint8_t> panel_live_;        ///< [tile][panel]
+  std::int64_t stride_ = 0;                          ///< floats between rows of scores
+  const sparsity::MaskArray* live_pairs_ = nullptr;  ///< (batch..., q, k); null: every panel is live
+  std::vector<std::int64_t> panel_offset_;           ///< per batch position, into panel_live_
+  std::vector<std::uint8_t> panel_live_;             ///< [tile][panel]
 };
 
 }  // namespace pit::runtime

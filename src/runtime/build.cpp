@@ -115,7 +115,7 @@ class ProgramBuilder {
   std::vector<sparsity::MaskId> mask_roots() const {
     std::vector<sparsity::MaskId> roots = wanted_masks_;
     for (const Group& group : p_->fusion.groups)
-      for (sparsity::MaskId m : {group.live_rows, group.live_terms, group.zero_rows})
+      for (sparsity::MaskId m : {group.live_rows, group.live_k, group.zero_rows})
         if (m.id >= 0) roots.push_back(m);
     for (sparsity::MaskId m : sparsity::flops_roots(p_->graph, *p_->analysis)) roots.push_back(m);
     return roots;
@@ -186,7 +186,7 @@ class ProgramBuilder {
     if (group.mid < 0) return;
     std::vector<int> with_mid = group.outer;
     with_mid.push_back(group.mid);
-    s.rows.terms = over(group, group.live_terms, with_mid);
+    s.rows.live_k = over(group, group.live_k, with_mid);
   }
 
   // An inner axis used as a value (an iota) must not absorb outer axes.
@@ -236,9 +236,9 @@ class ProgramBuilder {
     mk.push_back(group.axes.k);
     c.live = over(group, group.live_rows, rows);
     c.zero = over(group, group.zero_rows, rows);
-    c.terms_rows = over(group, group.live_terms, rows);
-    c.terms_k = over(group, group.live_terms, k);
-    c.terms_n = over(group, group.live_terms, n);
+    c.reached_rows = over(group, group.live_k, rows);
+    c.live_k = over(group, group.live_k, k);
+    c.live_n = over(group, group.live_k, n);
     if (group.live_columns.id >= 0) {
       std::vector<int> mn = rows;
       mn.push_back(group.axes.n);
@@ -246,9 +246,9 @@ class ProgramBuilder {
     }
     // Which panels of columns a tile of rows needs is only a question where rows and columns are coupled (causal masks,
     // windows).
-    sparsity::MaskId coupled = group.live_terms;
+    sparsity::MaskId coupled = group.live_k;
     for (int m : group.axes.m) coupled = p_->analysis->masks.coupling(coupled, m, group.axes.k);
-    c.terms_mk = over(group, coupled, mk);
+    c.live_mk = over(group, coupled, mk);
   }
 
   // Layers share their epilogues: each tile is lowered once.
@@ -266,12 +266,12 @@ class ProgramBuilder {
   // compute for nothing. Decides, too, whether the step looks at values.
   Panels panels_of_weights(const Group& group, ContractionStep& c) {
     constexpr double wasted = 1.04;
-    c.looks_at_a = holds_value_zeros(group);
+    c.scans_a = holds_value_zeros(group);
     c.pruned = is_pruned(group);
     const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors},
         uniform = p_->engine->panels(tight.columns);
     const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));
-    return c.looks_at_a || c.pruned || many ? uniform : tight;
+    return c.scans_a || c.pruned || many ? uniform : tight;
   }
 
   bool engine_takes(const Group& group) const {
@@ -356,8 +356,8 @@ class ProgramBuilder {
     for (const Step& s : p_->steps) {
       const ContractionStep& c = s.contraction;
       if (p_->group(s).static_b) rules.push_back(RuleKind::dense);
-      if (c.looks_at_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
-      if (c.pruned) rules.push_back(c.looks_at_a ? RuleKind::both : RuleKind::b_k);
+      if (c.scans_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
+      if (c.pruned) rules.push_back(c.scans_a ? RuleKind::both : RuleKind::b_k);
     }
     p_->engine->generate(rules);
     p_->packs = p_->engine->packs();

@@ -22,16 +22,16 @@ std::int64_t elements(std::int64_t bytes) { return bytes / static_cast<std::int6
 
 }  // namespace
 
-// The engine takes rows with all terms, consecutive in memory, and all columns.
+// The engine takes rows with all of k, consecutive in memory, and all columns.
 bool ContractionRunner::rows_are_whole() const {
   const std::int64_t size = sizeof(float);
-  return terms_k_.all() && !some_rows_absent_ && parts_.size() == 1 && plan_.operands[0].k == size &&
+  return live_k_.all() && !some_rows_absent_ && panel_groups_.size() == 1 && plan_.operands[0].k == size &&
          plan_.operands[2].n == size && group_.operands[2].access.dtype == DType::f32;
 }
 
 bool ContractionRunner::sum_by_engine() {
   const ContractionStep& step = step_.contraction;
-  const bool few = rows_.total() <= kFewTiles * run_.p_.tile.rows, looks = step.looks_at_a || step.pruned;
+  const bool few = rows_.total() <= kFewTiles * run_.p_.tile.rows, looks = step.scans_a || step.pruned;
   if (!step.weights || !(few || looks) || rows_.total() == 0 || plan_.n == 0 || plan_.k == 0 || !rows_are_whole())
     return false;
   contract::Problem p;
@@ -48,7 +48,7 @@ bool ContractionRunner::sum_by_engine() {
   const contract::Engine& engine = *run_.p_.engine;
   detect::LiveMap map;
   contract::Live live{.b = contract::live_of(*step.weights)};
-  if (step.looks_at_a) {
+  if (step.scans_a) {
     // each row a matrix: they lie anywhere
     const detect::Values values{.data = a, .batch_offsets = p.a_rows, .rows = 1, .columns = p.k};
     if (engine.worth_detecting(p, values, 1, 1, true, run_.pool_.size())) {

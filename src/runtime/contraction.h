@@ -6,7 +6,7 @@
 
 namespace pit::runtime {
 
-/// Hands out pieces of a worker's scratch.
+/// Hands out segments of a worker's scratch.
 class Scratch {
  public:
   explicit Scratch(char* p) : p_(p) {}
@@ -29,8 +29,8 @@ struct EpilogueRows {
   void* const* rows = nullptr;  ///< per_m, per_mn
 };
 
-/// Consecutive terms: `count` of them from A's position a and B's row b.
-struct Stretch {
+/// Consecutive steps of k: `count` of them from A's position a and B's row b.
+struct KRange {
   std::int64_t a, b, count;
 };
 
@@ -43,7 +43,7 @@ struct Block {
   void* const* a = nullptr;  ///< per row; element (row, k=0)
   std::int64_t a_k_stride = 4;
   const std::int32_t* k_index = nullptr;
-  std::int64_t k = 0, k_block = 512;  ///< terms between which partial sums wait in C
+  std::int64_t k = 0, k_block = 512;  ///< Steps of k between which partial sums wait in C
   const float* b = nullptr;           ///< packed panels
   Panels panels;
   std::int64_t first_panel = 0, last_panel = 0;
@@ -57,10 +57,10 @@ struct Block {
   /// Only these panels, their columns side by side in C and in per-column epilogue operands; null: [first_panel,
   /// last_panel).
   const std::vector<int>* panel_list = nullptr;
-  /// Only these stretches of B's rows, whose terms are consecutive in A; null: all k.
-  const std::vector<Stretch>* stretches = nullptr;
-  bool resumes = false;  ///< C holds sums already: these terms, and the epilogue, are added to it
-  /// terms of A that are 0 here are absent and pack as zeros; null: all are there
+  /// Only these ranges of k, consecutive in A and in B; null: all k.
+  const std::vector<KRange>* k_ranges = nullptr;
+  bool resumes = false;  ///< C holds sums already: these steps of k, and the epilogue, are added to it
+  /// Steps of k of A that are 0 here are absent and pack as zeros; null: all are there
   const std::uint8_t* live_k = nullptr;
 };
 
@@ -79,40 +79,40 @@ class ContractionRunner {
   void clear_zero_rows() const;
 
  private:
-  /// Panels with the same live rows. Usually one part; fused QKV has one per piece of its columns.
-  struct Part {
+  /// Panels with the same live rows. Usually one group; fused QKV has one per segment of its columns.
+  struct PanelGroup {
     LiveList rows;
     std::int64_t first_panel = 0, last_panel = 0;
-    bool has_terms = true;  ///< false: nothing of A reaches these rows, their epilogue runs on zero
+    bool has_k = true;  ///< false: nothing of A reaches these rows, their epilogue runs on zero
   };
   struct Task {
-    const Part* part;
+    const PanelGroup* group;
     std::int64_t batch, begin, end, first_panel, last_panel;
   };
-  void make_parts();
-  void part_rows_without_terms();
+  void make_panel_groups();
+  void split_rows_without_k();
   /// Few rows, or zeros in values that it pays to leave out: the contraction engine sums, and true is returned. Then
   /// only the epilogue is missing.
   bool sum_by_engine();
   bool rows_are_whole() const;
-  void make_tasks(const Part& part, std::vector<Task>& tasks) const;
+  void make_tasks(const PanelGroup& group, std::vector<Task>& tasks) const;
   void run_task(const Task& t, int worker) const;
   const std::uint8_t* pack_b(const Task& t, Block& b, Scratch& scratch) const;
   void find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows, void** c_rows) const;
   void find_epilogue_rows(const Task& t, const std::int32_t* list, int rows, std::vector<EpilogueRows>& epilogue,
                           Scratch& scratch) const;
   void multiply_live(Block& b, const std::uint8_t* live_n) const;
-  void choose_terms(std::int64_t batch, Block& b, std::vector<Stretch>& stretches, Scratch& scratch) const;
+  void choose_k(std::int64_t batch, Block& b, std::vector<KRange>& k_ranges, Scratch& scratch) const;
 
   Run& run_;
   const Step& step_;
   const ContractionPlan& plan_;
   const fuse::Group& group_;
   Panels panels_;
-  std::vector<Part> parts_;
+  std::vector<PanelGroup> panel_groups_;
   bool summed_ = false;  ///< C holds the sums
-  LiveList rows_, terms_rows_, terms_k_, terms_n_;
-  bool some_rows_absent_ = false;  ///< there are rows to be written that have no terms
+  LiveList rows_, reached_rows_, live_k_, live_n_;
+  bool some_rows_absent_ = false;  ///< there are rows to be written that have no k
 };
 
 }  // namespace pit::runtime

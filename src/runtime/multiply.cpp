@@ -1,5 +1,5 @@
-// The loops around the register tile: panels of B, in each one stretch of terms after the other, in each all tiles of
-// the block in one call (a strip).
+// The loops around the register tile: panels of B, in each one run of k after the other, in each all tiles of
+// the block in one call (a macro-tile).
 #include <algorithm>
 
 #include "runtime/contraction.h"
@@ -10,16 +10,16 @@ namespace {
 
 constexpr int kMaxRows = 16, kMaxOperands = 24;
 
-/// Terms between which partial sums wait in C.
-struct Part {
-  Stretch terms;
+/// Steps of k between which partial sums wait in C.
+struct KBlock {
+  KRange k;
   const float* a = nullptr;  ///< packed, tile after tile
   bool first = false, last = false;
 };
 
 /// Of a thread, from one call to the next: attention multiplies many small blocks.
 struct Memory {
-  std::vector<Part> parts;
+  std::vector<KBlock> k_blocks;
   std::vector<void*> shifted;
 };
 
@@ -27,32 +27,32 @@ class Multiplication {
  public:
   Multiplication(const Block& b, Memory& memory)
       : b_(b),
-        parts_(memory.parts),
+        k_blocks_(memory.k_blocks),
         shifted_(memory.shifted),
         whole_(b.rows / b.tile_rows * b.tile_rows),
         rest_(b.rows - whole_) {
     if (rest_ > 0) rest_width_ = b.tiles->rows[b.tiles->variant(rest_)];
-    parts_.clear();
-    plan_stretches();
+    k_blocks_.clear();
+    plan_k_blocks();
     shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * kMaxRows));
   }
 
-  // Where there is room for all terms of the block's A, C is visited panel by panel, while it is near; else stretch by
-  // stretch.
+  // Where there is room for all of k of the block's A, C is visited panel by panel, while it is near; else run of k by
+  // run of k.
   void operator()() {
     if (b_.room_for_all) {
       std::int64_t floats = 0;
-      for (Part& p : parts_) {
+      for (KBlock& p : k_blocks_) {
         p.a = b_.packed + floats;
         pack(p);
-        floats += p.terms.count * (whole_ + rest_width_);
+        floats += p.k.count * (whole_ + rest_width_);
       }
       over_panels([&](std::int64_t panel, std::int64_t column) {
-        for (const Part& p : parts_) run(p, panel, column);
+        for (const KBlock& p : k_blocks_) run(p, panel, column);
       });
       return;
     }
-    for (Part& p : parts_) {
+    for (KBlock& p : k_blocks_) {
       p.a = b_.packed;
       pack(p);
       over_panels([&](std::int64_t panel, std::int64_t column) { run(p, panel, column); });
@@ -62,23 +62,23 @@ class Multiplication {
  private:
   std::size_t operands() const { return b_.epilogue ? b_.epilogue->size() : 0; }
 
-  void plan_stretches() {
-    auto cut = [&](const Stretch& s) {
+  void plan_k_blocks() {
+    auto cut = [&](const KRange& s) {
       for (std::int64_t i = 0; i < s.count; i += b_.k_block)
-        parts_.push_back({{s.a + i, s.b + i, std::min(b_.k_block, s.count - i)}});
+        k_blocks_.push_back({{s.a + i, s.b + i, std::min(b_.k_block, s.count - i)}});
     };
-    if (b_.stretches)
-      for (const Stretch& s : *b_.stretches) cut(s);
+    if (b_.k_ranges)
+      for (const KRange& s : *b_.k_ranges) cut(s);
     else cut({0, 0, b_.k});
-    if (parts_.empty()) parts_.push_back({{0, 0, 0}});  // no terms: the epilogue still runs
-    parts_.front().first = !b_.resumes;
-    parts_.back().last = true;
+    if (k_blocks_.empty()) k_blocks_.push_back({{0, 0, 0}});  // no k: the epilogue still runs
+    k_blocks_.front().first = !b_.resumes;
+    k_blocks_.back().last = true;
   }
 
   // SRead: packs the block's rows, tile by tile.
-  void pack(const Part& part) const {
-    const Stretch& s = part.terms;
-    auto* at = const_cast<float*>(part.a);
+  void pack(const KBlock& block) const {
+    const KRange& s = block.k;
+    auto* at = const_cast<float*>(block.a);
     const bool indexed = b_.k_index != nullptr;
     for (int r = 0; r < b_.rows; r += b_.tile_rows) {
       const int rows = std::min(b_.tile_rows, b_.rows - r), width = r < whole_ ? b_.tile_rows : rest_width_;
@@ -103,21 +103,21 @@ class Multiplication {
     }
   }
 
-  void run(const Part& p, std::int64_t panel, std::int64_t column) {
+  void run(const KBlock& p, std::int64_t panel, std::int64_t column) {
     poll_cancel();
     if (whole_ > 0) call(p, panel, column, 0, whole_, b_.tile_rows, p.a);
-    if (rest_ > 0) call(p, panel, column, whole_, rest_, rest_width_, p.a + p.terms.count * whole_);
+    if (rest_ > 0) call(p, panel, column, whole_, rest_, rest_width_, p.a + p.k.count * whole_);
   }
 
   // Rows first .. first+rows in tiles of `height`; rows that a last tile has too many are stored nowhere.
-  void call(const Part& p, std::int64_t panel, std::int64_t column, int first, int rows, int height, const float* a) {
+  void call(const KBlock& p, std::int64_t panel, std::int64_t column, int first, int rows, int height, const float* a) {
     const int vectors = b_.panels.vectors_of(panel);
     const std::int64_t columns = b_.panels.columns_of(panel), shift = column * b_.c_element;
     void* ptrs[3 + kMaxOperands];
     void* padded[kMaxRows];
     int n = 0;
     ptrs[n++] = const_cast<float*>(a);
-    ptrs[n++] = const_cast<float*>(b_.b + b_.panels.offset(panel, b_.b_k) + p.terms.b * vectors * b_.lanes);
+    ptrs[n++] = const_cast<float*>(b_.b + b_.panels.offset(panel, b_.b_k) + p.k.b * vectors * b_.lanes);
     if (rows % height != 0) {  // the rest alone: whole tiles have no rows to spare
       for (int i = 0; i < height; ++i)
         padded[i] = i < rows ? b_.c[first + i] : static_cast<char*>(static_cast<void*>(b_.trash)) - shift;
@@ -144,12 +144,12 @@ class Multiplication {
       }
     }
     // After these come the rest of the rows, or the first rows of the panel to the right.
-    const lower::TileInts ints{.k = p.terms.count,
+    const lower::TileInts ints{.k = p.k.count,
                                .columns = columns,
                                .first = p.first,
                                .last = p.last,
                                .tiles = std::max(1, rows / height),
-                               .a_step = p.terms.count * height * static_cast<std::int64_t>(sizeof(float)),
+                               .a_step = p.k.count * height * static_cast<std::int64_t>(sizeof(float)),
                                .c_offset = shift,
                                .next_offset = shift + columns * b_.c_element};
     b_.tiles->kernel[static_cast<std::size_t>(b_.tiles->variant(height))][static_cast<std::size_t>(vectors - 1)](
@@ -157,7 +157,7 @@ class Multiplication {
   }
 
   const Block& b_;
-  std::vector<Part>& parts_;
+  std::vector<KBlock>& k_blocks_;
   std::vector<void*>& shifted_;        ///< row pointers of epilogue operands at the panel's column
   int whole_, rest_, rest_width_ = 0;  ///< rows in whole tiles, rows left, and the height of their tile
 };

@@ -49,7 +49,7 @@ struct RowStep {
   };
   std::vector<Lookup> lookups;
   sparsity::MaskId live, zero;  ///< over the outer axes, in nesting order
-  sparsity::MaskId terms;       ///< with mid: over the outer axes, then mid
+  sparsity::MaskId live_k;      ///< with mid: over the outer axes, then mid
 };
 
 struct ContractionStep {
@@ -58,13 +58,13 @@ struct ContractionStep {
   Panels panels;                               ///< static_b: of its B
   std::shared_ptr<contract::PackedB> weights;  ///< static_b
   // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
-  bool looks_at_a = false;  ///< A may hold such (ReLU): they are looked for in each run
-  bool pruned = false;      ///< many terms of panels of the weights are zero; `weights` knows which
-  // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any term; and terms over (batch...,
-  // k), (batch..., n), (batch..., m..., k). `columns`: over (batch..., m..., n) where pieces of the columns have rows
-  // of their own, else unset.
+  bool scans_a = false;  ///< A may hold such (ReLU): they are looked for in each run
+  bool pruned = false;   ///< many steps of k of panels of the weights are zero; `weights` knows which
+  // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any step of k; and steps of k over
+  // (batch..., k), (batch..., n), (batch..., m..., k). `columns`: over (batch..., m..., n) where segments of the
+  // columns have rows of their own, else unset.
   sparsity::MaskId columns;
-  sparsity::MaskId live, zero, terms_rows, terms_k, terms_n, terms_mk;
+  sparsity::MaskId live, zero, reached_rows, live_k, live_n, live_mk;
 };
 
 /// One group with its code.

@@ -33,7 +33,7 @@ void RowRunner::operator()() {
   LiveList mid;
   if (group_.mid >= 0) {
     const int outer = static_cast<int>(group_.outer.size());
-    mid = run_.list(step_.rows.terms, outer, plan_.driver_count * plan_.rows, plan_.mid, group_.control);
+    mid = run_.list(step_.rows.live_k, outer, plan_.driver_count * plan_.rows, plan_.mid, group_.control);
   }
   std::vector<Task> tasks;
   make_tasks(rows, tasks);

@@ -22,11 +22,11 @@ std::shared_ptr<void> unowned() {
   return token;
 }
 
-// Where a mask keeps the byte for a position of one of its axes: one for all, one per piece, or one per position.
+// Where a mask keeps the byte for a position of one of its axes: one for all, one per segment, or one per position.
 std::int64_t stored_position(const sparsity::MaskArray& m, std::size_t axis, std::int64_t at) {
-  const std::vector<std::int64_t>& cuts = m.cuts[axis];
+  const std::vector<std::int64_t>& boundaries = m.boundaries[axis];
   if (m.shape[axis] == 1) return 0;
-  return cuts.empty() ? at : std::upper_bound(cuts.begin(), cuts.end(), at) - cuts.begin();
+  return boundaries.empty() ? at : std::upper_bound(boundaries.begin(), boundaries.end(), at) - boundaries.begin();
 }
 
 // Copies a strided box into row-major order.
@@ -296,14 +296,14 @@ LiveList Run::list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::
   return l;
 }
 
-LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last,
-                             const ContractionPlan& c, std::int64_t pieces) {
+LiveList Run::rows_of_segments(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last,
+                               const ContractionPlan& c, std::int64_t segments) {
   LiveList l;
   l.iota = iota_.data();
   l.extent = c.m;
   l.outer = c.batch;
   auto [it, fresh] =
-      piece_lists_.try_emplace({ListKey{&m, static_cast<int>(c.batch_extents.size()), c.batch, c.m}, first, last});
+      segment_lists_.try_emplace({ListKey{&m, static_cast<int>(c.batch_extents.size()), c.batch, c.m}, first, last});
   if (fresh) {
     std::vector<std::int64_t> extents = c.batch_extents;
     extents.insert(extents.end(), c.m_extents.begin(), c.m_extents.end());
@@ -312,7 +312,7 @@ LiveList Run::rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, s
     for (std::uint8_t& byte : live) {
       std::int64_t stored = 0;
       for (std::size_t d = 0; d < extents.size(); ++d) stored = stored * m.shape[d] + stored_position(m, d, at[d]);
-      for (std::int64_t p = first; p <= last; ++p) byte |= m.bits[static_cast<std::size_t>(stored * pieces + p)];
+      for (std::int64_t p = first; p <= last; ++p) byte |= m.bits[static_cast<std::size_t>(stored * segments + p)];
       for (std::size_t d = extents.size(); d-- > 0;) {
         if (++at[d] < extents[d]) break;
         at[d] = 0;

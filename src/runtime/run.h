@@ -101,9 +101,9 @@ class Run {
   /// Lists over the axes [outer_axes, rank) of a mask, one per position of the axes before.
   LiveList list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::int64_t extent, bool control);
 
-  /// Rows (batch, m) that any of the pieces first..last of the last axis of `m` needs.
-  LiveList rows_of_pieces(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last, const ContractionPlan& c,
-                          std::int64_t pieces);
+  /// Rows (batch, m) that any of the segments first..last of the last axis of `m` needs.
+  LiveList rows_of_segments(const sparsity::MaskArray& m, std::int64_t first, std::int64_t last,
+                            const ContractionPlan& c, std::int64_t segments);
 
   const Program& p_;
   const Plan& plan_;
@@ -122,8 +122,8 @@ class Run {
     auto operator<=>(const ListKey&) const = default;
   };
   std::map<ListKey, detect::IndexSetPtr> lists_;
-  /// and the first and last piece
-  std::map<std::tuple<ListKey, std::int64_t, std::int64_t>, detect::IndexSetPtr> piece_lists_;
+  /// and the first and last segment
+  std::map<std::tuple<ListKey, std::int64_t, std::int64_t>, detect::IndexSetPtr> segment_lists_;
   std::vector<std::int32_t> iota_;
   StepRecord record_;  ///< of the step being run
 };

@@ -112,7 +112,7 @@ class Analyzer {
     const std::size_t count = g_.values.size();
     std::vector<MaskId> roots;
     for (std::size_t v = 0; v < count; ++v)
-      roots.push_back(p_.and_(demand_[v], a_.forward->of(static_cast<ValueId>(v)).nz));
+      roots.push_back(p_.and_(demand_[v], a_.forward->of(static_cast<ValueId>(v)).nonzero));
     for (const NodeFacts& n : a_.nodes) {
       for (const StatementFacts& s : n.statements) roots.push_back(s.live);
     }
@@ -127,11 +127,11 @@ class Analyzer {
       const MaskId all = p_.everything(value.dims);
       a_.control[v] = !value.is_constant() && (known().control[v] || in_full[v]);
       if (value.is_constant()) {
-        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, all, {}, all});
+        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nonzero, all, {}, all});
       } else if (in_full[v]) {
-        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, all, {}, all});
+        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nonzero, all, {}, all});
       } else {
-        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nz, demand_[v], {}, roots[v]});
+        a_.values.push_back({a_.forward->of(static_cast<ValueId>(v)).nonzero, demand_[v], {}, roots[v]});
       }
     }
     for (std::size_t n = 0; n < g_.nodes.size(); ++n) {

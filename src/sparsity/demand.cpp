@@ -31,7 +31,7 @@ MaskId NodeDemand::enter(const expr::Statement& s, const MaskId* among) {
 MaskId NodeDemand::absorbed(const expr::Statement& s, int absorbing) {
   const auto& args = s.value->args;
   const bool second = args[1]->kind == Kind::access && args[1]->id == absorbing;
-  return facts_.of(args[second ? 1 : 0]).sd;
+  return facts_.of(args[second ? 1 : 0]).absorbs;
 }
 
 void NodeDemand::read(const expr::Statement& s, MaskId evaluated, MaskId visited, int absorbing) {
@@ -88,8 +88,8 @@ void NodeDemand::expression(const Expr& e, MaskId d) {
   if (e->fn == Fn::select) {
     const Facts c = facts_.of(x[0]);
     expression(x[0], d);
-    expression(x[1], p_.and_(d, c.nz));
-    expression(x[2], p_.and_(d, p_.not_(c.tru)));
+    expression(x[1], p_.and_(d, c.nonzero));
+    expression(x[2], p_.and_(d, p_.not_(c.truth)));
     return;
   }
   if (e->fn == Fn::mul && all_numbers_) return product(x[0], x[1], d);
@@ -98,7 +98,7 @@ void NodeDemand::expression(const Expr& e, MaskId d) {
 
 // Where one factor is a zero (that it really is), any number does for the other.
 void NodeDemand::product(const Expr& a, const Expr& b, MaskId d) {
-  const MaskId nz_a = facts_.of(a).nz, nz_b = facts_.of(b).nz;
+  const MaskId nz_a = facts_.of(a).nonzero, nz_b = facts_.of(b).nonzero;
   expression(a, p_.and_(d, p_.or_(nz_b, p_.not_(nz_a))));
   number(a, p_.and_(d, p_.and_(nz_a, p_.not_(nz_b))));
   expression(b, p_.and_(d, nz_a));
@@ -130,7 +130,7 @@ void push_demand(ProgramFacts& facts, const IndexContext& c, std::vector<MaskId>
     // Outputs that are surely zero are filled with zeros by whoever owns the buffer. Temporaries have no such owner:
     // there a maximum that is surely zero must be found to be.
     const bool temporary = c.tensor_values[static_cast<std::size_t>(s.out)] < 0, view = !temporary && may_be_view(s);
-    const MaskId wanted = node.enter(s, temporary ? nullptr : &facts.tensor(s.out).nz);
+    const MaskId wanted = node.enter(s, temporary ? nullptr : &facts.tensor(s.out).nonzero);
     out.statements[i].live = facts.terms(s, wanted);
     if (view) {
       // Its zeros are then filled where the operand is made.

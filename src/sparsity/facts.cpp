@@ -58,15 +58,23 @@ Facts each(MaskProgram& p, const Facts& f, F&& map) {
     if (cache->id < 0) *cache = map(m, upper);
     return *cache;
   };
-  return {once(f.nz, true),  once(f.live, true),  once(f.sure, false), once(f.tame, false),
-          once(f.sd, false), once(f.ninf, false), once(f.nan, false),  once(f.tru, false)};
+  return {once(f.nonzero, true), once(f.live, true),     once(f.sure, false),
+          once(f.tame, false),   once(f.absorbs, false), once(f.minus_infinity, false),
+          once(f.nan, false),    once(f.truth, false)};
 }
 
 }  // namespace
 
 Facts ordinary(MaskProgram& p, const std::vector<Dim>& e) {
   const MaskId all = p.everything(e), none = p.nothing(e);
-  return {.nz = all, .live = all, .sure = all, .tame = all, .sd = none, .ninf = none, .nan = none, .tru = none};
+  return {.nonzero = all,
+          .live = all,
+          .sure = all,
+          .tame = all,
+          .absorbs = none,
+          .minus_infinity = none,
+          .nan = none,
+          .truth = none};
 }
 
 Facts unknown(MaskProgram& p, const std::vector<Dim>& e, DType t) {
@@ -78,7 +86,7 @@ Facts unknown(MaskProgram& p, const std::vector<Dim>& e, DType t) {
 Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& known) {
   const graph::Value& value = g.values[static_cast<std::size_t>(v)];
   Facts f = ordinary(p, value.dims);
-  f.nz = f.tru = p.leaf(v, Predicate::nonzero);
+  f.nonzero = f.truth = p.leaf(v, Predicate::nonzero);
   if (value.dtype == DType::b8) return f;
   // What the predicates imply of each other is spelt out, so that formulas see it.
   f.sure = p.leaf(v, Predicate::moderate);
@@ -86,9 +94,9 @@ Facts leaf_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Known& 
   const double bound = known.bound[static_cast<std::size_t>(v)];
   if (bound > kTameUpTo) f.tame = f.sure;
   if (bound < -kAbsorbedBelow) return f;
-  f.sd = p.and_(p.leaf(v, Predicate::absorbing), p.not_(f.live));
+  f.absorbs = p.and_(p.leaf(v, Predicate::absorbing), p.not_(f.live));
   if (std::isfinite(bound)) return f;
-  f.ninf = p.leaf(v, Predicate::minus_infinity);
+  f.minus_infinity = p.leaf(v, Predicate::minus_infinity);
   f.nan = p.leaf(v, Predicate::nan);
   return f;
 }
@@ -102,7 +110,7 @@ Facts constant_facts(MaskProgram& p, const graph::Graph& g, ValueId v, const Kno
   Facts f = leaf_facts(p, g, v, known);
   if (!is_float(value.dtype)) return f;
   // Accidental zeros of weights are not a pattern; a mask constant keeps its own.
-  if (value.constant.size() != 1) f.nz = p.everything(value.dims), f.tru = p.nothing(value.dims);
+  if (value.constant.size() != 1) f.nonzero = p.everything(value.dims), f.truth = p.nothing(value.dims);
   return f;
 }
 
@@ -148,8 +156,9 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
     f = each(p_, f, [&](MaskId m, bool upper) { return write_through(p_, map, m, upper); });
     if (written[t]) {
       const Facts& o = tensors_[t];
-      f = {p_.or_(o.nz, f.nz), p_.or_(o.live, f.live), p_.or_(o.sure, f.sure), p_.or_(o.tame, f.tame),
-           p_.or_(o.sd, f.sd), p_.or_(o.ninf, f.ninf), p_.or_(o.nan, f.nan),   p_.or_(o.tru, f.tru)};
+      f = {p_.or_(o.nonzero, f.nonzero), p_.or_(o.live, f.live),       p_.or_(o.sure, f.sure),
+           p_.or_(o.tame, f.tame),       p_.or_(o.absorbs, f.absorbs), p_.or_(o.minus_infinity, f.minus_infinity),
+           p_.or_(o.nan, f.nan),         p_.or_(o.truth, f.truth)};
     }
     tensors_[t] = f;
     written[t] = 1;
@@ -200,13 +209,13 @@ const Facts& ProgramFacts::of(const Expr& e) {
 
 Facts ProgramFacts::literal(double v) {
   Facts f = ordinary_;
-  const MaskId all = ordinary_.nz, none = ordinary_.sd;
-  f.nz = f.tru = v != 0 ? all : none;
+  const MaskId all = ordinary_.nonzero, none = ordinary_.absorbs;
+  f.nonzero = f.truth = v != 0 ? all : none;
   f.live = v <= kMaskedBelow ? none : all;
   f.sure = std::abs(v) <= kModerateUpTo ? all : none;
   f.tame = std::abs(v) <= kTameUpTo ? all : none;
-  f.sd = v <= kAbsorbedBelow ? all : none;
-  f.ninf = v == -HUGE_VAL ? all : none;
+  f.absorbs = v <= kAbsorbedBelow ? all : none;
+  f.minus_infinity = v == -HUGE_VAL ? all : none;
   f.nan = std::isnan(v) ? all : none;
   return f;
 }
@@ -228,7 +237,7 @@ Facts ProgramFacts::compute(const Expr& e) {
 // A place or an extent used as a value: there is no saying how large it is.
 Facts ProgramFacts::coordinate() const {
   Facts f = ordinary_;
-  f.sure = f.sd;  // an integer: tame
+  f.sure = f.absorbs;  // an integer: tame
   return f;
 }
 
@@ -239,19 +248,20 @@ Facts ProgramFacts::access(const Expr& e) {
   if (!e->has_default) return f;
   // What lies outside is the default.
   const Facts d = of(e->args.back());
-  return {p_.or_(f.nz, d.nz),  p_.or_(f.live, d.live),  p_.and_(f.sure, d.sure), p_.and_(f.tame, d.tame),
-          p_.and_(f.sd, d.sd), p_.and_(f.ninf, d.ninf), p_.and_(f.nan, d.nan),   p_.and_(f.tru, d.tru)};
+  return {p_.or_(f.nonzero, d.nonzero), p_.or_(f.live, d.live),        p_.and_(f.sure, d.sure),
+          p_.and_(f.tame, d.tame),      p_.and_(f.absorbs, d.absorbs), p_.and_(f.minus_infinity, d.minus_infinity),
+          p_.and_(f.nan, d.nan),        p_.and_(f.truth, d.truth)};
 }
 
 // Masks and moderate values: dead if either is dead.
 Facts ProgramFacts::addition(const Facts& a, const Facts& b) {
   Facts f = ordinary_;
-  f.nz = p_.or_(a.nz, b.nz);
+  f.nonzero = p_.or_(a.nonzero, b.nonzero);
   f.live = p_.and_(a.live, b.live);
   f.sure = p_.and_(a.sure, b.sure);
   f.tame = p_.and_(a.tame, b.tame);
-  f.sd = p_.or_(a.sd, b.sd);
-  f.ninf = p_.or_(a.ninf, b.ninf);
+  f.absorbs = p_.or_(a.absorbs, b.absorbs);
+  f.minus_infinity = p_.or_(a.minus_infinity, b.minus_infinity);
   f.nan = p_.or_(a.nan, b.nan);
   return f;
 }
@@ -260,18 +270,19 @@ Facts ProgramFacts::addition(const Facts& a, const Facts& b) {
 Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   const Facts a = of(ea), b = of(eb);
   Facts f = ordinary_;
-  f.nz = p_.or_(a.nz, b.nz);
+  f.nonzero = p_.or_(a.nonzero, b.nonzero);
   f.live = p_.or_(a.live, p_.not_(b.sure));
   f.sure = p_.and_(a.sure, b.sure);
   f.tame = p_.and_(a.tame, b.tame);
-  f.nan = p_.or_(p_.or_(a.nan, b.nan), p_.and_(a.ninf, b.ninf));
-  f.ninf = p_.and_(a.ninf, b.sure);
+  f.nan = p_.or_(p_.or_(a.nan, b.nan), p_.and_(a.minus_infinity, b.minus_infinity));
+  f.minus_infinity = p_.and_(a.minus_infinity, b.sure);
   const ValueId v = eb->kind == Kind::access ? value_of(eb) : -1;
   if (v < 0 || !c_.known->at(static_cast<std::size_t>(v)) ||
       !is_float(c_.graph->values[static_cast<std::size_t>(v)].dtype))
     return f;
   // `sure` of a known float is a leaf exactly where the analysis may look at its elements.
-  if (p_.is_everything(b.sure) && p_.is_nothing(b.sd) && !c_.graph->values[static_cast<std::size_t>(v)].is_constant())
+  if (p_.is_everything(b.sure) && p_.is_nothing(b.absorbs) &&
+      !c_.graph->values[static_cast<std::size_t>(v)].is_constant())
     return f;
   if (c_.graph->values[static_cast<std::size_t>(v)].constant.size() > kMaxScanned) return f;
   const MaskId small = read_through(p_, map_of(eb), p_.leaf(v, Predicate::small_subtrahend), false);
@@ -280,11 +291,12 @@ Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
 }
 
 Facts ProgramFacts::selection(const Facts& c, const Facts& x, const Facts& y) {
-  const MaskId may = c.nz, not_sure = p_.not_(c.tru), never = p_.not_(c.nz);
+  const MaskId may = c.nonzero, not_sure = p_.not_(c.truth), never = p_.not_(c.nonzero);
   auto upper = [&](MaskId a, MaskId b) { return p_.or_(p_.and_(may, a), p_.and_(not_sure, b)); };
-  auto lower = [&](MaskId a, MaskId b) { return p_.and_(p_.or_(never, a), p_.or_(c.tru, b)); };
-  return {upper(x.nz, y.nz), upper(x.live, y.live), lower(x.sure, y.sure), lower(x.tame, y.tame),
-          lower(x.sd, y.sd), lower(x.ninf, y.ninf), lower(x.nan, y.nan),   lower(x.tru, y.tru)};
+  auto lower = [&](MaskId a, MaskId b) { return p_.and_(p_.or_(never, a), p_.or_(c.truth, b)); };
+  return {upper(x.nonzero, y.nonzero), upper(x.live, y.live),       lower(x.sure, y.sure),
+          lower(x.tame, y.tame),       lower(x.absorbs, y.absorbs), lower(x.minus_infinity, y.minus_infinity),
+          lower(x.nan, y.nan),         lower(x.truth, y.truth)};
 }
 
 std::optional<double> ProgramFacts::number(const Expr& e) const {
@@ -311,7 +323,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
   const auto& x = e.args;
   for (const Expr& a : x) f.sure = p_.and_(f.sure, of(a).sure), f.tame = p_.and_(f.tame, of(a).tame);
   auto scaled = [&](const Facts& a, const Expr& by) {
-    if (keeps_masks(by, e.fn == Fn::div)) f.live = a.live, f.ninf = a.ninf;
+    if (keeps_masks(by, e.fn == Fn::div)) f.live = a.live, f.minus_infinity = a.minus_infinity;
   };
   switch (e.fn) {
     case Fn::add: return addition(of(x[0]), of(x[1]));
@@ -320,55 +332,55 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::mul: {
       // A sum skips the terms that are zero whatever the other factor; a product of its own is IEEE's: 0 * NaN = NaN.
       const Facts a = of(x[0]), b = of(x[1]);
-      f.nz = p_.and_(a.nz, b.nz);
+      f.nonzero = p_.and_(a.nonzero, b.nonzero);
       f.nan = p_.or_(a.nan, b.nan);
-      if (skips_) f.nan = p_.and_(f.nan, f.nz);
-      else f.nz = p_.or_(f.nz, f.nan);
+      if (skips_) f.nan = p_.and_(f.nan, f.nonzero);
+      else f.nonzero = p_.or_(f.nonzero, f.nan);
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
       else if (!p_.is_everything(of(x[1]).live)) scaled(of(x[1]), x[0]);
       return f;
     }
     case Fn::div:
       // 0 / 0 is NaN: a mean over nothing, or by a zero among given data.
-      f.nz = is_given(x[1]) ? ordinary_.nz : p_.or_(of(x[0]).nz, p_.not_(of(x[1]).nz));
-      if (const auto by = number(x[1]); by && std::abs(*by) < 1 / kModerateUpTo) f.sure = f.tame = ordinary_.sd;
+      f.nonzero = is_given(x[1]) ? ordinary_.nonzero : p_.or_(of(x[0]).nonzero, p_.not_(of(x[1]).nonzero));
+      if (const auto by = number(x[1]); by && std::abs(*by) < 1 / kModerateUpTo) f.sure = f.tame = ordinary_.absorbs;
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
-      f.nan = p_.or_(p_.or_(of(x[0]).nan, of(x[1]).nan), p_.not_(p_.or_(of(x[0]).nz, of(x[1]).nz)));
+      f.nan = p_.or_(p_.or_(of(x[0]).nan, of(x[1]).nan), p_.not_(p_.or_(of(x[0]).nonzero, of(x[1]).nonzero)));
       return f;
     case Fn::pow:
-      if (const auto to = number(x[1]); to && *to > 0) f.nz = of(x[0]).nz, f.nan = of(x[0]).nan;
+      if (const auto to = number(x[1]); to && *to > 0) f.nonzero = of(x[0]).nonzero, f.nan = of(x[0]).nan;
       return f;
     case Fn::max:
-      f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
+      f.nonzero = p_.or_(of(x[0]).nonzero, of(x[1]).nonzero);
       f.live = p_.or_(of(x[0]).live, of(x[1]).live);
       f.nan = p_.or_(of(x[0]).nan, of(x[1]).nan);
       return f;
     case Fn::min:
-      f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
+      f.nonzero = p_.or_(of(x[0]).nonzero, of(x[1]).nonzero);
       f.live = p_.and_(of(x[0]).live, of(x[1]).live);
       f.nan = p_.or_(of(x[0]).nan, of(x[1]).nan);
       return f;
     case Fn::logical_and:
-      f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
-      f.tru = p_.and_(of(x[0]).tru, of(x[1]).tru);
+      f.nonzero = p_.and_(of(x[0]).nonzero, of(x[1]).nonzero);
+      f.truth = p_.and_(of(x[0]).truth, of(x[1]).truth);
       return f;
     case Fn::logical_or:
-      f.nz = p_.or_(of(x[0]).nz, of(x[1]).nz);
-      f.tru = p_.or_(of(x[0]).tru, of(x[1]).tru);
+      f.nonzero = p_.or_(of(x[0]).nonzero, of(x[1]).nonzero);
+      f.truth = p_.or_(of(x[0]).truth, of(x[1]).truth);
       return f;
     case Fn::logical_not:
-      f.nz = p_.not_(of(x[0]).tru);
-      f.tru = p_.not_(of(x[0]).nz);
+      f.nonzero = p_.not_(of(x[0]).truth);
+      f.truth = p_.not_(of(x[0]).nonzero);
       return f;
-    case Fn::isnan: f.tru = of(x[0]).nan; return f;
+    case Fn::isnan: f.truth = of(x[0]).nan; return f;
     case Fn::cast: {
       Facts r = of(x[0]);
-      if (!cast_keeps_truth(type_of(x[0]), e.to)) r.tru = ordinary_.sd;
+      if (!cast_keeps_truth(type_of(x[0]), e.to)) r.truth = ordinary_.absorbs;
       return r;
     }
     case Fn::exp:  // exp(-1e4) is 0 in every type we have
-      f.nz = of(x[0]).live;
-      f.sure = ordinary_.nz;  // tame only where the argument is: of infinities NaN may come
+      f.nonzero = of(x[0]).live;
+      f.sure = ordinary_.nonzero;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       return f;
     case Fn::logical_xor:
@@ -385,7 +397,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::sin:
     case Fn::cos:
     case Fn::sign:
-      f.sure = ordinary_.nz;  // tame only where the argument is: of infinities NaN may come
+      f.sure = ordinary_.nonzero;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       break;
     default:  // arithmetic carries NaN along
@@ -393,10 +405,10 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
   }
   const expr::FnInfo& law = expr::info(e.fn);
   if (law.annihilating && x.size() == 2) {
-    f.nz = p_.and_(of(x[0]).nz, of(x[1]).nz);
+    f.nonzero = p_.and_(of(x[0]).nonzero, of(x[1]).nonzero);
   } else if (law.zero_preserving) {
-    f.nz = of(x[0]).nz;
-    for (std::size_t i = 1; i < x.size(); ++i) f.nz = p_.or_(f.nz, of(x[i]).nz);
+    f.nonzero = of(x[0]).nonzero;
+    for (std::size_t i = 1; i < x.size(); ++i) f.nonzero = p_.or_(f.nonzero, of(x[i]).nonzero);
   }
   return f;
 }
@@ -417,25 +429,25 @@ Facts ProgramFacts::reduced(const expr::Statement& s, const Facts& v) {
       f.live = p_.any(v.live, a);
       f.sure = p_.any(v.sure, a);
       f.tame = p_.all(v.tame, a);
-      f.sd = p_.all(v.sd, a);
-      f.ninf = p_.all(v.ninf, a);
+      f.absorbs = p_.all(v.absorbs, a);
+      f.minus_infinity = p_.all(v.minus_infinity, a);
       f.nan = p_.any(v.nan, a);
-      if (s.combiner == Combiner::max && some) f.nz = p_.any(v.nz, a);
+      if (s.combiner == Combiner::max && some) f.nonzero = p_.any(v.nonzero, a);
       return f;
     case Combiner::min:
-      if (some) f.nz = p_.any(v.nz, a), f.live = p_.all(v.live, a);
+      if (some) f.nonzero = p_.any(v.nonzero, a), f.live = p_.all(v.live, a);
       f.sure = p_.all(v.sure, a);
       f.tame = p_.all(v.tame, a);
       return f;
     case Combiner::sum:
-      f.nz = p_.any(v.nz, a);
+      f.nonzero = p_.any(v.nonzero, a);
       f.nan = p_.any(v.nan, a);
       break;
     case Combiner::logical_or:
-      f.nz = p_.any(v.nz, a);
-      f.tru = p_.any(v.tru, a);
+      f.nonzero = p_.any(v.nonzero, a);
+      f.truth = p_.any(v.truth, a);
       return f;
-    case Combiner::logical_and: f.tru = p_.all(v.tru, a); return f;
+    case Combiner::logical_and: f.truth = p_.all(v.truth, a); return f;
     default: break;
   }
   // Sums of products of data are data, whatever went in: scores, features. Another sum that holds a masked value
@@ -453,7 +465,7 @@ MaskId ProgramFacts::terms(const expr::Statement& s, MaskId demanded) {
   const std::vector<expr::AxisId> axes = expr::reduced_axes(s);
   switch (s.combiner) {
     case Combiner::sum:
-    case Combiner::logical_or: return p_.and_(demanded, v.nz);
+    case Combiner::logical_or: return p_.and_(demanded, v.nonzero);
     // A masked element matters to a maximum only if no element is surely unmasked.
     case Combiner::max:
     case Combiner::logsumexp:
@@ -471,7 +483,7 @@ int ProgramFacts::absorbing(const expr::Statement& s, MaskId* where) {
     if (x->kind != Kind::access || x->has_default) continue;
     const ValueId v = value_of(x);
     if (v < 0) continue;
-    const MaskId m = of(x).sd;
+    const MaskId m = of(x).absorbs;
     const Expr& other = e->args[x == e->args[0] ? 1 : 0];
     // Two masks that meet add up, as in the dense sum: -3.4e38 twice is -inf, and weighs less than once.
     if (!p_.is_nothing(p_.and_(m, p_.not_(of(other).tame)))) continue;

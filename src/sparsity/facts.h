@@ -14,15 +14,15 @@
 namespace pit::sparsity {
 
 struct Facts {
-  MaskId nz;    ///< upper: may be non-zero
-  MaskId live;  ///< upper: not surely masked (<= -9900); its complement is `dead`
+  MaskId nonzero;  ///< upper: may be non-zero
+  MaskId live;     ///< upper: not surely masked (<= -9900); its complement is `dead`
   /// lower: surely of moderate size: no mask. What is computed from data by sums of products is taken to be so
   MaskId sure;
-  MaskId tame;  ///< lower: surely far smaller than what absorbs (|x| <= 1e20): added to it, it is lost
-  MaskId sd;    ///< lower: surely <= -1e30: absorbs whatever moderate value is added
-  MaskId ninf;  ///< lower: surely -inf
-  MaskId nan;   ///< lower: surely NaN
-  MaskId tru;   ///< lower: surely non-zero (true)
+  MaskId tame;            ///< lower: surely far smaller than what absorbs (|x| <= 1e20): added to it, it is lost
+  MaskId absorbs;         ///< lower: surely <= -1e30: absorbs whatever moderate value is added
+  MaskId minus_infinity;  ///< lower: surely -inf
+  MaskId nan;             ///< lower: surely NaN
+  MaskId truth;           ///< lower: surely non-zero (true)
 };
 
 /// Data: nothing is known but that nothing is masked.

@@ -46,7 +46,7 @@ Forward::Forward(const Graph& g, MaskProgram masks, bool enabled)
     if (const auto truth = bounds.truth(out)) {
       const std::vector<Dim>& dims = g.values[static_cast<std::size_t>(out)].dims;
       Facts& f = facts_[static_cast<std::size_t>(out)];
-      f.nz = f.tru = *truth ? p_.everything(dims) : p_.nothing(dims);
+      f.nonzero = f.truth = *truth ? p_.everything(dims) : p_.nothing(dims);
       continue;
     }
     visit(static_cast<NodeId>(n));

@@ -267,7 +267,7 @@ MaskId read_through(MaskProgram& p, const IndexMap& map, MaskId m, bool upper) {
       case DimIndex::Kind::axis: label_axis(i.axes[0]); break;
       case DimIndex::Kind::point:
         if (!p.is_uniform(m, position)) m = p.window(m, position, i.start, 1, Dim{});
-        if (!p.is_uniform(m, position)) reduce(position);  // one place, of which the formula says so in pieces
+        if (!p.is_uniform(m, position)) reduce(position);  // one place, of which the formula says so in segments
         labels.push_back(-1);
         break;
       case DimIndex::Kind::affine:

@@ -1,11 +1,11 @@
 // Masks: boolean arrays over the axes of a value or an iteration space, and the programs that compute them at run time.
 //
 // A mask has one *form* per axis: `uniform` (the same along the axis; stored with extent 1), `full` (one byte per
-// position) or `pieces` (constant on static pieces of the axis; stored with one byte per piece: fused QKV needs other
-// rows for the columns of Q than for K and V). Forms are static, extents symbolic; so a MaskProgram is built once at
-// compile time and evaluated per run on the concrete values of the control subgraph, in microseconds. Concrete arrays
-// may be *smaller* than their form says (an axis along which a run's mask happens to be uniform is stored with extent
-// 1).
+// position) or `segments` (constant on static segments of the axis; stored with one byte per segment: fused QKV needs
+// other rows for the columns of Q than for K and V). Forms are static, extents symbolic; so a MaskProgram is built once
+// at compile time and evaluated per run on the concrete values of the control subgraph, in microseconds. Concrete
+// arrays may be *smaller* than their form says (an axis along which a run's mask happens to be uniform is stored with
+// extent 1).
 //
 // A MaskProgram is a list of interned nodes (equal formulas have equal ids). To make equal formulas *look* equal
 // whatever program's axes they were derived over, they are kept in one normal form:
@@ -51,14 +51,14 @@ struct Position {
   bool operator==(const Position&) const = default;
 };
 
-enum class Form : std::uint8_t { uniform, full, pieces };
+enum class Form : std::uint8_t { uniform, full, segments };
 
 /// In all of this folder, Dim{} (id -1) is the extent 1.
 struct AxisForm {
   Form form = Form::uniform;
   Dim extent;  ///< of the axis itself, whatever the form
-  /// pieces: inner boundaries, ascending; piece i is [cuts[i-1], cuts[i]), clipped to the axis
-  std::vector<Position> cuts;
+  /// segments: inner boundaries, ascending; segment i is [boundaries[i-1], boundaries[i]), clipped to the axis
+  std::vector<Position> boundaries;
   bool operator==(const AxisForm&) const = default;
 };
 
@@ -87,7 +87,7 @@ enum class MaskOp : std::uint8_t {
   split,        ///< the last axis becomes several
   window,       ///< last axis: positions start, start+step, ...: slicing
   place,        ///< inverse of window: true only inside, taken from the argument; elsewhere false
-  pieces,       ///< constant pieces of an axis: one argument per piece, each uniform along it
+  segments,     ///< constant segments of an axis: one argument per segment, each uniform along it
   take,         ///< by a known integer value: result[..., i...] = arg[..., index[i...]]
   put,          ///< inverse of take: "or" of all positions that take from it
   fit,          ///< last axis: to an extent that may turn out to be 1: then any, else unchanged
@@ -104,12 +104,12 @@ struct Lookup {
 };
 
 /// A concrete mask: one byte (0/1) per stored position, row-major over `shape` (1 for uniform axes, the number of
-/// pieces, or the extent).
+/// segments, or the extent).
 struct MaskArray {
   std::vector<std::int64_t> shape;    ///< stored extents
   std::vector<std::int64_t> extents;  ///< real extents
-  /// per axis, concrete, empty unless pieces; shape[axis] == cuts[axis].size() + 1
-  std::vector<std::vector<std::int64_t>> cuts;
+  /// per axis, concrete, empty unless segments; shape[axis] == boundaries[axis].size() + 1
+  std::vector<std::vector<std::int64_t>> boundaries;
   std::vector<std::uint8_t> bits;
   bool all = false, none = false;  ///< every (no) element true; an empty mask is both
   std::uint64_t hash = 0;

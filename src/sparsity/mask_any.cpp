@@ -157,13 +157,13 @@ std::optional<MaskView> contract_bits(const Common& c, const std::vector<int>& a
   order.insert(order.end(), b.begin(), b.end());
   order.insert(order.end(), k.begin(), k.end());
   Extents shape, extents;
-  std::vector<Extents> cuts;
+  std::vector<Extents> boundaries;
   for (int axis : order) {
     const auto a = static_cast<std::size_t>(axis);
     back[a] = static_cast<int>(shape.size());
-    shape.push_back(c.shape[a]), extents.push_back(c.extents[a]), cuts.push_back(c.cuts[a]);
+    shape.push_back(c.shape[a]), extents.push_back(c.extents[a]), boundaries.push_back(c.boundaries[a]);
   }
-  return permute_view(make_view(std::move(out), std::move(shape), std::move(extents), std::move(cuts)), back,
+  return permute_view(make_view(std::move(out), std::move(shape), std::move(extents), std::move(boundaries)), back,
                       c.extents);
 }
 
@@ -172,8 +172,8 @@ MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<
   Common c = conform(operands);
   if (auto r = contract_bits(c, axes)) return *r;
   Extents out_shape = c.shape;
-  std::vector<Extents> out_cuts = c.cuts;
-  for (int a : axes) out_shape[static_cast<std::size_t>(a)] = 1, out_cuts[static_cast<std::size_t>(a)].clear();
+  std::vector<Extents> out_boundaries = c.boundaries;
+  for (int a : axes) out_shape[static_cast<std::size_t>(a)] = 1, out_boundaries[static_cast<std::size_t>(a)].clear();
   Bytes out(static_cast<std::size_t>(product(out_shape)), 0);
   const bool two = c.views.size() == 2;
   const Extents natural = contiguous_strides(out_shape);
@@ -214,7 +214,7 @@ MaskView reduce(const std::vector<const MaskView*>& operands, const std::vector<
       for (std::int64_t i = 0; i < n; ++i) o[i * os] |= x[i * xs] & y[i * ys];
     }
   });
-  return make_view(std::move(out), std::move(out_shape), c.extents, std::move(out_cuts));
+  return make_view(std::move(out), std::move(out_shape), c.extents, std::move(out_boundaries));
 }
 
 /// Groups of operands that are connected by a reduced axis.

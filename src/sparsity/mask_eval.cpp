@@ -59,7 +59,7 @@ class Evaluation {
       case MaskOp::put:
       case MaskOp::logical_not: return cached(key_of(n), [&] { return evaluate(n); });
       case MaskOp::permute:
-      case MaskOp::pieces:
+      case MaskOp::segments:
       case MaskOp::hold: return evaluate(n);
       default: return shared(evaluate(n));
     }
@@ -72,7 +72,7 @@ class Evaluation {
     const auto [from, to] = by_value_.equal_range(m.hash);
     for (auto it = from; it != to; ++it) {
       const MaskArray& o = *it->second;
-      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.cuts == m.cuts)
+      if (o.bits == m.bits && o.shape == m.shape && o.extents == m.extents && o.boundaries == m.boundaries)
         return same_view = it->second;
     }
     same_view = std::make_shared<const MaskArray>(std::move(m));
@@ -99,8 +99,8 @@ class Evaluation {
     word(key, reinterpret_cast<std::intptr_t>(v.data.get()));
     for (std::size_t a = 0; a < v.shape.size(); ++a) {
       word(key, v.shape[a]), word(key, v.strides[a]), word(key, v.extents[a]);
-      word(key, static_cast<std::int64_t>(v.cuts[a].size()));
-      for (std::int64_t c : v.cuts[a]) word(key, c);
+      word(key, static_cast<std::int64_t>(v.boundaries[a].size()));
+      for (std::int64_t c : v.boundaries[a]) word(key, c);
     }
     return key;
   }
@@ -216,10 +216,10 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
     case MaskOp::split: return split_view(view(n.args[0]), n.count, extents(n));
     case MaskOp::window: return window_view(view(n.args[0]), position(n.positions[0]), n.step, extents(n));
     case MaskOp::place: return place_view(view(n.args[0]), position(n.positions[0]), n.step, extents(n));
-    case MaskOp::pieces: {
-      Extents cuts;
-      for (const Position& p : n.positions) cuts.push_back(position(p));
-      return pieces_view(args(), n.axis, std::move(cuts), extents(n));
+    case MaskOp::segments: {
+      Extents boundaries;
+      for (const Position& p : n.positions) boundaries.push_back(position(p));
+      return segments_view(args(), n.axis, std::move(boundaries), extents(n));
     }
     case MaskOp::take: return take_view(view(n.args[0]), n.lookup, tensor(n.lookup.value), extents(n));
     case MaskOp::put: return put_view(view(n.args[0]), n.lookup, tensor(n.lookup.value), n.axes, extents(n));
@@ -276,8 +276,8 @@ bool MaskArray::at(const std::int64_t* index) const {
   std::int64_t offset = 0;
   for (std::size_t a = 0; a < shape.size(); ++a) {
     std::int64_t p = shape[a] == 1 ? 0 : index[a];
-    if (shape[a] != 1 && !cuts[a].empty())
-      p = std::upper_bound(cuts[a].begin(), cuts[a].end(), index[a]) - cuts[a].begin();
+    if (shape[a] != 1 && !boundaries[a].empty())
+      p = std::upper_bound(boundaries[a].begin(), boundaries[a].end(), index[a]) - boundaries[a].begin();
     offset = offset * shape[a] + p;
   }
   return bits[static_cast<std::size_t>(offset)] != 0;
@@ -286,9 +286,9 @@ bool MaskArray::at(const std::int64_t* index) const {
 double MaskArray::fraction() const {
   if (all) return 1;
   if (none) return 0;
-  bool pieces = false;
-  for (const auto& c : cuts) pieces = pieces || !c.empty();
-  if (!pieces) {
+  bool segments = false;
+  for (const auto& c : boundaries) segments = segments || !c.empty();
+  if (!segments) {
     return static_cast<double>(std::count(bits.begin(), bits.end(), 1)) / static_cast<double>(bits.size());
   }
   // Every stored element stands for a box of real ones.
@@ -298,9 +298,9 @@ double MaskArray::fraction() const {
       const auto k = static_cast<std::size_t>(i);
       const double n = static_cast<double>(extents[a]);
       double width = n / static_cast<double>(shape[a]);
-      if (shape[a] != 1 && !cuts[a].empty()) {
-        const double from = i == 0 ? 0 : static_cast<double>(cuts[a][k - 1]);
-        width = (i + 1 == shape[a] ? n : static_cast<double>(cuts[a][k])) - from;
+      if (shape[a] != 1 && !boundaries[a].empty()) {
+        const double from = i == 0 ? 0 : static_cast<double>(boundaries[a][k - 1]);
+        width = (i + 1 == shape[a] ? n : static_cast<double>(boundaries[a][k])) - from;
       }
       share[a].push_back(n == 0 ? 0 : width / n);
     }
@@ -361,8 +361,8 @@ class Printer {
       case MaskOp::split: return "split(" + list(n, ", ", depth) + ")";
       case MaskOp::window: return "window(" + list(n, ", ", depth) + ")";
       case MaskOp::place: return "place(" + list(n, ", ", depth) + ")";
-      case MaskOp::pieces:
-        return "pieces[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
+      case MaskOp::segments:
+        return "segments[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
       case MaskOp::take: return "take(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
       case MaskOp::put: return "put(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
       case MaskOp::permute:

@@ -22,9 +22,9 @@ struct MaskView {
   std::shared_ptr<const Bytes> data;
   std::vector<std::int64_t> shape, strides;  ///< stored extents (1 where uniform) and strides (0 there)
   std::vector<std::int64_t> extents;
-  std::vector<std::vector<std::int64_t>> cuts;  ///< as in MaskArray
-  bool constant = false, value = false;         ///< all elements are `value`; then every shape is 1
-  std::uint64_t hash = 0;                       ///< of the stored bytes; 0: unknown
+  std::vector<std::vector<std::int64_t>> boundaries;  ///< as in MaskArray
+  bool constant = false, value = false;               ///< all elements are `value`; then every shape is 1
+  std::uint64_t hash = 0;                             ///< of the stored bytes; 0: unknown
 };
 
 struct MaskNode {
@@ -34,8 +34,8 @@ struct MaskNode {
   bool value = false;               ///< constant
   std::vector<int> axes;            ///< permute: order; any: the reduced axes, ascending; put: likewise
   int count = 0;                    ///< merge: how many of the last axes; split: into how many
-  int axis = -1;                    ///< pieces: which
-  std::vector<Position> positions;  ///< window, place: the start; pieces: the cuts
+  int axis = -1;                    ///< segments: which
+  std::vector<Position> positions;  ///< window, place: the start; segments: the boundaries
   std::int64_t step = 1;            ///< window, place
   ValueId source = -1;              ///< leaf
   Predicate predicate = Predicate::nonzero;
@@ -81,7 +81,7 @@ struct MaskProgram::Impl {
   int split(int m, int axis, const std::vector<Dim>& extents);
   int window(int m, int axis, Position start, std::int64_t step, Dim count);
   int place(int m, int axis, Position start, std::int64_t step, Dim extent, bool upper);
-  int pieces(int axis, std::vector<Position> cuts, std::vector<int> parts);
+  int segments(int axis, std::vector<Position> boundaries, std::vector<int> parts);
   int take(int m, const Lookup& index, const std::vector<Dim>& extents);
   int put(int m, const Lookup& index, const std::vector<int>& reduced, Dim table_extent);
   int fit(int m, int axis, Dim extent);
@@ -107,7 +107,7 @@ struct MaskProgram::Impl {
   std::vector<AxisForm> joined_forms(const std::vector<int>& operands) const;
   int weight(const MaskNode& n) const;
   std::optional<int> lightened(bool conjunction, std::vector<int> operands);
-  std::optional<int> distribute_over_pieces(bool conjunction, const std::vector<int>& operands);
+  std::optional<int> distribute_over_segments(bool conjunction, const std::vector<int>& operands);
   std::optional<int> resolve(bool conjunction, const std::vector<int>& set);
   bool absorbed(bool conjunction, int x, const std::vector<int>& set) const;
   void axis_order(int m, std::vector<int>& order) const;
@@ -133,13 +133,13 @@ struct MaskProgram::Impl {
   std::optional<int> distributed(const std::vector<int>& members, const std::vector<int>& axes);
   int any_of_all(const std::vector<int>& operands, std::vector<int> axes);
   int any_atom(const std::vector<int>& operands, const std::vector<int>& axes);
-  bool pieces_not_empty(int m) const;
-  std::optional<int> merge_pieces(int m, int first, int count, Dim extent);
-  std::optional<int> split_pieces(int m, int axis, const std::vector<Dim>& extents);
+  bool segments_not_empty(int m) const;
+  std::optional<int> merge_segments(int m, int first, int count, Dim extent);
+  std::optional<int> split_segments(int m, int axis, const std::vector<Dim>& extents);
   /// Maps `f` over the operands of an and/or/not (index maps commute with them).
   template <class F>
   int map_logical(int m, F&& f);
-  /// The piece of `m`'s forms at `axis` replaced by `with`.
+  /// The segment of `m`'s forms at `axis` replaced by `with`.
   std::vector<Dim> replaced_extents(int m, int axis, int count, const std::vector<Dim>& with) const;
 };
 

@@ -8,8 +8,8 @@
 namespace pit::sparsity {
 
 namespace {
-constexpr std::int64_t kMaxStaticElements = 1 << 16;  ///< of an axis whose pieces are rearranged position by position
-constexpr std::size_t kMaxPieces = 64;
+constexpr std::int64_t kMaxStaticElements = 1 << 16;  ///< of an axis whose segments are rearranged position by position
+constexpr std::size_t kMaxSegments = 64;
 
 bool is_logical(MaskOp op) {
   return op == MaskOp::logical_and || op == MaskOp::logical_or || op == MaskOp::logical_not;
@@ -57,8 +57,8 @@ int MaskProgram::Impl::merge(int m, int first, int count, Dim extent) {
     return permute(m, order, out);
   }
   if (is_logical(n.op)) return map_logical(m, [&](int a) { return merge(a, first, count, extent); });
-  if (n.op == MaskOp::pieces) {
-    if (auto r = merge_pieces(m, first, count, extent)) return *r;
+  if (n.op == MaskOp::segments) {
+    if (auto r = merge_segments(m, first, count, extent)) return *r;
   }
   // merge(split(x)) = x
   const int atom = n.op == MaskOp::permute ? n.args[0] : m;
@@ -96,7 +96,7 @@ int MaskProgram::Impl::merge(int m, int first, int count, Dim extent) {
   return expand(intern(std::move(r)), kept, out);
 }
 
-std::optional<int> MaskProgram::Impl::merge_pieces(int m, int first, int count, Dim extent) {
+std::optional<int> MaskProgram::Impl::merge_segments(int m, int first, int count, Dim extent) {
   const MaskNode& n = node(m);
   auto merged_parts = [&] {
     std::vector<int> parts;
@@ -105,7 +105,7 @@ std::optional<int> MaskProgram::Impl::merge_pieces(int m, int first, int count, 
   };
   if (n.axis < first || n.axis >= first + count) {
     auto parts = merged_parts();
-    return pieces(n.axis < first ? n.axis : n.axis - count + 1, n.positions, std::move(parts));
+    return segments(n.axis < first ? n.axis : n.axis - count + 1, n.positions, std::move(parts));
   }
   std::int64_t inner = 1, outer = 1;
   for (int a = first; a < first + count; ++a) {
@@ -115,24 +115,24 @@ std::optional<int> MaskProgram::Impl::merge_pieces(int m, int first, int count, 
     if (!c) return std::nullopt;
     (a < n.axis ? outer : inner) *= *c;
   }
-  std::vector<Position> cuts;
+  std::vector<Position> boundaries;
   std::vector<int> parts = merged_parts();
   if (outer == 1) {
-    for (const Position& p : n.positions) cuts.push_back({p.dim, p.scale * inner, p.offset * inner});
-    return pieces(first, std::move(cuts), std::move(parts));
+    for (const Position& p : n.positions) boundaries.push_back({p.dim, p.scale * inner, p.offset * inner});
+    return segments(first, std::move(boundaries), std::move(parts));
   }
   const auto period = constant_extent(n.forms[static_cast<std::size_t>(n.axis)].extent);
-  if (!period || static_cast<std::size_t>(outer) * parts.size() > kMaxPieces) return std::nullopt;
+  if (!period || static_cast<std::size_t>(outer) * parts.size() > kMaxSegments) return std::nullopt;
   std::vector<int> repeated;
   for (std::int64_t o = 0; o < outer; ++o) {
-    if (o > 0) cuts.push_back(Position::at(o * *period * inner));
+    if (o > 0) boundaries.push_back(Position::at(o * *period * inner));
     for (const Position& p : n.positions) {
       if (!p.is_constant()) return std::nullopt;
-      cuts.push_back(Position::at((o * *period + p.offset) * inner));
+      boundaries.push_back(Position::at((o * *period + p.offset) * inner));
     }
     repeated.insert(repeated.end(), parts.begin(), parts.end());
   }
-  return pieces(first, std::move(cuts), std::move(repeated));
+  return segments(first, std::move(boundaries), std::move(repeated));
 }
 
 int MaskProgram::Impl::split(int m, int axis, const std::vector<Dim>& e) {
@@ -151,8 +151,8 @@ int MaskProgram::Impl::split(int m, int axis, const std::vector<Dim>& e) {
     return permute(m, order, out);
   }
   if (is_logical(n.op)) return map_logical(m, [&](int a) { return split(a, axis, e); });
-  if (n.op == MaskOp::pieces) {
-    if (auto r = split_pieces(m, axis, e)) return *r;
+  if (n.op == MaskOp::segments) {
+    if (auto r = split_segments(m, axis, e)) return *r;
   }
   // split(merge(x)) = x
   const int atom = n.op == MaskOp::permute ? n.args[0] : m;
@@ -189,14 +189,14 @@ int MaskProgram::Impl::split(int m, int axis, const std::vector<Dim>& e) {
   return expand(intern(std::move(r)), kept, out);
 }
 
-std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::vector<Dim>& e) {
+std::optional<int> MaskProgram::Impl::split_segments(int m, int axis, const std::vector<Dim>& e) {
   const MaskNode& n = node(m);
   auto split_part = [&](int part) { return split(part, axis, e); };
   if (n.axis != axis) {
     std::vector<int> parts;
     for (int a : n.args) parts.push_back(split_part(a));
     const int moved = n.axis < axis ? n.axis : n.axis + static_cast<int>(e.size()) - 1;
-    return pieces(moved, n.positions, std::move(parts));
+    return segments(moved, n.positions, std::move(parts));
   }
   std::vector<std::int64_t> sizes;
   std::int64_t inner = 1;
@@ -208,38 +208,38 @@ std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::v
     sizes.push_back(c.value_or(0));
   }
   if (!inner_known || inner == 0) return std::nullopt;
-  std::vector<Position> cuts;
+  std::vector<Position> boundaries;
   bool divisible = true;
   for (const Position& p : n.positions) {
     divisible = divisible && p.scale % inner == 0 && p.offset % inner == 0;
-    cuts.push_back({p.dim, p.scale / inner, p.offset / inner});
+    boundaries.push_back({p.dim, p.scale / inner, p.offset / inner});
   }
   if (divisible) {
     std::vector<int> parts;
     for (int a : n.args) parts.push_back(split_part(a));
-    return pieces(axis, std::move(cuts), std::move(parts));
+    return segments(axis, std::move(boundaries), std::move(parts));
   }
   // All static: perhaps the pattern is periodic and depends on one of the new axes only.
   if (!all_known || sizes[0] * inner > kMaxStaticElements) return std::nullopt;
-  std::vector<std::size_t> piece_of(static_cast<std::size_t>(sizes[0] * inner));
-  std::size_t piece = 0;
-  for (std::size_t i = 0; i < piece_of.size(); ++i) {
-    while (piece < n.positions.size() && n.positions[piece].is_constant() &&
-           n.positions[piece].offset <= static_cast<std::int64_t>(i))
-      ++piece;
-    piece_of[i] = piece;
+  std::vector<std::size_t> segment_of(static_cast<std::size_t>(sizes[0] * inner));
+  std::size_t segment = 0;
+  for (std::size_t i = 0; i < segment_of.size(); ++i) {
+    while (segment < n.positions.size() && n.positions[segment].is_constant() &&
+           n.positions[segment].offset <= static_cast<std::int64_t>(i))
+      ++segment;
+    segment_of[i] = segment;
   }
   for (const Position& p : n.positions)
     if (!p.is_constant()) return std::nullopt;
-  std::int64_t stride = static_cast<std::int64_t>(piece_of.size());
+  std::int64_t stride = static_cast<std::int64_t>(segment_of.size());
   for (std::size_t c = 0; c < e.size(); ++c) {
     stride /= sizes[c];
     std::vector<int> part(static_cast<std::size_t>(sizes[c]), -1);
     bool only = true;
-    for (std::size_t i = 0; i < piece_of.size() && only; ++i) {
+    for (std::size_t i = 0; i < segment_of.size() && only; ++i) {
       int& p = part[i / static_cast<std::size_t>(stride) % static_cast<std::size_t>(sizes[c])];
-      if (p < 0) p = n.args[piece_of[i]];
-      only = p == n.args[piece_of[i]];
+      if (p < 0) p = n.args[segment_of[i]];
+      only = p == n.args[segment_of[i]];
     }
     if (!only) continue;
     std::vector<Position> at;
@@ -249,8 +249,8 @@ std::optional<int> MaskProgram::Impl::split_pieces(int m, int axis, const std::v
       at.push_back(Position::at(static_cast<std::int64_t>(i)));
       parts.push_back(split_part(part[i]));
     }
-    if (parts.size() > kMaxPieces) return std::nullopt;
-    return pieces(axis + static_cast<int>(c), std::move(at), std::move(parts));
+    if (parts.size() > kMaxSegments) return std::nullopt;
+    return segments(axis + static_cast<int>(c), std::move(at), std::move(parts));
   }
   return std::nullopt;
 }
@@ -266,14 +266,14 @@ int MaskProgram::Impl::window(int m, int axis, Position start, std::int64_t step
   if (is_logical(n.op) && n.op != MaskOp::logical_not) {
     return map_logical(m, [&](int a) { return window(a, axis, start, step, count); });
   }
-  if (n.op == MaskOp::pieces && n.axis != axis) {
+  if (n.op == MaskOp::segments && n.axis != axis) {
     std::vector<int> parts;
     for (int a : n.args) parts.push_back(window(a, axis, start, step, count));
-    return pieces(n.axis, n.positions, std::move(parts));
+    return segments(n.axis, n.positions, std::move(parts));
   }
-  if (n.op == MaskOp::pieces && step == 1 && start.is_constant() && start.offset >= 0) {
+  if (n.op == MaskOp::segments && step == 1 && start.is_constant() && start.offset >= 0) {
     const auto limit = constant_extent(count);
-    std::vector<Position> cuts;
+    std::vector<Position> boundaries;
     std::vector<int> parts;
     bool good = true;
     for (std::size_t i = 0; i < n.args.size() && good; ++i) {
@@ -286,12 +286,12 @@ int MaskProgram::Impl::window(int m, int axis, Position start, std::int64_t step
           break;
         } else {
           good = c.is_constant() || start.offset == 0;  // otherwise the cut may lie before the window
-          cuts.push_back(c);
+          boundaries.push_back(c);
         }
       }
       parts.push_back(permute(n.args[i], same, out));
     }
-    if (good) return pieces(axis, std::move(cuts), std::move(parts));
+    if (good) return segments(axis, std::move(boundaries), std::move(parts));
   }
   std::vector<int> kept = compact_order({m}, {axis});
   MaskNode r;
@@ -313,21 +313,21 @@ int MaskProgram::Impl::place(int m, int axis, Position start, std::int64_t step,
   if (is_constant(m, false)) return constant(false, out);
   if (start == Position::at(0) && step == 1 && length == extent) return m;
   const bool single = constant_extent(length) == 1;
-  const bool own_pieces = n.op == MaskOp::pieces && n.axis == axis;
-  if ((uniform(m, axis) || own_pieces) && (step == 1 || single)) {
+  const bool own_segments = n.op == MaskOp::segments && n.axis == axis;
+  if ((uniform(m, axis) || own_segments) && (step == 1 || single)) {
     const int none = constant(false, out);
-    std::vector<Position> cuts;
+    std::vector<Position> boundaries;
     std::vector<int> parts;
     const bool at_zero = start == Position::at(0);
     bool ordered = start.is_constant() ? start.offset >= 0 : start.scale >= 0 && start.offset >= 0;
-    if (!at_zero) parts.push_back(none), cuts.push_back(start);
-    if (own_pieces) {
+    if (!at_zero) parts.push_back(none), boundaries.push_back(start);
+    if (own_segments) {
       ordered = ordered && start.is_constant();
       for (std::size_t i = 0; i < n.args.size(); ++i) {
         if (i > 0) {
           Position c = n.positions[i - 1];
           c.offset += start.offset;
-          cuts.push_back(c);
+          boundaries.push_back(c);
         }
         parts.push_back(permute(n.args[i], same, out));
       }
@@ -344,10 +344,10 @@ int MaskProgram::Impl::place(int m, int axis, Position start, std::int64_t step,
       } else {
         ordered = false;
       }
-      cuts.push_back(end);
+      boundaries.push_back(end);
       parts.push_back(none);
     }
-    if (ordered) return pieces(axis, std::move(cuts), std::move(parts));
+    if (ordered) return segments(axis, std::move(boundaries), std::move(parts));
   }
   if (uniform(m, axis) && step != 1 && !single) return upper ? permute(m, same, out) : constant(false, out);
   if (n.op == MaskOp::logical_or) {
@@ -404,7 +404,7 @@ int MaskProgram::Impl::take(int m, const Lookup& index, const std::vector<Dim>& 
     f.extent = e[static_cast<std::size_t>(kept[i])];
     const bool indexed =
         std::find(r.lookup.axes.begin(), r.lookup.axes.end(), static_cast<int>(i)) != r.lookup.axes.end();
-    if (indexed) f.form = constant_extent(f.extent) == 1 ? Form::uniform : Form::full, f.cuts.clear();
+    if (indexed) f.form = constant_extent(f.extent) == 1 ? Form::uniform : Form::full, f.boundaries.clear();
     r.forms.push_back(std::move(f));
   }
   return expand(intern(std::move(r)), kept, e);

@@ -90,13 +90,13 @@ struct Nest {
 };
 
 /// Contiguous bytes as a view; a constant one if all are equal.
-MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> cuts);
+MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> boundaries);
 
-/// Brings operands to one partition of every axis; returns the common stored shape, cuts and extents.
+/// Brings operands to one partition of every axis; returns the common stored shape, boundaries and extents.
 struct Common {
   std::vector<MaskView> views;
   Extents shape, extents;
-  std::vector<Extents> cuts;
+  std::vector<Extents> boundaries;
 };
 Common conform(const std::vector<const MaskView*>& operands);
 

@@ -38,7 +38,7 @@ std::uint64_t hash_of(const MaskNode& n) {
   return h;
 }
 
-/// The same formula: what follows from its parts (cuts, weight, what it reads) does not count.
+/// The same formula: what follows from its parts (boundaries, weight, what it reads) does not count.
 bool same(const MaskNode& a, const MaskNode& b) {
   const auto same_form = [](const AxisForm& x, const AxisForm& y) { return x.form == y.form && x.extent == y.extent; };
   return a.op == b.op && a.value == b.value && a.args == b.args && a.axes == b.axes && a.count == b.count &&
@@ -97,10 +97,10 @@ std::uint64_t MaskProgram::Impl::shape_key(const MaskNode& n) const {
     case MaskOp::logical_and:
     case MaskOp::logical_or:
     case MaskOp::logical_not:
-    case MaskOp::pieces: {
+    case MaskOp::segments: {
       std::vector<std::uint64_t> keys;
       for (int a : n.args) keys.push_back(node(a).shape_key);
-      if (n.op != MaskOp::pieces) std::sort(keys.begin(), keys.end());
+      if (n.op != MaskOp::segments) std::sort(keys.begin(), keys.end());
       for (auto k : keys) h = mix(h, k);
       return h;
     }
@@ -119,7 +119,7 @@ int MaskProgram::Impl::weight(const MaskNode& n) const {
   int sum = 0, most = 0;
   for (int a : n.args) sum += node(a).weight, most = std::max(most, node(a).weight);
   if (n.op == MaskOp::logical_and || n.op == MaskOp::logical_or) return sum;
-  return n.op == MaskOp::pieces ? most : n.op != MaskOp::constant;  // each piece is a formula of its own
+  return n.op == MaskOp::segments ? most : n.op != MaskOp::constant;  // each segment is a formula of its own
 }
 
 int MaskProgram::Impl::reads(const MaskNode& n) {
@@ -199,9 +199,9 @@ std::vector<AxisForm> MaskProgram::Impl::joined_forms(const std::vector<int>& op
       if (constant_extent(out[a].extent) == 1) out[a].extent = f.extent;
       if (f.form == Form::uniform || out[a] == f) continue;
       if (out[a].form == Form::uniform) {
-        out[a].form = f.form, out[a].cuts = f.cuts;
-      } else if (out[a].form != f.form || out[a].cuts != f.cuts) {
-        out[a].form = Form::full, out[a].cuts.clear();
+        out[a].form = f.form, out[a].boundaries = f.boundaries;
+      } else if (out[a].form != f.form || out[a].boundaries != f.boundaries) {
+        out[a].form = Form::full, out[a].boundaries.clear();
       }
     }
   }
@@ -256,7 +256,7 @@ int MaskProgram::Impl::combine(bool conjunction, std::vector<int> operands) {
     if (!absorbed(conjunction, m, set)) kept.push_back(m);
   }
   if (kept.size() == 1) return kept[0];
-  if (auto m = distribute_over_pieces(conjunction, kept)) return *m;
+  if (auto m = distribute_over_segments(conjunction, kept)) return *m;
   int total = 0;
   for (int m : kept) total += node(m).weight;
   if (total > kMaxWeight) {
@@ -288,10 +288,10 @@ std::optional<int> MaskProgram::Impl::lightened(bool conjunction, std::vector<in
 
 int MaskProgram::Impl::hold(int m) {
   const MaskNode& n = node(m);
-  if (n.op == MaskOp::pieces) {
+  if (n.op == MaskOp::segments) {
     std::vector<int> parts;
     for (int a : n.args) parts.push_back(hold(a));
-    return pieces(n.axis, n.positions, std::move(parts));
+    return segments(n.axis, n.positions, std::move(parts));
   }
   if (n.op != MaskOp::logical_and && n.op != MaskOp::logical_or) return m;
   if (const auto u = unmerge(m, {}))
@@ -332,82 +332,84 @@ std::optional<int> MaskProgram::Impl::resolve(bool conjunction, const std::vecto
   return std::nullopt;
 }
 
-// Pieces go outwards, so that equal neighbours melt together again: the "or" of the demands of Q, K and V.
-std::optional<int> MaskProgram::Impl::distribute_over_pieces(bool conjunction, const std::vector<int>& operands) {
-  constexpr std::size_t max_pieces = 64;
+// Segments go outwards, so that equal neighbours melt together again: the "or" of the demands of Q, K and V.
+std::optional<int> MaskProgram::Impl::distribute_over_segments(bool conjunction, const std::vector<int>& operands) {
+  constexpr std::size_t max_segments = 64;
   int axis = -1;
   for (int m : operands) {
-    if (node(m).op == MaskOp::pieces) axis = axis < 0 ? node(m).axis : std::min(axis, node(m).axis);
+    if (node(m).op == MaskOp::segments) axis = axis < 0 ? node(m).axis : std::min(axis, node(m).axis);
   }
   if (axis < 0) return std::nullopt;
-  std::vector<Position> cuts;
-  bool constant_cuts = true;
+  std::vector<Position> boundaries;
+  bool constant_boundaries = true;
   for (int m : operands) {
-    if (node(m).op == MaskOp::pieces && node(m).axis == axis) {
-      if (cuts.empty()) cuts = node(m).positions;
-      for (const Position& p : node(m).positions) constant_cuts = constant_cuts && p.is_constant();
+    if (node(m).op == MaskOp::segments && node(m).axis == axis) {
+      if (boundaries.empty()) boundaries = node(m).positions;
+      for (const Position& p : node(m).positions) constant_boundaries = constant_boundaries && p.is_constant();
     } else if (!uniform(m, axis)) {
       return std::nullopt;
     }
   }
-  bool equal_cuts = true;
+  bool equal_boundaries = true;
   for (int m : operands) {
-    if (node(m).op == MaskOp::pieces && node(m).axis == axis) equal_cuts = equal_cuts && node(m).positions == cuts;
+    if (node(m).op == MaskOp::segments && node(m).axis == axis)
+      equal_boundaries = equal_boundaries && node(m).positions == boundaries;
   }
-  if (!equal_cuts) {
-    if (!constant_cuts) return std::nullopt;
+  if (!equal_boundaries) {
+    if (!constant_boundaries) return std::nullopt;
     std::vector<std::int64_t> at;
     for (int m : operands) {
-      if (node(m).op != MaskOp::pieces || node(m).axis != axis) continue;
+      if (node(m).op != MaskOp::segments || node(m).axis != axis) continue;
       for (const Position& p : node(m).positions) at.push_back(p.offset);
     }
     std::sort(at.begin(), at.end());
     at.erase(std::unique(at.begin(), at.end()), at.end());
-    cuts.clear();
-    for (auto v : at) cuts.push_back(Position::at(v));
+    boundaries.clear();
+    for (auto v : at) boundaries.push_back(Position::at(v));
   }
-  if (cuts.size() + 1 > max_pieces) return std::nullopt;
+  if (boundaries.size() + 1 > max_segments) return std::nullopt;
   std::vector<int> parts;
-  for (std::size_t piece = 0; piece <= cuts.size(); ++piece) {
+  for (std::size_t segment = 0; segment <= boundaries.size(); ++segment) {
     std::vector<int> list;
     for (int m : operands) {
       const MaskNode& n = node(m);
-      if (n.op != MaskOp::pieces || n.axis != axis) {
+      if (n.op != MaskOp::segments || n.axis != axis) {
         list.push_back(m);
         continue;
       }
-      std::size_t own = piece;
-      if (!equal_cuts) {
+      std::size_t own = segment;
+      if (!equal_boundaries) {
         own = 0;
-        while (piece > 0 && own < n.positions.size() && n.positions[own].offset <= cuts[piece - 1].offset) ++own;
+        while (segment > 0 && own < n.positions.size() && n.positions[own].offset <= boundaries[segment - 1].offset)
+          ++own;
       }
       list.push_back(n.args[own]);
     }
     parts.push_back(combine(conjunction, std::move(list)));
   }
-  return pieces(axis, std::move(cuts), std::move(parts));
+  return segments(axis, std::move(boundaries), std::move(parts));
 }
 
-int MaskProgram::Impl::pieces(int axis, std::vector<Position> cuts, std::vector<int> parts) {
-  std::vector<Position> kept_cuts;
+int MaskProgram::Impl::segments(int axis, std::vector<Position> boundaries, std::vector<int> parts) {
+  std::vector<Position> kept_boundaries;
   std::vector<int> kept{parts[0]};
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const bool same = parts[i] == kept.back() ||
                       (node(parts[i]).op == MaskOp::constant && is_constant(kept.back(), node(parts[i]).value));
     if (same) continue;
-    kept_cuts.push_back(cuts[i - 1]);
+    kept_boundaries.push_back(boundaries[i - 1]);
     kept.push_back(parts[i]);
   }
   if (kept.size() == 1) return kept[0];
   MaskNode n;
-  n.op = MaskOp::pieces;
+  n.op = MaskOp::segments;
   n.forms = joined_forms(kept);
   auto& form = n.forms[static_cast<std::size_t>(axis)];
-  PIT_CHECK(form.form == Form::uniform, "pieces of an axis along which a piece is not uniform");
-  form.form = Form::pieces;
-  form.cuts = kept_cuts;
+  PIT_CHECK(form.form == Form::uniform, "segments of an axis along which a segment is not uniform");
+  form.form = Form::segments;
+  form.boundaries = kept_boundaries;
   n.axis = axis;
-  n.positions = std::move(kept_cuts);
+  n.positions = std::move(kept_boundaries);
   n.args = std::move(kept);
   return intern(std::move(n));
 }
@@ -422,10 +424,10 @@ int MaskProgram::Impl::negate(int m) {
     for (int a : n.args) args.push_back(negate(a));
     return combine(!disjunction, std::move(args));
   }
-  if (n.op == MaskOp::pieces) {
+  if (n.op == MaskOp::segments) {
     std::vector<int> parts;
     for (int a : n.args) parts.push_back(negate(a));
-    return pieces(n.axis, n.positions, std::move(parts));
+    return segments(n.axis, n.positions, std::move(parts));
   }
   MaskNode r;
   r.op = MaskOp::logical_not;
@@ -467,11 +469,11 @@ int MaskProgram::Impl::permuted(int m, const std::vector<int>& order, const std:
       for (int a : n.args) args.push_back(permute(a, order, e));
       return combine(n.op == MaskOp::logical_and, std::move(args));
     }
-    case MaskOp::pieces: {
+    case MaskOp::segments: {
       const int axis = static_cast<int>(std::find(order.begin(), order.end(), n.axis) - order.begin());
       std::vector<int> parts;
       for (int a : n.args) parts.push_back(permute(a, order, e));
-      return pieces(axis, n.positions, std::move(parts));
+      return segments(axis, n.positions, std::move(parts));
     }
     case MaskOp::permute: {
       std::vector<int> composed;
@@ -511,8 +513,8 @@ void MaskProgram::Impl::axis_order(int m, std::vector<int>& order) const {
     case MaskOp::logical_and:
     case MaskOp::logical_or:
     case MaskOp::logical_not:
-    case MaskOp::pieces: {
-      if (n.op == MaskOp::pieces) add(n.axis);
+    case MaskOp::segments: {
+      if (n.op == MaskOp::segments) add(n.axis);
       std::vector<int> args = n.args;
       std::stable_sort(args.begin(), args.end(), [&](int a, int b) { return node(a).shape_key < node(b).shape_key; });
       for (int a : args) axis_order(a, order);

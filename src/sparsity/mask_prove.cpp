@@ -34,7 +34,7 @@ class Prover {
       if (p_.is_constant(m, true)) return true;
     if (auto done = open_one(s)) return *done;
     if (auto done = settle_one(s)) return *done;
-    if (auto done = by_pieces(s)) return *done;
+    if (auto done = by_segments(s)) return *done;
     if (auto done = name_a_place(s)) return *done;
     if (auto done = try_places(s)) return *done;
     if (auto done = by_cases(s)) return *done;
@@ -136,24 +136,24 @@ class Prover {
     return p_.permute(node(n.args[0]).args[0], n.axes, p_.extents(m));
   }
 
-  // Formulas that are put together from pieces of one axis: piece by piece.
-  std::optional<bool> by_pieces(const Sequent& s) {
+  // Formulas that are put together from segments of one axis: segment by segment.
+  std::optional<bool> by_segments(const Sequent& s) {
     int first = -1;
     for (const Masks* side : {&s.given, &s.goals})
       for (int m : *side)
-        if (first < 0 && node(m).op == MaskOp::pieces) first = m;
+        if (first < 0 && node(m).op == MaskOp::segments) first = m;
     if (first < 0) return std::nullopt;
     const MaskNode& cut = node(first);
     for (std::size_t i = 0; i < cut.args.size(); ++i) {
-      const auto piece = [&](const Masks& side) {
+      const auto segment = [&](const Masks& side) {
         Masks r;
         for (int m : side) {
           const MaskNode& n = node(m);
-          r.insert(n.op == MaskOp::pieces && n.axis == cut.axis && n.positions == cut.positions ? n.args[i] : m);
+          r.insert(n.op == MaskOp::segments && n.axis == cut.axis && n.positions == cut.positions ? n.args[i] : m);
         }
         return r;
       };
-      if (!holds({piece(s.given), piece(s.goals), s.anys, s.named, s.rank})) return false;
+      if (!holds({segment(s.given), segment(s.goals), s.anys, s.named, s.rank})) return false;
     }
     return true;
   }

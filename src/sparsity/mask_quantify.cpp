@@ -6,7 +6,7 @@
 
 namespace pit::sparsity {
 
-bool MaskProgram::Impl::pieces_not_empty(int m) const {
+bool MaskProgram::Impl::segments_not_empty(int m) const {
   const MaskNode& n = node(m);
   std::int64_t last = 0;
   for (const Position& p : n.positions) {
@@ -100,12 +100,12 @@ int MaskProgram::Impl::quantified(int m, const std::vector<int>& axes) {
       return combine(false, std::move(args));
     }
     case MaskOp::logical_and: return any_of_all(n.args, axes);
-    case MaskOp::pieces: {
+    case MaskOp::segments: {
       const bool reduced = std::find(axes.begin(), axes.end(), n.axis) != axes.end();
-      if (reduced && !pieces_not_empty(m)) break;
+      if (reduced && !segments_not_empty(m)) break;
       std::vector<int> parts;
       for (int a : n.args) parts.push_back(any(a, axes));
-      return reduced ? combine(false, std::move(parts)) : pieces(n.axis, n.positions, std::move(parts));
+      return reduced ? combine(false, std::move(parts)) : segments(n.axis, n.positions, std::move(parts));
     }
     case MaskOp::permute: {
       const MaskNode& atom = node(n.args[0]);
@@ -258,7 +258,7 @@ int MaskProgram::Impl::any_atom(const std::vector<int>& operands, const std::vec
     if (std::find(axes.begin(), axes.end(), kept[i]) == axes.end()) continue;
     n.axes.push_back(static_cast<int>(i));
     n.forms[i].form = Form::uniform;
-    n.forms[i].cuts.clear();
+    n.forms[i].boundaries.clear();
   }
   return expand(intern(std::move(n)), kept, e);
 }

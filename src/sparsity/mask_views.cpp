@@ -30,7 +30,7 @@ Bytes contiguous_bytes(const MaskView& v) {
 }
 
 /// Axes along which contiguous bytes do not change are reduced to extent 1.
-void drop_uniform_axes(Bytes& bits, Extents& shape, std::vector<Extents>& cuts) {
+void drop_uniform_axes(Bytes& bits, Extents& shape, std::vector<Extents>& boundaries) {
   for (std::size_t a = 0; a < shape.size(); ++a) {
     if (shape[a] <= 1) continue;
     std::int64_t outer = 1, inner = 1;
@@ -49,17 +49,18 @@ void drop_uniform_axes(Bytes& bits, Extents& shape, std::vector<Extents>& cuts) 
     }
     bits.resize(static_cast<std::size_t>(outer * inner));
     shape[a] = 1;
-    cuts[a].clear();
+    boundaries[a].clear();
   }
 }
 
-/// Axis `axis` gathered by `index` (-1: false); its cuts become `cuts`.
-MaskView gather_axis(const MaskView& v, std::size_t axis, const Extents& index, Extents cuts, std::int64_t extent) {
+/// Axis `axis` gathered by `index` (-1: false); its boundaries become `boundaries`.
+MaskView gather_axis(const MaskView& v, std::size_t axis, const Extents& index, Extents boundaries,
+                     std::int64_t extent) {
   Extents shape = v.shape, extents = v.extents;
-  std::vector<Extents> all_cuts = v.cuts;
+  std::vector<Extents> all_boundaries = v.boundaries;
   shape[axis] = static_cast<std::int64_t>(index.size());
   extents[axis] = extent;
-  all_cuts[axis] = std::move(cuts);
+  all_boundaries[axis] = std::move(boundaries);
   Bytes out(static_cast<std::size_t>(product(shape)), 0);
   const Extents to = contiguous_strides(shape);
   Extents slice = shape;
@@ -75,14 +76,14 @@ MaskView gather_axis(const MaskView& v, std::size_t axis, const Extents& index, 
       for (std::int64_t i = 0; i < nest.inner(); ++i) o[i * os] = x[i * xs];
     }
   });
-  return make_view(std::move(out), std::move(shape), std::move(extents), std::move(all_cuts));
+  return make_view(std::move(out), std::move(shape), std::move(extents), std::move(all_boundaries));
 }
 
-/// Index of the piece that holds position i, for i in positions 0..n of a partition.
-Extents piece_index(const Extents& cuts, const Extents& positions) {
+/// Index of the segment that holds position i, for i in positions 0..n of a partition.
+Extents segment_index(const Extents& boundaries, const Extents& positions) {
   Extents index;
   for (std::int64_t p : positions) {
-    index.push_back(std::upper_bound(cuts.begin(), cuts.end(), p) - cuts.begin());
+    index.push_back(std::upper_bound(boundaries.begin(), boundaries.end(), p) - boundaries.begin());
   }
   return index;
 }
@@ -96,7 +97,7 @@ Extents iota(std::int64_t n) {
 /// The axis stored position by position (also where it was uniform, if `even_uniform`).
 MaskView full_axis(const MaskView& v, std::size_t axis, bool even_uniform) {
   const std::int64_t n = v.extents[axis];
-  if (!v.cuts[axis].empty()) return gather_axis(v, axis, piece_index(v.cuts[axis], iota(n)), {}, n);
+  if (!v.boundaries[axis].empty()) return gather_axis(v, axis, segment_index(v.boundaries[axis], iota(n)), {}, n);
   if (v.shape[axis] == 1 && n != 1 && even_uniform)
     return gather_axis(v, axis, Extents(static_cast<std::size_t>(n), 0), {}, n);
   return v;
@@ -174,7 +175,7 @@ void apply_predicate_f16(const Tensor& t, Predicate p, Bytes& out) {
 
 }  // namespace
 
-MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> cuts) {
+MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Extents> boundaries) {
   MaskView v;
   const bool has_one = !bits.empty() && std::memchr(bits.data(), 1, bits.size()) != nullptr;
   if (!has_one || std::memchr(bits.data(), 0, bits.size()) == nullptr)
@@ -182,7 +183,7 @@ MaskView make_view(Bytes bits, Extents shape, Extents extents, std::vector<Exten
   v.strides = contiguous_strides(shape);
   v.shape = std::move(shape);
   v.extents = std::move(extents);
-  v.cuts = std::move(cuts);
+  v.boundaries = std::move(boundaries);
   v.data = std::make_shared<const Bytes>(std::move(bits));
   return v;
 }
@@ -196,23 +197,23 @@ Common conform(const std::vector<const MaskView*>& operands) {
   }
   c.shape.assign(rank, 1);
   c.extents.assign(rank, 1);
-  c.cuts.assign(rank, {});
+  c.boundaries.assign(rank, {});
   for (std::size_t a = 0; a < rank; ++a) {
     bool full = false, partial = false, differ = false;
     for (const MaskView& v : c.views) {
       if (c.extents[a] == 1) c.extents[a] = v.extents[a];
       if (v.shape[a] == 1) continue;
-      if (v.cuts[a].empty()) {
+      if (v.boundaries[a].empty()) {
         full = true;
         c.extents[a] = v.extents[a];
       } else {
-        differ = differ || (partial && c.cuts[a] != v.cuts[a]);
-        if (!partial) c.cuts[a] = v.cuts[a];
+        differ = differ || (partial && c.boundaries[a] != v.boundaries[a]);
+        if (!partial) c.boundaries[a] = v.boundaries[a];
         partial = true;
       }
     }
     if (full) {
-      c.cuts[a].clear();
+      c.boundaries[a].clear();
       c.shape[a] = c.extents[a];
       for (MaskView& v : c.views) {
         if (v.shape[a] != 1) v = full_axis(v, a, false);
@@ -224,17 +225,18 @@ Common conform(const std::vector<const MaskView*>& operands) {
     if (!partial) continue;
     if (differ) {
       Extents u;
-      for (const MaskView& v : c.views) u.insert(u.end(), v.cuts[a].begin(), v.cuts[a].end());
+      for (const MaskView& v : c.views) u.insert(u.end(), v.boundaries[a].begin(), v.boundaries[a].end());
       std::sort(u.begin(), u.end());
       u.erase(std::unique(u.begin(), u.end()), u.end());
       Extents starts{0};
       starts.insert(starts.end(), u.begin(), u.end());
       for (MaskView& v : c.views) {
-        if (v.shape[a] != 1 && v.cuts[a] != u) v = gather_axis(v, a, piece_index(v.cuts[a], starts), u, v.extents[a]);
+        if (v.shape[a] != 1 && v.boundaries[a] != u)
+          v = gather_axis(v, a, segment_index(v.boundaries[a], starts), u, v.extents[a]);
       }
-      c.cuts[a] = std::move(u);
+      c.boundaries[a] = std::move(u);
     }
-    c.shape[a] = static_cast<std::int64_t>(c.cuts[a].size()) + 1;
+    c.shape[a] = static_cast<std::int64_t>(c.boundaries[a].size()) + 1;
   }
   return c;
 }
@@ -259,7 +261,7 @@ MaskView constant_view(bool value, Extents extents) {
   v.data = bytes[value];
   v.shape.assign(extents.size(), 1);
   v.strides.assign(extents.size(), 0);
-  v.cuts.resize(extents.size());
+  v.boundaries.resize(extents.size());
   v.extents = std::move(extents);
   v.constant = true;
   v.value = value;
@@ -279,9 +281,9 @@ MaskView predicate_view(const Tensor& t, Predicate p) {
     case DType::f16: apply_predicate_f16(t, p, bits); break;
   }
   Extents shape = t.shape();
-  std::vector<Extents> cuts(shape.size());
-  if (!bits.empty()) drop_uniform_axes(bits, shape, cuts);
-  return make_view(std::move(bits), std::move(shape), t.shape(), std::move(cuts));
+  std::vector<Extents> boundaries(shape.size());
+  if (!bits.empty()) drop_uniform_axes(bits, shape, boundaries);
+  return make_view(std::move(bits), std::move(shape), t.shape(), std::move(boundaries));
 }
 
 MaskView combine_views(bool conjunction, const std::vector<const MaskView*>& operands) {
@@ -307,14 +309,14 @@ MaskView combine_views(bool conjunction, const std::vector<const MaskView*>& ope
   const std::vector<int> order = memory_order(c);
   std::vector<int> back(order.size());
   Extents shape, laid_out;
-  std::vector<Extents> cuts;
+  std::vector<Extents> boundaries;
   std::vector<MaskView> views(c.views.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
     const auto a = static_cast<std::size_t>(order[i]);
     back[a] = static_cast<int>(i);
     shape.push_back(c.shape[a]);
     laid_out.push_back(extents[a]);
-    cuts.push_back(std::move(c.cuts[a]));
+    boundaries.push_back(std::move(c.boundaries[a]));
   }
   for (std::size_t v = 0; v < views.size(); ++v) views[v] = permute_view(c.views[v], order, laid_out);
   Bytes out(static_cast<std::size_t>(product(shape)));
@@ -330,7 +332,7 @@ MaskView combine_views(bool conjunction, const std::vector<const MaskView*>& ope
                    [](std::uint8_t a, std::uint8_t b) { return static_cast<std::uint8_t>(a | b); });
     }
   }
-  return permute_view(make_view(std::move(out), std::move(shape), std::move(laid_out), std::move(cuts)), back,
+  return permute_view(make_view(std::move(out), std::move(shape), std::move(laid_out), std::move(boundaries)), back,
                       std::move(extents));
 }
 
@@ -352,7 +354,7 @@ MaskView permute_view(const MaskView& v, const std::vector<int>& order, Extents 
     const auto a = static_cast<std::size_t>(o);
     r.shape.push_back(o < 0 ? 1 : v.shape[a]);
     r.strides.push_back(o < 0 ? 0 : v.strides[a]);
-    r.cuts.push_back(o < 0 ? Extents{} : v.cuts[a]);
+    r.boundaries.push_back(o < 0 ? Extents{} : v.boundaries[a]);
   }
   return r;
 }
@@ -368,9 +370,9 @@ MaskView merge_view(const MaskView& v, int count, Extents extents) {
   std::int64_t merged = 1;
   for (std::size_t a = base; a < full.shape.size(); ++a) merged *= full.shape[a];
   shape.push_back(merged);
-  std::vector<Extents> cuts(full.cuts.begin(), full.cuts.begin() + static_cast<std::ptrdiff_t>(base));
-  cuts.push_back({});
-  return make_view(contiguous_bytes(full), std::move(shape), std::move(extents), std::move(cuts));
+  std::vector<Extents> boundaries(full.boundaries.begin(), full.boundaries.begin() + static_cast<std::ptrdiff_t>(base));
+  boundaries.push_back({});
+  return make_view(contiguous_bytes(full), std::move(shape), std::move(extents), std::move(boundaries));
 }
 
 MaskView split_view(const MaskView& v, int count, Extents extents) {
@@ -378,16 +380,16 @@ MaskView split_view(const MaskView& v, int count, Extents extents) {
   const std::size_t axis = v.shape.size() - 1;
   const MaskView full = full_axis(v, axis, false);
   Extents shape(full.shape.begin(), full.shape.end() - 1);
-  std::vector<Extents> cuts(full.cuts.begin(), full.cuts.end() - 1);
+  std::vector<Extents> boundaries(full.boundaries.begin(), full.boundaries.end() - 1);
   for (int i = 0; i < count; ++i) {
     shape.push_back(full.shape[axis] == 1 ? 1 : extents[axis + static_cast<std::size_t>(i)]);
-    cuts.push_back({});
+    boundaries.push_back({});
   }
   Bytes bits = contiguous_bytes(full);
   PIT_CHECK(product(shape) == static_cast<std::int64_t>(bits.size()), "a mask of {} bytes cannot be split",
             bits.size());
-  drop_uniform_axes(bits, shape, cuts);
-  return make_view(std::move(bits), std::move(shape), std::move(extents), std::move(cuts));
+  drop_uniform_axes(bits, shape, boundaries);
+  return make_view(std::move(bits), std::move(shape), std::move(extents), std::move(boundaries));
 }
 
 MaskView window_view(const MaskView& v, std::int64_t start, std::int64_t step, Extents extents) {
@@ -422,15 +424,16 @@ MaskView place_view(const MaskView& v, std::int64_t start, std::int64_t step, Ex
   return gather_axis(full_axis(v, axis, false), axis, index, {}, n);
 }
 
-MaskView pieces_view(const std::vector<const MaskView*>& parts, int axis, Extents cuts, Extents extents) {
+MaskView segments_view(const std::vector<const MaskView*>& parts, int axis, Extents boundaries, Extents extents) {
   const auto a = static_cast<std::size_t>(axis);
   std::vector<const MaskView*> kept;
-  Extents kept_cuts;
+  Extents kept_boundaries;
   std::int64_t from = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::int64_t to = i < cuts.size() ? std::clamp(cuts[i], from, std::max(from, extents[a])) : extents[a];
+    const std::int64_t to =
+        i < boundaries.size() ? std::clamp(boundaries[i], from, std::max(from, extents[a])) : extents[a];
     if (to <= from) continue;
-    if (!kept.empty()) kept_cuts.push_back(from);
+    if (!kept.empty()) kept_boundaries.push_back(from);
     kept.push_back(parts[i]);
     from = to;
   }
@@ -457,8 +460,8 @@ MaskView pieces_view(const std::vector<const MaskView*>& parts, int axis, Extent
       for (std::int64_t j = 0; j < nest.inner(); ++j) o[j * os] = x[j * xs];
     });
   }
-  c.cuts[a] = std::move(kept_cuts);
-  return make_view(std::move(out), std::move(shape), std::move(extents), std::move(c.cuts));
+  c.boundaries[a] = std::move(kept_boundaries);
+  return make_view(std::move(out), std::move(shape), std::move(extents), std::move(c.boundaries));
 }
 
 namespace {
@@ -511,9 +514,9 @@ MaskView take_view(const MaskView& v, const Lookup& lookup, const Tensor& index,
   const std::int64_t table = v.extents[rank];
   const IndexWalk walk = index_walk(lookup, index.shape(), rank);
   Extents shape(rank);
-  std::vector<Extents> cuts(full.cuts.begin(), full.cuts.end() - 1);
+  std::vector<Extents> boundaries(full.boundaries.begin(), full.boundaries.end() - 1);
   for (std::size_t a = 0; a < rank; ++a) {
-    if (walk.strides[a] != 0 && !full.cuts[a].empty()) full = full_axis(full, a, false), cuts[a].clear();
+    if (walk.strides[a] != 0 && !full.boundaries[a].empty()) full = full_axis(full, a, false), boundaries[a].clear();
     shape[a] = walk.strides[a] != 0 ? extents[a] : full.shape[a];
   }
   Bytes out(static_cast<std::size_t>(product(shape)));
@@ -533,8 +536,8 @@ MaskView take_view(const MaskView& v, const Lookup& lookup, const Tensor& index,
       }
     });
   });
-  drop_uniform_axes(out, shape, cuts);
-  return make_view(std::move(out), std::move(shape), std::move(extents), std::move(cuts));
+  drop_uniform_axes(out, shape, boundaries);
+  return make_view(std::move(out), std::move(shape), std::move(extents), std::move(boundaries));
 }
 
 MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, const std::vector<int>& reduced,
@@ -545,16 +548,16 @@ MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, 
   const std::int64_t table = extents[rank];
   const IndexWalk walk = index_walk(lookup, index.shape(), rank);
   Extents shape(rank), out_shape(rank);
-  std::vector<Extents> cuts;
+  std::vector<Extents> boundaries;
   for (std::size_t a = 0; a < rank; ++a) {
-    if (walk.strides[a] != 0 && !full.cuts[a].empty()) full = full_axis(full, a, false);
+    if (walk.strides[a] != 0 && !full.boundaries[a].empty()) full = full_axis(full, a, false);
     shape[a] = walk.strides[a] != 0 ? v.extents[a] : full.shape[a];
     const bool gone = std::find(reduced.begin(), reduced.end(), static_cast<int>(a)) != reduced.end();
     out_shape[a] = gone ? 1 : shape[a];
-    cuts.push_back(gone ? Extents{} : full.cuts[a]);
+    boundaries.push_back(gone ? Extents{} : full.boundaries[a]);
   }
   out_shape.push_back(table);
-  cuts.push_back({});
+  boundaries.push_back({});
   Bytes out(static_cast<std::size_t>(product(out_shape)), 0);
   Extents to = contiguous_strides(out_shape);
   const std::int64_t ts = to.back();
@@ -572,8 +575,8 @@ MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, 
       }
     });
   });
-  if (!out.empty()) drop_uniform_axes(out, out_shape, cuts);
-  return make_view(std::move(out), std::move(out_shape), std::move(extents), std::move(cuts));
+  if (!out.empty()) drop_uniform_axes(out, out_shape, boundaries);
+  return make_view(std::move(out), std::move(out_shape), std::move(extents), std::move(boundaries));
 }
 
 std::uint64_t hash_bytes(const void* data, std::size_t size, std::uint64_t seed) {
@@ -599,7 +602,7 @@ MaskArray materialize(const MaskView& v) {
   MaskArray m;
   m.shape = v.shape;
   m.extents = v.extents;
-  m.cuts = v.cuts;
+  m.boundaries = v.boundaries;
   if (is_contiguous(v)) {
     m.bits.assign(v.data->begin(), v.data->begin() + product(v.shape));
   } else {

@@ -18,8 +18,8 @@ MaskView merge_view(const MaskView& v, int count, std::vector<std::int64_t> exte
 MaskView split_view(const MaskView& v, int count, std::vector<std::int64_t> extents);
 MaskView window_view(const MaskView& v, std::int64_t start, std::int64_t step, std::vector<std::int64_t> extents);
 MaskView place_view(const MaskView& v, std::int64_t start, std::int64_t step, std::vector<std::int64_t> extents);
-MaskView pieces_view(const std::vector<const MaskView*>& parts, int axis, std::vector<std::int64_t> cuts,
-                     std::vector<std::int64_t> extents);
+MaskView segments_view(const std::vector<const MaskView*>& parts, int axis, std::vector<std::int64_t> boundaries,
+                       std::vector<std::int64_t> extents);
 MaskView take_view(const MaskView& v, const Lookup& lookup, const Tensor& index, std::vector<std::int64_t> extents);
 MaskView put_view(const MaskView& v, const Lookup& lookup, const Tensor& index, const std::vector<int>& reduced,
                   std::vector<std::int64_t> extents);

@@ -1,4 +1,4 @@
-// The model: a term takes as long as its busiest resource (two FMA pipes, two load ports, the latency of an
+// The model: a step of k takes as long as its busiest resource (two FMA pipes, two load ports, the latency of an
 // accumulator's chain), plus a share of its loads for what out-of-order execution does not hide. Rows of B that come
 // from a farther cache overlap with that partly: a p-norm with p = 3 is between the maximum (full overlap) and the sum
 // (none), and matches tiles of all shapes measured on Zen 3 within some 10 %.
@@ -42,7 +42,7 @@ TileCost default_tile(const TileKey& key, const CpuTarget& target) {
   const double loads = walks * (key.rows + vectors + (key.indexed_k ? 1 : 0) + (key.indexed_a ? 1 : 0));
   const double work = accumulators * operations(key.arithmetic);
   const double latency = kLatency * (key.arithmetic == Arithmetic::sum_of_products ? 1 : 2 * walks);
-  // Beyond the register file every accumulator is loaded and stored for each term.
+  // Beyond the register file every accumulator is loaded and stored for each step of k.
   const double registers = target.vector_bytes == 64 ? 32 : 16;
   const double spilled = std::max(0.0, accumulators + std::min<double>(key.rows, vectors) + 1 - registers);
   const double cycles = std::max({work / kFmaPerCycle, (loads + 2 * spilled) / kLoadsPerCycle,
@@ -50,9 +50,9 @@ TileCost default_tile(const TileKey& key, const CpuTarget& target) {
                         kUnhidden * loads;
   const bool gathered = key.indexed_k;
   TileCost cost;
-  cost.term[0] = cycles / kClock;
-  cost.term[1] = overlap(cycles, vectors / (gathered ? kL2Gathered : kL2Consecutive)) / kClock;
-  cost.term[2] = overlap(cycles, vectors / (gathered ? kL3Gathered : kL3Consecutive)) / kClock;
+  cost.k_step[0] = cycles / kClock;
+  cost.k_step[1] = overlap(cycles, vectors / (gathered ? kL2Gathered : kL2Consecutive)) / kClock;
+  cost.k_step[2] = overlap(cycles, vectors / (gathered ? kL3Gathered : kL3Consecutive)) / kClock;
   // The end of the loop over k is mispredicted about once a tile; each row has a pointer, each vector is stored.
   const double per_element = key.arithmetic == Arithmetic::logsumexp ? 30 : 1;
   cost.tile = (20 + key.rows + accumulators * per_element + (key.ragged ? 2 : 0)) / kClock;

@@ -71,9 +71,9 @@ class PackTimes {
   std::unique_ptr<Data> data_;
 };
 
-/// Terms that took longer than those of a tile that does all that they do and more (its shape at least as large, the
-/// same indices and more) were disturbed: they get the other one's time, a tighter upper bound. Packed A and rows in
-/// place are not compared.
+/// Steps of k that took longer than those of a tile that does all that they do and more (its shape at least as large,
+/// the same indices and more) were disturbed: they get the other one's time, a tighter upper bound. Packed A and rows
+/// in place are not compared.
 void repair(std::vector<std::pair<TileKey, TileCost>>& tiles);
 
 /// Everything: limits of one and of all threads, tiles, packs. `only`: these tiles instead of tiles_to_measure (tests).

@@ -8,14 +8,14 @@ namespace pit::tuning {
 
 namespace {
 
-constexpr std::int64_t kTerms = 256;  // of a call
+constexpr std::int64_t kCallK = 256;  // of a call
 constexpr std::int64_t kGap = 4;      // with an index: one k of so many
 constexpr std::size_t kDstBytes = 1 << 20;
 
 }  // namespace
 
-/// The source is a row-major matrix; each call packs the next piece of it. Along a row for transposes (terms are
-/// neighbours), down the columns for copies and gathers (terms are rows).
+/// The source is a row-major matrix; each call packs the next piece of it. Along a row for transposes (steps of k are
+/// neighbours), down the columns for copies and gathers (steps of k are rows).
 struct PackTimes::Data {
   PackKey key;
   codegen::KernelFn function;
@@ -25,8 +25,8 @@ struct PackTimes::Data {
   std::vector<float*> rows;
   Least none, near, far;
 
-  std::int64_t span() const { return key.indexed_k ? kGap * kTerms : kTerms; }
-  void call(std::size_t bytes, std::int64_t number, std::int64_t terms);
+  std::int64_t span() const { return key.indexed_k ? kGap * kCallK : kCallK; }
+  void call(std::size_t bytes, std::int64_t number, std::int64_t k_count);
 };
 
 std::size_t PackTimes::scratch_bytes() { return kDstBytes + beyond_caches(); }
@@ -39,7 +39,7 @@ PackTimes::PackTimes(const PackKey& key, const CpuTarget&, codegen::KernelFn fun
   d.memory_bytes = scratch.size() - kDstBytes;
   d.dst = scratch.floats();
   d.source = scratch.floats(kDstBytes);
-  for (std::int64_t i = 0; i < kTerms; ++i) d.index.push_back(static_cast<std::int32_t>(kGap * i + i * 5 % kGap));
+  for (std::int64_t i = 0; i < kCallK; ++i) d.index.push_back(static_cast<std::int32_t>(kGap * i + i * 5 % kGap));
   d.rows.resize(static_cast<std::size_t>(key.width));
 }
 
@@ -55,7 +55,7 @@ codegen::Kernel PackTimes::kernel(const PackKey& key, const CpuTarget& target) {
   PIT_UNREACHABLE("a kind of pack");
 }
 
-void PackTimes::Data::call(std::size_t bytes, std::int64_t number, std::int64_t terms) {
+void PackTimes::Data::call(std::size_t bytes, std::int64_t number, std::int64_t k_count) {
   const std::int64_t floats = static_cast<std::int64_t>(bytes / 4), width = key.width;
   void* ptrs[3] = {dst, rows.data(), index.data()};
   if (key.kind == PackKind::transpose) {
@@ -64,7 +64,7 @@ void PackTimes::Data::call(std::size_t bytes, std::int64_t number, std::int64_t 
     const std::int64_t across = columns / span(), down = floats / (columns * width);
     float* block = source + number / across % down * columns * width + number % across * span();
     for (std::int64_t i = 0; i < width; ++i) rows[static_cast<std::size_t>(i)] = block + i * columns;
-    const std::int64_t ints[] = {terms, width};
+    const std::int64_t ints[] = {k_count, width};
     return function(ptrs, ints);
   }
   // Blocks of span rows x `width`: panel after panel.
@@ -74,11 +74,11 @@ void PackTimes::Data::call(std::size_t bytes, std::int64_t number, std::int64_t 
   float* block = source + number / across % down * columns * span() + number % across * width;
   if (key.kind == PackKind::copy) {
     ptrs[1] = block;
-    const std::int64_t ints[] = {terms, width, 4 * columns};
+    const std::int64_t ints[] = {k_count, width, 4 * columns};
     return function(ptrs, ints);
   }
   for (std::int64_t i = 0; i < width; ++i) rows[static_cast<std::size_t>(i)] = block + i;
-  const std::int64_t ints[] = {terms, width, 4 * columns};
+  const std::int64_t ints[] = {k_count, width, 4 * columns};
   function(ptrs, ints);
 }
 
@@ -86,16 +86,16 @@ void PackTimes::round(const Effort& effort) {
   Data& d = *data_;
   const auto l2 = std::max<std::size_t>(cache_sizes().l2 / 2, static_cast<std::size_t>(4 * d.span() * d.key.width));
   d.none.measure(effort, [&](std::int64_t) { d.call(l2, 0, 0); });
-  d.near.measure(effort, [&](std::int64_t number) { d.call(l2, number, kTerms); });
+  d.near.measure(effort, [&](std::int64_t number) { d.call(l2, number, kCallK); });
   std::int64_t next = 0;  // never again what was read a moment ago
   Effort longer = effort;
   longer.seconds *= 4;
-  d.far.measure(longer, [&](std::int64_t) { d.call(d.memory_bytes, next++, kTerms); });
+  d.far.measure(longer, [&](std::int64_t) { d.call(d.memory_bytes, next++, kCallK); });
 }
 
 PackCost PackTimes::cost() const {
   const Data& d = *data_;
-  const double elements = static_cast<double>(kTerms * d.key.width);
+  const double elements = static_cast<double>(kCallK * d.key.width);
   PackCost cost;
   cost.measured = true;
   cost.call = std::max(d.none.ns(), 0.05);

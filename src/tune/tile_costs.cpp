@@ -50,8 +50,8 @@ const std::pair<const Key, Cost>& nearest(const std::map<Key, Cost>& measured, c
   });
 }
 
-/// What a measurement says of the defaults. Small figures are differences that noise may have eaten: no factor is
-/// beyond belief.
+/// What a measurement says of the defaults. Small figures are differences that noise may have eaten: factors are
+/// clamped.
 double factor(double measured, double assumed) { return std::clamp(measured / assumed, 0.1, 10.0); }
 
 }  // namespace
@@ -102,8 +102,8 @@ TileCost TileCosts::tile(const TileKey& key) const {
   if (tiles_.empty()) return cost;
   const auto& [like, known] = nearest(tiles_, key);
   const TileCost assumed = default_tile(like, target_);
-  for (std::size_t level = 0; level < cost.term.size(); ++level)
-    cost.term[level] *= factor(known.term[level], assumed.term[level]);
+  for (std::size_t level = 0; level < cost.k_step.size(); ++level)
+    cost.k_step[level] *= factor(known.k_step[level], assumed.k_step[level]);
   cost.tile *= factor(known.tile, assumed.tile);
   cost.reload *= factor(known.reload, assumed.reload);
   cost.call *= factor(known.call, assumed.call);

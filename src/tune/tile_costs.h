@@ -1,14 +1,15 @@
 // The tile database: what this machine's tiles, packs and memory cost, one thread, nothing else running.
 //
-// A cost is time on the clock of one core, in nanoseconds, of the plain kernel (no epilogue). A *term* is one step of k
-// of a tile: all of its `rows x vectors x panels` multiply-adds. A strip of `tiles` tiles with `k` terms each takes
+// A cost is time on the clock of one core, in nanoseconds, of the plain kernel (no epilogue). A *step of k* is one
+// position of the reduction of a tile: all of its `rows x vectors x panels` multiply-adds. A macro-tile of `tiles`
+// tiles with k steps each takes
 //
-//     call + tiles * (tile + (first ? 0 : reload)) + (terms, each at the price of the level that B's row comes from)
+//     call + tiles * (tile + (first ? 0 : reload)) + (k steps, each at the price of the level that B's row comes from)
 //
-// A row of B comes from farther away than L1 only for the first tile of a strip that reads it, provided that the
-// strip's rows of B fit L1: with k terms shared by all tiles, B's panel in L2 before the call,
+// A row of B comes from farther away than L1 only for the first tile of a macro-tile that reads it, provided that the
+// macro-tile's rows of B fit L1: with k steps shared by all tiles, B's panel in L2 before the call,
 //
-//     k * (term[l2] + (tiles - 1) * term[l1])
+//     k * (k_step[l2] + (tiles - 1) * k_step[l1])
 //
 // A is meant to be where the packing leaves it (packed: L2; rows: in place, L2), and C in L1 or L2: traffic with L3 and
 // memory beyond that is the model's to add, from `limits`. Costs do not depend on the number of threads; bandwidths of
@@ -54,19 +55,19 @@ struct TileKey {
 };
 TileKey key_of(const lower::TileSpec& spec);
 
-/// Where the row of B that a term reads lies.
+/// Where the row of B that a step of k reads lies.
 enum class Level : std::uint8_t { l1, l2, l3 };
 
 struct TileCost {
-  /// ns per term, by Level. Without an index B is walked row after row; with one, ascending rows, one of four on
+  /// ns per step of k, by Level. Without an index B is walked row after row; with one, ascending rows, one of four on
   /// average.
-  std::array<double, 3> term{};
-  double tile =
-      0;  ///< ns per tile: loop over the strip, identity into registers, pointers and stores of all of C's columns
+  std::array<double, 3> k_step{};
+  /// ns per tile: loop over the macro-tile, identity into registers, pointers and stores of all of C's columns
+  double tile = 0;
   double reload = 0;  ///< ns per tile in addition where first == 0 (accumulators loaded from C)
-  double call = 0;    ///< ns per call of a strip: call, arguments, the first misses of branches
+  double call = 0;    ///< ns per call of a macro-tile: call, arguments, the first misses of branches
   bool measured = false;
-  double at(Level level) const { return term[static_cast<std::size_t>(level)]; }
+  double at(Level level) const { return k_step[static_cast<std::size_t>(level)]; }
 };
 
 /// The packing kernels of lower/tile.h.

@@ -1,9 +1,9 @@
 // The database on disk: one JSON file per identity, written whole, believed only if its hash holds and it is ours.
 //
-//     {"format": "pit-tile-costs 1", "hash": "<content hash of body, dumped>", "body": {
+//     {"format": "pit-tile-costs 2", "hash": "<content hash of body, dumped>", "body": {
 //        "cpu": ..., "target": ..., "version": ...,
 //        "limits": [{"threads": 1, "fma_gflops": ..., ...}, ...],
-//        "tiles": {"4x3x1 k-index sum": {"term": [l1, l2, l3], "tile": ..., "reload": ..., "call": ...}, ...},
+//        "tiles": {"4x3x1 k-index sum": {"k_step": [l1, l2, l3], "tile": ..., "reload": ..., "call": ...}, ...},
 //        "packs": {"transpose 4": {"element": ..., "element_memory": ..., "call": ...}, ...}}}
 //
 // Keys are names, and names are understood by looking them up among the keys that this version measures; others are
@@ -28,7 +28,7 @@ namespace {
 using Json = nlohmann::json;
 
 // Goes up when the meaning of a figure or the code of tiles changes within a version of PIT.
-constexpr const char* kFormat = "pit-tile-costs 1";
+constexpr const char* kFormat = "pit-tile-costs 2";
 // A figure beyond is a mistake: a million seconds, or a million GB/s.
 constexpr double kSane = 1e15;
 
@@ -65,15 +65,15 @@ MachineLimits limits_of(const Json& json, const Identity& who) {
 }
 
 Json json_of(const TileCost& cost) {
-  return {{"term", cost.term}, {"tile", cost.tile}, {"reload", cost.reload}, {"call", cost.call}};
+  return {{"k_step", cost.k_step}, {"tile", cost.tile}, {"reload", cost.reload}, {"call", cost.call}};
 }
 
 TileCost tile_of(const Json& json) {
   TileCost cost;
-  const Json& terms = json.at("term");
-  if (terms.size() != cost.term.size()) throw Bad{"a tile without a term per level"};
-  for (std::size_t level = 0; level < cost.term.size(); ++level)
-    cost.term[level] = number(Json{{"term", terms[level]}}, "term");
+  const Json& k_steps = json.at("k_step");
+  if (k_steps.size() != cost.k_step.size()) throw Bad{"a tile without a k_step per level"};
+  for (std::size_t level = 0; level < cost.k_step.size(); ++level)
+    cost.k_step[level] = number(Json{{"k_step", k_steps[level]}}, "k_step");
   cost.tile = number(json, "tile");
   cost.reload = number(json, "reload");
   cost.call = number(json, "call");

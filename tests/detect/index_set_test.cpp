@@ -47,16 +47,16 @@ TEST(FromBytes, EveryLength) {
   }
 }
 
-/// A random mask over real extents, some axes stored with extent 1, some in pieces.
+/// A random mask over real extents, some axes stored with extent 1, some in segments.
 MaskArray random_mask(std::mt19937& random, std::vector<std::int64_t> extents) {
   MaskArray m;
   m.extents = std::move(extents);
   std::int64_t size = 1;
   for (std::int64_t e : m.extents) {
     const unsigned form = random() % 4;
-    m.cuts.emplace_back();
+    m.boundaries.emplace_back();
     if (form == 0) m.shape.push_back(1);
-    else if (form == 1 && e > 3) m.cuts.back() = {1, e - 1}, m.shape.push_back(3);
+    else if (form == 1 && e > 3) m.boundaries.back() = {1, e - 1}, m.shape.push_back(3);
     else m.shape.push_back(e);
     size *= m.shape.back();
   }

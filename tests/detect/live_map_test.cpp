@@ -1,4 +1,4 @@
-// Live maps against brute force: every shape, stride, granularity and density, in both rooms of inner loops.
+// Live maps against brute force: every shape, stride, granularity and density, in both back ends of inner loops.
 #include "detect/live_map.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ T one_of(Random& random, std::initializer_list<T> choices) {
   return choices.begin()[random() % choices.size()];
 }
 
-std::vector<ScanIsa> rooms() {
+std::vector<ScanIsa> isas() {
   __builtin_cpu_init();
   std::vector<ScanIsa> r{ScanIsa::native, ScanIsa::avx2};
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
@@ -215,7 +215,7 @@ TEST(Scan, EqualsBruteForce) {
                              v.batch_offsets.size(), v.rows, v.columns, name_of(v.dtype), v.row_stride, v.column_stride,
                              g_rows, g_columns, c.absent));
     Tiles expected = brute_force(c, g_rows, g_columns);
-    for (ScanIsa isa : rooms()) {
+    for (ScanIsa isa : isas()) {
       for (int threads : {1, 2}) {
         reused = scan(v, g_rows, g_columns, c.absent, pool(threads), std::move(reused), isa);
         expect_equal(reused, expected);
@@ -246,7 +246,7 @@ TEST(Scan, ManyTasks) {
         c.values.data = c.memory.data();
         SCOPED_TRACE(fmt::format("{} x {}, transposed {}", g_rows, g_columns, transpose));
         Tiles expected = brute_force(c, g_rows, g_columns);
-        for (ScanIsa isa : rooms()) {
+        for (ScanIsa isa : isas()) {
           for (int threads : {1, 2, 3}) {
             const LiveMap m = scan(c.values, g_rows, g_columns, 0, pool(threads), {}, isa);
             expect_equal(m, expected);
@@ -273,7 +273,7 @@ TEST(SampleFraction, IsExactWithEnoughSamplesAndCloseWithFewer) {
     const Case c = random_case(random);
     const std::int64_t g_rows = granularity(random), g_columns = granularity(random);
     const LiveMap m = scan(c.values, g_rows, g_columns, c.absent, pool(1));
-    for (ScanIsa isa : rooms()) {
+    for (ScanIsa isa : isas()) {
       EXPECT_EQ(sample_fraction(c.values, g_rows, g_columns, c.absent, 1 << 20, isa), m.fraction());
       const double few = sample_fraction(c.values, g_rows, g_columns, c.absent, 3, isa);
       EXPECT_GE(few, 0);
@@ -390,7 +390,7 @@ TEST(Transposed, ExchangesRowsAndColumns) {
     for (std::int64_t b = 0; b < m.batch; ++b)
       for (std::int64_t r = 0; r < m.rows; ++r)
         for (std::int64_t c = 0; c < m.columns; ++c) expected.at(b, c, r) = m.test(b * m.rows + r, c);
-    for (ScanIsa isa : rooms()) {
+    for (ScanIsa isa : isas()) {
       const LiveMap t = transposed(m, pool(2), {}, isa);
       expect_equal(t, expected);
       if (HasFatalFailure()) return;
@@ -405,7 +405,7 @@ TEST(Lists, EqualBruteForce) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     Random random(seed);
     const LiveMap m = random_map(random, below(random, 3), extent(random), extent(random));
-    for (ScanIsa isa : rooms()) {
+    for (ScanIsa isa : isas()) {
       for (int threads : {1, 2}) {
         reused = lists(m, pool(threads), std::move(reused), isa);
         expect_lists(m, reused);
@@ -422,7 +422,7 @@ TEST(Expand, BaseAndScale) {
     const LiveMap m = random_map(random, 1, 1, 1 + extent(random));
     const std::int32_t base = static_cast<std::int32_t>(below(random, 1000)) - 500,
                        scale = one_of(random, {1, 2, 4, 96, -3, 0});
-    for (ScanIsa isa : rooms()) {
+    for (ScanIsa isa : isas()) {
       std::vector<std::int32_t> out(static_cast<std::size_t>(m.live) + 16 + 1, 12345);
       ASSERT_EQ(expand(m.row(0), m.words(), base, scale, out.data(), isa), m.live);
       EXPECT_EQ(out.back(), 12345);

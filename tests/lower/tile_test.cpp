@@ -89,7 +89,7 @@ TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
           specs.push_back(s);
           kernels.push_back(lower_tile(s));
           if (indexed) continue;
-          s.fetch_ahead = 8192;  // beyond the end of B too, which nobody may notice
+          s.prefetch_bytes = 8192;  // beyond the end of B too, which nobody may notice
           specs.push_back(s);
           kernels.push_back(lower_tile(s));
         }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
 
-/// C[m,n] = sum over k of A[m,k] * B[k,n]; `term` says which (m,k) are there.
+/// C[m,n] = sum over k of A[m,k] * B[k,n]; `step of k` says which (m,k) are there.
 template <class Term>
 void chain(const float* a, const float* b, float* c, std::int64_t m, std::int64_t n, std::int64_t k, Term&& term) {
   for (std::int64_t i = 0; i < m; ++i)
@@ -125,7 +125,7 @@ TEST_P(Bits, LinearWithMaskedRows) {
   }
 }
 
-// Every number of rows and of columns, terms in one and in several blocks: both operands and all extents are free.
+// Every number of rows and of columns, steps of k in one and in several blocks: both operands and all extents are free.
 TEST_P(Bits, EveryExtent) {
   OnnxModel m;
   m.input("a", OnnxModel::f32, {"b", "m", "k"})
@@ -156,8 +156,8 @@ TEST_P(Bits, EveryExtent) {
   for (const std::int64_t zero : {0, 1, 2}) check(1, zero == 0 ? 0 : 3, zero == 1 ? 0 : 4, zero == 2 ? 0 : 5);
 }
 
-// Terms that are absent are skipped: p[b,h,q,k] is zero where keys are masked, as after a softmax; v's rows there may
-// be anything.
+// Steps of k that are absent are skipped: p[b,h,q,k] is zero where keys are masked, as after a softmax; v's rows there
+// may be anything.
 TEST_P(Bits, MaskedTerms) {
   constexpr std::int64_t h = 2, n = 21;
   OnnxModel m;
@@ -202,8 +202,8 @@ TEST_P(Bits, MaskedTerms) {
     }
 }
 
-// The same where the other operand is a constant, packed with all of its terms: a mask over features, in long runs and
-// scattered; stored as f32, where partial sums can wait, and as something narrower, where they cannot.
+// The same where the other operand is a constant, packed with all of its steps of k: a mask over features, in long runs
+// and scattered; stored as f32, where partial sums can wait, and as something narrower, where they cannot.
 TEST_P(Bits, MaskedFeatures) {
   constexpr std::int64_t k = 700, n = 35;
   const Floats w = random_floats(r_, k * n);

@@ -207,8 +207,8 @@ TEST_F(Analyze, FusedProjectionsAskForOtherRowsPerPiece) {
   output(op("MatMul", {p, v}));
   const Analysis a = analyze(g, {{g.outputs[0], -1}});
   const auto& forms = a.masks.forms(masks(a, qkv).computed);
-  EXPECT_EQ(forms[2].form, Form::pieces);
-  EXPECT_EQ(forms[2].cuts, (std::vector<Position>{Position::at(4), Position::at(8)}));
+  EXPECT_EQ(forms[2].form, Form::segments);
+  EXPECT_EQ(forms[2].boundaries, (std::vector<Position>{Position::at(4), Position::at(8)}));
   const auto e = test::evaluate(g, a, {masks(a, qkv).computed}, {data(2, 4, 4), mask_of({"xx..", "xxxx"})});
   const MaskArray& m = *e.masks[static_cast<std::size_t>(masks(a, qkv).computed.id)];
   const std::int64_t query[] = {0, 3, 0}, key[] = {0, 3, 4}, value[] = {0, 3, 11}, real[] = {0, 1, 5};

@@ -63,8 +63,8 @@ inline Tensor as_tensor(const MaskArray& m) {
 
 /// The node as kernels run it: dead terms of reductions skipped, dead temporaries undefined, absorbing operands
 /// absorbing.
-inline graph::Node with_live_terms(const graph::Graph& g, const graph::Node& n, const NodeFacts& facts,
-                                   const std::vector<MaskPtr>& masks, std::vector<Tensor>& inputs) {
+inline graph::Node with_live_k(const graph::Graph& g, const graph::Node& n, const NodeFacts& facts,
+                               const std::vector<MaskPtr>& masks, std::vector<Tensor>& inputs) {
   graph::Node r = n;
   const bool is_float = g.values[static_cast<std::size_t>(n.outputs[0])].dtype == DType::f32;
   for (std::size_t i = 0; i < n.program.statements.size(); ++i) {
@@ -157,7 +157,7 @@ class Checker {
       std::vector<Tensor> in;
       for (ValueId v : n.inputs) in.push_back(values[static_cast<std::size_t>(v)]);
       const auto id = static_cast<std::size_t>(&n - g.nodes.data());
-      const graph::Node masked = n.opaque.empty() ? with_live_terms(g, n, a.nodes[id], e.masks, in) : n;
+      const graph::Node masked = n.opaque.empty() ? with_live_k(g, n, a.nodes[id], e.masks, in) : n;
       const auto out = graph::run_node(g, masked, in, e.dims);
       for (std::size_t i = 0; i < out.size(); ++i) {
         values[static_cast<std::size_t>(n.outputs[i])] = out[i];

@@ -532,14 +532,14 @@ TEST(MaskProgram, EqualFormulasOverOtherAxesAreOne) {
   EXPECT_EQ(p.split(merged, 0, {w.b, w.s}), m);
 }
 
-TEST(MaskProgram, PiecesMeltTogether) {
+TEST(MaskProgram, SegmentsMeltTogether) {
   World w(7);
   MaskProgram& p = *w.program;
   const MaskId m = p.permute(p.leaf(w.leaf_values[0], Predicate::nonzero), {0, 1, -1}, {w.b, w.s, w.three});
   const MaskId q = p.place(m, 2, Position::at(0), 1, w.twelve), k = p.place(m, 2, Position::at(3), 1, w.twelve);
-  EXPECT_EQ(p.forms(q)[2].form, Form::pieces);
+  EXPECT_EQ(p.forms(q)[2].form, Form::segments);
   const MaskId both = p.or_(q, k);
-  EXPECT_EQ(p.forms(both)[2].cuts, std::vector<Position>{Position::at(6)});
+  EXPECT_EQ(p.forms(both)[2].boundaries, std::vector<Position>{Position::at(6)});
   const Dim six = w.g.dims.constant(6);
   MaskId rest = p.permute(m, {0, 1, 2}, {w.b, w.s, six});
   rest = p.place(rest, 2, Position::at(6), 1, w.twelve);
@@ -660,7 +660,7 @@ TEST(MaskProgram, LargeContractionsEqualBruteForce) {
 }
 
 // Masks that are stored in the same bytes, cut at other places of the axis, are not the same operand.
-TEST(MaskProgram, PiecesOfTheSameBytesButOtherCutsAreTwo) {
+TEST(MaskProgram, SegmentsOfTheSameBytesButOtherBoundariesAreTwo) {
   graph::Graph g;
   const Dim n = g.dims.symbol("n"), two = g.dims.constant(2);
   const Dim start[] = {g.dims.symbol("s0"), g.dims.symbol("s1"), g.dims.symbol("s2"), g.dims.symbol("s3")};

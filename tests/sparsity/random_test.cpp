@@ -137,8 +137,9 @@ class RandomGraph {
         return op("Concat", {op("Mul", {a, real(false)}), b}, axis2);
       }
       case 10: {  // one projection, used in parts
-        const auto parts = ops("Split", {op("MatMul", {x, weight(3 * kWidth)}), list({kWidth, kWidth, kWidth})}, axis2, 3);
-        return attention(parts[0], parts[1], parts[2]);
+        const auto qkv =
+            ops("Split", {op("MatMul", {x, weight(3 * kWidth)}), list({kWidth, kWidth, kWidth})}, axis2, 3);
+        return attention(qkv[0], qkv[1], qkv[2]);
       }
       case 11: return op("Tanh", {op("Add", {y, op("ReduceMean", {x, list({pick(1, 2)})})})});
       case 12:

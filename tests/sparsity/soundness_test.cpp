@@ -108,8 +108,8 @@ TEST_F(StoredCases, OtherModelsOnTheirStoredCases) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Soundness, ::testing::ValuesIn(models()), [](const auto& info) {
-  std::string name = info.param;
+INSTANTIATE_TEST_SUITE_P(Models, Soundness, ::testing::ValuesIn(models()), [](const auto& test) {
+  std::string name = test.param;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

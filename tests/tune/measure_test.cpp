@@ -40,7 +40,7 @@ TEST(Measure, GivesEveryFigureOfTheKeysAndProgress) {
   for (const TileKey& key : keys) {
     const TileCost cost = costs.tile(key);
     EXPECT_TRUE(cost.measured) << key.name();
-    for (double v : {cost.term[0], cost.term[1], cost.term[2], cost.tile, cost.reload, cost.call})
+    for (double v : {cost.k_step[0], cost.k_step[1], cost.k_step[2], cost.tile, cost.reload, cost.call})
       EXPECT_TRUE(v > 0 && v < 1e6) << key.name() << ": " << v;
   }
   for (const PackKey& key : packs_to_measure(target)) {
@@ -54,21 +54,21 @@ TEST(Measure, GivesEveryFigureOfTheKeysAndProgress) {
   EXPECT_DOUBLE_EQ(shares.back(), 1);
 }
 
-TEST(Measure, DisturbedTermsAreBoundedByTilesThatDoMore) {
+TEST(Measure, DisturbedPricesAreBoundedByTilesThatDoMore) {
   TileKey plain{2, 3, 1}, both = plain, rows = plain, tall{4, 3, 1};
   both.indexed_k = both.indexed_a = true;
   rows.a = lower::TileA::rows;
   TileCost disturbed, good, slow, fast;
-  disturbed.term = {9, 9, 9};
-  good.term = {2, 3, 10};
-  slow.term = {4, 8, 8};
-  fast.term = {1, 1, 1};
+  disturbed.k_step = {9, 9, 9};
+  good.k_step = {2, 3, 10};
+  slow.k_step = {4, 8, 8};
+  fast.k_step = {1, 1, 1};
   std::vector<std::pair<TileKey, TileCost>> tiles{{plain, disturbed}, {both, good}, {tall, slow}, {rows, fast}};
   repair(tiles);
-  EXPECT_EQ(tiles[0].second.term, (std::array<double, 3>{2, 3, 8}));
-  EXPECT_EQ(tiles[1].second.term, good.term);
-  EXPECT_EQ(tiles[2].second.term, slow.term);
-  EXPECT_EQ(tiles[3].second.term, fast.term);
+  EXPECT_EQ(tiles[0].second.k_step, (std::array<double, 3>{2, 3, 8}));
+  EXPECT_EQ(tiles[1].second.k_step, good.k_step);
+  EXPECT_EQ(tiles[2].second.k_step, slow.k_step);
+  EXPECT_EQ(tiles[3].second.k_step, fast.k_step);
 }
 
 TEST(Tune, RefusesToMeasureForNothing) {

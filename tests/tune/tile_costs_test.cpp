@@ -13,7 +13,7 @@ namespace {
 std::vector<CpuTarget> targets() { return {{"x86-64-v3", "", 32}, {"x86-64-v4", "", 64}}; }
 
 void expect_positive(const TileCost& cost, const std::string& name) {
-  for (double v : {cost.term[0], cost.term[1], cost.term[2], cost.tile, cost.reload, cost.call})
+  for (double v : {cost.k_step[0], cost.k_step[1], cost.k_step[2], cost.tile, cost.reload, cost.call})
     EXPECT_TRUE(v > 0 && std::isfinite(v)) << name << ": " << v;
 }
 
@@ -53,7 +53,7 @@ TEST(TileCosts, DefaultsArePositiveAndGrowWithTheWork) {
         more.*dimension += 1;
         const TileCost larger = costs.tile(more);
         for (std::size_t level = 0; level < 3; ++level)
-          EXPECT_LE(cost.term[level], larger.term[level]) << key.name() << " and " << more.name();
+          EXPECT_LE(cost.k_step[level], larger.k_step[level]) << key.name() << " and " << more.name();
         EXPECT_LT(cost.tile, larger.tile) << key.name() << " and " << more.name();
         EXPECT_LT(cost.reload, larger.reload) << key.name() << " and " << more.name();
       }
@@ -94,14 +94,14 @@ TEST(TileCosts, UnmeasuredKeysFollowTheMostSimilarMeasuredOne) {
   TileKey known{4, 3, 1}, unknown{3, 3, 1}, tropical{4, 3, 1};
   tropical.arithmetic = Arithmetic::tropical;
   TileCost twice = default_tile(known, target);
-  for (double& term : twice.term) term *= 2;
+  for (double& k_step : twice.k_step) k_step *= 2;
   twice.tile *= 3;
   twice.measured = true;
   costs.set(known, twice);
   costs.set(tropical, default_tile(tropical, target));
   EXPECT_TRUE(costs.measured());
   EXPECT_TRUE(costs.tile(known).measured);
-  EXPECT_EQ(costs.tile(known).term, twice.term);
+  EXPECT_EQ(costs.tile(known).k_step, twice.k_step);
   EXPECT_FALSE(costs.tile(unknown).measured);
   EXPECT_DOUBLE_EQ(costs.tile(unknown).at(Level::l2), 2 * default_tile(unknown, target).at(Level::l2));
   EXPECT_DOUBLE_EQ(costs.tile(unknown).tile, 3 * default_tile(unknown, target).tile);

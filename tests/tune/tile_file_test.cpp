@@ -41,7 +41,7 @@ class TileFile : public testing::Test {
     TileCosts c = TileCosts::defaults(target_);
     for (const TileKey& key : tiles_to_measure(target_)) {
       TileCost cost = default_tile(key, target_);
-      for (double& term : cost.term) term *= factor / 3;
+      for (double& k_step : cost.k_step) k_step *= factor / 3;
       cost.measured = true;
       c.set(key, cost);
     }
@@ -98,7 +98,7 @@ TEST_F(TileFile, ComesBackAsItWasStored) {
   EXPECT_EQ(loaded.to_json(), stored.to_json());
   for (const TileKey& key : tiles_to_measure(target_)) {
     EXPECT_TRUE(loaded.tile(key).measured) << key.name();
-    EXPECT_EQ(loaded.tile(key).term, stored.tile(key).term) << key.name();
+    EXPECT_EQ(loaded.tile(key).k_step, stored.tile(key).k_step) << key.name();
   }
   EXPECT_EQ(loaded.limits().read_gbytes, stored.limits().read_gbytes);
   EXPECT_EQ(loaded.limits().cpu, cpu_model());
@@ -126,7 +126,7 @@ TEST_F(TileFile, ATruncatedOrDamagedFileIsIgnored) {
   const std::size_t digit = changed.find("\"tile\":") + 9;
   changed[digit] = changed[digit] == '1' ? '2' : '1';
   expect_ignored(changed, "damaged");
-  expect_ignored(Json{{"format", "pit-tile-costs 1"}}.dump(), "damaged");
+  expect_ignored(Json{{"format", "pit-tile-costs 2"}}.dump(), "damaged");
   expect_ignored(Json{{"format", 1}}.dump(), "damaged");
 }
 
@@ -143,8 +143,8 @@ TEST_F(TileFile, FiguresThatCannotBeAreIgnored) {
   const std::string tile = tiles_to_measure(target_).front().name(), pack = packs_to_measure(target_).front().name();
   expect_body_ignored([&](Json& b) { b["tiles"][tile]["tile"] = 0; }, "'tile'");
   expect_body_ignored([&](Json& b) { b["tiles"][tile]["tile"] = "1"; }, "'tile'");
-  expect_body_ignored([&](Json& b) { b["tiles"][tile]["term"][1] = -1; }, "'term'");
-  expect_body_ignored([&](Json& b) { b["tiles"][tile]["term"] = {1, 2}; }, "a term per level");
+  expect_body_ignored([&](Json& b) { b["tiles"][tile]["k_step"][1] = -1; }, "'k_step'");
+  expect_body_ignored([&](Json& b) { b["tiles"][tile]["k_step"] = {1, 2}; }, "a k_step per level");
   expect_body_ignored([&](Json& b) { b["tiles"][tile].erase("call"); }, "damaged");
   expect_body_ignored([&](Json& b) { b["packs"][pack]["element"] = 1e300; }, "'element'");
   expect_body_ignored([&](Json& b) { b["packs"][pack] = nullptr; }, "damaged");

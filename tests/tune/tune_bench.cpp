@@ -33,8 +33,9 @@ int main(int argc, char** argv) {
     const double flops = 2.0 * key.rows * key.vectors * key.panels * target.lanes(4);
     const TileCost assumed = default_tile(key, target);
     fmt::print("{:36} {:10.1f} {:8.1f} {:8.1f}   {:7.1f} {:6.1f} {:6.1f}   {:8.1f} {:6.1f} {:6.1f} {:5.1f}\n",
-               key.name(), flops / cost.term[0], flops / cost.term[1], flops / cost.term[2], cost.tile, cost.reload,
-               cost.call, flops / assumed.term[0], flops / assumed.term[1], flops / assumed.term[2], assumed.tile);
+               key.name(), flops / cost.k_step[0], flops / cost.k_step[1], flops / cost.k_step[2], cost.tile,
+               cost.reload, cost.call, flops / assumed.k_step[0], flops / assumed.k_step[1], flops / assumed.k_step[2],
+               assumed.tile);
   }
   fmt::print("{:24} {:>40}   {:>20}\n", "pack", "ns an element: L2, memory; ns a call", "defaults");
   for (const auto& [key, cost] : costs.packs()) {

@@ -1,4 +1,4 @@
-// The op set: all tables of this folder in one, and the door to it.
+// The op set: all tables of this folder in one, and how it is asked.
 #include <algorithm>
 #include <tuple>
 #include <unordered_map>

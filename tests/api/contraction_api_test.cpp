@@ -1,4 +1,4 @@
-// Contractions at the door: what texts mean, what is refused and how, results written in place.
+// Contractions at the public API: what texts mean, what is refused and how, results written in place.
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>

@@ -1,7 +1,7 @@
-// Lists of terms: the live k of groups of rows, as elements.
+// Lists of steps of k: the live k of groups of rows, as elements.
 #pragma once
 
-#include "contract/strips.h"
+#include "contract/macro_tile.h"
 
 namespace pit::contract {
 

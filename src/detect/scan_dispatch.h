@@ -1,5 +1,5 @@
-// The choice of a room, apart from the rooms' own header: that one includes nothing that could be compiled for more
-// than everybody has.
+// The choice of a back end, apart from the back ends' own header: that one includes nothing that could be compiled for
+// more than everybody has.
 #pragma once
 
 #include "detect/live_map.h"

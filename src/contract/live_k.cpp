@@ -1,4 +1,4 @@
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 #include <algorithm>
 

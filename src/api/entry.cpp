@@ -1,4 +1,4 @@
-#include "api/door.h"
+#include "api/entry.h"
 
 #include <cstdlib>
 #include <fmt/format.h>

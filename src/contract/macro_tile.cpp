@@ -1,4 +1,4 @@
-#include "contract/strips.h"
+#include "contract/macro_tile.h"
 
 #include <algorithm>
 #include <cstring>
@@ -18,7 +18,7 @@ Buffer Call::scratch(std::int64_t bytes) const {
   return buffer;
 }
 
-StripRunner::StripRunner(const Call& call, Family family, std::int64_t b_number)
+MacroKernel::MacroKernel(const Call& call, Family family, std::int64_t b_number)
     : kernels_(call.kernels),
       tiles_(call.kernels.tiles(family)),
       panels_(call.b.panels),
@@ -26,24 +26,24 @@ StripRunner::StripRunner(const Call& call, Family family, std::int64_t b_number)
       family_(family),
       b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
 
-void StripRunner::run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const {
+void MacroKernel::run(const MacroTile& s, std::int64_t panel, int count, std::int64_t c_offset) const {
   poll_cancel();
-  const int wide = kernels_.wide(s.rows);
+  const int max_panels = kernels_.max_panels(s.rows);
   const std::int64_t panel_bytes = panels_.width() * 4;
   for (int i = 0; i < count;) {
-    int together = 1;
-    while (2 * together <= wide && i + 2 * together <= count &&
-           panels_.vectors_of(panel + i + 2 * together - 1) == panels_.vectors)
-      together *= 2;
+    int panels_per_tile = 1;
+    while (2 * panels_per_tile <= max_panels && i + 2 * panels_per_tile <= count &&
+           panels_.vectors_of(panel + i + 2 * panels_per_tile - 1) == panels_.vectors)
+      panels_per_tile *= 2;
     std::int64_t columns = 0;
-    for (int q = 0; q < together; ++q) columns += panels_.columns_of(panel + i + q);
+    for (int q = 0; q < panels_per_tile; ++q) columns += panels_.columns_of(panel + i + q);
     // A last panel that is all vectors but not all columns is narrower than the tile: its stores are masked.
-    call(s, panel + i, together, columns, c_offset + i * panel_bytes);
-    i += together;
+    call(s, panel + i, panels_per_tile, columns, c_offset + i * panel_bytes);
+    i += panels_per_tile;
   }
 }
 
-void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns,
+void MacroKernel::call(const MacroTile& s, std::int64_t panel, int panels, std::int64_t columns,
                        std::int64_t c_offset) const {
   const int vectors = panels_.vectors_of(panel);
   const float* b = b_ + panels_.offset(panel, k_) + s.b_shift * vectors * panels_.lanes;
@@ -57,12 +57,12 @@ void StripRunner::call(const Strip& s, std::int64_t panel, int panels, std::int6
   if (s.starts) ptrs[n++] = const_cast<std::int32_t*>(s.starts);
   ptrs[n++] = const_cast<void*>(static_cast<const void*>(s.c_rows));
   const std::int64_t next_offset = s.next == 0 ? c_offset + panels * panels_.width() * 4 : c_offset;
-  const lower::TileInts ints{s.terms,  columns,    s.first,    s.last, s.tiles, s.a_step, panels_.width() * k_ * 4,
-                             c_offset, s.next * 8, next_offset};
+  const lower::TileInts ints{s.k_count, columns,    s.first,    s.last, s.tiles, s.a_step, panels_.width() * k_ * 4,
+                             c_offset,  s.next * 8, next_offset};
   tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
 }
 
-void StripRunner::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
+void MacroKernel::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
                            std::int64_t pieces) const {
   constexpr std::int64_t line = 64;
   const std::int64_t row = panels_.width() * 4, begin = k0 * row, lines = ((k1 - k0) * row + line - 1) / line;
@@ -73,12 +73,12 @@ void StripRunner::prefetch(std::int64_t panel, int count, std::int64_t k0, std::
   }
 }
 
-void StripRunner::prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t terms) const {
+void MacroKernel::prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t k_count) const {
   constexpr std::int64_t line = 64;
   const std::int64_t row = panels_.width() * 4;
   for (int q = 0; q < count && panel + q < panels_.count(); ++q) {
     const char* from = reinterpret_cast<const char*>(b_ + panels_.offset(panel + q, k_));
-    for (std::int64_t t = 0; t < terms; ++t) {
+    for (std::int64_t t = 0; t < k_count; ++t) {
       for (std::int64_t at = 0; at < row; at += line) __builtin_prefetch(from + k_offset[t] + at, 0, 2);
     }
   }

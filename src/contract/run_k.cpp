@@ -1,10 +1,10 @@
-// The k rule: each group of rows walks the terms that are live in it. SRead packs them side by side; B's rows are found
-// through an index of byte offsets into a panel, which costs the tile next to nothing.
+// The k rule: each group of rows walks the steps of k that are live in it. SRead packs them side by side; B's rows are
+// found through an index of byte offsets into a panel, which costs the tile next to nothing.
 #include <algorithm>
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
@@ -13,16 +13,16 @@ struct Blocks {
   std::int64_t rows = 0;   ///< of A
   std::int64_t range = 0;  ///< of k: the rows of a panel that stay in L2
   std::int64_t ranges = 1;
-  std::int64_t terms = 0;     ///< of a strip: what stays in L1
-  std::int64_t together = 1;  ///< panels
+  std::int64_t k_count = 0;          ///< of a macro-tile: what stays in L1
+  std::int64_t panels_per_tile = 1;  ///< panels
   /// a group's results are put together to long pieces of rows, which leave past the caches
   bool streaming = false;
   bool sparse_panels = false;  ///< all groups together read few rows of a panel
 };
 
-class TermsBlock {
+class KBlock {
  public:
-  TermsBlock(const Call& call, const Task& task, const detect::LiveMap& map, const Blocks& blocks)
+  KBlock(const Call& call, const Task& task, const detect::LiveMap& map, const Blocks& blocks)
       : call_(call),
         task_(task),
         map_(map),
@@ -40,13 +40,13 @@ class TermsBlock {
     const std::int64_t groups = task_.end - task_.begin;
     // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
     constexpr double lines_at_once = 20, most_tiles = 4;
-    const double lines = static_cast<double>(blocks_.range * panel_bytes_ * blocks_.together) / 64,
+    const double lines = static_cast<double>(blocks_.range * panel_bytes_ * blocks_.panels_per_tile) / 64,
                  tiles = static_cast<double>((end_ - begin_) / call_.kernels.rows() + 1);
     tiles_at_once_ = static_cast<std::int64_t>(std::clamp(lines_at_once * tiles / lines, 1.0, most_tiles));
     for (std::int64_t g = 0; g < groups; ++g) read_group(g);
-    const std::int64_t together = blocks_.together;
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += together) {
-      const int count = static_cast<int>(std::min(together, task_.last_panel - p));
+    const std::int64_t panels_per_tile = blocks_.panels_per_tile;
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile) {
+      const int count = static_cast<int>(std::min(panels_per_tile, task_.last_panel - p));
       for (std::int64_t r = 0; r < blocks_.ranges; ++r)
         for (std::int64_t g = 0; g < groups; ++g) {
           multiply(groups_[static_cast<std::size_t>(g)], r, p, count);
@@ -58,21 +58,21 @@ class TermsBlock {
  private:
   struct Group {
     std::int64_t row, rows;  ///< within the block
-    std::int64_t terms;
+    std::int64_t k_count;
     const float* a;
     const std::int32_t* k_offset;
-    const std::int32_t* range;  ///< first term of each range, and the end
+    const std::int32_t* range;  ///< first step of k of each range, and the end
   };
 
-  /// What is read next, while a group is multiplied: its share of the next range, in as many pieces as its strips.
+  /// What is read next, while a group is multiplied: its share of the next range, in as many pieces as its macro-tiles.
   void prefetch_next(std::int64_t panel, int count, std::int64_t range, const Group& g, std::int64_t piece,
                      std::int64_t pieces) const {
     const std::int64_t next_panel = range + 1 < blocks_.ranges ? panel : panel + count,
                        next = (range + 1) % blocks_.ranges;
     if (next_panel >= task_.last_panel) return;
     if (blocks_.sparse_panels) {
-      const std::int64_t begin = g.range[next], terms = g.range[next + 1] - begin, from = terms * piece / pieces;
-      return runner_.prefetch(next_panel, count, g.k_offset + begin + from, terms * (piece + 1) / pieces - from);
+      const std::int64_t begin = g.range[next], k_count = g.range[next + 1] - begin, from = k_count * piece / pieces;
+      return runner_.prefetch(next_panel, count, g.k_offset + begin + from, k_count * (piece + 1) / pieces - from);
     }
     const std::int64_t k0 = next * blocks_.range, k1 = std::min(k0 + blocks_.range, call_.problem.k);
     const auto number = static_cast<std::int64_t>(&g - groups_.data()),
@@ -81,21 +81,21 @@ class TermsBlock {
   }
 
   void allocate() {
-    std::int64_t floats = kPackSlack, terms = 0;
+    std::int64_t floats = kPackSlack, k_count = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
       const std::int64_t bound = live_columns_bound(map_, number(g)),
                          rows = std::min(map_.g_rows, call_.problem.m - g * map_.g_rows);
       floats += (bound * rows + 15) / 16 * 16;
-      terms += bound + 16;
+      k_count += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin,
-                       width = blocks_.together * call_.b.panels.width();
+                       width = blocks_.panels_per_tile * call_.b.panels.width();
     const std::int64_t scratch = blocks_.streaming ? map_.g_rows * width : 0;
-    terms += groups * (blocks_.ranges + 1);
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(terms) +
+    k_count += groups * (blocks_.ranges + 1);
+    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(k_count) +
                             2 * Buffer::rounded<void*>(rows + kMaxTileRows) + Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
-    offsets_ = buffer_.take<std::int32_t>(terms);
+    offsets_ = buffer_.take<std::int32_t>(k_count);
     a_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     auto* compact = buffer_.take<float>(scratch);
@@ -117,23 +117,23 @@ class TermsBlock {
     Group g;
     g.row = i * map_.g_rows;
     g.rows = std::min(map_.g_rows, end_ - begin_ - g.row);
-    g.terms = live_columns(map_, number(task_.begin + i), 1, offsets_);
+    g.k_count = live_columns(map_, number(task_.begin + i), 1, offsets_);
     g.a = packed_;
     g.k_offset = offsets_;
     const int tile = call_.kernels.rows();
     for (std::int64_t r = 0; r < g.rows; r += tile) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile, g.rows - r));
-      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.terms, p.a_k * 4, offsets_);
-      packed_ += g.terms * count;
+      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.k_count, p.a_k * 4, offsets_);
+      packed_ += g.k_count * count;
     }
     packed_ = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(packed_) + 63) / 64 * 64);
-    std::int32_t* range = offsets_ + g.terms;
+    std::int32_t* range = offsets_ + g.k_count;
     g.range = range;
     for (std::int64_t r = 0; r < blocks_.ranges; ++r)
       *range++ =
-          static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.terms, r * blocks_.range) - offsets_);
-    *range++ = static_cast<std::int32_t>(g.terms);
-    for (std::int64_t t = 0; t < g.terms; ++t) offsets_[t] *= static_cast<std::int32_t>(panel_bytes_);
+          static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.k_count, r * blocks_.range) - offsets_);
+    *range++ = static_cast<std::int32_t>(g.k_count);
+    for (std::int64_t t = 0; t < g.k_count; ++t) offsets_[t] *= static_cast<std::int32_t>(panel_bytes_);
     offsets_ = range;
     groups_.push_back(g);
   }
@@ -143,32 +143,32 @@ class TermsBlock {
     const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
     const std::int64_t c_offset = blocks_.streaming ? 0 : panel * panel_bytes_;
     if (begin == end && range > 0) return;
-    // The terms of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks of
-    // about the same size.
+    // The steps of k of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks
+    // of about the same size.
     const std::int64_t parts =
-        g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.terms / 2) / blocks_.terms) : 1;
+        g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.k_count / 2) / blocks_.k_count) : 1;
     const std::int64_t block = std::max<std::int64_t>(1, (end - begin + parts - 1) / parts);
     const std::int64_t tiles_at_once = tiles_at_once_,
                        calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
     const std::int64_t pieces = calls * std::max<std::int64_t>(1, (end - begin + block - 1) / block);
     std::int64_t piece = 0;
     for (std::int64_t t = begin; t == begin || t < end; t += block) {
-      Strip s;
-      s.terms = std::min(block, end - t);
+      MacroTile s;
+      s.k_count = std::min(block, end - t);
       s.k_offset = g.k_offset + t;
       s.first = range == 0 && t == begin;
       s.last = true;
       for (std::int64_t row = 0; row < whole; row += tiles_at_once * tile) {
         prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = tile, s.tiles = std::min(tiles_at_once, (whole - row) / tile);
-        s.a = g.a + row * g.terms + t * tile, s.a_step = g.terms * tile * 4, s.c_rows = c_rows_ + g.row + row,
+        s.a = g.a + row * g.k_count + t * tile, s.a_step = g.k_count * tile * 4, s.c_rows = c_rows_ + g.row + row,
         s.next = s.tiles * tile;
         runner_.run(s, panel, count, c_offset);
       }
       if (whole < g.rows) {
         if (whole == 0) prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = static_cast<int>(g.rows - whole), s.tiles = 1;
-        s.a = g.a + whole * g.terms + t * s.rows, s.c_rows = c_rows_ + g.row + whole;
+        s.a = g.a + whole * g.k_count + t * s.rows, s.c_rows = c_rows_ + g.row + whole;
         runner_.run(s, panel, count, c_offset);
       }
     }
@@ -190,7 +190,7 @@ class TermsBlock {
   const Blocks& blocks_;
   std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block
   std::int64_t tiles_at_once_ = 1;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
   float* packed_ = nullptr;
   std::int32_t* offsets_ = nullptr;
@@ -200,25 +200,25 @@ class TermsBlock {
 };
 
 Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
-  constexpr double least_terms = 256;  // of a tile in a range: what loading and storing its C is small against
-  constexpr double few_terms = 24;     // of a tile: writing C is most of the work
+  constexpr double least_k = 256;      // of a tile in a range: what loading and storing its C is small against
+  constexpr double few_k = 24;         // of a tile: writing C is most of the work
   constexpr int streamed_panels = 24;  // long pieces of rows of C: few lines at their ends that others share
   const Problem& p = call.problem;
   const std::int64_t tile = call.kernels.rows(), width = call.b.panels.width();
   const double density = std::max(map.fraction(), 1e-6);
   Blocks b;
   // Rows that are picked share no lines, so each takes whole ones.
-  b.terms = call.kernels.algebra().splits_k() ? term_block(call) * 3 / 4 : term_block(call);
-  const int wide = call.kernels.wide(static_cast<int>(std::min(map.g_rows, tile)));
+  b.k_count = call.kernels.algebra().splits_k() ? k_block(call) * 3 / 4 : k_block(call);
+  const int max_panels = call.kernels.max_panels(static_cast<int>(std::min(map.g_rows, tile)));
   // A third of L2 is the range at hand, a third the next one; but C is read and written once a range.
-  const std::int64_t in_l2 = static_cast<std::int64_t>(call.caches.l2) / 3 / (width * 4 * wide);
+  const std::int64_t in_l2 = static_cast<std::int64_t>(call.caches.l2) / 3 / (width * 4 * max_panels);
   b.range = p.k;
   if (call.kernels.algebra().splits_k())
-    b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_terms / density)));
+    b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_k / density)));
   b.ranges = (p.k + b.range - 1) / b.range;
   b.range = (p.k + b.ranges - 1) / b.ranges;
-  b.streaming = streams_c(call) && b.ranges == 1 && density * static_cast<double>(p.k) < few_terms;
-  b.together = b.streaming ? streamed_panels : wide;
+  b.streaming = streams_c(call) && b.ranges == 1 && density * static_cast<double>(p.k) < few_k;
+  b.panels_per_tile = b.streaming ? streamed_panels : max_panels;
   b.rows = row_block(call, map.fraction(), map.g_rows, 16 * tile, 1024 * tile);
   b.sparse_panels = density * static_cast<double>((b.rows + map.g_rows - 1) / map.g_rows) < 1;
   return b;
@@ -226,13 +226,13 @@ Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
 
 }  // namespace
 
-void run_terms(const Call& call, const Rule& rule) {
+void run_k(const Call& call, const Rule& rule) {
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
   const Blocks blocks = plan_blocks(call, *map);
   const std::vector<Task> tasks =
       make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, blocks.rows / map->g_rows));
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    TermsBlock(call, tasks[static_cast<std::size_t>(t)], *map, blocks)();
+    KBlock(call, tasks[static_cast<std::size_t>(t)], *map, blocks)();
   });
 }
 

@@ -1,4 +1,4 @@
-// Strips: what one call of a tile works on, and the loop over panels of B that all rules share.
+// MacroTile: what one call of a tile works on, and the loop over panels of B that all rules share.
 #pragma once
 
 #include <vector>
@@ -37,42 +37,42 @@ std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t b
 /// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
 inline constexpr std::int64_t kMaxTileRows = 16;
 
-/// `tiles` tiles of `rows` rows one below the other, over the same terms.
-struct Strip {
+/// `tiles` tiles of `rows` rows one below the other, over the same steps of k.
+struct MacroTile {
   int rows = 0;
   std::int64_t tiles = 0;
   const float* a = nullptr;       ///< packed; in_place: unused
-  std::int64_t a_step = 0;        ///< bytes from a tile's A to the next one's (in_place: to the first term)
+  std::int64_t a_step = 0;        ///< bytes from a tile's A to the next one's (in_place: to the first step of k)
   void* const* a_rows = nullptr;  ///< in_place: row pointers
-  std::int64_t terms = 0;
-  std::int64_t b_shift = 0;                ///< floats of one panel column ahead of the terms, in units of k
+  std::int64_t k_count = 0;
+  std::int64_t b_shift = 0;                ///< floats of one panel column ahead of the steps of k, in units of k
   const std::int32_t* k_offset = nullptr;  ///< indexed, both, ragged: bytes into the panel
   const std::int32_t* a_offset = nullptr;  ///< both
   const std::int32_t* starts = nullptr;    ///< ragged
   void* const* c_rows = nullptr;           ///< rows * tiles pointers
-  /// the next strip's pointers are c_rows + next (0: these again, a panel further right); its C is fetched
+  /// the next macro-tile's pointers are c_rows + next (0: these again, a panel further right); its C is fetched
   std::int64_t next = 0;
   bool first = true, last = true;
 };
 
-/// Runs strips over one or more panels side by side.
-class StripRunner {
+/// Runs macro-tiles over one or more panels side by side.
+class MacroKernel {
  public:
-  StripRunner(const Call& call, Family family, std::int64_t b_number);
+  MacroKernel(const Call& call, Family family, std::int64_t b_number);
 
   /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few
   /// rows cover several whole panels at once.
-  void run(const Strip& s, std::int64_t panel, int count, std::int64_t c_offset) const;
+  void run(const MacroTile& s, std::int64_t panel, int count, std::int64_t c_offset) const;
   /// Asks for the part `piece` of `pieces` of rows k0..k1 of `count` panels: B from L3 or memory arrives in L2 while
   /// something else is multiplied. Hardware follows rows that are read one after the other by itself, but not rows that
   /// are picked by an index.
   void prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
                 std::int64_t pieces) const;
   /// The same for the rows of an index alone.
-  void prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t terms) const;
+  void prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t k_count) const;
 
  private:
-  void call(const Strip& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const;
+  void call(const MacroTile& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const;
 
   const Kernels& kernels_;
   const TileTable& tiles_;
@@ -84,8 +84,8 @@ class StripRunner {
 
 /// Row pointers of `rows` rows of C, `c` the item's.
 void point_to_rows(const Problem& p, float* c, std::int64_t begin, std::int64_t end, void** rows);
-/// The terms that any row of the item's A has.
-std::vector<std::int32_t> needed_terms(const Call& call, const Item& item);
+/// The steps of k that any row of the item's A has.
+std::vector<std::int32_t> needed_k(const Call& call, const Item& item);
 /// Fills `count` floats.
 void fill(float* p, std::int64_t count, float value);
 /// Copies `count` floats past the caches where `streaming`.
@@ -95,10 +95,10 @@ bool streams_c(const Call& call);
 
 // The rules. Each computes all items.
 void run_dense(const Call& call);
-void run_terms(const Call& call, const Rule& rule);          ///< k
+void run_k(const Call& call, const Rule& rule);              ///< k
 void run_rows(const Call& call, const Rule& rule);           ///< m
 void run_elements(const Call& call, const Rule& rule);       ///< element
-void run_b_terms(const Call& call);                          ///< b_k
+void run_b_k(const Call& call);                              ///< b_k
 void run_both(const Call& call, const Rule& rule);           ///< both
 void run_both_elements(const Call& call, const Rule& rule);  ///< both, where A's micro-tiles are elements
 void run_output(const Call& call, const Rule& rule);         ///< c_m

@@ -1,4 +1,4 @@
-// The B.k rule: zeros in B alone. A panel's live terms are the same for all rows of A, so each block of rows finds them
+// The B.k rule: zeros in B alone. A panel's live k are the same for all rows of A, so each block of rows finds them
 // once per panel and range of k, and its tiles walk B and packed A through them. A range of the block's A stays in L2
 // for all panels: only few of its elements are read each time, in no order that hardware would foresee.
 #include <algorithm>
@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "contract/blocking.h"
-#include "contract/terms.h"
+#include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
 
-class PanelTermsBlock {
+class PanelKBlock {
  public:
-  PanelTermsBlock(const Call& call, const Task& task, std::int64_t range)
+  PanelKBlock(const Call& call, const Task& task, std::int64_t range)
       : call_(call),
         task_(task),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
@@ -29,11 +29,11 @@ class PanelTermsBlock {
     const std::int64_t k = call_.problem.k;
     for (std::int64_t k0 = 0; k0 < k; k0 += range_) {
       pack(k0, std::min(range_, k - k0));
-      find_terms(now_, task_.first_panel, k0);
+      find_live_k(now_, task_.first_panel, k0);
       for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
         if (p + 1 < task_.last_panel) {
-          find_terms(next_, p + 1, k0);
-          runner_.prefetch(p + 1, 1, next_.k_offset, next_.terms);
+          find_live_k(next_, p + 1, k0);
+          runner_.prefetch(p + 1, 1, next_.k_offset, next_.k_count);
         }
         multiply(now_, p, k0);
         std::swap(now_, next_);
@@ -43,7 +43,7 @@ class PanelTermsBlock {
 
  private:
   struct List {
-    std::int64_t terms = 0;
+    std::int64_t k_count = 0;
     /// a_offset: of whole tiles, of the last one
     std::int32_t *k_offset = nullptr, *a_offset = nullptr, *rest_offset = nullptr;
   };
@@ -61,28 +61,28 @@ class PanelTermsBlock {
     point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);
   }
 
-  void pack(std::int64_t k0, std::int64_t terms) {
+  void pack(std::int64_t k0, std::int64_t k_count) {
     const Problem& p = call_.problem;
     for (std::int64_t r = 0; r < rows_; r += tile_) {
       const int count = static_cast<int>(std::min(tile_, rows_ - r));
       for (int i = 0; i < count; ++i)
         a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
-      pack_rows(call_.kernels.packs(), count, packed_ + r * range_, a_rows_, count, terms, p.a_k * 4, nullptr);
+      pack_rows(call_.kernels.packs(), count, packed_ + r * range_, a_rows_, count, k_count, p.a_k * 4, nullptr);
     }
   }
 
-  void find_terms(List& l, std::int64_t panel, std::int64_t k0) {
-    const std::uint64_t* live = call_.b.terms(*call_.live.b, item_.b_number, panel) + k0 / 64;
+  void find_live_k(List& l, std::int64_t panel, std::int64_t k0) {
+    const std::uint64_t* live = call_.b.live_k(*call_.live.b, item_.b_number, panel) + k0 / 64;
     const std::int64_t words = (std::min(range_, call_.problem.k - k0) + 63) / 64;
-    l.terms = detect::expand(live, words, static_cast<std::int32_t>(k0) * panel_bytes_, panel_bytes_, l.k_offset);
+    l.k_count = detect::expand(live, words, static_cast<std::int32_t>(k0) * panel_bytes_, panel_bytes_, l.k_offset);
     if (whole_ > 0) detect::expand(live, words, 0, static_cast<std::int32_t>(tile_ * 4), l.a_offset);
     if (whole_ < rows_) detect::expand(live, words, 0, static_cast<std::int32_t>((rows_ - whole_) * 4), l.rest_offset);
   }
 
   void multiply(const List& l, std::int64_t panel, std::int64_t k0) const {
-    if (l.terms == 0 && k0 > 0) return;
-    Strip s;
-    s.terms = l.terms;
+    if (l.k_count == 0 && k0 > 0) return;
+    MacroTile s;
+    s.k_count = l.k_count;
     s.k_offset = l.k_offset;
     s.first = k0 == 0;
     const auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles, const std::int32_t* a_offset) {
@@ -99,9 +99,9 @@ class PanelTermsBlock {
   const Item& item_;
   std::int64_t range_, rows_, tile_, whole_;
   std::int32_t panel_bytes_;
-  StripRunner runner_;
+  MacroKernel runner_;
   Buffer buffer_;
-  float* packed_ = nullptr;  ///< tile after tile, range_ terms each
+  float* packed_ = nullptr;  ///< tile after tile, range_ steps of k each
   List now_, next_;          ///< of this panel and of the next one
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;
@@ -109,16 +109,15 @@ class PanelTermsBlock {
 
 }  // namespace
 
-void run_b_terms(const Call& call) {
+void run_b_k(const Call& call) {
   const std::int64_t tile = call.kernels.rows(), rows = std::min<std::int64_t>(call.problem.m, 16 * tile);
   const detect::LiveMap& live = *call.live.b;
   // micro-tiles that a panel meets
   const double across = 1 + static_cast<double>(call.b.panels.width() - 1) / static_cast<double>(live.g_columns);
   const std::int64_t range = packed_range(call, rows, std::min(1.0, across * live.fraction()));
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    PanelTermsBlock(call, tasks[static_cast<std::size_t>(t)], range)();
-  });
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { PanelKBlock(call, tasks[static_cast<std::size_t>(t)], range)(); });
 }
 
 }  // namespace pit::contract
