@@ -17,6 +17,7 @@
 #include "pattern.h"
 
 #include "pit/contraction.h"
+#include "pit/tune.h"
 
 namespace pit::cli {
 namespace {

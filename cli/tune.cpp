@@ -1,3 +1,5 @@
+#include "pit/tune.h"
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -7,8 +9,6 @@
 #include <unistd.h>
 
 #include "bench.h"
-
-#include "pit/contraction.h"
 
 namespace pit::cli {
 namespace {

@@ -8,3 +8,4 @@
 #include "pit/model.h"
 #include "pit/poison.h"
 #include "pit/tensor.h"
+#include "pit/tune.h"

@@ -7,11 +7,11 @@
 
 namespace pit::api {
 
+using compile::Program;
+using compile::Step;
 using fuse::Group;
 using fuse::GroupKind;
 using graph::Dim;
-using runtime::Program;
-using runtime::Step;
 using sparsity::MaskId;
 
 std::string dump(const Json& j) { return j.dump(1, ' ', false, Json::error_handler_t::replace); }
@@ -88,7 +88,7 @@ bool is_all(const Program& p, MaskId m, const Masks* masks) {
 }
 
 std::string attention_rule(const Program& p, const Step& output, const Masks* masks) {
-  const runtime::ContractionStep& c = output.contraction;
+  const compile::ContractionStep& c = output.contraction;
   std::string parts;
   auto add = [&](const char* part) { parts += (parts.empty() ? "" : ", ") + std::string(part); };
   if (!is_all(p, c.live, masks)) add("q rows");
@@ -138,7 +138,7 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound)
   for (const Group& group : m.program->fusion.groups)
     for (MaskId id : {group.live_rows, group.live_k, group.zero_rows})
       if (id.id >= 0) roots.push_back(id);
-  for (const runtime::Step& s : m.program->steps)
+  for (const compile::Step& s : m.program->steps)
     for (MaskId id : {s.rows.live, s.rows.live_k, s.contraction.live, s.contraction.columns, s.contraction.live_k,
                       s.contraction.live_mk})
       if (id.id >= 0) roots.push_back(id);

@@ -33,7 +33,7 @@ struct StepInfo {
 };
 
 /// Everything in execution order; groups absorbed by an attention stand with it.
-std::vector<StepInfo> steps_of(const runtime::Program& p);
+std::vector<StepInfo> steps_of(const compile::Program& p);
 
 /// Concrete masks of a run (index: MaskId::id).
 using Masks = std::vector<sparsity::MaskPtr>;
@@ -60,22 +60,22 @@ class Snapshot {
 };
 
 /// Names of the model's inputs that the masks depend on, in the model's order.
-std::vector<std::string> sources_of(const runtime::Program& p, const std::vector<sparsity::MaskId>& masks);
+std::vector<std::string> sources_of(const compile::Program& p, const std::vector<sparsity::MaskId>& masks);
 
 /// The mask over the rows that the step produces; id -1 where it has none (control, reference, views).
-sparsity::MaskId live_mask(const runtime::Program& p, const StepInfo& s);
+sparsity::MaskId live_mask(const compile::Program& p, const StepInfo& s);
 /// "(batch, sequence)": the axes of its rows by their extents.
-std::string rows_text(const runtime::Program& p, const StepInfo& s);
+std::string rows_text(const compile::Program& p, const StepInfo& s);
 /// "rows (batch, sequence): attention_mask[batch,sequence] != 0", or why the step is dense.
-std::string live_text(const runtime::Program& p, const StepInfo& s);
+std::string live_text(const compile::Program& p, const StepInfo& s);
 /// Live rows / rows; where segments of the columns have rows of their own, weighted by their widths.
-std::optional<double> live_fraction(const runtime::Program& p, const StepInfo& s, const Masks& masks);
+std::optional<double> live_fraction(const compile::Program& p, const StepInfo& s, const Masks& masks);
 /// Live terms / all, of each contraction or reduction over gathered rows of the step (an attention has two: scores,
 /// output).
-std::vector<double> k_fractions(const runtime::Program& p, const StepInfo& s, const Masks& masks);
+std::vector<double> k_fractions(const compile::Program& p, const StepInfo& s, const Masks& masks);
 /// "m-axis: rows (batch, sequence)", "attention: q rows, key columns", "dense". With masks: what they come to for this
 /// run; `chosen`: the rule that this run took where values were looked at.
-std::string rule_text(const runtime::Program& p, const StepInfo& s, const Masks* masks, const std::string& chosen = {});
+std::string rule_text(const compile::Program& p, const StepInfo& s, const Masks* masks, const std::string& chosen = {});
 
 /// "f32[batch, sequence, 384]"
 std::string type_text(const graph::Graph& g, graph::ValueId v);

@@ -14,10 +14,10 @@ namespace {
 
 using api::Json;
 using api::StepInfo;
+using compile::Program;
 using graph::Graph;
 using graph::NodeId;
 using graph::ValueId;
-using runtime::Program;
 
 struct Operator {
   std::string op, name, expression, opaque;
@@ -164,7 +164,7 @@ std::string declaration_note(const Program& p, std::size_t o, ValueId mask, cons
 void note_declarations(const Program& p, const api::Snapshot* snapshot, Report& report) {
   const Graph& g = p.graph;
   std::vector<sparsity::MaskId> masks;
-  for (const runtime::Step& s : p.steps)
+  for (const compile::Step& s : p.steps)
     for (sparsity::MaskId m : {s.rows.live, s.contraction.live, s.contraction.live_k})
       if (m.id >= 0) masks.push_back(m);
   const std::vector<std::string> sources = api::sources_of(p, masks);

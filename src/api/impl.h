@@ -15,7 +15,7 @@
 namespace pit {
 
 struct Model::Impl {
-  std::shared_ptr<const runtime::Program> program;
+  std::shared_ptr<const compile::Program> program;
   std::shared_ptr<ThreadPool> pool;
   std::vector<TensorInfo> inputs, outputs;
   Poison poison = Poison::none;

@@ -131,7 +131,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   impl->pool = pool ? std::move(pool) : std::make_shared<ThreadPool>(threads);
 
   Stages::begin("simplify", 0.1);
-  runtime::ProgramOptions o;
+  compile::ProgramOptions o;
   std::vector<sparsity::OutputDemand> demands = select_outputs(g, options.outputs);
   std::vector<std::string> masks;
   for (const auto& d : demands) {
@@ -155,7 +155,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   o.sparse = impl->sparse = options.sparsity == Sparsity::automatic;
   o.verify = impl->poison != Poison::none;
   o.threads = threads;
-  impl->program = runtime::build_program(std::move(g), o);
+  impl->program = compile::build_program(std::move(g), o);
   return impl;
 }
 

@@ -37,21 +37,21 @@ const runtime::RunProfile& middle(const std::vector<runtime::RunProfile>& runs) 
   return **half;
 }
 
-std::vector<std::string> operator_names(const runtime::Program& p, const api::StepInfo& s) {
+std::vector<std::string> operator_names(const compile::Program& p, const api::StepInfo& s) {
   std::vector<std::string> names;
   for (graph::NodeId n : s.nodes) names.push_back(p.graph.describe(n));
   return names;
 }
 
 // "MatMul+Add+Gelu"
-std::string label_of(const runtime::Program& p, const api::StepInfo& s) {
+std::string label_of(const compile::Program& p, const api::StepInfo& s) {
   std::string text;
   for (graph::NodeId n : s.nodes) text += (text.empty() ? "" : "+") + p.graph.nodes[n].op;
   return text;
 }
 
 Profile measure(const Model::Impl& m, const std::map<std::string, TensorView>& inputs, int repeat) {
-  const runtime::Program& p = *m.program;
+  const compile::Program& p = *m.program;
   const Model::Impl::Bound bound = m.bind(inputs);
   const std::vector<api::StepInfo> steps = api::steps_of(p);
   m.execute(bound, nullptr);  // memory is claimed and touched here, not under the clock

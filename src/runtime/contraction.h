@@ -1,7 +1,7 @@
 // Running contractions: blocking, packing (SRead), tiles, stores through row pointers (SWrite).
 #pragma once
 
-#include "runtime/pack.h"
+#include "compile/pack.h"
 #include "runtime/run.h"
 
 namespace pit::runtime {

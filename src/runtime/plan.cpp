@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "contract/blocking.h"
-#include "runtime/pack.h"
+#include "compile/pack.h"
 #include "support/check.h"
 
 namespace pit::runtime {

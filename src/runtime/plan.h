@@ -8,9 +8,25 @@
 #include <memory>
 #include <vector>
 
-#include "runtime/program.h"
+#include "compile/program.h"
 
 namespace pit::runtime {
+
+using compile::ContractionStep;
+using compile::panel_widths;
+using compile::Program;
+using compile::RowStep;
+using compile::Step;
+using compile::TileSet;
+using contract::aligned_floats;
+using contract::kPackSlack;
+using contract::MatrixB;
+using contract::pack_panel;
+using contract::pack_rows;
+using contract::PackSet;
+using contract::Panels;
+using graph::Dim;
+using graph::ValueId;
 
 /// Where a root value lives during a run.
 struct Storage {

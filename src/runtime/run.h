@@ -8,7 +8,7 @@
 
 #include "detect/index_set.h"
 #include "runtime/plan.h"
-#include "runtime/program.h"
+#include "compile/program.h"
 #include "support/threads.h"
 
 namespace pit::runtime {

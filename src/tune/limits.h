@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "pit/contraction.h"
+#include "pit/tune.h"
 #include "support/cpu.h"
 
 namespace pit::tuning {

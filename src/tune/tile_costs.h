@@ -29,7 +29,7 @@
 #include <vector>
 
 #include "lower/tile.h"
-#include "pit/contraction.h"
+#include "pit/tune.h"
 #include "support/cpu.h"
 
 // Not pit::tune, which is the public function.

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "pit/contraction.h"
+#include "pit/tune.h"
 #include "pit/error.h"
 #include "support/cancel.h"
 #include "support/files.h"

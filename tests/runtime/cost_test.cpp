@@ -105,12 +105,12 @@ TEST(Cost, PlanningAShapeNeverSeen) {
   const std::string path = real ? minilm : std::string(PIT_SOURCE_DIR) + "/tests/fixtures/bert-embedding-script.onnx";
   graph::Graph g = frontend::read_onnx_file(path);
   graph::run_passes(g);
-  runtime::ProgramOptions o;
+  compile::ProgramOptions o;
   for (const graph::ValueId v : g.outputs) o.outputs.push_back({v, -1});
   o.target = cpu_target();
   std::string reason;
   o.cache_dir = usable_cache_dir("", &reason);
-  const auto program = runtime::build_program(std::move(g), o);
+  const auto program = compile::build_program(std::move(g), o);
   std::vector<double> times;
   std::size_t most = 0;
   for (std::int64_t i = 1; i <= 60; ++i) {

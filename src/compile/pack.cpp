@@ -1,8 +1,8 @@
-#include "runtime/pack.h"
+#include "compile/pack.h"
 
 #include "support/check.h"
 
-namespace pit::runtime {
+namespace pit::compile {
 
 detect::Values weight_values(const Program& p, const fuse::Group& group) {
   const fuse::Operand& b = group.operands[1];
@@ -29,4 +29,4 @@ void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& 
                                 live, pool);
 }
 
-}  // namespace pit::runtime
+}  // namespace pit::compile

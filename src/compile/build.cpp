@@ -4,10 +4,11 @@
 #include <set>
 #include <tuple>
 
+#include "compile/pack.h"
+#include "compile/program.h"
+
 #include "fuse/group.h"
 #include "graph/reference.h"
-#include "runtime/pack.h"
-#include "runtime/program.h"
 #include "sparsity/facts.h"
 #include "sparsity/flops.h"
 #include "sparsity/value_zeros.h"
@@ -18,7 +19,7 @@
 #include "support/stages.h"
 #include "support/threads.h"
 
-namespace pit::runtime {
+namespace pit::compile {
 
 using codegen::Kernel;
 using fuse::Group;
@@ -373,7 +374,7 @@ class ProgramBuilder {
     for (Step& s : p_->steps) {
       const Group& group = p_->group(s);
       if (group.kind != GroupKind::contraction || !group.static_b) continue;
-      runtime::pack_weights(*p_, group, pool, s.contraction);
+      compile::pack_weights(*p_, group, pool, s.contraction);
       // Only for now: what somebody else reads comes back from the file.
       const Tensor& t = constant_behind(group.operands[1].value);
       if (const FileMap* file = FileMap::of(t.owner())) file->forget(t.data(), t.bytes());
@@ -460,4 +461,4 @@ std::shared_ptr<const Program> build_program(graph::Graph g, const ProgramOption
   return ProgramBuilder(std::move(g), options).build();
 }
 
-}  // namespace pit::runtime
+}  // namespace pit::compile

@@ -18,7 +18,7 @@
 #include "sparsity/analysis.h"
 #include "support/cpu.h"
 
-namespace pit::runtime {
+namespace pit::compile {
 
 using contract::PackSet;
 using contract::Panels;
@@ -113,4 +113,4 @@ struct Program {
 /// Builds everything. The graph has run its passes; `options.outputs` refers to its values.
 std::shared_ptr<const Program> build_program(graph::Graph g, const ProgramOptions& options);
 
-}  // namespace pit::runtime
+}  // namespace pit::compile
