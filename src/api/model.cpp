@@ -15,6 +15,7 @@
 #include "support/check.h"
 #include "support/files.h"
 #include "support/stages.h"
+#include "tensor/strided.h"
 
 namespace pit {
 namespace {
@@ -354,18 +355,7 @@ Tensor contiguous_input(const TensorView& view, const std::string& name) {
                                  to_string(view.shape)),
                      {}, name);
   }
-  const std::size_t bytes = size_of(view.dtype);
-  std::vector<std::int64_t> at(view.shape.size(), 0);
-  for (std::int64_t i = 0; i < size; ++i) {
-    std::int64_t offset = 0;
-    for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * view.strides[d];
-    std::memcpy(static_cast<char*>(copy.data()) + static_cast<std::size_t>(i) * bytes,
-                static_cast<const char*>(view.data) + offset * static_cast<std::int64_t>(bytes), bytes);
-    for (std::size_t d = at.size(); d-- > 0;) {
-      if (++at[d] < view.shape[d]) break;
-      at[d] = 0;
-    }
-  }
+  copy_strided(view.shape, size_of(view.dtype), view.data, view.strides, copy.data(), {});
   return copy;
 }
 
@@ -495,18 +485,7 @@ class Outputs {
   }
 
   static void scatter(const Tensor& from, const TensorView& to) {
-    const std::size_t bytes = size_of(from.dtype());
-    std::vector<std::int64_t> at(to.shape.size(), 0);
-    for (std::int64_t i = 0; i < from.size(); ++i) {
-      std::int64_t offset = 0;
-      for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * to.strides[d];
-      std::memcpy(static_cast<char*>(to.data) + offset * static_cast<std::int64_t>(bytes),
-                  static_cast<const char*>(from.data()) + static_cast<std::size_t>(i) * bytes, bytes);
-      for (std::size_t d = at.size(); d-- > 0;) {
-        if (++at[d] < to.shape[d]) break;
-        at[d] = 0;
-      }
-    }
+    copy_strided(to.shape, size_of(from.dtype()), from.data(), {}, to.data, to.strides);
   }
 
   const Model::Impl& m_;

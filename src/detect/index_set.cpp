@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "support/check.h"
+#include "tensor/strided.h"
 
 namespace pit::detect {
 
@@ -99,7 +100,9 @@ sparsity::MaskArray reduced(const sparsity::MaskArray& m, const std::vector<char
   r.bits.assign(static_cast<std::size_t>(size), 0);
   const Extents to = strides_of(r.shape);
   const std::size_t rank = m.shape.size(), last = rank - 1;
-  Extents at(rank, 0);
+  Extents at(last, 0), steps(last, 0);
+  for (std::size_t a = 0; a < last; ++a)
+    if (kept[a]) steps[a] = to[a];
   std::int64_t out = 0;
   const std::int64_t n = m.shape[last], step = kept[last] && n > 1 ? 1 : 0;
   for (std::size_t i = 0; i < m.bits.size(); i += static_cast<std::size_t>(n)) {
@@ -110,12 +113,7 @@ sparsity::MaskArray reduced(const sparsity::MaskArray& m, const std::vector<char
     } else {
       *o |= static_cast<std::uint8_t>(std::memchr(row, 1, static_cast<std::size_t>(n)) != nullptr);
     }
-    for (std::size_t a = last; a-- > 0;) {
-      out += kept[a] ? to[a] : 0;
-      if (++at[a] < m.shape[a]) break;
-      out -= kept[a] ? to[a] * m.shape[a] : 0;
-      at[a] = 0;
-    }
+    next_position(at, std::span(m.shape).first(last), steps, &out);
   }
   r.none = r.bits.empty() || std::memchr(r.bits.data(), 1, r.bits.size()) == nullptr;
   r.all = r.bits.empty() || std::memchr(r.bits.data(), 0, r.bits.size()) == nullptr;

@@ -122,8 +122,9 @@ class Fuser {
     const Node& node = g_.nodes[n];
     if (!node.opaque.empty() || node.program.statements.size() != 1) return false;
     expr::Program p = node.program;
-    for (std::size_t t = 0, in = 0; t < p.tensors.size(); ++t)
-      if (p.tensors[t].role == expr::Role::input) p.tensors[t].dtype = g_.values[node.inputs[in++]].dtype;
+    const std::vector<ValueId> values = graph::tensor_values(node);
+    for (std::size_t t = 0; t < p.tensors.size(); ++t)
+      if (p.tensors[t].role == expr::Role::input) p.tensors[t].dtype = g_.values[values[t]].dtype;
     return contraction_in(p, p.statements[0]).has_value();
   }
 

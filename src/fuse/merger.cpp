@@ -22,16 +22,7 @@ struct Merger::Mapping {
 
 namespace {
 
-ValueId value_of(const Node& n, expr::TensorId t) {
-  int in = 0, out = 0;
-  for (expr::TensorId i = 0; i <= t; ++i) {
-    const Role r = n.program.tensors[i].role;
-    if (i == t) return r == Role::input ? n.inputs[in] : r == Role::output ? n.outputs[out] : -1;
-    if (r == Role::input) ++in;
-    if (r == Role::output) ++out;
-  }
-  return -1;
-}
+ValueId value_of(const Node& n, expr::TensorId t) { return graph::tensor_values(n)[static_cast<std::size_t>(t)]; }
 
 // Whether the access stands inside another access's index. Such values are checked against the table's extent before
 // the kernel runs, so they cannot be computed by it.

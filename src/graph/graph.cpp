@@ -203,6 +203,16 @@ class Verifier {
 
 }  // namespace
 
+std::vector<ValueId> tensor_values(const Node& n) {
+  std::vector<ValueId> values;
+  std::size_t in = 0, out = 0;
+  for (const expr::TensorDecl& t : n.program.tensors) {
+    if (t.role == expr::Role::input) values.push_back(n.inputs[in++]);
+    else values.push_back(t.role == expr::Role::output ? n.outputs[out++] : -1);
+  }
+  return values;
+}
+
 std::optional<std::string> verify(const Graph& g) { return Verifier(g).run(); }
 
 namespace {

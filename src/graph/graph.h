@@ -104,6 +104,9 @@ struct Graph {
   std::string describe(NodeId n) const;  ///< "MatMul 'encoder.0.query'" for error messages
 };
 
+/// Per tensor of the node's program: the value behind it, or -1 (temporaries).
+std::vector<ValueId> tensor_values(const Node& n);
+
 /// First violated invariant in words, or nothing.
 std::optional<std::string> verify(const Graph& g);
 

@@ -10,6 +10,7 @@
 #include "support/cancel.h"
 #include "support/check.h"
 #include "tensor/poison.h"
+#include "tensor/strided.h"
 
 namespace pit::runtime {
 namespace {
@@ -27,23 +28,6 @@ std::int64_t stored_position(const sparsity::MaskArray& m, std::size_t axis, std
   const std::vector<std::int64_t>& boundaries = m.boundaries[axis];
   if (m.shape[axis] == 1) return 0;
   return boundaries.empty() ? at : std::upper_bound(boundaries.begin(), boundaries.end(), at) - boundaries.begin();
-}
-
-// Copies a strided box into row-major order.
-void gather_box(const char* source, char*& target, const Shape& shape, const std::vector<std::int64_t>& strides,
-                std::size_t axis, std::size_t size) {
-  if (axis == shape.size()) {
-    std::memcpy(target, source, size);
-    target += size;
-    return;
-  }
-  if (axis + 1 == shape.size() && strides[axis] == static_cast<std::int64_t>(size)) {
-    std::memcpy(target, source, size * static_cast<std::size_t>(shape[axis]));
-    target += size * static_cast<std::size_t>(shape[axis]);
-    return;
-  }
-  for (std::int64_t i = 0; i < shape[axis]; ++i)
-    gather_box(source + i * strides[axis], target, shape, strides, axis + 1, size);
 }
 
 }  // namespace
@@ -207,8 +191,8 @@ Tensor Run::contiguous(ValueId v) const {
   PIT_CHECK(l.root >= 0 && address_[l.root], "'{}' has no storage", value.name);
   std::vector<std::int64_t> strides;
   bool row_major = true;
-  for (Dim d : l.strides) strides.push_back(plan_[d] * static_cast<std::int64_t>(size));
-  std::int64_t step = static_cast<std::int64_t>(size);
+  for (Dim d : l.strides) strides.push_back(plan_[d]);
+  std::int64_t step = 1;
   for (std::size_t d = shape.size(); d-- > 0;) {
     if (shape[d] != 1 && strides[d] != step) row_major = false;
     step *= shape[d];
@@ -216,9 +200,7 @@ Tensor Run::contiguous(ValueId v) const {
   char* base = address_[l.root] + plan_[l.offset] * static_cast<std::int64_t>(size);
   if (row_major) return Tensor(value.dtype, shape, base, unowned());
   Tensor t(value.dtype, shape);
-  if (t.size() == 0) return t;
-  char* target = static_cast<char*>(t.data());
-  gather_box(base, target, shape, strides, 0, size);
+  copy_strided(shape, size, base, strides, t.data(), {});
   return t;
 }
 
@@ -235,18 +217,9 @@ void Run::run_reference(const Step& s) {
     const Shape shape = plan_.shape_of(p_.graph.values[v]);
     PIT_CHECK(out[i].shape() == shape, "{} gave {} instead of {}", p_.graph.describe(p_.group(s).nodes[0]),
               to_string(out[i].shape()), to_string(shape));
-    const std::int64_t size = static_cast<std::int64_t>(size_of(out[i].dtype()));
-    const char* source = static_cast<const char*>(out[i].data());
-    std::vector<std::int64_t> at(shape.size(), 0);
-    for (std::int64_t e = 0; e < out[i].size(); ++e) {
-      std::int64_t offset = 0;
-      for (std::size_t d = 0; d < shape.size(); ++d) offset += at[d] * plan_[l.strides[d]];
-      std::memcpy(address_[v] + offset * size, source + e * size, static_cast<std::size_t>(size));
-      for (std::size_t d = shape.size(); d-- > 0;) {
-        if (++at[d] < shape[d]) break;
-        at[d] = 0;
-      }
-    }
+    std::vector<std::int64_t> strides;
+    for (Dim d : l.strides) strides.push_back(plan_[d]);
+    copy_strided(shape, size_of(out[i].dtype()), out[i].data(), {}, address_[v], strides);
   }
 }
 
@@ -313,10 +286,7 @@ LiveList Run::rows_of_segments(const sparsity::MaskArray& m, std::int64_t first,
       std::int64_t stored = 0;
       for (std::size_t d = 0; d < extents.size(); ++d) stored = stored * m.shape[d] + stored_position(m, d, at[d]);
       for (std::int64_t p = first; p <= last; ++p) byte |= m.bits[static_cast<std::size_t>(stored * segments + p)];
-      for (std::size_t d = extents.size(); d-- > 0;) {
-        if (++at[d] < extents[d]) break;
-        at[d] = 0;
-      }
+      next_position(at, extents);
     }
     it->second = std::make_shared<detect::IndexSet>(detect::from_bytes(live.data(), c.batch, c.m));
   }

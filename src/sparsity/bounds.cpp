@@ -91,9 +91,7 @@ Bounds::Bounds(const Graph& g) : g_(g), values_(g.values.size()) {
     const auto out = static_cast<std::size_t>(n.outputs[0]);
     if (g.values[out].dtype == DType::f32 || g.values[out].dtype == DType::f64 || g.values[out].dtype == DType::f16)
       continue;
-    std::vector<ValueId> values;
-    std::size_t in = 0;
-    for (const auto& t : n.program.tensors) values.push_back(t.role == expr::Role::input ? n.inputs[in++] : -1);
+    const std::vector<ValueId> values = graph::tensor_values(n);
     std::optional<Interval> all;
     for (const auto& s : n.program.statements) {
       const bool plain = s.combiner == expr::Combiner::assign &&

@@ -37,13 +37,7 @@ struct NodeView {
   const Node& n;
   std::vector<ValueId> values;  // per tensor of the program; -1 for temporaries
 
-  NodeView(const Graph& graph, const Node& node) : g(graph), n(node) {
-    std::size_t in = 0, out = 0;
-    for (const auto& t : n.program.tensors) {
-      if (t.role == expr::Role::input) values.push_back(n.inputs[in++]);
-      else values.push_back(t.role == expr::Role::output ? n.outputs[out++] : -1);
-    }
-  }
+  NodeView(const Graph& graph, const Node& node) : g(graph), n(node), values(graph::tensor_values(node)) {}
   const Value* value(const Expr& access) const {
     const ValueId v = values[static_cast<std::size_t>(access->id)];
     return v < 0 ? nullptr : &g.values[static_cast<std::size_t>(v)];

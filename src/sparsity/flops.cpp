@@ -27,9 +27,7 @@ std::vector<Contraction> contractions(const graph::Graph& g, const Analysis& a) 
     const graph::Node& node = g.nodes[n];
     if (node.removed || !node.opaque.empty() || node.outputs.empty()) continue;
     if (a.control[static_cast<std::size_t>(node.outputs[0])]) continue;
-    std::vector<graph::ValueId> values;
-    std::size_t in = 0;
-    for (const auto& t : node.program.tensors) values.push_back(t.role == expr::Role::input ? node.inputs[in++] : -1);
+    const std::vector<graph::ValueId> values = graph::tensor_values(node);
     for (std::size_t s = 0; s < node.program.statements.size(); ++s) {
       const expr::Statement& statement = node.program.statements[s];
       if (statement.combiner != expr::Combiner::sum || expr::reduced_axes(statement).empty()) continue;

@@ -23,11 +23,7 @@ IndexContext index_context(const Graph& g, const Node& n, const std::vector<char
   c.graph = &g;
   c.node = &n;
   c.known = &known;
-  std::size_t in = 0, out = 0;
-  for (const auto& t : n.program.tensors) {
-    if (t.role == expr::Role::input) c.tensor_values.push_back(n.inputs[in++]);
-    else c.tensor_values.push_back(t.role == expr::Role::output ? n.outputs[out++] : -1);
-  }
+  c.tensor_values = graph::tensor_values(n);
   return c;
 }
 

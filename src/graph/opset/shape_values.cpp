@@ -7,6 +7,7 @@
 
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
+#include "tensor/strided.h"
 
 namespace pit::graph {
 namespace {
@@ -36,12 +37,7 @@ Known take(const Known& k, const Shape& shape, const Strides& stride, std::int64
   std::vector<std::int64_t> at(shape.size(), 0);
   for (std::int64_t n = count(shape); n > 0; --n) {
     r.e.push_back(k.e[static_cast<std::size_t>(base)]);
-    for (std::size_t i = shape.size(); i-- > 0;) {
-      base += stride[i];
-      if (++at[i] < shape[i]) break;
-      base -= stride[i] * shape[i];
-      at[i] = 0;
-    }
+    next_position(at, shape, stride, &base);
   }
   return r;
 }
