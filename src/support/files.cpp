@@ -195,7 +195,7 @@ FileMap::FileMap(const std::string& path, bool lasting) : path_(path), lasting_(
     throw_unreadable(path, std::strerror(error));
   }
   data_ = static_cast<const char*>(map);
-  if (lasting) file_ = file.release();
+  file_ = file.release();
 }
 
 FileMap::~FileMap() {

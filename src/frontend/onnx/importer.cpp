@@ -7,6 +7,7 @@
 #include "graph/opset/builder.h"
 #include "pit/error.h"
 #include "support/cancel.h"
+#include "support/files.h"
 
 namespace pit::frontend {
 
@@ -71,12 +72,23 @@ graph::Graph Importer::run() {
 }
 
 graph::Graph Importer::run_split(const std::set<std::string>& split) {
+  if (const FileMap* file = FileMap::of(owner_); file && file->changed())
+    throw InputError(
+        fmt::format("'{}' was written to since it was compiled, and inputs in which one name stands for two "
+                    "extents need it again: compile the model anew",
+                    file->path()));
   Aliases found;
   return import_once(split, &found);
 }
 
-// Everything of the initializers has been read.
+// Everything of the initializers has been read. What lies in the model's file is read from there again if it must be; of
+// a model in memory only what was read stays.
 void Importer::drop_data() {
+  if (FileMap::of(owner_)) {
+    for (int i = 0; i < static_cast<int>(weights_.size()); ++i)
+      if (!weights_[static_cast<std::size_t>(i)].empty()) read_.erase(&model_.graph().initializer(i));
+    return;
+  }
   for (auto& t : *model_.mutable_graph()->mutable_initializer()) {
     t.clear_raw_data();
     t.clear_float_data();

@@ -14,7 +14,6 @@
 namespace pit::frontend {
 
 struct OnnxModel::Impl {
-  std::shared_ptr<void> owner;  // of the bytes, if they stay
   pit_onnx::ModelProto model;
   std::optional<Importer> importer;
 };
@@ -25,7 +24,6 @@ std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::
                                         const std::string& what, std::shared_ptr<void> owner,
                                         const CompileLimits& limits) {
   auto impl = std::make_shared<OnnxModel::Impl>();
-  impl->owner = std::move(owner);
   std::optional<Skeleton> skeleton = cut_weights(data);
   const std::string_view bytes = skeleton ? std::string_view(skeleton->bytes) : data;
   if (bytes.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
@@ -37,7 +35,7 @@ std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::
   }
   if (!impl->model.has_graph()) throw ModelError(fmt::format("{} is not an ONNX model: it has no graph", what));
   impl->importer.emplace(impl->model, std::move(folders),
-                         skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(), impl->owner,
+                         skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(), std::move(owner),
                          limits);
   return impl;
 }
@@ -68,7 +66,6 @@ OnnxModel OnnxModel::from_bytes(const void* data, std::size_t size, const std::s
 graph::Graph OnnxModel::graph() {
   graph::Graph g = impl_->importer->run();
   impl_->importer->drop_data();
-  impl_->owner.reset();
   return g;
 }
 
