@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <fmt/format.h>
 #include <utility>
 
@@ -66,6 +67,14 @@ std::pair<std::string, std::string> split_assignment(const std::string& text, co
     throw UsageError(fmt::format("{} {}: NAME=VALUE is what is wanted", option, text));
   }
   return {text.substr(0, at), text.substr(at + 1)};
+}
+
+std::int64_t whole_number(const std::string& text, const std::string& option) {
+  std::int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || last != end) throw UsageError(fmt::format("{}: '{}' is no whole number", option, text));
+  return value;
 }
 
 TensorMap gather_inputs(const std::vector<TensorInfo>& declared, const std::vector<std::string>& files,

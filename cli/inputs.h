@@ -21,6 +21,9 @@ class UsageError : public std::runtime_error {
 /// Splits "name=value" at the first '='. Throws UsageError naming the option.
 std::pair<std::string, std::string> split_assignment(const std::string& text, const std::string& option);
 
+/// Throws UsageError naming the option.
+std::int64_t whole_number(const std::string& text, const std::string& option);
+
 /// Reads every "name=file.npy"; then, if there are `lengths`, makes the integer inputs [batch, sequence] that are still
 /// missing: one row per length, padded to the longest. Names decide what they hold: "...mask..." ones on real tokens,
 /// "...type..."/"...segment..." zeros, "...position..." counts, anything else token ids.

@@ -27,6 +27,7 @@ constexpr const char* kFooter = R"(Examples:
       --input token_type_ids=types.npy --output-dir out
   pit profile minilm.onnx --lengths 128,90,17 --trace trace.json
   pit explain tokens.onnx --output last_hidden_state=attention_mask
+  pit run big.onnx --lengths 16 --limit operators=100000
   pit ops --json
   pit bench matmul --m 4096 --n 4096 --k 4096 --granularity 32x1 --zeros 0.9 --json
   pit tune                                         measure this machine once, for better choices
@@ -36,7 +37,7 @@ Exit codes: 0 done; 2 wrong usage; 3 the model file is broken; 4 the model uses 
 
 struct Arguments {
   std::string model;
-  std::vector<std::string> files, outputs;
+  std::vector<std::string> files, outputs, limits;
   std::vector<std::int64_t> lengths;
   std::string output_dir, trace;
   std::string sparsity = "auto";
@@ -48,6 +49,10 @@ CompileOptions options_of(const Arguments& arguments) {
   CompileOptions options;
   options.threads = arguments.threads;
   options.sparsity = arguments.sparsity == "off" ? Sparsity::off : Sparsity::automatic;
+  for (const std::string& limit : arguments.limits) {
+    const auto [name, value] = split_assignment(limit, "--limit");
+    set_limit(options.limits, name, whole_number(value, "--limit"));
+  }
   for (const std::string& output : arguments.outputs) {
     if (output.find('=') == std::string::npos) {
       options.outputs.push_back({output, {}});
@@ -134,8 +139,13 @@ void add_model_options(CLI::App& command, Arguments& arguments) {
       ->check(CLI::NonNegativeNumber);
   command.add_option("--sparsity", arguments.sparsity, "auto, or off: compute everything")
       ->check(CLI::IsMember({"auto", "off"}));
+  command
+      .add_option(
+          "--limit", arguments.limits,
+          "Let a model ask for more, or less, while it is compiled: rank, elements, operators, nesting, folding")
+      ->type_name("NAME=N");
   // One value each time: otherwise a model named after an option would be swallowed by it.
-  for (const char* name : {"--input", "--output", "--lengths"}) {
+  for (const char* name : {"--input", "--output", "--lengths", "--limit"}) {
     command.get_option(name)->expected(1)->allow_extra_args(false)->take_all();
   }
 }

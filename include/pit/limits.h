@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+
+#include "pit/export.h"
 
 namespace pit {
 
@@ -16,5 +19,9 @@ struct CompileLimits {
   /// in each run.
   std::int64_t folding = std::int64_t{1} << 23;
 };
+
+/// Sets the limit called `name` (a member's name). Values beyond what PIT can bear are lowered to that. Throws
+/// InputError: no such limit, or a negative value.
+PIT_API void set_limit(CompileLimits& limits, std::string_view name, std::int64_t value);
 
 }  // namespace pit

@@ -68,17 +68,7 @@ CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outpu
   options.poison = poison_of(poison);
   options.cpu = cpu;
   options.cache_dir = cache_dir;
-  for (const auto& [name, value] : limits) {
-    if (value < 0) throw InputError("limit '" + name + "' is " + std::to_string(value) + "; it is 0 or more");
-    const int small = static_cast<int>(std::min<std::int64_t>(value, std::numeric_limits<int>::max()));
-    CompileLimits& l = options.limits;
-    if (name == "rank") l.rank = small;
-    else if (name == "elements") l.elements = std::min(value, l.elements);
-    else if (name == "operators") l.operators = small;
-    else if (name == "nesting") l.nesting = std::min(small, 1000);
-    else if (name == "folding") l.folding = value;
-    else throw InputError("there is no limit '" + name + "'; there are rank, elements, operators, nesting and folding");
-  }
+  for (const auto& [name, value] : limits) set_limit(options.limits, name, value);
   return options;
 }
 

@@ -1,9 +1,12 @@
 #include "api/entry.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <limits>
 #include <string_view>
 
+#include "pit/limits.h"
 #include "support/cpu.h"
 #include "support/files.h"
 #include "support/log.h"
@@ -35,3 +38,21 @@ std::string cache_directory(const std::string& option) {
 }
 
 }  // namespace pit::api
+
+namespace pit {
+
+void set_limit(CompileLimits& limits, std::string_view name, std::int64_t value) {
+  constexpr std::int64_t deepest = 1000;  // what stacks bear
+  if (value < 0) throw InputError(fmt::format("limit '{}' is {}; it is 0 or more", name, value));
+  const int count = static_cast<int>(std::min<std::int64_t>(value, std::numeric_limits<int>::max()));
+  if (name == "rank") limits.rank = count;
+  else if (name == "elements") limits.elements = std::min(value, CompileLimits().elements);
+  else if (name == "operators") limits.operators = count;
+  else if (name == "nesting") limits.nesting = static_cast<int>(std::min(value, deepest));
+  else if (name == "folding") limits.folding = value;
+  else
+    throw InputError(
+        fmt::format("there is no limit '{}'; there are rank, elements, operators, nesting and folding", name));
+}
+
+}  // namespace pit

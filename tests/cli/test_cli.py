@@ -125,6 +125,12 @@ class TestExitCodes:
         (tmp_path / "half.onnx").write_bytes(MODEL.read_bytes()[:20000])
         pit("explain", "half.onnx", code=MODEL_ERROR)
 
+    def test_limits(self, pit):
+        assert "the limit 'rank' of 1" in pit("explain", MODEL, "--limit", "rank=1", code=MODEL_ERROR).stderr
+        assert "operators" in pit("explain", MODEL, "--limit", "ranks=1", code=INPUT_ERROR).stderr
+        assert "no whole number" in pit("explain", MODEL, "--limit", "rank=many", code=USAGE).stderr
+        pit("explain", MODEL, "--limit", "rank=8", "--limit", "nesting=2")
+
     def test_unsupported(self, pit, tmp_path):
         whole = MODEL.read_bytes()
         assert whole.count(b"\x22\x07Softmax") == 2  # the operator's name, a field of a node
