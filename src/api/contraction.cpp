@@ -125,19 +125,20 @@ class Call {
     const Clock::time_point choosing = Clock::now();
     const contract::Live live{first_live_.get(), second_live_.get(), result_live_.get()};
     contract::PackedB* packed = prepared_ ? prepared_->packed.get() : nullptr;
-    const std::vector<contract::Costed> candidates = c_.engine->candidates(problem_, live, packed, c_.pool->size());
-    const contract::Rule rule = choose(candidates);
+    const std::vector<contract::Schedule> schedules = c_.engine->schedules(problem_, live, packed, c_.pool->size());
+    const contract::Schedule& chosen = choose(schedules);
     const double choose_seconds = seconds_since(choosing);
 
     const Clock::time_point computing = Clock::now();
     poison(result);
-    mask_operands(rule, result);
-    c_.engine->run(problem_, live, packed, rule, *c_.pool, c_.poison);
+    mask_operands(chosen.rule, result);
+    c_.engine->run(problem_, live, packed, chosen, *c_.pool, c_.poison);
     contract::unstage(result, out, form, extents_, *c_.pool);
     const double compute_seconds = prepared + seconds_since(computing);
     const double total_seconds = seconds_since(begin_);
     if (options_.report)
-      *options_.report = report(candidates, rule, live, detect_seconds, choose_seconds, compute_seconds, total_seconds);
+      *options_.report =
+          report(schedules, chosen, live, detect_seconds, choose_seconds, compute_seconds, total_seconds);
     c_.give_map(std::move(scanned_a_));
     c_.give_map(std::move(scanned_b_));
   }
@@ -223,13 +224,13 @@ class Call {
   // -- choosing and reporting
   // ---------------------------------------------------------------------------------------------
 
-  contract::Rule choose(const std::vector<contract::Costed>& candidates) const {
-    PIT_CHECK(!candidates.empty(), "no rule applies to {}", c_.expression);
-    if (options_.rule.empty()) return candidates.front().rule;
+  const contract::Schedule& choose(const std::vector<contract::Schedule>& schedules) const {
+    PIT_CHECK(!schedules.empty(), "no rule applies to {}", c_.expression);
+    if (options_.rule.empty()) return schedules.front();
     std::vector<std::string> names;
-    for (const contract::Costed& c : candidates) {
-      names.push_back(c.rule.name());
-      if (options_.rule == names.back() || options_.rule == first_word(names.back())) return c.rule;
+    for (const contract::Schedule& s : schedules) {
+      names.push_back(s.rule.name());
+      if (options_.rule == names.back() || options_.rule == first_word(names.back())) return s;
     }
     refuse("", fmt::format("the rule '{}' does not apply to this call; these do: '{}'", options_.rule,
                            fmt::join(names, "', '")));
@@ -252,12 +253,12 @@ class Call {
     if (first || second_known) problem_ = contract::make_problem(c_.form, extents_, first_, second_, result);
   }
 
-  CallReport report(const std::vector<contract::Costed>& candidates, const contract::Rule& rule,
+  CallReport report(const std::vector<contract::Schedule>& schedules, const contract::Schedule& chosen,
                     const contract::Live& live, double detect_seconds, double choose_seconds, double compute_seconds,
                     double total_seconds) const {
     CallReport r;
-    r.rule = rule.name();
-    for (const contract::Costed& c : candidates) r.candidates.push_back({c.rule.name(), c.seconds});
+    r.rule = chosen.rule.name();
+    for (const contract::Schedule& s : schedules) r.candidates.push_back({s.rule.name(), s.seconds});
     r.live_fraction = contract::live_share(problem_, live);
     r.detect_seconds = detect_seconds;
     r.choose_seconds = choose_seconds;

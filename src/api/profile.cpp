@@ -17,7 +17,7 @@ struct Entry {
   std::string name, kind, rule;
   std::vector<std::string> operators;
   double seconds = 0, live = 1;
-  std::vector<contract::Costed> candidates;  ///< where zeros were looked for in values
+  std::vector<contract::Schedule> candidates;  ///< where zeros were looked for in values
 };
 
 struct Profile {
@@ -94,7 +94,7 @@ std::string profile_json(const Profile& p) {
                      {"live", e.live},
                      {"rule", e.rule},
                      {"operators", e.operators}});
-    for (const contract::Costed& c : e.candidates)
+    for (const contract::Schedule& c : e.candidates)
       steps.back()["candidates"].push_back({{"rule", c.rule.name()}, {"seconds", c.seconds}});
     events.push_back({{"name", e.name},
                       {"cat", e.kind},

@@ -2,64 +2,190 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 
 namespace pit::contract {
+namespace {
 
-std::int64_t k_block(const Call& call) {
-  if (!call.kernels.algebra().splits_k()) return std::max<std::int64_t>(1, call.problem.k);
+std::int64_t whole(double x) { return static_cast<std::int64_t>(x); }
+
+class Planner {
+ public:
+  Planner(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares, const Rule& rule,
+          int threads)
+      : kernels_(kernels),
+        p_(p),
+        s_(shares),
+        rule_(rule),
+        threads_(std::max(1, threads)),
+        k_(std::max<std::int64_t>(1, p.k)),
+        tile_(kernels.rows()),
+        row_bytes_(kernels.width() * 4),
+        splits_(kernels.algebra().splits_k()),
+        l1_(static_cast<std::int64_t>(caches.l1d)),
+        l2_(static_cast<std::int64_t>(caches.l2)),
+        l3_(static_cast<std::int64_t>(caches.l3)) {
+    b_.k = b_.k_near = k_;
+    // C so large that what is written of it leaves the caches before anybody reads it.
+    b_.streams_c = p.m * p.n * 4 * static_cast<std::int64_t>(p.items.size()) > l3_;
+  }
+
+  Blocking plan() {
+    switch (rule_.kind) {
+      case RuleKind::dense: dense(); break;
+      case RuleKind::k: k(); break;
+      case RuleKind::m: rows(); break;
+      case RuleKind::element: element(); break;
+      case RuleKind::b_k: panels_of_b(); break;
+      case RuleKind::both: both(); break;
+      case RuleKind::c_m: output(); break;
+      case RuleKind::c_n: break;  // another product's
+      case RuleKind::stream: stream(); break;
+    }
+    return b_;
+  }
+
+ private:
+  // Where all of a task's A fits its share of L3, panels of B are walked from end to end, which memory likes best, and
+  // partial results in C are still near when the next k-block comes. Else one k-block after the other: A then comes
+  // from L2, and C again and again from L3. A few tiles against much of B fetch it ahead: they would wait for memory in
+  // the first tile and leave it idle in the others.
+  void dense() {
+    constexpr std::int64_t few_tiles = 12;
+    b_.rows = row_block(0, tile_, 16 * tile_, 96 * tile_);
+    const std::int64_t rows = std::min(b_.rows, p_.m), b_bytes = k_ * ((p_.n + width() - 1) / width()) * row_bytes_;
+    b_.prefetches = splits_ && rows >= tile_ && rows <= few_tiles * tile_ && b_bytes > l2_;
+    if (splits_) b_.k = b_.prefetches ? kPrefetchBytes / row_bytes_ : even_range(k_, l2_, width());
+    b_.packs_all = rows * p_.k * 4 <= l3_ / 16 || !splits_;
+    b_.panels = rows < tile_ ? 4 : 1;
+  }
+
+  void k() {
+    constexpr double least_k = 256;      // of a tile in a range: what loading and storing its C is small against
+    constexpr double few_k = 24;         // of a tile: writing C is most of the work
+    constexpr int streamed_panels = 24;  // long pieces of rows of C: few lines at their ends that others share
+    const double density = std::max(s_.a, 1e-6);
+    // Rows that are picked share no lines, so each takes whole ones.
+    b_.k_near = splits_ ? near_k() * 3 / 4 : k_;
+    const int side_by_side = kernels_.max_panels(static_cast<int>(std::min(rule_.g_rows, tile_)));
+    // A third of L2 is the range at hand, a third the next one; but C is read and written once a range.
+    if (splits_) b_.k = std::min(k_, std::max(l2_ / 3 / (row_bytes_ * side_by_side), whole(least_k / density)));
+    const std::int64_t ranges = (k_ + b_.k - 1) / b_.k;
+    b_.k = (k_ + ranges - 1) / ranges;
+    b_.streams_c = b_.streams_c && ranges == 1 && density * static_cast<double>(p_.k) < few_k;
+    b_.panels = b_.streams_c ? streamed_panels : side_by_side;
+    b_.rows = row_block(s_.a, rule_.g_rows, 16 * tile_, 1024 * tile_);
+    b_.sparse_panels = density * static_cast<double>((b_.rows + rule_.g_rows - 1) / rule_.g_rows) < 1;
+  }
+
+  // Enough rows that a block of k fills tiles; not so many that the compact C leaves L2.
+  void rows() {
+    b_.panels = 2;
+    b_.k = rule_.g_columns;
+    const std::int64_t fits = l2_ * 3 / 4 / (b_.panels * row_bytes_);
+    const std::int64_t enough = whole(static_cast<double>(24 * tile_) / std::max(s_.a, 1e-3));
+    b_.rows = row_block(s_.a, std::max(rule_.g_rows, tile_), std::min(fits, std::max(64 * tile_, enough)), fits);
+  }
+
+  // Ranges of k, a multiple of 64 (a word of a live map): what is read of B's range should stay in L1; but each costs
+  // as much as some six steps of k, so where elements are rare, ranges are longer.
+  void element() {
+    constexpr double full = 0.1;  // from here down, ever fewer of B's rows are read at all
+    b_.panels = std::min(2, kernels_.max_panels(static_cast<int>(rule_.g_rows)));
+    const std::int64_t row = b_.panels * row_bytes_;
+    const double near = static_cast<double>(l1_) * 3 / 4 * std::max(1.0, full / std::max(s_.a, 1e-6));
+    b_.k = std::max<std::int64_t>(64, whole(std::min(near, static_cast<double>(l2_) / 2)) / row / 64 * 64);
+    const std::int64_t fits = l2_ / 2 / row;
+    b_.rows = row_block(2 * s_.a, rule_.g_rows, std::min<std::int64_t>(fits, 256), fits);
+  }
+
+  // A range, a multiple of 64, of which a block's packed A stays in L2 while all panels pick from it, and what a panel
+  // has in L1 while all tiles do.
+  void panels_of_b() {
+    b_.rows = std::min<std::int64_t>(p_.m, 16 * tile_);
+    b_.k = (k_ + 63) / 64 * 64;
+    if (!splits_) return;
+    const std::int64_t a_fits = l2_ / 2 / (4 * std::max<std::int64_t>(1, b_.rows));
+    const std::int64_t b_fits =
+        whole(static_cast<double>(l1_) / 2 / static_cast<double>(row_bytes_) / std::max(s_.b, 0.01));
+    b_.k = std::min(b_.k, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
+  }
+
+  void both() {
+    if (are_elements(rule_.g_rows, rule_.g_columns)) {
+      b_.panels = std::min(2, kernels_.max_panels(static_cast<int>(rule_.g_rows)));
+      b_.rows = row_block(2 * s_.a, rule_.g_rows, 64, 256);
+    } else {
+      b_.rows = row_block(s_.a, rule_.g_rows, 16 * tile_, 256 * tile_);
+    }
+  }
+
+  void output() {
+    if (splits_) b_.k = even_range(k_, l2_, width());
+    b_.rows = row_block(s_.c, tile_, 64 * tile_, 512 * tile_);
+  }
+
+  // Columns at a time: C's piece stays near, and, where several groups walk the same rows, B's pieces in the caches.
+  // One row's C may pass through L2: memory likes long pieces of B's rows better (16 KiB: 15 GB/s, 44 KiB: 18). As many
+  // pieces for each worker, of whole cache lines.
+  void stream() {
+    const std::int64_t rows = std::max(1, rule_.tile_rows), groups = (p_.m + rows - 1) / rows;
+    std::int64_t columns = (rows > 1 || groups > 1 ? 16 << 10 : 64 << 10) / 4;
+    if (groups > 1) columns = std::clamp<std::int64_t>(l3_ / 8 / (4 * k_), 128, columns);
+    const std::int64_t workers = groups > 1 ? 1 : threads_;
+    const std::int64_t pieces = ((p_.n + columns - 1) / columns + workers - 1) / workers * workers;
+    b_.columns = ((p_.n + pieces - 1) / pieces + 15) / 16 * 16;
+    b_.rows = rows;
+  }
+
+  std::int64_t width() const { return kernels_.width(); }
+
   // Three quarters of L1: the rest is for A, C and the index.
-  const auto bytes = static_cast<std::int64_t>(call.caches.l1d) * 3 / 4;
-  return std::max<std::int64_t>(64, bytes / (call.kernels.width() * 4));
+  std::int64_t near_k() const { return std::max<std::int64_t>(64, l1_ * 3 / 4 / row_bytes_); }
+
+  // Rows, a multiple of `step`, so that a block's packed A (live_share of m x k) stays within its share of the caches
+  // and every worker gets blocks.
+  std::int64_t row_block(double live_share, std::int64_t step, std::int64_t least, std::int64_t most) const {
+    const double per_row = std::max(64.0, 4 * live_share * static_cast<double>(p_.k));
+    std::int64_t rows = std::clamp(whole(static_cast<double>(l3_) / 8 / per_row), least, most);
+    // At least a few blocks per worker, so that they balance; but blocks too small read B too often.
+    const std::int64_t even = (p_.m + threads_ - 1) / threads_;
+    if (threads_ > 1) rows = std::min(rows, std::max(least, (even + 1) / 2));
+    rows = std::min(rows, p_.m);
+    return std::max(step, (rows + step - 1) / step * step);
+  }
+
+  const Kernels& kernels_;
+  const Problem& p_;
+  const Shares& s_;
+  const Rule& rule_;
+  std::int64_t threads_, k_, tile_, row_bytes_;
+  bool splits_;
+  std::int64_t l1_, l2_, l3_;
+  Blocking b_;
+};
+
+}  // namespace
+
+std::string Blocking::name() const {
+  std::string text = fmt::format("{} rows", rows);
+  if (columns > 0) text += fmt::format(", {} columns", columns);
+  else text += fmt::format(", {} of k{}", k, packs_all ? "" : ", packed block by block");
+  if (panels > 1) text += fmt::format(", {} panels", panels);
+  if (prefetches) text += ", B fetched ahead";
+  if (streams_c) text += ", C past the caches";
+  return text;
 }
 
-bool prefetches_b(const Kernels& kernels, const CacheSizes& caches, std::int64_t rows, std::int64_t b_bytes) {
-  constexpr std::int64_t few_tiles = 12;
-  const std::int64_t tile = kernels.rows();
-  return kernels.algebra().splits_k() && rows >= tile && rows <= few_tiles * tile &&
-         b_bytes > static_cast<std::int64_t>(caches.l2);
+Blocking blocking_of(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares,
+                     const Rule& rule, int threads) {
+  return Planner(kernels, caches, p, shares, rule, threads).plan();
 }
 
 std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width) {
   // Measured from 256 to 4096 steps of k: C's traffic below, L2 above.
   const std::int64_t most = std::max<std::int64_t>(64, l2_bytes / 5 / (width * 4)), ranges = (k + most - 1) / most;
   return (k + ranges - 1) / ranges;
-}
-
-std::int64_t dense_range(const Call& call, bool prefetching) {
-  const std::int64_t k = std::max<std::int64_t>(1, call.problem.k);
-  if (!call.kernels.algebra().splits_k()) return k;
-  if (prefetching) return kPrefetchBytes / (call.kernels.width() * 4);
-  return even_range(k, static_cast<std::int64_t>(call.caches.l2), call.kernels.width());
-}
-
-std::int64_t packed_range(const Call& call, std::int64_t rows, double density) {
-  const std::int64_t whole = (std::max<std::int64_t>(1, call.problem.k) + 63) / 64 * 64;
-  if (!call.kernels.algebra().splits_k()) return whole;
-  const std::int64_t a_fits = static_cast<std::int64_t>(call.caches.l2) / 2 / (4 * std::max<std::int64_t>(1, rows));
-  const auto b_fits = static_cast<std::int64_t>(static_cast<double>(call.caches.l1d) / 2 / (call.kernels.width() * 4) /
-                                                std::max(density, 0.01));
-  return std::min(whole, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
-}
-
-std::int64_t element_range(const CacheSizes& caches, std::int64_t width, int panels_per_tile, double density) {
-  constexpr double full = 0.1;  // from here down, ever fewer of B's rows are read at all
-  const std::int64_t row = panels_per_tile * width * 4;
-  const double near = static_cast<double>(caches.l1d) * 3 / 4 * std::max(1.0, full / std::max(density, 1e-6));
-  const auto bytes = static_cast<std::int64_t>(std::min(near, static_cast<double>(caches.l2) / 2));
-  return std::max<std::int64_t>(64, bytes / row / 64 * 64);
-}
-
-std::int64_t row_block(const Call& call, double live_share, std::int64_t step, std::int64_t least, std::int64_t most) {
-  const Problem& p = call.problem;
-  const double budget = static_cast<double>(call.caches.l3) / 8;
-  const double per_row = std::max(64.0, 4 * live_share * static_cast<double>(p.k));
-  auto rows = static_cast<std::int64_t>(budget / per_row);
-  rows = std::clamp(rows, least, most);
-  // At least a few blocks per worker, so that they balance; but blocks too small read B too often.
-  const std::int64_t even = (p.m + call.pool.size() - 1) / call.pool.size();
-  if (call.pool.size() > 1) rows = std::min(rows, std::max(least, (even + 1) / 2));
-  rows = std::min(rows, p.m);
-  return std::max(step, (rows + step - 1) / step * step);
 }
 
 }  // namespace pit::contract

@@ -4,8 +4,6 @@
 #include <bit>
 #include <cmath>
 
-#include "contract/blocking.h"
-
 namespace pit::contract {
 namespace {
 
@@ -69,6 +67,11 @@ struct CostModel::Call {
 };
 
 double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, int threads) const {
+  return seconds(p, s, packed, rule, blocking_of(kernels_, caches_, p, s, rule, threads), threads);
+}
+
+double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, const Blocking& blocks,
+                          int threads) const {
   const double width = kernels_.width(), mr = kernels_.rows();
   Call c{static_cast<double>(p.m),
          static_cast<double>(p.n),
@@ -78,25 +81,22 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
          width};
   const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2),
                l3 = static_cast<double>(caches_.l3);
-  const bool splits = kernels_.algebra().splits_k();
-  const bool prefetching =
-      rule.kind == RuleKind::dense && prefetches_b(kernels_, caches_, p.m, static_cast<std::int64_t>(b_bytes));
-  const double block_k = splits ? std::max(64.0, static_cast<double>(caches_.l1d) * 3 / 4 / (4 * width)) : c.k;
+  const bool prefetching = blocks.prefetches;
+  const double rows_per_block = static_cast<double>(std::max<std::int64_t>(1, blocks.rows)),
+               ranges = std::max(1.0, std::ceil(c.k / static_cast<double>(std::max<std::int64_t>(1, blocks.k))));
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
   // One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
   auto macro_tiles = [&](double groups, double tiles, double k_count, double pieces, const tuning::TileCost& t) {
     return groups * (k_count * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) +
                      tiles * pieces * (t.tile + t.reload) + pieces * t.call);
   };
-  double rows_per_block = std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 96 * mr);
   switch (rule.kind) {
     case RuleKind::dense: {
       const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
       const int panels = c.m < mr ? kernels_.max_panels(static_cast<int>(c.m)) : 1;
       const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
-      const double range = prefetching ? kPrefetchBytes / (4 * width) : splits ? l2 / 5 / (4 * width) : c.k;
-      c.compute = macro_tiles(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k,
-                              std::ceil(c.k / range), t);
+      c.compute =
+          macro_tiles(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, ranges, t);
       if (!prefetching)
         c.compute +=
             std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
@@ -107,7 +107,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     case RuleKind::both:
     case RuleKind::b_k: {
       if (rule.kind == RuleKind::both && are_elements(rule.g_rows, rule.g_columns)) {
-        const int panels = std::min(2, kernels_.max_panels(rule.tile_rows));
+        const int panels = blocks.panels;
         const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels),
                      k_count = c.k * s.a * s.b;
         const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
@@ -120,14 +120,12 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
         break;
       }
       const double g =
-          rule.kind == RuleKind::b_k ? std::min(c.m, 16 * mr) : std::min(c.m, static_cast<double>(rule.g_rows));
+          rule.kind == RuleKind::b_k ? std::min(c.m, rows_per_block) : std::min(c.m, static_cast<double>(rule.g_rows));
       const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_live_k = c.k * s.a, k_count = a_live_k * s.b;
       const bool index_a = rule.kind != RuleKind::k;
       const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.max_panels(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
-      rows_per_block =
-          rule.kind == RuleKind::b_k ? 64 * mr : std::clamp(l3 / 8 / std::max(64.0, 4 * s.a * c.k), 16 * mr, 1024 * mr);
-      const double pieces = index_a ? 1 : std::max(1.0, std::min(k_count / 256, c.k * 4 * width * panels * 3 / l2));
+      const double pieces = rule.kind == RuleKind::both ? 1 : ranges;
       c.compute = macro_tiles(groups * std::ceil(c.panels / panels), tiles, k_count, pieces, t);
       // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
       const double range_bytes = c.k / pieces * 4 * width * panels;
@@ -148,36 +146,33 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     }
     case RuleKind::m: {
       constexpr double compact = 0.4;  // ns: an element of C is prepared and copied
-      const double blocks = std::ceil(c.k / static_cast<double>(rule.g_columns)), density = std::max(s.a, 1e-3);
-      const double fits = l2 * 3 / 4 / (2 * width * 4);
-      rows_per_block = std::min(fits, std::max(64 * mr, 24 * mr / density));
       const double row_blocks = std::ceil(c.m / rows_per_block);
       const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::plain);
-      const double tiles = c.m * s.a * blocks / mr + row_blocks * blocks * 0.5,
+      const double tiles = c.m * s.a * ranges / mr + row_blocks * ranges * 0.5,
                    k_count = static_cast<double>(rule.g_columns);
       c.compute = c.panels *
                   (tiles * (k_count * t.at(tuning::Level::l1) + t.tile + t.reload) +
-                   row_blocks * blocks * (2 * t.call + k_count * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
+                   row_blocks * ranges * (2 * t.call + k_count * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
       c.packing = c.m * c.k * s.a * pack_a_ + c.m * c.n * compact;
       break;
     }
     case RuleKind::element: {
-      const int panels = std::min(2, kernels_.max_panels(rule.tile_rows));
+      const int panels = blocks.panels;
       const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-      const auto range = static_cast<double>(element_range(caches_, kernels_.width(), panels, s.a));
+      const auto range = static_cast<double>(blocks.k);
       const double groups = c.m / static_cast<double>(rule.g_rows);
       const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
       // ns: some runs of k end where nobody foresees it (measured with a fresh pattern per call)
       constexpr double mispredicted = 4;
       c.compute = std::ceil(c.panels / panels) * groups *
                   (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) +
-                   std::ceil(c.k / range) * (t.tile + t.reload + mispredicted));
+                   ranges * (t.tile + t.reload + mispredicted));
       c.packing = c.m * c.k * s.a * 1.5;
       break;
     }
     case RuleKind::c_m: {
       const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::in_place);
-      c.compute = macro_tiles(c.panels, tiles_of(c.m * s.c, mr), c.k, std::ceil(c.k / block_k), t);
+      c.compute = macro_tiles(c.panels, tiles_of(c.m * s.c, mr), c.k, ranges, t);
       break;
     }
     case RuleKind::c_n: break;  // predict_columns
@@ -242,10 +237,13 @@ Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
   return s;
 }
 
-double CostModel::predict(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
-  if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return 0;
-  if (rule.kind == RuleKind::c_n) return predict_columns(p, live, packed, rule, threads);
-  return seconds(p, shares_of(live, rule), packed, rule, threads);
+Schedule CostModel::schedule(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
+  const Shares shares = shares_of(live, rule);
+  Schedule s{.rule = rule, .blocks = blocking_of(kernels_, caches_, p, shares, rule, threads)};
+  if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return s;
+  s.seconds = rule.kind == RuleKind::c_n ? predict_columns(p, live, packed, rule, threads)
+                                         : seconds(p, shares, packed, rule, s.blocks, threads);
+  return s;
 }
 
 // A narrower product, and the gathering of its B and the scattering of its C, element by element.

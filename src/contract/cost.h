@@ -5,30 +5,26 @@
 
 #include <map>
 
+#include "contract/blocking.h"
 #include "contract/engine.h"
 #include "contract/kernels.h"
 #include "tune/tile_costs.h"
 
 namespace pit::contract {
 
-/// Shares of live elements as a rule covers them.
-struct Shares {
-  double a = 1;  ///< of A in the rule's groups of rows (k, both), micro-tiles (m, element), or any row (stream)
-  double b = 1;  ///< of B in a panel
-  double c = 1;  ///< of C in a panel
-};
-
 class CostModel {
  public:
   CostModel(const Kernels& kernels, const CacheSizes& caches, const std::string& cache_dir);
 
-  /// Seconds of the whole call by this rule, detection not included.
-  double predict(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
+  /// The call by this rule: how it is blocked, and what that costs.
+  Schedule schedule(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
   bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed,
                        int threads) const;
 
  private:
   struct Call;
+  double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, const Blocking& blocks,
+                 int threads) const;
   double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, int threads) const;
   double predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
   Shares shares_of(const Live& live, const Rule& rule) const;

@@ -38,14 +38,19 @@ class GeneratedEngine final : public Engine {
     return packed;
   }
 
-  std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed,
-                                 int threads) const override {
-    std::vector<Costed> result;
+  std::vector<Schedule> schedules(const Problem& p, const Live& live, const PackedB* packed,
+                                  int threads) const override {
+    std::vector<Schedule> result;
     for (const Rule& rule : applicable_rules(kernels_, p, live, packed != nullptr))
-      result.push_back({rule, costs_.predict(p, live, packed != nullptr, rule, threads)});
+      result.push_back(costs_.schedule(p, live, packed != nullptr, rule, threads));
     std::stable_sort(result.begin(), result.end(),
-                     [](const Costed& x, const Costed& y) { return x.seconds < y.seconds; });
+                     [](const Schedule& x, const Schedule& y) { return x.seconds < y.seconds; });
     return result;
+  }
+
+  Schedule schedule(const Problem& p, const Live& live, const PackedB* packed, const Rule& rule,
+                    int threads) const override {
+    return costs_.schedule(p, live, packed != nullptr, rule, threads);
   }
 
   bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns,
@@ -80,10 +85,10 @@ class GeneratedEngine final : public Engine {
 
   const PackSet& packs() const override { return kernels_.packs(); }
 
-  void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool,
+  void run(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule, const ThreadPool& pool,
            Poison poison) const override {
     if (p.m == 0 || p.n == 0 || p.items.empty()) return;
-    if (packed) return run_rule({kernels_, p, live, *packed, pool, buffers_, caches_, poison}, rule);
+    if (packed) return run_rule({kernels_, p, live, *packed, schedule, pool, buffers_, caches_, poison});
     // B comes with the call: packed into memory of the pool, once per matrix; or read as it lies.
     PackedB here;
     here.k = p.k;
@@ -96,14 +101,14 @@ class GeneratedEngine final : public Engine {
       matrices[number] = item.b;
     }
     Buffer buffer;
-    if (rule.kind != RuleKind::stream) {
+    if (schedule.rule.kind != RuleKind::stream) {
       const std::int64_t floats = here.panels.floats(p.k) + kPackSlack;
       buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
       for (std::size_t i = 0; i < matrices.size(); ++i)
         here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
       fill_panels(here, matrices, p.b_k, p.b_n, pool);
     }
-    run_rule({kernels_, p, live, here, pool, buffers_, caches_, poison}, rule);
+    run_rule({kernels_, p, live, here, schedule, pool, buffers_, caches_, poison});
   }
 
  private:
@@ -120,20 +125,21 @@ class GeneratedEngine final : public Engine {
     });
   }
 
-  void run_rule(const Call& call, const Rule& rule) const {
+  void run_rule(const Call& call) const {
     if (call.problem.k == 0) return fill_identity(call);
-    switch (rule.kind) {
+    const RuleKind kind = call.schedule.rule.kind;
+    switch (kind) {
       case RuleKind::dense: run_dense(call); break;
-      case RuleKind::k: run_k(call, rule); break;
-      case RuleKind::m: run_rows(call, rule); break;
-      case RuleKind::element: run_elements(call, rule); break;
+      case RuleKind::k: run_k(call); break;
+      case RuleKind::m: run_rows(call); break;
+      case RuleKind::element: run_elements(call); break;
       case RuleKind::b_k: run_b_k(call); break;
-      case RuleKind::both: run_both(call, rule); break;
-      case RuleKind::c_m: run_output(call, rule); break;
-      case RuleKind::c_n: run_columns(call, rule); break;
-      case RuleKind::stream: run_stream(call, rule); break;
+      case RuleKind::both: run_both(call); break;
+      case RuleKind::c_m: run_output(call); break;
+      case RuleKind::c_n: run_columns(call); break;
+      case RuleKind::stream: run_stream(call); break;
     }
-    if (call.live.c && rule.kind != RuleKind::c_n) mask_output(call);
+    if (call.live.c && kind != RuleKind::c_n) mask_output(call);
   }
 
   void fill_identity(const Call& call) const {

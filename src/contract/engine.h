@@ -72,9 +72,28 @@ struct Rule {
 /// Micro-tiles that are single elements, of one row or two: rows (almost) alone can walk steps of k of their own.
 inline bool are_elements(std::int64_t g_rows, std::int64_t g_columns) { return g_rows <= 2 && g_columns == 1; }
 
-struct Costed {
+/// How a rule's loops cut a call: decided once (contract/blocking.h), then priced, printed and executed from here.
+struct Blocking {
+  std::int64_t rows =
+      0;               ///< of A per task (MC), whole tiles or groups: their packed A stays in its share of the caches
+  std::int64_t k = 0;  ///< steps that are walked before C is visited again (KC); all of k where it cannot be split
+  /// of these, how many rows of a panel of B stay in L1 while the tiles of a macro-tile share them
+  std::int64_t k_near = 0;
+  std::int64_t columns = 0;    ///< stream: of C at a time
+  int panels = 1;              ///< side by side in a macro-tile
+  bool packs_all = true;       ///< all of k of a task's A is packed at once, and panels are walked from end to end
+  bool prefetches = false;     ///< tiles fetch B ahead (Family::prefetching)
+  bool streams_c = false;      ///< results are put together to long pieces of rows, which leave past the caches
+  bool sparse_panels = false;  ///< a task reads few rows of a panel
+  std::string name() const;    ///< "384 rows, 8 x 512 of k, 2 panels"
+  bool operator==(const Blocking&) const = default;
+};
+
+/// One way to compute a call.
+struct Schedule {
   Rule rule;
-  double seconds = 0;
+  Blocking blocks;
+  double seconds = 0;  ///< predicted, detection not included
 };
 
 /// B in panels [panel][k][width], for each of its matrices, and what is known of it. Immutable but for the second
@@ -98,10 +117,12 @@ class Engine {
                                         std::int64_t k_stride, std::int64_t n_stride,
                                         std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const = 0;
 
-  /// The rules that apply, with their predicted times, cheapest first; dense is always among them. `packed`: B was
-  /// packed before.
-  virtual std::vector<Costed> candidates(const Problem& p, const Live& live, const PackedB* packed,
-                                         int threads) const = 0;
+  /// The ways that apply, priced, cheapest first; a dense one is always among them. `packed`: B was packed before.
+  virtual std::vector<Schedule> schedules(const Problem& p, const Live& live, const PackedB* packed,
+                                          int threads) const = 0;
+  /// The same for one rule, whether or not it would be listed.
+  virtual Schedule schedule(const Problem& p, const Live& live, const PackedB* packed, const Rule& rule,
+                            int threads) const = 0;
 
   /// Whether A is worth a scan: false where a sample of its values says that even without its zeros nothing would be
   /// gained.
@@ -114,8 +135,8 @@ class Engine {
   virtual const PackSet& packs() const = 0;
 
   /// Computes all items. Elements of C outside of live.c become the identity. `poison`: what scratch holds before use.
-  virtual void run(const Problem& p, const Live& live, PackedB* packed, const Rule& rule, const ThreadPool& pool,
-                   Poison poison) const = 0;
+  virtual void run(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule,
+                   const ThreadPool& pool, Poison poison) const = 0;
 
   virtual const lower::Algebra& algebra() const = 0;
 };

@@ -122,9 +122,4 @@ void copy_row(float* to, const float* from, std::int64_t count, bool streaming) 
   for (; count > 0; --count) *to++ = *from++;
 }
 
-bool streams_c(const Call& call) {
-  const Problem& p = call.problem;
-  return p.m * p.n * 4 * static_cast<std::int64_t>(p.items.size()) > static_cast<std::int64_t>(call.caches.l3);
-}
-
 }  // namespace pit::contract

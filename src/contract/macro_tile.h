@@ -16,6 +16,7 @@ struct Call {
   const Problem& problem;
   const Live& live;
   PackedB& b;
+  const Schedule& schedule;
   const ThreadPool& pool;
   BufferPool& buffers;
   CacheSizes caches;
@@ -90,20 +91,18 @@ std::vector<std::int32_t> needed_k(const Call& call, const Item& item);
 void fill(float* p, std::int64_t count, float value);
 /// Copies `count` floats past the caches where `streaming`.
 void copy_row(float* to, const float* from, std::int64_t count, bool streaming);
-/// Whether C is so large that what is written of it leaves the caches before anybody reads it.
-bool streams_c(const Call& call);
 
 // The rules. Each computes all items.
 void run_dense(const Call& call);
-void run_k(const Call& call, const Rule& rule);              ///< k
-void run_rows(const Call& call, const Rule& rule);           ///< m
-void run_elements(const Call& call, const Rule& rule);       ///< element
-void run_b_k(const Call& call);                              ///< b_k
-void run_both(const Call& call, const Rule& rule);           ///< both
-void run_both_elements(const Call& call, const Rule& rule);  ///< both, where A's micro-tiles are elements
-void run_output(const Call& call, const Rule& rule);         ///< c_m
-void run_stream(const Call& call, const Rule& rule);         ///< stream
-void run_columns(const Call& call, const Rule& rule);        ///< c_n
+void run_k(const Call& call);              ///< k
+void run_rows(const Call& call);           ///< m
+void run_elements(const Call& call);       ///< element
+void run_b_k(const Call& call);            ///< b_k
+void run_both(const Call& call);           ///< both
+void run_both_elements(const Call& call);  ///< both, where A's micro-tiles are elements
+void run_output(const Call& call);         ///< c_m
+void run_stream(const Call& call);         ///< stream
+void run_columns(const Call& call);        ///< c_n
 /// Whatever the rule computed: elements of C outside of live.c become the identity.
 void mask_output(const Call& call);
 

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
@@ -13,11 +12,11 @@ namespace {
 
 class PanelKBlock {
  public:
-  PanelKBlock(const Call& call, const Task& task, std::int64_t range)
+  PanelKBlock(const Call& call, const Task& task)
       : call_(call),
         task_(task),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        range_(range),
+        range_(call.schedule.blocks.k),
         rows_(task.end - task.begin),
         tile_(call.kernels.rows()),
         whole_(rows_ / tile_ * tile_),
@@ -110,14 +109,9 @@ class PanelKBlock {
 }  // namespace
 
 void run_b_k(const Call& call) {
-  const std::int64_t tile = call.kernels.rows(), rows = std::min<std::int64_t>(call.problem.m, 16 * tile);
-  const detect::LiveMap& live = *call.live.b;
-  // micro-tiles that a panel meets
-  const double across = 1 + static_cast<double>(call.b.panels.width() - 1) / static_cast<double>(live.g_columns);
-  const std::int64_t range = packed_range(call, rows, std::min(1.0, across * live.fraction()));
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
+  const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows());
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { PanelKBlock(call, tasks[static_cast<std::size_t>(t)], range)(); });
+                         [&](std::int64_t t, int) { PanelKBlock(call, tasks[static_cast<std::size_t>(t)])(); });
 }
 
 }  // namespace pit::contract

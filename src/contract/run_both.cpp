@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 #include "support/check.h"
 
@@ -133,12 +132,12 @@ class BothBlock {
 
 }  // namespace
 
-void run_both(const Call& call, const Rule& rule) {
-  if (are_elements(rule.g_rows, rule.g_columns)) return run_both_elements(call, rule);
+void run_both(const Call& call) {
+  const Rule& rule = call.schedule.rule;
+  if (are_elements(rule.g_rows, rule.g_columns)) return run_both_elements(call);
   const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const std::int64_t tile = call.kernels.rows(),
-                     rows = row_block(call, map->fraction(), map->g_rows, 16 * tile, 256 * tile);
-  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
+  const std::vector<Task> tasks =
+      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
                          [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }

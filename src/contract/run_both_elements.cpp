@@ -6,7 +6,6 @@
 #include <cstring>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
@@ -21,12 +20,12 @@ void spread(std::uint64_t bits, std::uint8_t* out) {
 
 class BothElementsBlock {
  public:
-  BothElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int panels_per_tile)
+  BothElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        panels_per_tile_(panels_per_tile),
+        panels_per_tile_(call.schedule.blocks.panels),
         first_row_(task.begin * map.g_rows),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
         groups_(task.end - task.begin),
@@ -149,13 +148,12 @@ class BothElementsBlock {
 
 }  // namespace
 
-void run_both_elements(const Call& call, const Rule& rule) {
-  const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const int panels_per_tile = std::min(2, call.kernels.max_panels(static_cast<int>(map->g_rows)));
-  const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, 64, 256);
-  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
+void run_both_elements(const Call& call) {
+  const CoveredMap map(*call.live.a, call.schedule.rule.g_rows, 1);
+  const std::vector<Task> tasks =
+      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    BothElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, panels_per_tile)();
+    BothElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map)();
   });
 }
 

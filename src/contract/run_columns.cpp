@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
@@ -32,6 +33,18 @@ void gather_columns(const Call& call, std::int64_t number, const std::vector<std
   });
 }
 
+// The narrower product's own: by the k rule where A has zeros, else dense.
+Schedule narrow_schedule(const Call& call, const Problem& p, const Rule& rule) {
+  Schedule s;
+  Shares shares;
+  if (const detect::LiveMap* a = call.live.a) {
+    s.rule = {RuleKind::k, a->g_rows, a->g_columns, rule.tile_rows, rule.tile_columns};
+    shares.a = a->fraction();
+  }
+  s.blocks = blocking_of(call.kernels, call.caches, p, shares, s.rule, call.pool.size());
+  return s;
+}
+
 }  // namespace
 
 std::vector<std::int32_t> needed_k(const Call& call, const Item& item) {
@@ -49,7 +62,8 @@ std::vector<std::int32_t> needed_k(const Call& call, const Item& item) {
   return live_k;
 }
 
-void run_columns(const Call& call, const Rule& rule) {
+void run_columns(const Call& call) {
+  const Rule& rule = call.schedule.rule;
   const Problem& p = call.problem;
   const detect::LiveMap& map = *call.live.c;
   for (const Item& item : p.items) {
@@ -70,14 +84,9 @@ void run_columns(const Call& call, const Rule& rule) {
     part.items = {{item.a, nullptr, c, item.a_number, 0, 0}};
     for (std::int64_t i = 0; i < p.m; ++i) part.c_rows[static_cast<std::size_t>(i)] = i * n;
     const Live live{call.live.a, nullptr, nullptr};
-    const Call inner{call.kernels, part, live, narrow, call.pool, call.buffers, call.caches, call.poison};
-    if (n == 0) {
-      // Nothing to multiply.
-    } else if (live.a) {
-      run_k(inner, {RuleKind::k, live.a->g_rows, live.a->g_columns, rule.tile_rows, rule.tile_columns});
-    } else {
-      run_dense(inner);
-    }
+    Schedule schedule = narrow_schedule(call, part, rule);
+    const Call inner{call.kernels, part, live, narrow, schedule, call.pool, call.buffers, call.caches, call.poison};
+    if (n > 0) schedule.rule.kind == RuleKind::k ? run_k(inner) : run_dense(inner);
     call.pool.parallel_for(p.m, [&](std::int64_t i, int) {
       float* row = item.c + p.c_rows[static_cast<std::size_t>(i)];
       fill(row, p.n, static_cast<float>(call.kernels.algebra().identity()));

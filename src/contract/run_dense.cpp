@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "contract/blocking.h"
+#include "contract/macro_tile.h"
 
 namespace pit::contract {
 namespace {
@@ -14,18 +14,14 @@ class DenseBlock {
         task_(task),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
         rows_(task.end - task.begin),
-        prefetching_(prefetches_b(call.kernels, call.caches, rows_,
-                                  call.problem.k * call.b.panels.count() * call.b.panels.width() * 4)),
-        kb_(dense_range(call, prefetching_)),
+        blocks_(call.schedule.blocks),
+        kb_(blocks_.k),
         tile_(call.kernels.rows()),
-        runner_(call, prefetching_ ? Family::prefetching : Family::plain, item_.b_number) {}
+        runner_(call, blocks_.prefetches ? Family::prefetching : Family::plain, item_.b_number) {}
 
-  // Where all of the block's A fits its share of L3, panels of B are walked from end to end, which memory likes best,
-  // and partial results in C are still near when the next block of k comes. Else a block of k at a time: A then
-  // comes from L2, and C again and again from L3.
-  void operator()(std::int64_t whole_a_bytes) {
+  void operator()() {
     const std::int64_t k = call_.problem.k;
-    const bool whole = rows_ * k * 4 <= whole_a_bytes || !call_.kernels.algebra().splits_k();
+    const bool whole = blocks_.packs_all;
     const std::int64_t packed_k = whole ? k : kb_;
     buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * packed_k + kPackSlack) + 2 * Buffer::rounded<void*>(rows_));
     packed_ = buffer_.take<float>(rows_ * packed_k + kPackSlack);
@@ -35,7 +31,7 @@ class DenseBlock {
     if (whole) {
       pack(0, k);
       for (std::int64_t p = task_.first_panel; p < task_.last_panel;) {
-        const int count = rows_ < tile_ ? static_cast<int>(std::min<std::int64_t>(4, task_.last_panel - p)) : 1;
+        const int count = static_cast<int>(std::min<std::int64_t>(blocks_.panels, task_.last_panel - p));
         if (k == 0) run(p, count, 0, 0, 0);
         for (std::int64_t k0 = 0; k0 < k; k0 += kb_) run(p, count, k0, std::min(kb_, k - k0), k);
         p += count;
@@ -86,7 +82,7 @@ class DenseBlock {
   const Task& task_;
   const Item& item_;
   std::int64_t rows_;
-  bool prefetching_;
+  const Blocking& blocks_;
   std::int64_t kb_;
   int tile_;
   MacroKernel runner_;
@@ -100,11 +96,9 @@ class DenseBlock {
 
 void run_dense(const Call& call) {
   const std::int64_t tile = call.kernels.rows();
-  const auto whole_a = static_cast<std::int64_t>(call.caches.l3) / 16;
-  const std::int64_t block = row_block(call, 0.0, tile, 16 * tile, 96 * tile);
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, block, tile);
+  const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, tile);
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)])(whole_a); });
+                         [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)])(); });
 }
 
 }  // namespace pit::contract

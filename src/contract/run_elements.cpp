@@ -5,7 +5,6 @@
 #include <numeric>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
@@ -13,16 +12,15 @@ namespace {
 
 class ElementsBlock {
  public:
-  ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int panels_per_tile, std::int64_t range,
-                bool streaming)
+  ElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        panels_per_tile_(panels_per_tile),
-        range_(range),
-        ranges_(std::max<std::int64_t>(1, (call.problem.k + range - 1) / range)),
-        streaming_(streaming),
+        panels_per_tile_(call.schedule.blocks.panels),
+        range_(call.schedule.blocks.k),
+        ranges_(std::max<std::int64_t>(1, (call.problem.k + range_ - 1) / range_)),
+        streaming_(call.schedule.blocks.streams_c),
         first_row_(task.begin * map.g_rows),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
         groups_(task.end - task.begin),
@@ -175,18 +173,12 @@ class ElementsBlock {
 
 }  // namespace
 
-void run_elements(const Call& call, const Rule& rule) {
-  const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const int panels_per_tile = std::min(2, call.kernels.max_panels(static_cast<int>(map->g_rows)));
-  const std::int64_t range = element_range(call.caches, call.b.panels.width(), panels_per_tile, map->fraction());
-  const std::int64_t fits =
-      static_cast<std::int64_t>(call.caches.l2) / 2 / (panels_per_tile * call.b.panels.width() * 4);
-  const std::int64_t rows = row_block(call, 2 * map->fraction(), map->g_rows, std::min<std::int64_t>(fits, 256), fits);
-  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
-  const bool streaming = streams_c(call);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map, panels_per_tile, range, streaming)();
-  });
+void run_elements(const Call& call) {
+  const CoveredMap map(*call.live.a, call.schedule.rule.g_rows, 1);
+  const std::vector<Task> tasks =
+      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }
 
 }  // namespace pit::contract

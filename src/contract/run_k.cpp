@@ -3,31 +3,20 @@
 #include <algorithm>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
 namespace {
 
-struct Blocks {
-  std::int64_t rows = 0;   ///< of A
-  std::int64_t range = 0;  ///< of k: the rows of a panel that stay in L2
-  std::int64_t ranges = 1;
-  std::int64_t k_count = 0;          ///< of a macro-tile: what stays in L1
-  std::int64_t panels_per_tile = 1;  ///< panels
-  /// a group's results are put together to long pieces of rows, which leave past the caches
-  bool streaming = false;
-  bool sparse_panels = false;  ///< all groups together read few rows of a panel
-};
-
 class KBlock {
  public:
-  KBlock(const Call& call, const Task& task, const detect::LiveMap& map, const Blocks& blocks)
+  KBlock(const Call& call, const Task& task, const detect::LiveMap& map)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        blocks_(blocks),
+        blocks_(call.schedule.blocks),
+        ranges_(std::max<std::int64_t>(1, (call.problem.k + blocks_.k - 1) / blocks_.k)),
         begin_(task.begin * map.g_rows),
         end_(std::min(task.end * map.g_rows, call.problem.m)),
         panel_bytes_(call.b.panels.width() * 4),
@@ -40,17 +29,17 @@ class KBlock {
     const std::int64_t groups = task_.end - task_.begin;
     // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
     constexpr double lines_at_once = 20, most_tiles = 4;
-    const double lines = static_cast<double>(blocks_.range * panel_bytes_ * blocks_.panels_per_tile) / 64,
+    const double lines = static_cast<double>(blocks_.k * panel_bytes_ * blocks_.panels) / 64,
                  tiles = static_cast<double>((end_ - begin_) / call_.kernels.rows() + 1);
     tiles_at_once_ = static_cast<std::int64_t>(std::clamp(lines_at_once * tiles / lines, 1.0, most_tiles));
     for (std::int64_t g = 0; g < groups; ++g) read_group(g);
-    const std::int64_t panels_per_tile = blocks_.panels_per_tile;
+    const std::int64_t panels_per_tile = blocks_.panels;
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile) {
       const int count = static_cast<int>(std::min(panels_per_tile, task_.last_panel - p));
-      for (std::int64_t r = 0; r < blocks_.ranges; ++r)
+      for (std::int64_t r = 0; r < ranges_; ++r)
         for (std::int64_t g = 0; g < groups; ++g) {
           multiply(groups_[static_cast<std::size_t>(g)], r, p, count);
-          if (blocks_.streaming) flush(groups_[static_cast<std::size_t>(g)], p, count);
+          if (blocks_.streams_c) flush(groups_[static_cast<std::size_t>(g)], p, count);
         }
     }
   }
@@ -67,14 +56,13 @@ class KBlock {
   /// What is read next, while a group is multiplied: its share of the next range, in as many pieces as its macro-tiles.
   void prefetch_next(std::int64_t panel, int count, std::int64_t range, const Group& g, std::int64_t piece,
                      std::int64_t pieces) const {
-    const std::int64_t next_panel = range + 1 < blocks_.ranges ? panel : panel + count,
-                       next = (range + 1) % blocks_.ranges;
+    const std::int64_t next_panel = range + 1 < ranges_ ? panel : panel + count, next = (range + 1) % ranges_;
     if (next_panel >= task_.last_panel) return;
     if (blocks_.sparse_panels) {
       const std::int64_t begin = g.range[next], k_count = g.range[next + 1] - begin, from = k_count * piece / pieces;
       return runner_.prefetch(next_panel, count, g.k_offset + begin + from, k_count * (piece + 1) / pieces - from);
     }
-    const std::int64_t k0 = next * blocks_.range, k1 = std::min(k0 + blocks_.range, call_.problem.k);
+    const std::int64_t k0 = next * blocks_.k, k1 = std::min(k0 + blocks_.k, call_.problem.k);
     const auto number = static_cast<std::int64_t>(&g - groups_.data()),
                all = static_cast<std::int64_t>(groups_.size()) * pieces;
     runner_.prefetch(next_panel, count, k0, k1, number * pieces + piece, all);
@@ -89,9 +77,9 @@ class KBlock {
       k_count += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin,
-                       width = blocks_.panels_per_tile * call_.b.panels.width();
-    const std::int64_t scratch = blocks_.streaming ? map_.g_rows * width : 0;
-    k_count += groups * (blocks_.ranges + 1);
+                       width = blocks_.panels * call_.b.panels.width();
+    const std::int64_t scratch = blocks_.streams_c ? map_.g_rows * width : 0;
+    k_count += groups * (ranges_ + 1);
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(k_count) +
                             2 * Buffer::rounded<void*>(rows + kMaxTileRows) + Buffer::rounded<float>(scratch));
     packed_ = buffer_.take<float>(floats);
@@ -100,7 +88,7 @@ class KBlock {
     c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     auto* compact = buffer_.take<float>(scratch);
     groups_.reserve(static_cast<std::size_t>(groups));
-    if (!blocks_.streaming) {
+    if (!blocks_.streams_c) {
       point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
     } else {
       for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + i % map_.g_rows * width;
@@ -129,9 +117,8 @@ class KBlock {
     packed_ = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(packed_) + 63) / 64 * 64);
     std::int32_t* range = offsets_ + g.k_count;
     g.range = range;
-    for (std::int64_t r = 0; r < blocks_.ranges; ++r)
-      *range++ =
-          static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.k_count, r * blocks_.range) - offsets_);
+    for (std::int64_t r = 0; r < ranges_; ++r)
+      *range++ = static_cast<std::int32_t>(std::lower_bound(offsets_, offsets_ + g.k_count, r * blocks_.k) - offsets_);
     *range++ = static_cast<std::int32_t>(g.k_count);
     for (std::int64_t t = 0; t < g.k_count; ++t) offsets_[t] *= static_cast<std::int32_t>(panel_bytes_);
     offsets_ = range;
@@ -141,12 +128,12 @@ class KBlock {
   void multiply(const Group& g, std::int64_t range, std::int64_t panel, int count) {
     const int tile = call_.kernels.rows();
     const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
-    const std::int64_t c_offset = blocks_.streaming ? 0 : panel * panel_bytes_;
+    const std::int64_t c_offset = blocks_.streams_c ? 0 : panel * panel_bytes_;
     if (begin == end && range > 0) return;
     // The steps of k of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks
     // of about the same size.
     const std::int64_t parts =
-        g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.k_count / 2) / blocks_.k_count) : 1;
+        g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.k_near / 2) / blocks_.k_near) : 1;
     const std::int64_t block = std::max<std::int64_t>(1, (end - begin + parts - 1) / parts);
     const std::int64_t tiles_at_once = tiles_at_once_,
                        calls = std::max<std::int64_t>(1, (whole / tile + tiles_at_once - 1) / tiles_at_once);
@@ -187,7 +174,8 @@ class KBlock {
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  const Blocks& blocks_;
+  const Blocking& blocks_;
+  std::int64_t ranges_;
   std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block
   std::int64_t tiles_at_once_ = 1;
   MacroKernel runner_;
@@ -199,41 +187,14 @@ class KBlock {
   std::vector<Group> groups_;
 };
 
-Blocks plan_blocks(const Call& call, const detect::LiveMap& map) {
-  constexpr double least_k = 256;      // of a tile in a range: what loading and storing its C is small against
-  constexpr double few_k = 24;         // of a tile: writing C is most of the work
-  constexpr int streamed_panels = 24;  // long pieces of rows of C: few lines at their ends that others share
-  const Problem& p = call.problem;
-  const std::int64_t tile = call.kernels.rows(), width = call.b.panels.width();
-  const double density = std::max(map.fraction(), 1e-6);
-  Blocks b;
-  // Rows that are picked share no lines, so each takes whole ones.
-  b.k_count = call.kernels.algebra().splits_k() ? k_block(call) * 3 / 4 : k_block(call);
-  const int max_panels = call.kernels.max_panels(static_cast<int>(std::min(map.g_rows, tile)));
-  // A third of L2 is the range at hand, a third the next one; but C is read and written once a range.
-  const std::int64_t in_l2 = static_cast<std::int64_t>(call.caches.l2) / 3 / (width * 4 * max_panels);
-  b.range = p.k;
-  if (call.kernels.algebra().splits_k())
-    b.range = std::min(p.k, std::max(in_l2, static_cast<std::int64_t>(least_k / density)));
-  b.ranges = (p.k + b.range - 1) / b.range;
-  b.range = (p.k + b.ranges - 1) / b.ranges;
-  b.streaming = streams_c(call) && b.ranges == 1 && density * static_cast<double>(p.k) < few_k;
-  b.panels_per_tile = b.streaming ? streamed_panels : max_panels;
-  b.rows = row_block(call, map.fraction(), map.g_rows, 16 * tile, 1024 * tile);
-  b.sparse_panels = density * static_cast<double>((b.rows + map.g_rows - 1) / map.g_rows) < 1;
-  return b;
-}
-
 }  // namespace
 
-void run_k(const Call& call, const Rule& rule) {
-  const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const Blocks blocks = plan_blocks(call, *map);
+void run_k(const Call& call) {
+  const CoveredMap map(*call.live.a, call.schedule.rule.g_rows, 1);
   const std::vector<Task> tasks =
-      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, blocks.rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    KBlock(call, tasks[static_cast<std::size_t>(t)], *map, blocks)();
-  });
+      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { KBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }
 
 }  // namespace pit::contract

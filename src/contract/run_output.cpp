@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
@@ -11,12 +10,12 @@ namespace {
 
 class OutputBlock {
  public:
-  OutputBlock(const Call& call, const Task& task, std::int64_t range)
+  OutputBlock(const Call& call, const Task& task)
       : call_(call),
         task_(task),
         map_(*call.live.c),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        kb_(range),
+        kb_(call.schedule.blocks.k),
         runner_(call, Family::in_place, item_.b_number) {}
 
   void operator()() {
@@ -72,12 +71,10 @@ class OutputBlock {
 
 }  // namespace
 
-void run_output(const Call& call, const Rule&) {
-  const std::int64_t kb = dense_range(call, false), tile = call.kernels.rows();
-  const std::int64_t rows = row_block(call, call.live.c->fraction(), tile, 64 * tile, 512 * tile);
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, rows, tile);
+void run_output(const Call& call) {
+  const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows());
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { OutputBlock(call, tasks[static_cast<std::size_t>(t)], kb)(); });
+                         [&](std::int64_t t, int) { OutputBlock(call, tasks[static_cast<std::size_t>(t)])(); });
 }
 
 void mask_output(const Call& call) {

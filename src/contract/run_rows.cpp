@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "contract/blocking.h"
 #include "contract/live_k.h"
 
 namespace pit::contract {
@@ -12,13 +11,13 @@ namespace {
 
 class RowsBlock {
  public:
-  RowsBlock(const Call& call, const Task& task, const detect::LiveMap& map, int panels_per_tile, bool streaming)
+  RowsBlock(const Call& call, const Task& task, const detect::LiveMap& map)
       : call_(call),
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        panels_per_tile_(panels_per_tile),
-        streaming_(streaming),
+        panels_per_tile_(call.schedule.blocks.panels),
+        streaming_(call.schedule.blocks.streams_c),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - task.begin * map.g_rows),
         runner_(call, Family::plain, item_.b_number) {}
 
@@ -111,22 +110,12 @@ class RowsBlock {
 
 }  // namespace
 
-void run_rows(const Call& call, const Rule& rule) {
-  const CoveredMap map(*call.live.a, 1, rule.g_columns);
-  const std::int64_t tile = call.kernels.rows();
-  // Enough rows that a block of k fills tiles; not so many that the compact C leaves L2.
-  const double density = std::max(map->fraction(), 1e-3);
-  const int panels_per_tile = 2;
-  const std::int64_t fits =
-      static_cast<std::int64_t>(call.caches.l2) * 3 / 4 / (panels_per_tile * call.b.panels.width() * 4);
-  const auto wanted = static_cast<std::int64_t>(static_cast<double>(24 * tile) / density);
-  const std::int64_t rows = row_block(call, map->fraction(), std::max(map->g_rows, tile),
-                                      std::min(fits, std::max<std::int64_t>(64 * tile, wanted)), fits);
-  const std::vector<Task> tasks = make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, rows / map->g_rows));
-  const bool streaming = streams_c(call);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
-    RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map, panels_per_tile, streaming)();
-  });
+void run_rows(const Call& call) {
+  const CoveredMap map(*call.live.a, 1, call.schedule.rule.g_columns);
+  const std::vector<Task> tasks =
+      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }
 
 }  // namespace pit::contract

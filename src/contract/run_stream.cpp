@@ -9,19 +9,6 @@
 namespace pit::contract {
 namespace {
 
-/// Columns at a time: C's piece stays near, and, where several groups walk the same rows, B's pieces in the caches. One
-/// row's C may pass through L2: memory likes long pieces of B's rows better (16 KiB: 15 GB/s, 44 KiB: 18).
-std::int64_t piece_columns(const Call& call, std::int64_t groups, std::int64_t rows) {
-  std::int64_t columns = (rows > 1 || groups > 1 ? 16 << 10 : 64 << 10) / 4;
-  if (groups > 1)
-    columns =
-        std::clamp<std::int64_t>(static_cast<std::int64_t>(call.caches.l3) / 8 / (4 * call.problem.k), 128, columns);
-  // As many pieces for each worker, of whole cache lines.
-  const std::int64_t n = call.problem.n, workers = groups > 1 ? 1 : call.pool.size();
-  const std::int64_t pieces = ((n + columns - 1) / columns + workers - 1) / workers * workers;
-  return ((n + pieces - 1) / pieces + 15) / 16 * 16;
-}
-
 class StreamItem {
  public:
   StreamItem(const Call& call, const Item& item, const detect::LiveMap* map, std::int64_t group_rows)
@@ -91,12 +78,13 @@ class StreamItem {
 
 }  // namespace
 
-void run_stream(const Call& call, const Rule& rule) {
+void run_stream(const Call& call) {
   const Problem& p = call.problem;
+  const Rule& rule = call.schedule.rule;
   const std::int64_t rows = rule.tile_rows, groups = (p.m + rows - 1) / rows;
   std::optional<CoveredMap> map;
   if (call.live.a) map.emplace(*call.live.a, rule.g_rows, 1);  // as high as the tile, or higher
-  const std::int64_t columns = piece_columns(call, groups, rows), pieces = (p.n + columns - 1) / columns;
+  const std::int64_t columns = call.schedule.blocks.columns, pieces = (p.n + columns - 1) / columns;
   const std::int64_t blocks = std::min<std::int64_t>(groups, groups > 1 ? 4 * call.pool.size() : 1);
   for (const Item& item : p.items) {
     const StreamItem stream(call, item, map ? &**map : nullptr, rows);

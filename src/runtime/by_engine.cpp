@@ -57,15 +57,16 @@ bool ContractionRunner::sum_by_engine() {
       live.a = &map;
     }
   }
-  contract::Rule rule;
+  const int threads = run_.pool_.size();
+  contract::Schedule chosen = engine.schedule(p, {}, step.weights.get(), {}, threads);
   if (live.a || live.b) {
-    run_.record_.candidates = engine.candidates(p, live, step.weights.get(), run_.pool_.size());
-    rule = run_.record_.candidates.front().rule;
+    run_.record_.candidates = engine.schedules(p, live, step.weights.get(), threads);
+    chosen = run_.record_.candidates.front();
   }
-  if (rule.kind == RuleKind::dense && !few) return false;
-  if (rule.kind != RuleKind::dense) run_.record_.live *= contract::live_share(p, live);
-  engine.run(p, rule.kind == RuleKind::dense ? contract::Live{} : live, step.weights.get(), rule, run_.pool_,
-             run_.poison_);
+  const bool dense = chosen.rule.kind == RuleKind::dense;
+  if (dense && !few) return false;
+  if (!dense) run_.record_.live *= contract::live_share(p, live);
+  engine.run(p, dense ? contract::Live{} : live, step.weights.get(), chosen, run_.pool_, run_.poison_);
   return true;
 }
 

@@ -32,7 +32,7 @@ struct StepRecord {
   double seconds = 0;
   double live = 1;  ///< live rows / rows; where zeros were found in values, of the multiply-adds
   /// Where zeros were looked for in values: what this made possible, cheapest first. The first is what ran.
-  std::vector<contract::Costed> candidates;
+  std::vector<contract::Schedule> candidates;
 };
 
 struct RunProfile {

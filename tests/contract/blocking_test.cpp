@@ -1,0 +1,97 @@
+// Blocking: whatever the call, blocks are whole tiles or groups, and what is said to stay in a cache fits it.
+#include "contract/blocking.h"
+
+#include <gtest/gtest.h>
+#include <random>
+
+namespace pit::contract {
+namespace {
+
+const CacheSizes kCaches{.l1d = 32 << 10, .l2 = 1 << 20, .l3 = 32 << 20};
+
+lower::Algebra algebra_of(expr::Combiner combiner, expr::Fn product) { return {combiner, product}; }
+
+std::int64_t up(std::int64_t x, std::int64_t step) { return (x + step - 1) / step * step; }
+
+class Blocks : public testing::TestWithParam<RuleKind> {};
+
+TEST_P(Blocks, AreWholeAndFitTheirCaches) {
+  const Kernels sums(algebra_of(expr::Combiner::sum, expr::Fn::mul), cpu_target("haswell"), "none", 1);
+  const Kernels unsplit(algebra_of(expr::Combiner::logsumexp, expr::Fn::add), cpu_target("haswell"), "none", 1);
+  for (unsigned seed = 0; seed < 4000; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    auto extent = [&] { return std::int64_t{1} << random() % 13 | static_cast<std::int64_t>(random() % 64); };
+    auto share = [&] { return static_cast<double>(1 + random() % 1000) / 1000; };
+    const bool splits = random() % 4 != 0;
+    const Kernels& kernels = splits ? sums : unsplit;
+    const std::int64_t tile = kernels.rows(), row = kernels.width() * 4;
+    Problem p;
+    p.m = extent(), p.n = extent(), p.k = extent();
+    p.items.resize(1 + random() % 3);
+    Rule rule{.kind = GetParam()};
+    const bool elements = random() % 3 == 0 && rule.kind == RuleKind::both;
+    rule.g_rows =
+        rule.kind == RuleKind::element || elements ? 1 + static_cast<std::int64_t>(random() % 2) : 1 << random() % 7;
+    rule.g_columns = rule.kind == RuleKind::m ? 16 << random() % 4 : 1;
+    rule.tile_rows = static_cast<int>(std::min({rule.g_rows, p.m, tile}));
+    const Shares shares{share(), share(), share()};
+    const int threads = 1 + static_cast<int>(random() % 8);
+    const Blocking b = blocking_of(kernels, kCaches, p, shares, rule, threads);
+
+    EXPECT_GE(b.rows, 1);
+    EXPECT_GE(b.k, 1);
+    EXPECT_GE(b.panels, 1);
+    EXPECT_FALSE(b.name().empty());
+    EXPECT_EQ(b, blocking_of(kernels, kCaches, p, shares, rule, threads));
+    if (!splits && rule.kind != RuleKind::m && rule.kind != RuleKind::element) EXPECT_GE(b.k, p.k);
+    if (rule.kind == RuleKind::dense) {
+      EXPECT_EQ(b.rows % tile, 0);
+      EXPECT_LE(b.rows, up(std::min(p.m, 96 * tile), tile));
+      if (splits && b.packs_all) EXPECT_LE(std::min(b.rows, p.m) * p.k * 4, static_cast<std::int64_t>(kCaches.l3) / 16);
+      if (splits) EXPECT_LE(b.k * row, static_cast<std::int64_t>(kCaches.l2) / 4);
+    }
+    if (rule.kind == RuleKind::k) {
+      EXPECT_EQ(b.rows % rule.g_rows, 0);
+      // A range beyond its share of L2 is one whose live steps would be too few for a tile.
+      if (splits && b.k * row > static_cast<std::int64_t>(kCaches.l2) / 2)
+        EXPECT_LE(shares.a * static_cast<double>(b.k), 257);
+    }
+    if (rule.kind == RuleKind::element) EXPECT_EQ(b.k % 64, 0);
+    if (rule.kind == RuleKind::m)
+      EXPECT_LE(b.rows * b.panels * row, static_cast<std::int64_t>(kCaches.l2) + tile * rule.g_rows * b.panels * row);
+    if (rule.kind == RuleKind::stream) {
+      EXPECT_EQ(b.columns % 16, 0);
+      EXPECT_GE(b.columns, 1);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, Blocks,
+                         testing::Values(RuleKind::dense, RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::b_k,
+                                         RuleKind::both, RuleKind::c_m, RuleKind::stream),
+                         [](const auto& test) {
+                           std::string name = Rule{.kind = test.param}.name();
+                           std::erase_if(name, [](char c) { return c == '.'; });
+                           return name;
+                         });
+
+TEST(Blocking, FewTilesAgainstMuchOfBFetchItAhead) {
+  const Kernels kernels(algebra_of(expr::Combiner::sum, expr::Fn::mul), cpu_target("haswell"), "none", 1);
+  const Rule dense;
+  auto blocks = [&](std::int64_t m, std::int64_t n) {
+    Problem p;
+    p.m = m, p.n = n, p.k = 1024;
+    p.items.resize(1);
+    return blocking_of(kernels, kCaches, p, {}, dense, 1);
+  };
+  const std::int64_t tile = kernels.rows();
+  EXPECT_FALSE(blocks(tile - 1, 4096).prefetches);
+  EXPECT_TRUE(blocks(tile, 4096).prefetches);
+  EXPECT_FALSE(blocks(tile, 64).prefetches);  // B stays in L2
+  EXPECT_FALSE(blocks(40 * tile, 4096).prefetches);
+  EXPECT_EQ(blocks(1, 4096).panels, 4);
+}
+
+}  // namespace
+}  // namespace pit::contract
