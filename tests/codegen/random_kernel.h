@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <string>
 #include <utility>
@@ -23,7 +24,11 @@ struct RandomKernel {
 
 class RandomKernelMaker {
  public:
-  explicit RandomKernelMaker(std::uint64_t seed) : rng_(seed), b_("random_" + std::to_string(seed)) {}
+  using Draw = std::function<std::uint64_t()>;  // a random number; 0 leads to the end of a value
+
+  explicit RandomKernelMaker(std::uint64_t seed)
+      : RandomKernelMaker("random_" + std::to_string(seed), std::mt19937_64(seed)) {}
+  RandomKernelMaker(std::string name, Draw draw) : draw_(std::move(draw)), b_(std::move(name)) {}
 
   RandomKernel make() {
     in_ = b_.ptr_arg("in", pick(2) == 0);
@@ -39,10 +44,10 @@ class RandomKernelMaker {
 
  private:
   using B = Builder;
-  int pick(int n) { return static_cast<int>(rng_() % static_cast<std::uint64_t>(n)); }
+  int pick(int n) { return static_cast<int>(draw_() % static_cast<std::uint64_t>(n)); }
   Scalar pick_scalar() {
     static constexpr Scalar all[] = {Scalar::f32, Scalar::f32, Scalar::f32, Scalar::f64, Scalar::i64,
-                                      Scalar::i32, Scalar::i8,  Scalar::u8,  Scalar::i1};
+                                     Scalar::i32, Scalar::i8,  Scalar::u8,  Scalar::i1};
     return all[pick(9)];
   }
   Type pick_type() { return {pick_scalar(), pick(4) == 0 ? 1 : lanes_}; }
@@ -53,7 +58,7 @@ class RandomKernelMaker {
 
   Value constant(Type t) {
     static constexpr double floats[] = {0.0,    -0.0,  1.0,  -1.5,         0.1,  3e38,
-                                         -1e-40, 65504, 1e10, 2147483648.0, -129, 255.5};
+                                        -1e-40, 65504, 1e10, 2147483648.0, -129, 255.5};
     static constexpr std::int64_t ints[] = {0, 1, -1, 2, 7, 127, -128, 255, INT32_MIN, INT64_MAX, INT64_MIN, 1000003};
     if (is_float(t.scalar)) return B::f(floats[pick(12)], t);
     std::int64_t v = ints[pick(12)];
@@ -259,7 +264,7 @@ class RandomKernelMaker {
     for (int s = 0; s < statements; ++s) statement(depth);
   }
 
-  std::mt19937_64 rng_;
+  Draw draw_;
   Builder b_;
   Value in_, out_, n_, m_;
   int lanes_ = 1, used_ = 0;
