@@ -149,6 +149,11 @@ std::int64_t float_to_int(DType t, double v) {
   return static_cast<std::int64_t>(whole);
 }
 
+std::optional<std::int64_t> as_integer(double v) {
+  if (!(std::fabs(v) <= 0x1p53) || v != std::trunc(v)) return std::nullopt;
+  return static_cast<std::int64_t>(v);
+}
+
 std::uint16_t to_half(double v) {
   const auto sign = static_cast<std::uint16_t>(std::signbit(v) ? 0x8000 : 0);
   const double a = std::fabs(v);

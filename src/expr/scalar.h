@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "expr/expr.h"
 
@@ -22,6 +23,9 @@ bool int_comparison(Fn f, std::int64_t a, std::int64_t b);
 
 /// Truncates, saturates, NaN -> 0.
 std::int64_t float_to_int(DType t, double v);
+
+/// The same number as an integer, if it is one, and so small that a double has its neighbours too.
+std::optional<std::int64_t> as_integer(double v);
 
 /// Rounds to f16 (half to even), exactly once, also from double.
 std::uint16_t to_half(double v);

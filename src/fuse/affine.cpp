@@ -1,4 +1,5 @@
 // Affine forms of index expressions, with Dims as coefficients.
+#include "expr/scalar.h"
 #include "fuse/fuse.h"
 
 namespace pit::fuse {
@@ -17,8 +18,8 @@ class AffineForm {
   std::optional<Affine> of(const Expr& e) {
     switch (e->kind) {
       case Kind::literal:
-        if (e->number != static_cast<double>(static_cast<std::int64_t>(e->number))) return std::nullopt;
-        return constant(dims_.constant(static_cast<std::int64_t>(e->number)));
+        if (const auto v = expr::as_integer(e->number)) return constant(dims_.constant(*v));
+        return std::nullopt;
       case Kind::axis: return Affine{dims_.constant(0), {{e->id, dims_.constant(1)}}};
       case Kind::extent: return constant(extents_[e->id]);
       case Kind::param:

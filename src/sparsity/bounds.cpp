@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "expr/scalar.h"
+
 namespace pit::sparsity {
 
 using expr::Expr;
@@ -56,8 +58,9 @@ Interval negated(const Interval& a) {
 }
 
 Interval product(const Interval& a, const Interval& b) {
-  const bool small = (!a.high || *a.high < (1 << 20)) && (!b.high || *b.high < (1 << 20));
-  if (a.low && b.low && *a.low >= 0 && *b.low >= 0 && small) {
+  const auto small = [](std::optional<std::int64_t> v) { return !v || *v < (1 << 20); };
+  if (!small(a.low) || !small(a.high) || !small(b.low) || !small(b.high)) return {};
+  if (a.low && b.low && *a.low >= 0 && *b.low >= 0) {
     Interval r{*a.low * *b.low, std::nullopt};
     if (a.high && b.high) r.high = *a.high * *b.high;
     return r;
@@ -105,11 +108,9 @@ Bounds::Bounds(const Graph& g) : g_(g), values_(g.values.size()) {
 
 Interval Bounds::of(const Node& n, const std::vector<ValueId>& values, const Expr& e) const {
   switch (e->kind) {
-    case Kind::literal: {
-      if (!e->is_bool && e->number != static_cast<double>(static_cast<std::int64_t>(e->number))) return {};
-      const auto v = static_cast<std::int64_t>(e->number);
-      return {v, v};
-    }
+    case Kind::literal:
+      if (const auto v = expr::as_integer(e->number)) return {*v, *v};
+      return {};
     case Kind::axis: return {0, std::nullopt};
     case Kind::extent: return of_dim(g_, n.extents[static_cast<std::size_t>(e->id)]);
     case Kind::param: {

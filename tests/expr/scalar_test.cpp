@@ -29,6 +29,13 @@ TEST(Half, RoundsToNearestAndTiesToEven) {
   }
 }
 
+TEST(Integers, AreRecognisedAmongLiterals) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double v : {infinity, -infinity, std::numeric_limits<double>::quiet_NaN(), 0.5, 1e19, -1e300})
+    EXPECT_FALSE(as_integer(v)) << v;
+  for (const double v : {0.0, -0.0, -1.0, 0x1p53}) EXPECT_EQ(as_integer(v), static_cast<std::int64_t>(v));
+}
+
 TEST(Integers, NeverTrap) {
   const std::int64_t low = std::numeric_limits<std::int64_t>::min();
   EXPECT_EQ(int_function(Fn::div, low, -1), low);
