@@ -43,6 +43,11 @@ struct OpCall {
 /// operator and tensor.
 std::vector<ValueId> add_operator(Graph& g, const OpCall& call);
 
+/// In words what about these dims is beyond the graph's limits: "rank 65, more than the limit 'rank' of 64". A front end
+/// asks for the inputs and constants that it adds, add_operator for results, so that no later stage has to think of
+/// overflow.
+std::optional<std::string> beyond_limits(const Graph& g, const std::vector<Dim>& dims);
+
 /// Whether the op set has `op` (so a front end need not inline a function body for it), and the newest opset it knows.
 bool has_operator(std::string_view op);
 int newest_opset();

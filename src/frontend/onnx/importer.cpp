@@ -153,7 +153,10 @@ void Importer::add_initializers(pit_onnx::GraphProto& graph, Scope* scope) {
     if (it == read_.end())
       it = read_.emplace(&t, tensors_.read(t, cut ? weights_[static_cast<std::size_t>(i)] : std::string_view(), owner_))
                .first;
-    if (!scope->values.emplace(t.name(), g_->add_constant(scope->prefix + t.name(), it->second)).second) {
+    const ValueId constant = g_->add_constant(scope->prefix + t.name(), it->second);
+    if (const auto what = graph::beyond_limits(*g_, g_->values[static_cast<std::size_t>(constant)].dims))
+      throw ModelError(fmt::format("initializer '{}' has {}", t.name(), *what), {}, t.name());
+    if (!scope->values.emplace(t.name(), constant).second) {
       throw ModelError(fmt::format("two initializers are called '{}'", t.name()), {}, t.name());
     }
   }
@@ -172,10 +175,6 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, Scope* scope) {
         name);
   }
   if (!type.has_shape()) throw UnsupportedError(fmt::format("input '{}' has no declared rank", name), {}, name);
-  if (type.shape().dim_size() > limits_.rank)
-    throw ModelError(fmt::format("input '{}' has rank {}, more than the limit 'rank' of {}", name,
-                                 type.shape().dim_size(), limits_.rank),
-                     {}, name);
   graph::Value x;
   x.name = name;
   x.dtype = *dtype;
@@ -193,6 +192,8 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, Scope* scope) {
       x.dims.push_back(g_->dims.fresh(fmt::format("{}.{}", name, i)));
     }
   }
+  if (const auto what = graph::beyond_limits(*g_, x.dims))
+    throw ModelError(fmt::format("input '{}' has {}", name, *what), {}, name);
   const ValueId id = g_->add_value(std::move(x));
   scope->values.emplace(name, id);
   g_->inputs.push_back(id);

@@ -21,10 +21,12 @@ using pit_onnx::TensorProto;
   throw ModelError(fmt::format("tensor '{}': {}", tensor, message), {}, tensor);
 }
 
+// Its elements' bytes can be counted.
 Shape shape_of(const TensorProto& t) {
+  constexpr std::int64_t most = INT64_MAX / 16;
   Shape s(t.dims().begin(), t.dims().end());
   try {
-    element_count(s);
+    if (element_count(s) > most) fail(t.name(), fmt::format("shape {} has more than {} elements", to_string(s), most));
   } catch (const InputError& e) {
     fail(t.name(), e.what());
   }
@@ -49,28 +51,27 @@ void normalise_bools(Tensor& t) {
   for (std::int64_t i = 0; i < t.size(); ++i) t.as<std::uint8_t>()[i] = t.as<std::uint8_t>()[i] != 0;
 }
 
+// How many numbers there are in the typed field of its type.
+int field_size(const TensorProto& t) {
+  switch (t.data_type()) {
+    case TensorProto::FLOAT: return t.float_data_size();
+    case TensorProto::DOUBLE: return t.double_data_size();
+    case TensorProto::INT64: return t.int64_data_size();
+    default: return t.int32_data_size();
+  }
+}
+
 // The typed fields: one number per element, 16-bit floats as their bits.
 Tensor from_fields(const TensorProto& t, DType dtype, const Shape& shape) {
+  if (const std::int64_t want = element_count(shape); field_size(t) != want)  // before there is memory for it
+    fail(t.name(),
+         fmt::format("shape {} needs {} elements, but the file has {}", to_string(shape), want, field_size(t)));
   Tensor r(dtype, shape);
-  const auto need = [&](int have) {
-    if (have != r.size())
-      fail(t.name(), fmt::format("shape {} needs {} elements, but the file has {}", to_string(shape), r.size(), have));
-  };
   switch (t.data_type()) {
-    case TensorProto::FLOAT:
-      need(t.float_data_size());
-      std::copy(t.float_data().begin(), t.float_data().end(), r.as<float>());
-      break;
-    case TensorProto::DOUBLE:
-      need(t.double_data_size());
-      std::copy(t.double_data().begin(), t.double_data().end(), r.as<double>());
-      break;
-    case TensorProto::INT64:
-      need(t.int64_data_size());
-      std::copy(t.int64_data().begin(), t.int64_data().end(), r.as<std::int64_t>());
-      break;
+    case TensorProto::FLOAT: std::copy(t.float_data().begin(), t.float_data().end(), r.as<float>()); break;
+    case TensorProto::DOUBLE: std::copy(t.double_data().begin(), t.double_data().end(), r.as<double>()); break;
+    case TensorProto::INT64: std::copy(t.int64_data().begin(), t.int64_data().end(), r.as<std::int64_t>()); break;
     default:
-      need(t.int32_data_size());
       for (int i = 0; i < t.int32_data_size(); ++i) {
         const std::int32_t v = t.int32_data(i);
         if (dtype == DType::f16) r.as<std::uint16_t>()[i] = static_cast<std::uint16_t>(v);

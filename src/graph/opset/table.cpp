@@ -40,27 +40,27 @@ std::vector<ValueId> bind(OpBuilder& b, const Definition& d) {
   return r;
 }
 
-// What no machine holds is refused here, so that no later stage has to think of it.
 void check_limits(const OpBuilder& b, const std::vector<ValueId>& results) {
-  const CompileLimits& limits = b.g.limits;
-  for (const ValueId v : results) {
-    if (v < 0) continue;
-    if (b.rank(v) > limits.rank)
-      b.fail(fmt::format("the result has rank {}, more than the limit 'rank' of {}", b.rank(v), limits.rank), v);
-    std::int64_t elements = 1;
-    bool over = false;
-    for (const Dim d : b.dims(v)) {
-      const std::int64_t e = b.table().constant_value(d).value_or(1);
-      if (e > 0) over = over || __builtin_mul_overflow(elements, e, &elements);
-    }
-    if (over || elements > limits.elements)  // also beside an extent of 0: nothing behind this line overflows
-      b.fail(fmt::format("the result has {} elements, more than the limit 'elements' of {}",
-                         over ? "2^63 or more" : std::to_string(elements), limits.elements),
-             v);
-  }
+  for (const ValueId v : results)
+    if (v >= 0)
+      if (const auto what = beyond_limits(b.g, b.dims(v))) b.fail("the result has " + *what, v);
 }
 
 }  // namespace
+
+std::optional<std::string> beyond_limits(const Graph& g, const std::vector<Dim>& dims) {
+  if (dims.size() > static_cast<std::size_t>(g.limits.rank))
+    return fmt::format("rank {}, more than the limit 'rank' of {}", dims.size(), g.limits.rank);
+  std::int64_t elements = 1;
+  bool over = false;
+  for (const Dim d : dims) {
+    const std::int64_t e = g.dims.constant_value(d).value_or(1);
+    if (e > 0) over = over || __builtin_mul_overflow(elements, e, &elements);  // also beside an extent of 0
+  }
+  if (!over && elements <= g.limits.elements) return std::nullopt;
+  return fmt::format("{} elements, more than the limit 'elements' of {}",
+                     over ? "2^63 or more" : std::to_string(elements), g.limits.elements);
+}
 
 bool has_operator(std::string_view op) { return table().count(op) != 0; }
 int newest_opset() { return kNewestOpset; }

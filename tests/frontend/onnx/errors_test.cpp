@@ -114,6 +114,21 @@ TEST(BadModels, StructureOfTheGraph) {
   }
 }
 
+// An input that only a Shape reads: no result is too large.
+TEST(BadModels, InputsAndInitializersBeyondTheLimits) {
+  Model m;
+  m.node("Shape", {"x"}, "y");
+  m.output("y");
+  Model constant = m;
+  auto* shape = m.m.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
+  shape->mutable_dim(0)->set_dim_value(std::int64_t{1} << 62);
+  shape->add_dim()->set_dim_value(1 << 20);
+  EXPECT_SAYS(ModelError, "input 'x' has 2^63 or more elements, more than the limit 'elements'", m.read());
+  pit_onnx::TensorProto* w = constant.weight("w", 0);
+  for (int d = 0; d < 70; ++d) w->add_dims(1);
+  EXPECT_SAYS(ModelError, "initializer 'w' has rank 71, more than the limit 'rank' of 64", constant.read());
+}
+
 TEST(BadModels, NodesOutOfOrderAreSorted) {
   Model m;
   m.node("Exp", {"z"}, "y");
@@ -220,6 +235,22 @@ TEST(BadModels, Tensors) {
     m.node("Add", {"x", "w"}, "y");
     m.output("y");
     EXPECT_SAYS(ModelError, "'w'", m.read());
+  }
+  {  // 2^64 bytes, of which none is there
+    Model m;
+    auto* t = m.weight("w", std::int64_t{1} << 61);
+    t->set_data_type(pit_onnx::TensorProto::DOUBLE);
+    t->set_raw_data("");
+    m.node("Add", {"x", "w"}, "y");
+    m.output("y");
+    EXPECT_SAYS(ModelError, "tensor 'w': shape [2305843009213693952] has more than", m.read());
+  }
+  {  // elements of its own field, which are refused before there is memory for them
+    Model m;
+    m.weight("w", std::int64_t{1} << 45)->add_float_data(1);
+    m.node("Add", {"x", "w"}, "y");
+    m.output("y");
+    EXPECT_SAYS(ModelError, "needs 35184372088832 elements, but the file has 1", m.read());
   }
   {
     Model m;
