@@ -129,6 +129,17 @@ TEST(Passes, VerifyNamesWhatIsWrong) {
   EXPECT_TRUE(verify(b.g).has_value());
 }
 
+// The lowest one has no absolute value.
+TEST(Operators, IntegersThatNoLiteralHoldsAreOperands) {
+  for (const std::int64_t far : {INT64_MIN, INT64_MAX}) {
+    Builder b;
+    const ValueId x = b.input("x", DType::i64, {b.g.dims.symbol("s")});
+    b.op("Add", "y", {x, b.ints("far", {far})});
+    ASSERT_EQ(b.g.nodes.size(), 1u);
+    EXPECT_EQ(b.g.nodes[0].inputs.size(), 2u) << print(b.g);
+  }
+}
+
 TEST(Operators, ErrorsNameOperatorAndTensor) {
   Builder b;
   const ValueId x = b.input("x", DType::f32, {b.g.dims.constant(2), b.g.dims.constant(3)});

@@ -137,7 +137,8 @@ std::optional<expr::Expr> OpBuilder::literal(ValueId v) const {
   if (x.dtype == DType::b8) return expr::bool_literal(read_int(x.constant, 0) != 0);
   if (is_float(x.dtype)) return expr::literal(read_double(x.constant, 0));
   const std::int64_t i = read_int(x.constant, 0);
-  if (std::abs(i) > (std::int64_t{1} << 53)) return std::nullopt;  // not exact as a literal
+  constexpr std::int64_t most = std::int64_t{1} << 53;
+  if (i > most || i < -most) return std::nullopt;  // not exact as a literal
   return expr::int_literal(i);
 }
 
