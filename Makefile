@@ -2,8 +2,9 @@
 BUILD := build/release
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
 
-.PHONY: help demo test check test-sanitizers bench build clean setup-demo setup-test setup-bench
+.PHONY: help demo test check test-sanitizers fuzz bench build clean setup-demo setup-test setup-check setup-bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -12,6 +13,7 @@ help:
 	@echo "make test             set up, build and run every test (ctest and pytest)"
 	@echo "make check            format, links, documents: what needs no build"
 	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan, those of concurrency under TSan"
+	@echo "make fuzz             build and run each fuzz target for a minute; SECONDS=7200: for two hours"
 	@echo "make bench            set up, build and measure against every peer, about half an hour; make bench FULL=1: everything (hours; resumes)"
 	@echo "make build            set up and build into $(BUILD)"
 	@echo "make clean            remove build/ (the virtual environment .venv stays)"
@@ -35,6 +37,9 @@ check: setup-test
 test-sanitizers: setup-test
 	@scripts/sanitizers.sh $(JOBS)
 
+fuzz: setup-check
+	@JOBS=$(JOBS) scripts/fuzz.sh $(SECONDS)
+
 bench: setup-bench build
 	@echo "[bench] running bench/run.py; results: build/bench/results.jsonl, docs/performance.md"
 	.venv-bench/bin/python bench/run.py $(if $(FULL),--full)
@@ -46,6 +51,9 @@ build: setup-test
 
 setup-test:
 	@scripts/setup.sh test
+
+setup-check:
+	@scripts/setup.sh check
 
 setup-bench:
 	@scripts/setup.sh bench

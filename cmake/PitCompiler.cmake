@@ -47,7 +47,7 @@ if(PIT_MOLD)
   endif()
 endif()
 
-set(PIT_SANITIZE "" CACHE STRING "Sanitizers, with commas: address, undefined, thread, or empty")
+set(PIT_SANITIZE "" CACHE STRING "Sanitizers, with commas: address, undefined, thread, fuzzer-no-link, or empty")
 if(PIT_SANITIZE)
   add_compile_options(-fsanitize=${PIT_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${PIT_SANITIZE})
@@ -55,6 +55,10 @@ if(PIT_SANITIZE)
     # vptr needs type information of classes that LLVM's archives keep to themselves.
     add_compile_options(-fno-sanitize=vptr -fno-sanitize-recover=all)
     add_link_options(-fno-sanitize=vptr)
+    if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+      # Calls of generated code: Clang looks for the type of a function in front of it, where the page may begin.
+      add_compile_options(-fno-sanitize=function)
+    endif()
   endif()
 endif()
 

@@ -2,6 +2,7 @@
 # Installs what the project needs on Debian 12: apt packages (only those that are missing) and a virtual environment .venv.
 #
 #   scripts/setup.sh test     to build and to run the tests
+#   scripts/setup.sh check    the same, and the tools that only checks need: Clang for the fuzz targets
 #   scripts/setup.sh demo     the same, and the model that the demo uses
 #   scripts/setup.sh bench    the same as test, and the peers of the benchmark: Debian's, and PyPI's in an environment of their own (.venv-bench)
 #
@@ -10,8 +11,8 @@ set -euo pipefail
 
 mode="${1:-}"
 case "$mode" in
-  test|demo|bench) ;;
-  *) echo "usage: scripts/setup.sh test|demo|bench" >&2; exit 2 ;;
+  test|check|demo|bench) ;;
+  *) echo "usage: scripts/setup.sh test|check|demo|bench" >&2; exit 2 ;;
 esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -29,6 +30,10 @@ apt_packages=(
   libgtest-dev librapidcheck-dev                          # tests
   python3-dev python3-venv                                # Python package
 )
+
+if [ "$mode" = check ]; then
+  apt_packages+=(clang-19 libclang-rt-19-dev)             # fuzz targets: libFuzzer, of the LLVM that is linked
+fi
 
 # Exact versions, so that every machine tests the same thing.
 pip_packages=(
