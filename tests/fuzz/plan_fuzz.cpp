@@ -1,6 +1,7 @@
 // Shapes -> plans and runs of compiled models: the first byte chooses one of the models in build/fuzz/models (seeds.py
 // puts them there), the others the types, ranks and extents of its inputs, what is left out, which outputs are wanted. A
-// call that does not fit is an InputError; the model stays usable, and gives what it gave before.
+// call that does not fit is an InputError; the model stays usable, and gives what it gave before, buffers poisoned or
+// not.
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -22,15 +23,16 @@ constexpr std::int64_t kMaxElements = 4096;  // of an input
 
 struct Entry {
   std::string path;
-  bool tried = false;
-  std::optional<Model> model;  // nothing where it is not supported: some operators want extents that are known
+  bool tried;
+  std::optional<Model> plain,
+      poisoned;  // nothing where it is not supported: some operators want extents that are known
 };
 
 std::vector<Entry>& models() {
   static std::vector<Entry> all = [] {
     std::vector<Entry> found;
     for (const auto& e : std::filesystem::directory_iterator(PIT_BINARY_DIR "/models"))
-      if (e.path().extension() == ".onnx") found.push_back({e.path().string()});
+      if (e.path().extension() == ".onnx") found.push_back({e.path().string(), false, {}, {}});
     std::sort(found.begin(), found.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
     require(!found.empty(), "no models in " PIT_BINARY_DIR "/models: run tests/fuzz/seeds.py");
     return found;
@@ -38,16 +40,20 @@ std::vector<Entry>& models() {
   return all;
 }
 
-const std::optional<Model>& chosen(Bytes& bytes) {
+void compile(Entry& e) {
+  CompileOptions options;
+  options.threads = 1;
+  options.cache_dir = PIT_BINARY_DIR "/code";
+  e.tried = true;
+  fuzz::answers([&] { e.plain = Model::load(e.path, options); });
+  options.poison = Poison::nan;
+  if (e.plain) e.poisoned = Model::load(e.path, options);
+}
+
+const Entry& chosen(Bytes& bytes) {
   Entry& e = models()[static_cast<std::size_t>(bytes.byte()) % models().size()];
-  if (!e.tried) {
-    CompileOptions options;
-    options.threads = 1;
-    options.cache_dir = PIT_BINARY_DIR "/code";
-    e.tried = true;
-    fuzz::answers([&] { e.model = Model::load(e.path, options); });
-  }
-  return e.model;
+  if (!e.tried) compile(e);
+  return e;
 }
 
 // Extents that fit each other by the names of the dimensions, unless the bytes want otherwise.
@@ -141,15 +147,18 @@ bool same(const TensorMap& a, const TensorMap& b) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Bytes bytes(data, size);
-  const std::optional<Model>& compiled = chosen(bytes);
-  if (!compiled) return 0;
-  const Model& model = *compiled;
+  const Entry& entry = chosen(bytes);
+  if (!entry.plain) return 0;
+  const Model& model = *entry.plain;
   std::optional<Call> first, between;
   if (!(first = call_of(model, bytes))) return 0;
-  TensorMap once, again;
+  TensorMap once, again, poisoned;
   const bool ran = fuzz::answers([&] { once = model.run(first->inputs, first->options); });
   if ((between = call_of(model, bytes))) fuzz::answers([&] { model.run(between->inputs, between->options); });
   require(ran == fuzz::answers([&] { again = model.run(first->inputs, first->options); }), "only one call is refused");
   require(same(once, again), "the same call gives other bits");
+  require(ran == fuzz::answers([&] { poisoned = entry.poisoned->run(first->inputs, first->options); }),
+          "only one of the calls is refused, with poison or without");
+  require(same(once, poisoned), "other bits with poison");
   return 0;
 }
