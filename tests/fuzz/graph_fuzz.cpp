@@ -26,13 +26,15 @@ constexpr int kMaxCalls = 8;
 // What the op set says of itself: names, and the names and words in the notation of its constraints.
 struct Vocabulary {
   std::vector<std::string> operators;
+  std::vector<int> operands;                         // per operator: how many it needs
   std::vector<std::vector<std::string>> attributes;  // per operator: names
   std::vector<std::string> words;                    // of string attributes
 
   Vocabulary() {
-    const std::regex name(R"((\w+)!?(<\d+)?[:=])"), word(R"([A-Za-z_]\w+)");
+    const std::regex name(R"((\w+)!?(<\d+)?[:=])"), word(R"([A-Za-z_]\w+)"), operand(R"((\w+)\*?:\S+)");
     for (const graph::OpEntry& e : graph::op_entries()) {
       operators.push_back(e.op);
+      operands.push_back(static_cast<int>(found(e.operands, operand, 0).size()));
       attributes.push_back(found(e.attributes, name, 1));
       for (std::string& w : found(e.attributes, word, 0)) words.push_back(std::move(w));
     }
@@ -63,8 +65,11 @@ class Maker {
     graph::Value v;
     v.name = "in" + std::to_string(values_.size());
     v.dtype = type();
-    const int rank = bytes_.pick(5);
-    for (int d = 0; d < rank; ++d) v.dims.push_back(dim());
+    if (!values_.empty() && bytes_.pick(2) == 0) {  // operands that fit each other are rare otherwise
+      v.dims = g_.values[static_cast<std::size_t>(values_.back())].dims;
+    } else {
+      for (int rank = bytes_.pick(5); rank > 0; --rank) v.dims.push_back(dim());
+    }
     if (graph::beyond_limits(g_, v.dims)) v.dims.clear();  // a front end refuses it
     v.input = static_cast<int>(g_.inputs.size());
     g_.input_names.push_back(v.name);
@@ -82,7 +87,8 @@ class Maker {
     call.op = vocabulary().operators[op];
     call.name = "n" + std::to_string(++calls_);
     call.opset = bytes_.one_in(4) ? 11 + bytes_.pick(20) : 18;
-    const int inputs = bytes_.pick(5), outputs = 1 + bytes_.pick(8) / 5, attributes = bytes_.pick(5);
+    const int inputs = bytes_.one_in(4) ? bytes_.pick(6) : vocabulary().operands[op];
+    const int outputs = 1 + bytes_.pick(8) / 5, attributes = std::max(0, bytes_.pick(8) - 4);
     for (int i = 0; i < inputs; ++i) call.inputs.push_back(operand());
     for (int i = 0; i < outputs; ++i)
       call.output_names.push_back(bytes_.one_in(16) ? "" : call.name + "_" + std::to_string(i));
