@@ -129,6 +129,18 @@ TEST(Passes, VerifyNamesWhatIsWrong) {
   EXPECT_TRUE(verify(b.g).has_value());
 }
 
+// A rank, or a depth, that an extent says, and that no memory holds.
+TEST(Operators, ExtentsThatAreRanksAreLimited) {
+  for (const std::int64_t many : {std::int64_t{65}, std::int64_t{1} << 31, std::int64_t{1} << 32}) {
+    Builder b;
+    const ValueId x = b.input("x", DType::f32, {b.g.dims.constant(4)});
+    const ValueId shape = b.input("shape", DType::i64, {b.g.dims.constant(many)});
+    for (const char* op : {"Reshape", "Expand", "GatherND"})
+      EXPECT_THROW(b.op(op, std::string(op) + ".y", {x, shape}), ModelError) << op << " of " << many;
+    EXPECT_THROW(b.op("ConstantOfShape", "y", {shape}), ModelError) << many;
+  }
+}
+
 // The lowest one has no absolute value.
 TEST(Operators, IntegersThatNoLiteralHoldsAreOperands) {
   for (const std::int64_t far : {INT64_MIN, INT64_MAX}) {

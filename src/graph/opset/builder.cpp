@@ -335,4 +335,14 @@ std::string_view alternative(std::string_view text, int n) {
   return text.substr(0, text.find(separator));
 }
 
+std::vector<Dim> unknown_dims(const OpBuilder& b, ValueId shape) {
+  const auto rank = b.rank(shape) == 1 ? b.table().constant_value(b.dims(shape)[0]) : std::nullopt;
+  if (!rank) b.unsupported(fmt::format("the rank of the result depends on the data of '{}'", b.name_of(shape)), shape);
+  if (*rank > b.g.limits.rank)  // before there are so many dims
+    b.fail(fmt::format("the result has rank {}, more than the limit 'rank' of {}", *rank, b.g.limits.rank), shape);
+  std::vector<Dim> out;
+  for (std::int64_t i = 0; i < *rank; ++i) out.push_back(b.table().fresh(fmt::format("{}.{}", b.output_name(0), i)));
+  return out;
+}
+
 }  // namespace pit::graph

@@ -204,6 +204,9 @@ void check_constraints(OpBuilder& b);
 /// The same as text: of the operands, of the attributes.
 std::pair<std::string, std::string> constraints_of(std::string_view op);
 
+/// Dims of a result whose shape is the data of `shape`: their number must be known, they are found at run time.
+std::vector<Dim> unknown_dims(const OpBuilder& b, ValueId shape);
+
 /// The elements of `x` under other dimensions (reshape.cpp).
 std::vector<ValueId> reshape_to(OpBuilder& b, ValueId x, const std::vector<Dim>& out);
 /// The same as a value of the operator's own.

@@ -103,13 +103,7 @@ std::vector<ValueId> constant_of_shape(OpBuilder& b) {
   }
   const auto k = b.known(b.in(0));
   const ValueId v = b.g.add_constant(b.fresh_name("value"), value);
-  if (!k) {
-    const auto rank = b.rank(b.in(0)) == 1 ? b.table().constant_value(b.dims(b.in(0))[0]) : std::nullopt;
-    if (!rank) b.unsupported("the rank of the result depends on data", b.in(0));
-    std::vector<Dim> out;
-    for (std::int64_t i = 0; i < *rank; ++i) out.push_back(b.table().fresh(fmt::format("{}.{}", b.output_name(0), i)));
-    return b.opaque("expand", {v, b.in(0)}, {{value.dtype(), out}});
-  }
+  if (!k) return b.opaque("expand", {v, b.in(0)}, {{value.dtype(), unknown_dims(b, b.in(0))}});
   for (const Dim d : k->e) {
     if (const auto c = b.table().constant_value(d); c && *c < 0)
       b.fail(fmt::format("the shape has the extent {}", *c), b.in(0));

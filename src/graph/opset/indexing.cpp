@@ -57,10 +57,11 @@ std::vector<ValueId> gather_nd(OpBuilder& b) {
   const std::vector<Dim>&d = b.dims(x), &k = b.dims(indices);
   const auto depth = b.table().constant_value(k.back());
   if (!depth) b.unsupported("the last dimension of the indices must be constant", indices);
-  const int kr = static_cast<int>(k.size()), r = static_cast<int>(*depth);
-  if (batch < 0 || batch >= kr || batch + r > b.rank(x))
-    b.fail(fmt::format("indices of depth {} with {} batch dimensions do not fit rank {}", r, batch, b.rank(x)),
+  const int kr = static_cast<int>(k.size());
+  if (batch < 0 || batch >= kr || *depth > b.rank(x) - batch)
+    b.fail(fmt::format("indices of depth {} with {} batch dimensions do not fit rank {}", *depth, batch, b.rank(x)),
            indices);
+  const int r = static_cast<int>(*depth);
   std::vector<Dim> out(k.begin(), k.end() - 1);
   out.insert(out.end(), d.begin() + batch + r, d.end());
   std::string text = "Y[b...,k...,p...] = X[b...";

@@ -34,16 +34,6 @@ std::vector<ValueId> transpose(OpBuilder& b) {
   return n.pack("p", list).pack("i", axis_list("i", rank)).input("X", x).output("Y", b.dtype(x), out).build();
 }
 
-// Result of a data-dependent shape: the rank must be known, the extents are found at run time.
-std::vector<Dim> unknown_dims(OpBuilder& b, ValueId shape) {
-  const auto rank = b.rank(shape) == 1 ? b.table().constant_value(b.dims(shape)[0]) : std::nullopt;
-  if (!rank)
-    b.unsupported(fmt::format("the rank of the result depends on the data of '{}'", b.value(shape).name), shape);
-  std::vector<Dim> out;
-  for (std::int64_t i = 0; i < *rank; ++i) out.push_back(b.table().fresh(fmt::format("{}.{}", b.output_name(0), i)));
-  return out;
-}
-
 std::vector<ValueId> reshape(OpBuilder& b) {
   const ValueId x = b.in(0);
   const std::optional<Known> target = b.known(b.in(1));
