@@ -27,11 +27,12 @@ statistic() { grep -oP "^stat::$2: *\K\d+" "$1" || echo 0; }
 
 # One target; 1 if it found something.
 run() {
-  local target="$1" log="$build/$1.log" corpus="$build/corpus/$1" findings="$build/findings/$1" options=()
+  local target="$1" log="$build/$1.log" corpus="$build/corpus/$1" findings="$build/findings/$1" timeout=20 options=()
   mkdir -p "$corpus" "$findings"
+  if [ "$target" = plan_fuzz ]; then timeout=60; fi  # the first call of a model compiles it
   if [ -e "$build/dictionaries/$target" ]; then options+=("-dict=$build/dictionaries/$target"); fi
   echo "[fuzz] $target: $seconds s"
-  if "$build/tests/fuzz/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3072 -max_len=32768 -print_final_stats=1 \
+  if "$build/tests/fuzz/$target" -max_total_time="$seconds" -timeout="$timeout" -rss_limit_mb=3072 -max_len=32768 -print_final_stats=1 \
     "${options[@]}" -artifact_prefix="$findings/" "$corpus" "$build/seeds/$target" "$findings" >"$log" 2>&1; then
     echo "[fuzz] $target: $(statistic "$log" number_of_executed_units) runs, $(find "$corpus" -type f | wc -l) inputs in the corpus, no finding"
     return 0
