@@ -46,7 +46,9 @@ Extents stored_positions(const sparsity::MaskArray& m, int axis) {
   if (m.shape[a] == 1) return p;
   for (std::size_t i = 0; i < p.size(); ++i) {
     const auto v = static_cast<std::int64_t>(i);
-    p[i] = m.boundaries[a].empty() ? v : std::upper_bound(m.boundaries[a].begin(), m.boundaries[a].end(), v) - m.boundaries[a].begin();
+    p[i] = m.boundaries[a].empty()
+               ? v
+               : std::upper_bound(m.boundaries[a].begin(), m.boundaries[a].end(), v) - m.boundaries[a].begin();
   }
   return p;
 }

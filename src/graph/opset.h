@@ -43,8 +43,8 @@ struct OpCall {
 /// operator and tensor.
 std::vector<ValueId> add_operator(Graph& g, const OpCall& call);
 
-/// In words what about these dims is beyond the graph's limits: "rank 65, more than the limit 'rank' of 64". A front end
-/// asks for the inputs and constants that it adds, add_operator for results, so that no later stage has to think of
+/// In words what about these dims is beyond the graph's limits: "rank 65, more than the limit 'rank' of 64". A front
+/// end asks for the inputs and constants that it adds, add_operator for results, so that no later stage has to think of
 /// overflow.
 std::optional<std::string> beyond_limits(const Graph& g, const std::vector<Dim>& dims);
 

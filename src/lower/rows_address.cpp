@@ -66,8 +66,8 @@ void RowEmitter::arguments() {
 
 Value RowEmitter::slot(Slot::Kind kind, int a, int b, bool as_double) {
   static constexpr const char* names[] = {"row_count",  "inner_extent", "mid_count",       "row_stride",
-                                           "mid_stride", "inner_stride", "lookup_extent",   "lookup_stride",
-                                           "param",      "extent",       "coordinate_base", "coordinate_step"};
+                                          "mid_stride", "inner_stride", "lookup_extent",   "lookup_stride",
+                                          "param",      "extent",       "coordinate_base", "coordinate_step"};
   auto [it, fresh] = slots_.emplace(std::vector<int>{kind, a, b, as_double}, nullptr);
   if (fresh) {
     it->second = b_.int_arg(fmt::format("{}_{}_{}{}", names[kind], a, b, as_double ? "f" : ""));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compile/pack.h"
+
 #include "runtime/run.h"
 
 namespace pit::runtime {

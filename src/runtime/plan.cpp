@@ -4,8 +4,9 @@
 #include <bit>
 #include <limits>
 
-#include "contract/blocking.h"
 #include "compile/pack.h"
+
+#include "contract/blocking.h"
 #include "support/check.h"
 
 namespace pit::runtime {

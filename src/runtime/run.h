@@ -6,9 +6,10 @@
 #include <tuple>
 #include <vector>
 
+#include "compile/program.h"
+
 #include "detect/index_set.h"
 #include "runtime/plan.h"
-#include "compile/program.h"
 #include "support/threads.h"
 
 namespace pit::runtime {

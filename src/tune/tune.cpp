@@ -1,8 +1,9 @@
 // The measurement as a whole, and the public function that stores it.
+#include "pit/tune.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "pit/tune.h"
 #include "pit/error.h"
 #include "support/cancel.h"
 #include "support/files.h"

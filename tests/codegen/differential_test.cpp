@@ -32,7 +32,7 @@ std::vector<char> input_bytes(std::uint64_t seed) {
   std::mt19937_64 rng(seed);
   std::vector<char> bytes(RandomKernel::kInputBytes);
   static constexpr std::uint32_t specials[] = {0x7f800000, 0xff800000, 0x7fc00000, 0x7fffffff, 0x80000000, 0x00000001,
-                                                0x7f7fffff, 0xffffffff, 0x4f000000, 0xcf000000, 0x3f800000};
+                                               0x7f7fffff, 0xffffffff, 0x4f000000, 0xcf000000, 0x3f800000};
   for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {
     std::uint32_t word = static_cast<std::uint32_t>(rng());
     const int kind = static_cast<int>(rng() % 8);

@@ -70,7 +70,7 @@ class RandomProgram {
     }
     if (chance(15)) return read(depth - 1, false);
     constexpr expr::Fn fns[] = {expr::Fn::add,      expr::Fn::sub, expr::Fn::mul,
-                                 expr::Fn::floordiv, expr::Fn::mod, expr::Fn::min};
+                                expr::Fn::floordiv, expr::Fn::mod, expr::Fn::min};
     return expr::call(fns[pick(0, 5)], {index_term(depth - 1), index_term(depth - 1)});
   }
 

@@ -11,8 +11,8 @@
 
 namespace pit::fuzz {
 
-/// Calls `f`. An error of the user's is an answer like any other; InternalError and whatever is not ours go through, and
-/// end the process. Whether `f` came to its end.
+/// Calls `f`. An error of the user's is an answer like any other; InternalError and whatever is not ours go through,
+/// and end the process. Whether `f` came to its end.
 template <class F>
 bool answers(F&& f) {
   try {
@@ -32,8 +32,8 @@ inline void require(bool holds, const std::string& message) {
   std::abort();
 }
 
-/// The fuzzer's input as a source of decisions. Behind its end all of them are 0, so whoever draws comes to an end where
-/// 0 leads to one.
+/// The fuzzer's input as a source of decisions. Behind its end all of them are 0, so whoever draws comes to an end
+/// where 0 leads to one.
 class Bytes {
  public:
   Bytes(const std::uint8_t* data, std::size_t size) : at_(data), end_(data + size) {}

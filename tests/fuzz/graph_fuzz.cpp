@@ -1,6 +1,6 @@
-// Bytes -> inputs, constants and calls of operators: any operator of the op set, attributes of any kind, operands of any
-// type and shape. The builder takes them or refuses them by a typed error, the graph keeps its invariants through the
-// passes, and analysis and fusion take what comes out.
+// Bytes -> inputs, constants and calls of operators: any operator of the op set, attributes of any kind, operands of
+// any type and shape. The builder takes them or refuses them by a typed error, the graph keeps its invariants through
+// the passes, and analysis and fusion take what comes out.
 #include <algorithm>
 #include <cmath>
 #include <regex>

@@ -1,6 +1,6 @@
 // Shapes -> plans and runs of compiled models: the first byte chooses one of the models in build/fuzz/models (seeds.py
-// puts them there), the others the types, ranks and extents of its inputs, what is left out, which outputs are wanted. A
-// call that does not fit is an InputError; the model stays usable, and gives what it gave before, buffers poisoned or
+// puts them there), the others the types, ranks and extents of its inputs, what is left out, which outputs are wanted.
+// A call that does not fit is an InputError; the model stays usable, and gives what it gave before, buffers poisoned or
 // not.
 #include <algorithm>
 #include <cstring>

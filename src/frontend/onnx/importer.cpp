@@ -81,8 +81,8 @@ graph::Graph Importer::run_split(const std::set<std::string>& split) {
   return import_once(split, &found);
 }
 
-// Everything of the initializers has been read. What lies in the model's file is read from there again if it must be; of
-// a model in memory only what was read stays.
+// Everything of the initializers has been read. What lies in the model's file is read from there again if it must be;
+// of a model in memory only what was read stays.
 void Importer::drop_data() {
   if (FileMap::of(owner_)) {
     for (int i = 0; i < static_cast<int>(weights_.size()); ++i)
