@@ -1,11 +1,15 @@
 """Documents are true: what they link to is there, and each folder of src/ says what lives in it."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
+import inventory  # noqa: E402
+
 DOCUMENTS = [p for p in sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[a-z]*/**/*.md")) if not {"build", "node_modules"} & set(p.relative_to(ROOT).parts)]
 FOLDERS = sorted({p.parent for p in (ROOT / "src").rglob("CMakeLists.txt")} - {ROOT / "src"})
 
@@ -39,3 +43,10 @@ def test_files_named_exist(path):
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_folder_has_a_readme(folder):
     assert (folder / "README.md").exists()
+
+
+def test_inventory_of_the_fixtures_is_up_to_date():
+    """Mended by tests/fixtures/export_models.py --inventory."""
+    files, _ = inventory.texts(inventory.read())
+    for name, text in files.items():
+        assert (ROOT / "tests" / "fixtures" / name).read_text() == text, name
