@@ -42,6 +42,12 @@ constexpr AlgebraName kAlgebras[] = {
     {"or-and", "C[m,n] or= A[m,k] && B[k,n]", DType::b8, 0, 2},
 };
 
+const AlgebraName& algebra_named(const std::string& name) {
+  for (const AlgebraName& a : kAlgebras)
+    if (a.name == name) return a;
+  throw InputError(fmt::format("no algebra is named '{}'", name));
+}
+
 /// A matrix of a case: what of it is absent.
 struct Side {
   std::string granularity = "1x1";
@@ -107,8 +113,7 @@ class MatmulBench {
  public:
   explicit MatmulBench(const Arguments& args)
       : args_(args),
-        algebra_(*std::find_if(std::begin(kAlgebras), std::end(kAlgebras),
-                               [&](const AlgebraName& a) { return a.name == args.algebra; })),
+        algebra_(algebra_named(args.algebra)),
         random_(args.seed),
         g_a_(parse_granularity(args.a.granularity, "--granularity")),
         g_b_(parse_granularity(args.b.granularity, "--b-granularity")),
@@ -348,8 +353,9 @@ Json detect_bench(const Arguments& args) {
     detect_ms.push_back(detect), index_ms.push_back(index), copy_ms.push_back(copying);
   }
   const double ms = median_of(detect_ms), read = static_cast<double>(x.bytes());
-  const double written = static_cast<double>((args.rows + g.rows - 1) / g.rows) *
-                         std::ceil(static_cast<double>((args.columns + g.columns - 1) / g.columns) / 64) * 8;
+  const std::int64_t tile_rows = (args.rows + g.rows - 1) / g.rows,
+                     words = ((args.columns + g.columns - 1) / g.columns + 63) / 64;
+  const auto written = static_cast<double>(tile_rows * words * 8);
   const double limit_ms = (read / limits.read_gbytes + written / limits.write_gbytes) / 1e6;
   return {{"detect_ms", ms},
           {"index_ms", median_of(index_ms)},

@@ -42,7 +42,7 @@ nb::object text(std::string_view bytes) {
 }
 
 void raise_input_error(nb::python_error& cause, const std::string& message, const std::string& tensor) {
-  if (!cause.matches(PyExc_Exception)) throw cause;
+  if (!cause.matches(PyExc_Exception)) throw;
   const std::string words = nb::str(cause.value()).c_str();
   const nb::object value =
       make("InputError",

@@ -13,7 +13,7 @@ namespace pit::python {
 nanobind::object text(std::string_view bytes);
 
 /// An InputError about the tensor, raised from the exception that Python code has thrown just now, with its words at
-/// the end. What is no Exception (KeyboardInterrupt) stays itself.
+/// the end. What is no Exception (KeyboardInterrupt) stays itself. Called where `cause` is caught.
 [[noreturn]] void raise_input_error(nanobind::python_error& cause, const std::string& message,
                                     const std::string& tensor);
 

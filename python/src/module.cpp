@@ -93,7 +93,7 @@ Model load(const std::string& path, OutputPairs outputs, int threads, const std:
   return call.run([&] { return Model::load(path, options); });
 }
 
-Model from_bytes(nb::bytes bytes, OutputPairs outputs, int threads, const std::string& sparsity,
+Model from_bytes(const nb::bytes& bytes, OutputPairs outputs, int threads, const std::string& sparsity,
                  const std::string& precision, const std::string& poison, const std::string& cpu,
                  const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, nb::handle cancel,
                  nb::handle progress) {

@@ -66,8 +66,8 @@ std::vector<sparsity::OutputDemand> select_outputs(graph::Graph& g, const std::v
     values.push_back(chosen[i].second.value);
     demands.push_back(chosen[i].second);
   }
-  g.output_names = names;
-  g.outputs = values;
+  g.output_names = std::move(names);
+  g.outputs = std::move(values);
   return demands;
 }
 
@@ -150,7 +150,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   fit_masks(g, demands);
   impl->inputs = describe(g, g.inputs, g.input_names);
   impl->outputs = describe(g, g.outputs, g.output_names);
-  o.outputs = demands;
+  o.outputs = std::move(demands);
   o.target = cpu_target(options.cpu);
   o.cache_dir = api::cache_directory(options.cache_dir);
   o.sparse = impl->sparse = options.sparsity == Sparsity::automatic;

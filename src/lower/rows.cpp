@@ -11,7 +11,6 @@ using codegen::Builder;
 using codegen::Op;
 using codegen::Scalar;
 using codegen::Value;
-using expr::Combiner;
 
 namespace {
 
@@ -60,7 +59,7 @@ std::vector<int> RowEmitter::of_stage(int stage, std::initializer_list<RowStatem
   return found;
 }
 
-void RowEmitter::finish_scalar(int statement, Value v) {
+void RowEmitter::finish_scalar(int statement, const Value& v) {
   const RowStatement& s = plan_.statements[statement];
   Value stored = to_memory(v, s.type);
   if (s.operand >= 0) b_.store(row_base(s.operand), Builder::i(0), stored);

@@ -77,7 +77,7 @@ class RowEmitter {
   void accumulate(const RowStatement& s, const Value& acc, const Value& v);
   Value joined(const RowStatement& s, Accumulators acc);
   Value folded(const RowStatement& s, Accumulators acc);
-  void finish_scalar(int statement, Value v);
+  void finish_scalar(int statement, const Value& v);
   std::vector<int> of_stage(int stage, std::initializer_list<RowStatement::Kind> kinds) const;
 
   const RowSpec& spec_;
