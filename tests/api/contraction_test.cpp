@@ -27,6 +27,13 @@ struct Algebra {
   float absent;
 };
 
+/// A number per axis: extents, or where an element is.
+struct Point {
+  std::int64_t b = 0, m = 0, n = 0, k = 0;
+  std::int64_t& operator[](char axis) { return axis == 'b' ? b : axis == 'm' ? m : axis == 'n' ? n : k; }
+  std::int64_t at(char axis) const { return axis == 'b' ? b : axis == 'm' ? m : axis == 'n' ? n : k; }
+};
+
 const std::map<std::string, Algebra> kAlgebras = {
     {"sum", {"+=", "*", 0}},           {"max-plus", {"max=", "+", -kInf}},
     {"min-plus", {"min=", "+", kInf}}, {"logsumexp", {"logsumexp=", "+", -kInf}},
@@ -166,7 +173,7 @@ class Case {
       return large ? large_extents[random_() % 6] : random_() % 16 == 0 ? 0 : small_extents[random_() % 11];
     };
     const std::int64_t batch = form.batch_a || form.batch_b ? 1 + static_cast<std::int64_t>(random_() % 3) : 1;
-    e_ = {{'b', batch}, {'m', extent()}, {'n', extent()}, {'k', extent()}};
+    e_ = {batch, extent(), extent(), extent()};
     const std::string text = form.einsum;
     const std::size_t comma = text.find(','), arrow = text.find("->");
     a_axes_ = text.substr(0, comma), b_axes_ = text.substr(comma + 1, arrow - comma - 1),
@@ -247,7 +254,7 @@ class Case {
         x.set(i, value.value_or(algebra_.absent));
   }
 
-  std::int64_t element(const std::string& axes, const std::map<char, std::int64_t>& at) {
+  std::int64_t element(const std::string& axes, const Point& at) {
     std::int64_t i = 0;
     for (const char c : axes) i = i * e_[c] + at.at(c);
     return i;
@@ -257,10 +264,10 @@ class Case {
     return t.dtype() == DType::b8 ? static_cast<float>(t.as<std::uint8_t>()[i]) : t.as<float>()[i];
   }
 
-  double by_loops(const std::map<char, std::int64_t>& at) {
+  double by_loops(const Point& at) {
     float chain = 0;
     double best = name_ == "min-plus" ? kInf : name_ == "or-and" ? 0 : -kInf, sum = 0;
-    std::map<char, std::int64_t> p = at;
+    Point p = at;
     for (int pass = 0; pass < 2; ++pass)
       for (p['k'] = 0; p['k'] < e_['k']; ++p['k']) {
         const float x = a_->get(element(a_axes_, p)), y = b_->get(element(b_axes_, p));
@@ -276,7 +283,7 @@ class Case {
 
   template <class F>
   void for_each_result(F&& f) {
-    std::map<char, std::int64_t> at;
+    Point at;
     for (at['b'] = 0; at['b'] < e_['b']; ++at['b'])
       for (at['m'] = 0; at['m'] < e_['m']; ++at['m'])
         for (at['n'] = 0; at['n'] < e_['n']; ++at['n']) f(at, element(c_axes_, at));
@@ -285,7 +292,7 @@ class Case {
   void compare_with_loops(const Tensor& got) {
     int shown = 0;
     const std::int64_t every = large_ ? std::max<std::int64_t>(1, got.size() / 100) : 1;
-    for_each_result([&](const std::map<char, std::int64_t>& at, std::int64_t i) {
+    for_each_result([&](const Point& at, std::int64_t i) {
       if (i % every != 0) return;
       const double want = by_loops(at), x = read(got, i);
       const bool good =
@@ -300,7 +307,7 @@ class Case {
     ASSERT_EQ(got.shape(), full.shape());
     const float identity = name_ == "or-and" ? 0 : algebra_.absent;
     int shown = 0;
-    for_each_result([&](const std::map<char, std::int64_t>& at, std::int64_t i) {
+    for_each_result([&](const Point& at, std::int64_t i) {
       const bool live = !wanted || wanted->at(wanted->batch == 1 ? 0 : at.at('b'), at.at('m'), at.at('n'));
       const float x = read(got, i), y = live ? read(full, i) : identity;
       // A regrouped sum of exponentials is equal within rounding only.
@@ -366,7 +373,7 @@ class Case {
   Algebra algebra_;
   DType dtype_ = DType::f32;
   bool large_ = false;
-  std::map<char, std::int64_t> e_;
+  Point e_;
   std::string a_axes_, b_axes_, c_axes_;
   std::unique_ptr<Operand> a_, b_;
   Map map_a_, map_b_, map_c_;
