@@ -11,6 +11,8 @@
 #include <vector>
 #include <xmmintrin.h>
 
+#include "sanitizers.h"
+
 #include "support/fork.h"
 
 namespace pit {
@@ -80,6 +82,7 @@ TEST(ThreadPool, CallersFloatingPointEnvironmentHoldsInWorkers) {
 
 // A child has none of its parent's workers.
 TEST(ThreadPool, WorksInChildrenOfAForkWhileTheParentWorks) {
+  if (test::kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer allows no threads in a child of a process with threads";
   const ThreadPool pool(3);
   std::atomic<bool> stop{false};
   std::thread busy([&] {
