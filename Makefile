@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
 SECONDS ?= 60
 
-.PHONY: help demo test check test-sanitizers fuzz bench build clean setup-demo setup-test setup-check setup-bench
+.PHONY: help demo test check tidy test-sanitizers fuzz bench build clean setup-demo setup-test setup-check setup-bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -12,6 +12,7 @@ help:
 	@echo "make demo             set up, build and run the main job: MiniLM on real text, against ONNX Runtime"
 	@echo "make test             set up, build and run every test (ctest and pytest)"
 	@echo "make check            format, links, documents: what needs no build"
+	@echo "make tidy             clang-tidy on the C++ files that changed; make tidy BASE=commit, make tidy BASE=--all"
 	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan, those of concurrency under TSan"
 	@echo "make fuzz             build and run each fuzz target for a minute; SECONDS=7200: for two hours"
 	@echo "make bench            set up, build and measure against every peer, about half an hour; make bench FULL=1: everything (hours; resumes)"
@@ -33,6 +34,9 @@ test: build
 
 check: setup-test
 	@scripts/check.sh
+
+tidy: setup-check
+	@JOBS=$(JOBS) scripts/tidy.sh $(BASE)
 
 test-sanitizers: setup-test
 	@scripts/sanitizers.sh $(JOBS)

