@@ -158,7 +158,7 @@ struct Kernel {
 
 using KernelFn = void (*)(void* const* ptrs, const std::int64_t* ints);
 
-/// Readable text; equal kernels print equally (used in cache keys and text tests).
+/// Readable text; equal kernels print equally (text tests).
 std::string print(const Kernel& k);
 /// First violation of the specification in words, or nothing.
 std::optional<std::string> verify(const Kernel& k);

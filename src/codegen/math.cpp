@@ -25,8 +25,8 @@ Value gt(Value a, Value b) { return B::binary(Op::gt, std::move(a), std::move(b)
 Value eq(Value a, Value b) { return B::binary(Op::eq, std::move(a), std::move(b)); }
 Value both(Value a, Value b) { return B::binary(Op::bit_and, std::move(a), std::move(b)); }
 Value either(Value a, Value b) { return B::binary(Op::bit_or, std::move(a), std::move(b)); }
-Value shl(Value a, int n) { return B::binary(Op::shl, a, B::i(n, {a->type.scalar, 1})); }
-Value lshr(Value a, int n) { return B::binary(Op::lshr, a, B::i(n, {a->type.scalar, 1})); }
+Value shl(const Value& a, int n) { return B::binary(Op::shl, a, B::i(n, {a->type.scalar, 1})); }
+Value lshr(const Value& a, int n) { return B::binary(Op::lshr, a, B::i(n, {a->type.scalar, 1})); }
 Value abs(Value a) { return B::unary(Op::abs, std::move(a)); }
 Value neg(Value a) { return B::unary(Op::neg, std::move(a)); }
 

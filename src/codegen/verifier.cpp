@@ -2,6 +2,7 @@
 // kernel ends here, so that backends may assume what the specification says.
 #include <cctype>
 #include <set>
+#include <stdexcept>
 #include <unordered_set>
 
 #include "codegen/ops.h"
@@ -22,14 +23,14 @@ bool is_identifier(const std::string& s) {
   return true;
 }
 
-/// Throws the first violation as a string; verify() catches it.
-struct Violation {
-  std::string text;
+/// The first violation, in words; verify() catches it.
+struct Violation final : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 template <class... A>
 void require(bool ok, fmt::format_string<A...> f, A&&... args) {
-  if (!ok) throw Violation{fmt::format(f, std::forward<A>(args)...)};
+  if (!ok) throw Violation(fmt::format(f, std::forward<A>(args)...));
 }
 
 class Verifier {
@@ -328,7 +329,7 @@ std::optional<std::string> verify(const Kernel& k) {
   try {
     Verifier(k).run();
   } catch (const Violation& v) {
-    return v.text;
+    return v.what();
   }
   return std::nullopt;
 }

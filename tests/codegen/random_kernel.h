@@ -165,7 +165,7 @@ class RandomKernelMaker {
     }
   }
 
-  Value transcendental(Value x, int d) {
+  Value transcendental(const Value& x, int d) {
     switch (pick(9)) {
       case 0: return math::exp(b_, x);
       case 1: return math::log(b_, x);

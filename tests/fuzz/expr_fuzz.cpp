@@ -84,6 +84,8 @@ std::int64_t points(const expr::Program& p, const expr::Bindings& b) {
   std::int64_t sum = 0;
   for (const expr::Statement& s : p.statements) {
     std::int64_t product = 1;
+    for (const expr::Expr& e : s.out_index)  // a literal makes the result's dimension as long
+      if (e->kind == expr::Kind::literal && e->number > 16) return kMaxPoints + 1;
     for (std::size_t i = 0; i < expr::free_axes(s).size() + expr::reduced_axes(s).size(); ++i)
       product = std::min(product * extent, kMaxPoints + 1);
     sum += product;
