@@ -27,7 +27,7 @@ constexpr const char* kFooter = R"(Examples:
       --input token_type_ids=types.npy --output-dir out
   pit profile minilm.onnx --lengths 128,90,17 --trace trace.json
   pit explain tokens.onnx --output last_hidden_state=attention_mask
-  pit run big.onnx --lengths 16 --limit operators=100000
+  pit explain big.onnx --limit operators=100000    where functions and branches add many operators
   pit ops --json
   pit bench matmul --m 4096 --n 4096 --k 4096 --granularity 32x1 --zeros 0.9 --json
   pit tune                                         measure this machine once, for better choices
@@ -142,7 +142,9 @@ void add_model_options(CLI::App& command, Arguments& arguments) {
   command
       .add_option(
           "--limit", arguments.limits,
-          "Let a model ask for more, or less, while it is compiled: rank, elements, operators, nesting, folding")
+          "Let a model ask for more, or less, while it is compiled: rank (64 dimensions), elements (2^44 of a tensor), "
+          "operators (20000 that functions and branches add), nesting (64 of these), folding (2^23 elements that are "
+          "computed now)")
       ->type_name("NAME=N");
   // One value each time: otherwise a model named after an option would be swallowed by it.
   for (const char* name : {"--input", "--output", "--lengths", "--limit"}) {

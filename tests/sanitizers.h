@@ -11,7 +11,8 @@ namespace pit::test {
 #define PIT_TEST_TSAN false
 #endif
 
-/// ThreadSanitizer takes over every access to memory, lets no child of a fork make threads, and is some ten times as slow.
+/// ThreadSanitizer takes over every access to memory, lets no child of a fork make threads, and is some ten times as
+/// slow.
 inline constexpr bool kThreadSanitizer = PIT_TEST_TSAN;
 
 #undef PIT_TEST_TSAN

@@ -165,6 +165,7 @@ def _output_pairs(outputs) -> list[tuple[str, str]]:
     for text in (t for pair in pairs for t in pair):
         if not isinstance(text, str):
             raise InputError(f"outputs names outputs (and masks) by strings, not {type(text).__name__}")
+        _text("a name in outputs", text)
     if not pairs:
         raise InputError("outputs is empty: name at least one output, or leave it out for all")
     return pairs
@@ -207,13 +208,16 @@ def compile(
     if progress is not None and not callable(progress):
         raise InputError(f"progress is called with a stage and the share done; a {type(progress).__name__} cannot be")
     settings = (_output_pairs(outputs), _thread_count(threads), _text("sparsity", sparsity), _text("precision", precision), _poison_name(poison),
-                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True), dict(limits or {}), cancel, progress)  # fmt: skip
+                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True), _limits(limits), cancel, progress)  # fmt: skip
     if isinstance(model, (str, os.PathLike)):
         return Model(_pit.load(_text("model", model, path=True), *settings))
     if isinstance(model, (bytes, bytearray, memoryview)):
         return Model(_pit.from_bytes(bytes(model), *settings))
     if hasattr(model, "SerializeToString"):
-        return Model(_pit.from_bytes(model.SerializeToString(), *settings))
+        data = model.SerializeToString()
+        if not isinstance(data, bytes):
+            raise InputError(f"SerializeToString of {type(model).__name__} gave {type(data).__name__}, not bytes")
+        return Model(_pit.from_bytes(data, *settings))
     raise InputError(f"model is a path, bytes or an onnx.ModelProto, not {type(model).__name__}")
 
 
@@ -250,4 +254,16 @@ def _text(name: str, value: Any, *, path: bool = False) -> str:
         raise InputError(f"{name} is a path, not {type(value).__name__}") from e
     if not isinstance(text, str):
         raise InputError(f"{name} is a {'path' if path else 'string'}, not {type(value).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise InputError(f"{name} is not valid Unicode: {text!r}") from e
     return text
+
+
+def _limits(limits: Any) -> dict[str, int]:
+    if limits is None:
+        return {}
+    if not isinstance(limits, Mapping):
+        raise InputError(f"limits is a mapping from names to integers, not {type(limits).__name__}")
+    return {_text("a limit's name", name): _integer(f"limits['{name}']", value, 63) for name, value in limits.items()}

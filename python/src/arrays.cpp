@@ -134,11 +134,25 @@ Array Array::writable(const std::string& name, nb::handle value) {
   return out;
 }
 
+namespace {
+
+/// A key of `inputs` or `out`. Strings that are no text (lone surrogates) name nothing.
+std::string name_of_key(const nb::handle& key, const char* what) {
+  if (!nb::isinstance<nb::str>(key))
+    throw InputError(std::string("names of ") + what + " are strings, not " + type_of(key));
+  std::string name;
+  if (!nb::try_cast(key, name))
+    throw InputError(std::string("there is no such name among the ") + what + ": " +
+                     nb::cast<std::string>(nb::repr(key)));
+  return name;
+}
+
+}  // namespace
+
 Arguments::Arguments(const nb::dict& inputs) {
   owners_.reserve(inputs.size());
   for (const auto& [key, value] : inputs) {
-    if (!nb::isinstance<nb::str>(key)) throw InputError("names of inputs are strings, not " + type_of(key));
-    std::string name = nb::cast<std::string>(key);
+    std::string name = name_of_key(key, "inputs");
     owners_.emplace_back(name, value);
     views_.emplace(std::move(name), owners_.back().view());
   }
@@ -147,8 +161,7 @@ Arguments::Arguments(const nb::dict& inputs) {
 Targets::Targets(const nb::dict& out) {
   owners_.reserve(out.size());
   for (const auto& [key, value] : out) {
-    if (!nb::isinstance<nb::str>(key)) throw InputError("names of outputs are strings, not " + type_of(key));
-    std::string name = nb::cast<std::string>(key);
+    std::string name = name_of_key(key, "outputs");
     owners_.push_back(Array::writable(name, value));
     views_.emplace(std::move(name), owners_.back().view());
   }

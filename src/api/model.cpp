@@ -469,15 +469,32 @@ class Outputs {
       throw InputError(fmt::format("{} is not aligned to its element size", what), {}, name);
     if (!view.strides.empty() && view.strides.size() != shape.size())
       throw InputError(fmt::format("{} has {} strides for rank {}", what, view.strides.size(), shape.size()), {}, name);
-    for (std::size_t d = 0; d < view.strides.size(); ++d)
-      if (view.strides[d] == 0 && shape[d] > 1)
-        throw InputError(fmt::format("{}: elements along axis {} are in the same place (stride 0)", what, d), {}, name);
+    if (overlaps_itself(view))
+      throw InputError(fmt::format("{}: several of its elements are in the same place (strides {})", what,
+                                   to_string(Shape(view.strides))),
+                       {}, name);
     for (std::size_t i = 0; i < bound.tensors.size(); ++i)
       if (overlap(span_of(view), {bound.given[i].first, bound.given[i].second}))
         throw InputError(fmt::format("{} overlaps input '{}'", what, m_.inputs[i].name), {}, name);
     for (std::size_t other = 0; other < views_.size(); ++other)
       if (other != o && views_[other] && overlap(span_of(view), span_of(*views_[other])))
         throw InputError(fmt::format("{} overlaps that of output '{}'", what, m_.outputs[other].name), {}, name);
+  }
+
+  /// Whether the strides may put two elements in one place: from the smallest stride to the largest, each must pass all
+  /// that the smaller ones reach.
+  static bool overlaps_itself(const TensorView& view) {
+    if (view.strides.empty() || element_count(view.shape) < 2) return false;
+    std::vector<std::pair<std::int64_t, std::int64_t>> axes;  // stride, extent
+    for (std::size_t d = 0; d < view.shape.size(); ++d)
+      if (view.shape[d] > 1) axes.emplace_back(std::abs(view.strides[d]), view.shape[d]);
+    std::sort(axes.begin(), axes.end());
+    std::int64_t reached = 0;
+    for (const auto& [stride, extent] : axes) {
+      if (stride <= reached) return true;
+      reached += stride * (extent - 1);
+    }
+    return false;
   }
 
   static bool overlap(std::pair<const char*, const char*> a, std::pair<const char*, const char*> b) {

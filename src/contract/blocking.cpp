@@ -75,10 +75,11 @@ class Planner {
     b_.streams_c = b_.streams_c && ranges == 1 && density * static_cast<double>(p_.k) < few_k;
     b_.panels = b_.streams_c ? streamed_panels : side_by_side;
     b_.rows = row_block(s_.a, rule_.g_rows, 16 * tile_, 1024 * tile_);
-    b_.sparse_panels = density * static_cast<double>((b_.rows + rule_.g_rows - 1) / rule_.g_rows) < 1;
+    const std::int64_t groups = (b_.rows + rule_.g_rows - 1) / rule_.g_rows;
+    b_.sparse_panels = density * static_cast<double>(groups) < 1;
   }
 
-  // Enough rows that a block of k fills tiles; not so many that the compact C leaves L2.
+  // Enough rows that a k-block fills tiles; not so many that the compact C leaves L2.
   void rows() {
     b_.panels = 2;
     b_.k = rule_.g_columns;

@@ -86,9 +86,9 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
                ranges = std::max(1.0, std::ceil(c.k / static_cast<double>(std::max<std::int64_t>(1, blocks.k))));
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
   // One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
-  auto macro_tiles = [&](double groups, double tiles, double k_count, double pieces, const tuning::TileCost& t) {
+  auto macro_tile_ns = [&](double groups, double tiles, double k_count, double k_blocks, const tuning::TileCost& t) {
     return groups * (k_count * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) +
-                     tiles * pieces * (t.tile + t.reload) + pieces * t.call);
+                     tiles * k_blocks * (t.tile + t.reload) + k_blocks * t.call);
   };
   switch (rule.kind) {
     case RuleKind::dense: {
@@ -96,7 +96,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const int panels = c.m < mr ? kernels_.max_panels(static_cast<int>(c.m)) : 1;
       const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
       c.compute =
-          macro_tiles(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, ranges, t);
+          macro_tile_ns(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, ranges, t);
       if (!prefetching)
         c.compute +=
             std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
@@ -125,10 +125,10 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const bool index_a = rule.kind != RuleKind::k;
       const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.max_panels(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
-      const double pieces = rule.kind == RuleKind::both ? 1 : ranges;
-      c.compute = macro_tiles(groups * std::ceil(c.panels / panels), tiles, k_count, pieces, t);
+      const double k_blocks = rule.kind == RuleKind::both ? 1 : ranges;
+      c.compute = macro_tile_ns(groups * std::ceil(c.panels / panels), tiles, k_count, k_blocks, t);
       // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
-      const double range_bytes = c.k / pieces * 4 * width * panels;
+      const double range_bytes = c.k / k_blocks * 4 * width * panels;
       if (range_bytes > 0.6 * l2)
         c.compute +=
             groups * std::ceil(c.panels / panels) * k_count * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
@@ -162,7 +162,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const auto range = static_cast<double>(blocks.k);
       const double groups = c.m / static_cast<double>(rule.g_rows);
       const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
-      // ns: some runs of k end where nobody foresees it (measured with a fresh pattern per call)
+      // ns: some ranges of k end where nobody foresees it (measured with a fresh pattern per call)
       constexpr double mispredicted = 4;
       c.compute = std::ceil(c.panels / panels) * groups *
                   (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) +
@@ -172,7 +172,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     }
     case RuleKind::c_m: {
       const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::in_place);
-      c.compute = macro_tiles(c.panels, tiles_of(c.m * s.c, mr), c.k, ranges, t);
+      c.compute = macro_tile_ns(c.panels, tiles_of(c.m * s.c, mr), c.k, ranges, t);
       break;
     }
     case RuleKind::c_n: break;  // predict_columns
@@ -198,7 +198,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   // Rows of a panel that are picked from memory come line by line.
   double picked = k_rule && b_bytes > l2 && rule.g_rows <= 2 * mr ? 0.5 : 1;
   if (k_rule && reached < 1 && b_bytes > l3 / 4) picked = 0.2;
-  // So do ranges that single rows pick from, and one panel after the other is one stream where memory likes several.
+  // Ranges that single rows pick from come line by line, too, and one panel after the other is one stream where memory
+  // likes several.
   if (rule.kind == RuleKind::element && b_bytes > l2) picked = 0.35;
   if (rule.kind == RuleKind::b_k && b_bytes > l2) picked = b_bytes > l3 / 4 ? 0.35 : 0.6;
   if (prefetching && b_bytes > l3 / 2) picked = 0.65;
@@ -213,8 +214,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
   const double c_bytes = c.m * c.n * 4 * c.items;
   // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what
-  // stays in L2. in lines that others share or that are cold, against streams past the caches
-  const double fetched = c_bytes > l3 ? 1 : 3;
+  // stays in L2.
+  const double fetched = c_bytes > l3 ? 1 : 3;  // streams past the caches; lines that others share or that are cold
   ns += c_bytes / std::max(0.1, c_bytes > l2 / 2 ? limits.write_gbytes / fetched : limits.l2_read_gbytes);
   if (!packed && !stream) ns += c.items * c.k * c.panels * width * pack_b_ / threads;
   return ns * 1e-9;

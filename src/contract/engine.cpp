@@ -1,6 +1,7 @@
 #include "contract/engine.h"
 
 #include <algorithm>
+#include <immintrin.h>
 #include <limits>
 
 #include "contract/cost.h"
@@ -140,6 +141,9 @@ class GeneratedEngine final : public Engine {
       case RuleKind::stream: run_stream(call); break;
     }
     if (call.live.c && kind != RuleKind::c_n) mask_output(call);
+    // Stores past the caches are in no order with later ones. (The workers' ended with locked instructions, which wait
+    // for them.)
+    if (call.schedule.blocks.streams_c) _mm_sfence();
   }
 
   void fill_identity(const Call& call) const {

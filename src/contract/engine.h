@@ -12,10 +12,11 @@
 //   B.k      B, any x g_columns   panel of B       live k of the panel             MR x NR, A by index
 //   both     A and B              group and panel  k that are live in both         MR x NR, both by index
 //   C.m      C                    panel of B       demanded rows                   MR x NR, A read in place
-//   C.n      C, all rows high     -                columns that are demanded       of k or dense
+//   C.n      C, all rows high     -                columns that are demanded       as k or dense
 //   stream   A, few rows x any    group of rows    live rows of B in memory        no panels
 //
-// Blocks: contract/blocking.h. Costs: src/tune. Whatever the rule, an element of C is one chain over ascending k.
+// Blocks: contract/blocking.h. Costs: contract/cost (prices: tune). Whatever the rule, an element of C is one chain
+// over ascending k.
 #pragma once
 
 #include <cstdint>
@@ -72,7 +73,8 @@ struct Rule {
 /// Micro-tiles that are single elements, of one row or two: rows (almost) alone can walk steps of k of their own.
 inline bool are_elements(std::int64_t g_rows, std::int64_t g_columns) { return g_rows <= 2 && g_columns == 1; }
 
-/// How a rule's loops cut a call: decided once (contract/blocking.h), then priced, printed and executed from here.
+/// How a rule's loops cut a call: decided once (contract/blocking.h), then priced and executed from here. (C.n: its
+/// narrower product decides anew.)
 struct Blocking {
   std::int64_t rows =
       0;               ///< of A per task (MC), whole tiles or groups: their packed A stays in its share of the caches
@@ -85,7 +87,7 @@ struct Blocking {
   bool prefetches = false;     ///< tiles fetch B ahead (Family::prefetching)
   bool streams_c = false;      ///< results are put together to long pieces of rows, which leave past the caches
   bool sparse_panels = false;  ///< a task reads few rows of a panel
-  std::string name() const;    ///< "384 rows, 8 x 512 of k, 2 panels"
+  std::string name() const;    ///< "384 rows, 512 of k, 2 panels"
   bool operator==(const Blocking&) const = default;
 };
 

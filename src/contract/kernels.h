@@ -20,7 +20,7 @@ enum class Family : std::uint8_t {
   prefetching,  ///< the same, and B is fetched ahead: where few tiles share what comes from memory
   indexed,      ///< through an index on B, A packed in its order
   both,         ///< through an index on B and one on packed A
-  ragged,       ///< every tile its own run of k of an index on B and of packed A
+  ragged,       ///< every tile its own range of the index on B and of packed A
   in_place,     ///< 0..k, A by row pointers
 };
 inline constexpr int kFamilyCount = 6;

@@ -10,9 +10,9 @@
 namespace pit::contract {
 namespace {
 
-class PanelKBlock {
+class PanelRuleBlock {
  public:
-  PanelKBlock(const Call& call, const Task& task)
+  PanelRuleBlock(const Call& call, const Task& task)
       : call_(call),
         task_(task),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
@@ -111,7 +111,7 @@ class PanelKBlock {
 void run_b_k(const Call& call) {
   const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows());
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { PanelKBlock(call, tasks[static_cast<std::size_t>(t)])(); });
+                         [&](std::int64_t t, int) { PanelRuleBlock(call, tasks[static_cast<std::size_t>(t)])(); });
 }
 
 }  // namespace pit::contract

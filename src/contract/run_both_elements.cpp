@@ -25,7 +25,7 @@ class BothElementsBlock {
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        panels_per_tile_(call.schedule.blocks.panels),
+        panels_(call.schedule.blocks.panels),
         first_row_(task.begin * map.g_rows),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
         groups_(task.end - task.begin),
@@ -36,8 +36,8 @@ class BothElementsBlock {
   void operator()() {
     allocate();
     for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(panels_per_tile_, task_.last_panel - p));
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
+      const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
       join_panels(p, count);
       // A last group of fewer rows is a macro-tile of its own.
       run(0, whole_, map_.g_rows, p, count);
@@ -132,7 +132,7 @@ class BothElementsBlock {
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  int panels_per_tile_;
+  int panels_;
   std::int64_t first_row_, rows_, groups_, whole_;
   std::int32_t panel_bytes_;
   MacroKernel runner_;

@@ -56,8 +56,8 @@ class DenseBlock {
     }
   }
 
-  /// Steps k0 .. k0 + k_count of k, of a packed A that has `packed_k` steps of k per tile, the first of which is k0
-  /// where it was packed by blocks.
+  /// Steps k0 .. k0 + k_count. Packed A has `packed_k` steps of k per tile, from k0 on where it was packed k-block by
+  /// k-block, else from 0.
   void run(std::int64_t panel, int count, std::int64_t k0, std::int64_t k_count, std::int64_t packed_k) {
     const std::int64_t ahead = packed_k == k_count ? 0 : k0;
     MacroTile s;

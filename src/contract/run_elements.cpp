@@ -17,7 +17,7 @@ class ElementsBlock {
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        panels_per_tile_(call.schedule.blocks.panels),
+        panels_(call.schedule.blocks.panels),
         range_(call.schedule.blocks.k),
         ranges_(std::max<std::int64_t>(1, (call.problem.k + range_ - 1) / range_)),
         streaming_(call.schedule.blocks.streams_c),
@@ -35,8 +35,8 @@ class ElementsBlock {
       plan_range(r, whole_, groups_);
     }
     for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(panels_per_tile_, task_.last_panel - p));
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
+      const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
       for (const MacroTile& s : macro_tiles_) runner_.run(s, p, count, scratch_ ? 0 : p * width_ * 4);
       if (scratch_) flush(p, count);
     }
@@ -44,27 +44,26 @@ class ElementsBlock {
 
  private:
   /// Where a group's elements of one range of k go.
-  struct KRange {
+  struct GroupRange {
     std::int32_t count;
-    std::int64_t first;  ///< step of k, of all that the block has
+    std::int64_t first;  ///< its first step, of all that the block has
   };
 
   void allocate() {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
     // With one range, results need no place to wait for the next one.
-    const std::int64_t scratch = ranges_ > 1 ? rows_ * panels_per_tile_ * width_ : 0,
-                       tables = ranges_ * rows_ + kMaxTileRows;
+    const std::int64_t scratch = ranges_ > 1 ? rows_ * panels_ * width_ : 0, tables = ranges_ * rows_ + kMaxTileRows;
     const std::int64_t starts = ranges_ * (groups_ + 2);
     buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
                             Buffer::rounded<std::int32_t>(call_.problem.k + 64) +
-                            Buffer::rounded<std::int32_t>(starts) + Buffer::rounded<KRange>(ranges_ * groups_) +
+                            Buffer::rounded<std::int32_t>(starts) + Buffer::rounded<GroupRange>(ranges_ * groups_) +
                             Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(tables));
     packed_ = buffer_.take<float>(live * map_.g_rows + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     list_ = buffer_.take<std::int32_t>(call_.problem.k + 64);
     starts_ = buffer_.take<std::int32_t>(starts);
-    k_ranges_ = buffer_.take<KRange>(ranges_ * groups_);
+    k_ranges_ = buffer_.take<GroupRange>(ranges_ * groups_);
     if (scratch > 0) scratch_ = buffer_.take<float>(scratch);
     c_rows_ = buffer_.take<void*>(tables);
     macro_tiles_.reserve(static_cast<std::size_t>(2 * ranges_));
@@ -89,10 +88,10 @@ class ElementsBlock {
     sort_groups(range, begin, end);
     const std::int64_t first = k_count_;
     for (const std::int32_t g : order_) {
-      KRange& stretch = k_ranges_[range * groups_ + g];
-      stretch.first = k_count_;
+      GroupRange& here = k_ranges_[range * groups_ + g];
+      here.first = k_count_;
       *starts_++ = static_cast<std::int32_t>(k_count_ - first);
-      k_count_ += stretch.count;
+      k_count_ += here.count;
       for (std::int64_t r = g * map_.g_rows; r < g * map_.g_rows + s.rows; ++r) *c_rows_++ = row_of_c(r);
     }
     *starts_++ = static_cast<std::int32_t>(k_count_ - first);
@@ -100,7 +99,7 @@ class ElementsBlock {
   }
 
   void* row_of_c(std::int64_t row) const {
-    return scratch_ ? scratch_ + row * panels_per_tile_ * width_
+    return scratch_ ? scratch_ + row * panels_ * width_
                     : item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + row)];
   }
 
@@ -132,11 +131,11 @@ class ElementsBlock {
     const std::int64_t* a_rows = p.a_rows.data() + first_row_ + g * map_.g_rows;
     const std::int32_t* list = list_;
     for (std::int64_t r = 0; r < ranges_; ++r) {
-      const KRange& stretch = k_ranges_[r * groups_ + g];
-      float* to = packed_ + stretch.first * map_.g_rows;
-      // A last group of fewer rows is a macro-tile of its own, the first step of k of which is the run of k's.
-      std::int32_t* offset = offsets_ + stretch.first;
-      for (std::int32_t t = 0; t < stretch.count; ++t) {
+      const GroupRange& here = k_ranges_[r * groups_ + g];
+      float* to = packed_ + here.first * map_.g_rows;
+      // A last group of fewer rows is a macro-tile of its own, whose first step of k is the range's.
+      std::int32_t* offset = offsets_ + here.first;
+      for (std::int32_t t = 0; t < here.count; ++t) {
         const std::int64_t k = *list++;
         offset[t] = static_cast<std::int32_t>((k - r * range_) * width_ * 4);
         for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + k * p.a_k];
@@ -148,14 +147,14 @@ class ElementsBlock {
     const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_);
     for (std::int64_t i = 0; i < rows_; ++i)
       copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first,
-               scratch_ + i * panels_per_tile_ * width_, columns, streaming_);
+               scratch_ + i * panels_ * width_, columns, streaming_);
   }
 
   const Call& call_;
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  int panels_per_tile_;
+  int panels_;
   std::int64_t range_, ranges_;
   bool streaming_;
   std::int64_t first_row_, rows_, groups_, whole_, width_;
@@ -163,7 +162,7 @@ class ElementsBlock {
   Buffer buffer_;
   float* packed_ = nullptr;
   std::int32_t *offsets_ = nullptr, *list_ = nullptr, *starts_ = nullptr;
-  KRange* k_ranges_ = nullptr;
+  GroupRange* k_ranges_ = nullptr;
   float* scratch_ = nullptr;  ///< null: results go to C at once
   void** c_rows_ = nullptr;
   std::int64_t k_count_ = 0;

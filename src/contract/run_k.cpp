@@ -8,9 +8,9 @@
 namespace pit::contract {
 namespace {
 
-class KBlock {
+class KRuleBlock {
  public:
-  KBlock(const Call& call, const Task& task, const detect::LiveMap& map)
+  KRuleBlock(const Call& call, const Task& task, const detect::LiveMap& map)
       : call_(call),
         task_(task),
         map_(map),
@@ -29,13 +29,14 @@ class KBlock {
     const std::int64_t groups = task_.end - task_.begin;
     // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
     constexpr double lines_at_once = 20, most_tiles = 4;
-    const double lines = static_cast<double>(blocks_.k * panel_bytes_ * blocks_.panels) / 64,
-                 tiles = static_cast<double>((end_ - begin_) / call_.kernels.rows() + 1);
-    tiles_at_once_ = static_cast<std::int64_t>(std::clamp(lines_at_once * tiles / lines, 1.0, most_tiles));
+    const double lines = static_cast<double>(blocks_.k * panel_bytes_ * blocks_.panels) / 64;
+    const std::int64_t tiles = (end_ - begin_) / call_.kernels.rows() + 1;
+    tiles_at_once_ =
+        static_cast<std::int64_t>(std::clamp(lines_at_once * static_cast<double>(tiles) / lines, 1.0, most_tiles));
     for (std::int64_t g = 0; g < groups; ++g) read_group(g);
-    const std::int64_t panels_per_tile = blocks_.panels;
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile) {
-      const int count = static_cast<int>(std::min(panels_per_tile, task_.last_panel - p));
+    const std::int64_t panels = blocks_.panels;
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels) {
+      const int count = static_cast<int>(std::min(panels, task_.last_panel - p));
       for (std::int64_t r = 0; r < ranges_; ++r)
         for (std::int64_t g = 0; g < groups; ++g) {
           multiply(groups_[static_cast<std::size_t>(g)], r, p, count);
@@ -130,8 +131,8 @@ class KBlock {
     const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
     const std::int64_t c_offset = blocks_.streams_c ? 0 : panel * panel_bytes_;
     if (begin == end && range > 0) return;
-    // The steps of k of a block stay in L1 for all tiles of the group; with few tiles there is nothing to keep. Blocks
-    // of about the same size.
+    // As many steps of k as k_near stay in L1 for all tiles of the group; with few tiles there is nothing to keep.
+    // Blocks of about the same size.
     const std::int64_t parts =
         g.rows > 2 * tile ? std::max<std::int64_t>(1, (end - begin + blocks_.k_near / 2) / blocks_.k_near) : 1;
     const std::int64_t block = std::max<std::int64_t>(1, (end - begin + parts - 1) / parts);
@@ -155,7 +156,7 @@ class KBlock {
       if (whole < g.rows) {
         if (whole == 0) prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = static_cast<int>(g.rows - whole), s.tiles = 1;
-        s.a = g.a + whole * g.k_count + t * s.rows, s.c_rows = c_rows_ + g.row + whole;
+        s.a = g.a + whole * g.k_count + t * s.rows, s.c_rows = c_rows_ + g.row + whole, s.next = s.rows;
         runner_.run(s, panel, count, c_offset);
       }
     }
@@ -176,7 +177,7 @@ class KBlock {
   const Item& item_;
   const Blocking& blocks_;
   std::int64_t ranges_;
-  std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block
+  std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block; bytes of a panel's row
   std::int64_t tiles_at_once_ = 1;
   MacroKernel runner_;
   Buffer buffer_;
@@ -194,7 +195,7 @@ void run_k(const Call& call) {
   const std::vector<Task> tasks =
       make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
   call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { KBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
+                         [&](std::int64_t t, int) { KRuleBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
 }
 
 }  // namespace pit::contract

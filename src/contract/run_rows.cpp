@@ -1,4 +1,4 @@
-// The m rule: in each block of k (as wide as a micro-tile) the rows that are live there are gathered into whole
+// The m rule: in each k-block (as wide as a micro-tile) the rows that are live there are gathered into whole
 // tiles. Their results are added up in a compact C, a few panels wide, so that the read-modify-write per block of k
 // stays in L2.
 #include <algorithm>
@@ -16,7 +16,7 @@ class RowsBlock {
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        panels_per_tile_(call.schedule.blocks.panels),
+        panels_(call.schedule.blocks.panels),
         streaming_(call.schedule.blocks.streams_c),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - task.begin * map.g_rows),
         runner_(call, Family::plain, item_.b_number) {}
@@ -24,9 +24,9 @@ class RowsBlock {
   void operator()() {
     allocate();
     for (std::int64_t g = 0; g < map_.column_groups(); ++g) read_k(g);
-    const std::int64_t width = panels_per_tile_ * call_.b.panels.width();
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_per_tile_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(panels_per_tile_, task_.last_panel - p));
+    const std::int64_t width = panels_ * call_.b.panels.width();
+    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
+      const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
       const std::int64_t first = p * call_.b.panels.width(),
                          columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
       fill(scratch_, rows_ * width, static_cast<float>(call_.kernels.algebra().identity()));
@@ -47,8 +47,7 @@ class RowsBlock {
     std::int64_t live = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) live += map_.counts[static_cast<std::size_t>(number(g))];
     live *= map_.g_rows;
-    const std::int64_t floats = live * map_.g_columns + kPackSlack,
-                       scratch = rows_ * panels_per_tile_ * call_.b.panels.width();
+    const std::int64_t floats = live * map_.g_columns + kPackSlack, scratch = rows_ * panels_ * call_.b.panels.width();
     buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(scratch) +
                             Buffer::rounded<void*>(live + kMaxTileRows));
     packed_ = buffer_.take<float>(floats);
@@ -58,11 +57,11 @@ class RowsBlock {
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
 
-  // SRead of the rows that are live in one block of k.
+  // SRead of the rows that are live in one k-block.
   void read_k(std::int64_t column) {
     const Problem& p = call_.problem;
     const std::int64_t k0 = column * map_.g_columns, k_count = std::min(map_.g_columns, p.k - k0);
-    const std::int64_t width = panels_per_tile_ * call_.b.panels.width();
+    const std::int64_t width = panels_ * call_.b.panels.width();
     void** c = c_rows_;
     live_.clear();
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
@@ -96,7 +95,7 @@ class RowsBlock {
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
-  int panels_per_tile_;
+  int panels_;
   bool streaming_;
   std::int64_t rows_;
   MacroKernel runner_;

@@ -241,7 +241,7 @@ std::int64_t sample_at(std::int64_t i, std::int64_t strata, std::int64_t n) {
 }  // namespace
 
 const ScanKernels& scan_kernels(ScanIsa isa) {
-  // Once per process: asking costs more than a small scan. back ends differ in speed only, so a change of $PIT_CPU
+  // Once per process: asking costs more than a small scan. Back ends differ in speed only, so a change of $PIT_CPU
   // loses nothing.
   static const ScanIsa native = scan_isa(cpu_target());
   return (isa == ScanIsa::native ? native : isa) == ScanIsa::avx512 ? scan_avx512 : scan_avx2;

@@ -114,7 +114,7 @@ OffsetFn Compiler::offset(TensorId t, const std::vector<Expr>& indices, std::siz
       checked.push_back({index(indices[d]), s.shape[d], stride, indices[d]->kind == Kind::access, d});
     }
   }
-  const auto base = [linear](Point at) {
+  auto base = [linear](Point at) {
     std::int64_t offset = 0;
     for (const Linear& l : linear) offset += at[l.axis] * l.stride;
     return offset;

@@ -95,7 +95,7 @@ class Printer {
       return parenthesised((n.fn == Fn::neg ? "-" : "!") + operand, kUnary < context);
     }
     std::string text = n.fn == Fn::cast ? std::string("cast_") + name_of(n.to) : f.name;
-    text += "(";
+    text += '(';
     for (std::size_t i = 0; i < n.args.size(); ++i)
       text += (i > 0 ? ", " : "") + expression(n.args[i], kLoosest, false);
     return text + ")";

@@ -278,7 +278,7 @@ class Fuser {
     return !masks.is_everything(m.nonzero) && !masks.is_nothing(masks.and_(m.demand, masks.not_(m.nonzero)));
   }
 
-  // A sum over a lists of k is zero by itself where the list is empty.
+  // A sum over a list of k is zero by itself where the list is empty.
   bool sums_listed_k(const Group& group, NodeId n) const {
     const auto& statements = g_.nodes[n].program.statements;
     if (statements.size() != 1 || statements[0].combiner != expr::Combiner::sum || group.mid < 0) return false;

@@ -67,7 +67,7 @@ void Merger::start(NodeId n, int first, int last) {
     auto bare = [](const std::vector<int>& f) {
       return std::count_if(f.begin(), f.end(), [](int a) { return a >= 0; });
     };
-    if (bare(axes) > bare(frame_)) frame_ = axes;
+    if (bare(axes) > bare(frame_)) frame_ = std::move(axes);
   };
   for (int s = first; s < last; ++s) consider(node.program.statements[s].out_index);
   if (node.program.statements[first].combiner == expr::Combiner::assign || node.program.statements.size() > 1)

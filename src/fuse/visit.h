@@ -23,7 +23,7 @@ inline int absorbing_in(const graph::Graph& g, const sparsity::Analysis& a, cons
   return emitted ? a.nodes[n].statements[statement].absorbing : -1;
 }
 
-/// The results that the group's kernel computes, over its axes: listed rows whole, or per piece of the columns.
+/// The results that the group's kernel computes, over its axes: listed rows whole, or per segment of the columns.
 inline sparsity::MaskId computed_by(const Group& group) {
   return group.live_columns.id >= 0 ? group.live_columns : group.live_rows;
 }

@@ -16,7 +16,7 @@ struct Algebra {
   expr::Fn product = expr::Fn::mul;
   bool operator==(const Algebra&) const = default;
   bool is_sum_of_products() const { return combiner == expr::Combiner::sum && product == expr::Fn::mul; }
-  /// Whether partial results may wait in C between blocks of k. logsumexp needs all of k at once: first its maximum,
+  /// Whether partial results may wait in C between k-blocks. logsumexp needs all of k at once: first its maximum,
   /// then the sum.
   bool splits_k() const { return combiner != expr::Combiner::logsumexp; }
   /// An empty reduction.

@@ -206,7 +206,7 @@ Value to_memory(const Value& v, DType t) { return t == DType::f16 ? Builder::con
 Value emit_call(Builder& b, const TypedNode& n, const std::vector<Value>& args, const std::vector<DType>& arg_types,
                 const double* exponent) {
   if (n.kind == TypedNode::absorbing_add) {
-    Value op = args[1];
+    const Value& op = args[1];
     return choose(op2(Op::le, op, like(op, -1e30)), op, op2(Op::add, args[0], op));
   }
   switch (n.fn) {

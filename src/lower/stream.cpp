@@ -9,7 +9,6 @@ namespace pit::lower {
 using codegen::Builder;
 using codegen::Op;
 using codegen::Scalar;
-using codegen::Type;
 using codegen::Value;
 
 namespace {
@@ -63,8 +62,8 @@ class StreamEmitter {
     });
   }
 
-  Value row_of(const Value& term) {
-    Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, term, Builder::i(4))),
+  Value row_of(const Value& step) {
+    Value row = Builder::convert(Builder::load({Scalar::i32, 1}, b_row_, Builder::binary(Op::mul, step, Builder::i(4))),
                                  Scalar::i64);
     return b_.let("row", Builder::offset(panel_, Builder::binary(Op::mul, row, b_step_)));
   }
@@ -72,15 +71,15 @@ class StreamEmitter {
   void add_k(const Value& t, int count) {
     std::vector<Value> rows, next, factors;
     for (int u = 0; u < count; ++u) {
-      Value term = Builder::binary(Op::add, t, Builder::i(u));
-      rows.push_back(row_of(term));
+      Value step = Builder::binary(Op::add, t, Builder::i(u));
+      rows.push_back(row_of(step));
       // Hardware does not know which rows come next, so each piece of a row asks for those. One row of A leaves so
       // little to do that memory is asked often enough without.
       if (count > 1 && spec_.rows > 1)
-        next.push_back(row_of(Builder::binary(Op::min, Builder::binary(Op::add, term, Builder::i(count)), last_)));
+        next.push_back(row_of(Builder::binary(Op::min, Builder::binary(Op::add, step, Builder::i(count)), last_)));
       for (int i = 0; i < spec_.rows; ++i) {
         Value at =
-            Builder::binary(Op::add, Builder::binary(Op::mul, term, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
+            Builder::binary(Op::add, Builder::binary(Op::mul, step, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
         factors.push_back(b_.let("x", Builder::splat(Builder::load({Scalar::f32, 1}, a_, at), lanes_)));
       }
     }

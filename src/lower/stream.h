@@ -1,10 +1,10 @@
 // The streaming product: a few rows of A against rows of B that lie in memory whole. Bandwidth decides here, not
 // arithmetic, so B is read in long consecutive pieces, several of its rows at a time, and only those that are live.
 //
-//     C[i, 0..columns] combine= product(A[i, t], B[row(t), 0..columns])     for the steps of k t in order
+//     C[i, 0..columns] combine= product(A[i, t], B[row(t), 0..columns])     for t = 0..k in order
 //
 // The partial results of a piece of columns stay in L1 and are loaded and stored once per `kStreamK` steps of k; each
-// element is the same chain over ascending steps of k as in a tile.
+// element is the same chain over ascending k as in a tile.
 #pragma once
 
 #include "lower/tile.h"

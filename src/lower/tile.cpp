@@ -294,7 +294,7 @@ class TileEmitter {
     }
   }
 
-  // Ragged runs of k are short and end where no branch predictor expects it: one loop, one surprise.
+  // Ragged ranges of k are short and end where no branch predictor expects it: one loop, one surprise.
   template <class Step>
   void walk_k(Step&& step) {
     if (spec_.ragged) return b_.loop("k", begin_, end_, Builder::i(1), [&](const Value& k) { steps(k, 1, step); });

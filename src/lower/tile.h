@@ -7,7 +7,7 @@
 // row set and split of k (partial sums go through memory unchanged), so results are bit-identical sparse or dense.
 //
 // Layouts (f32): packed A: [k][rows]; packed B: panels [k][vectors * lanes], zero beyond the last column.
-// Driver and blocking: runtime/contraction.
+// Drivers and blocking: contract (macro_tile, blocking) and runtime/multiply.
 #pragma once
 
 #include <optional>
@@ -52,10 +52,10 @@ struct TileSpec {
   int rows = 8;            ///< 1..MR
   int vectors = 3;         ///< 1..NV, per panel
   int panels = 1;          ///< panels of B side by side: wider tiles for few rows
-  bool indexed_k = false;  ///< step of k i uses B's row at b + k_offset[i] (i32 bytes) instead of row i
-  /// step of k i uses A at a_offset[i] (i32 bytes from the tile's, or row's, beginning) instead of position i
+  bool indexed_k = false;  ///< the i-th step of k uses B's row at b + k_offset[i] (i32 bytes) instead of row i
+  /// the i-th step of k uses A at a_offset[i] (i32 bytes from the tile's, or row's, beginning) instead of position i
   bool indexed_a = false;
-  /// tile t has the steps of k starts[t] .. starts[t+1] (i32) of k_offset and packed A (a_step is not used) instead of
+  /// tile t walks positions starts[t] .. starts[t+1] (i32) of k_offset and packed A (a_step is not used) instead of
   /// 0..k
   bool ragged = false;
   TileA a = TileA::packed;

@@ -166,7 +166,7 @@ void AttentionRunner::gather_epilogue(Work& w, const std::vector<int>& panels, i
     EpilogueRows& e = w.score_epilogue[o];
     char* base = run_.root_address(scores_group_.operands[o + 3].value) + scores_runner_.batch_offset(o + 3, w.batch);
     void** out = w.operand_rows[o];
-    const std::int32_t* list = static_cast<const std::int32_t*>(static_cast<const void*>(w.pointers[5]));
+    const std::int32_t* list = reinterpret_cast<const std::int32_t*>(w.pointers[5]);
     if (e.access == lower::EpilogueAccess::scalar) {
       e.base = base;
       continue;
@@ -207,9 +207,9 @@ void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) cons
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::int32_t>(i);
     return v;
   }();
-  std::int64_t ints[160];
-  void* ptrs[40];
   const RowPlan& plan = run_.plan_.rows[softmax_step_.group];
+  std::vector<std::int64_t> ints(softmax_step_.rows.abi.ints.size());
+  std::vector<void*> ptrs(softmax_group_.operands.size() + 2);
   std::size_t n = 0;
   ptrs[n++] = const_cast<std::int32_t*>(iota.data());
   for (const fuse::Operand& o : softmax_group_.operands)
@@ -223,7 +223,7 @@ void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) cons
       default: ints[i] = plan.ints[i];
     }
   }
-  softmax_step_.rows.fn(ptrs, ints);
+  softmax_step_.rows.fn(ptrs.data(), ints.data());
 }
 
 void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) const {

@@ -1,9 +1,8 @@
 // What the contraction engine sums for a step, which then runs the epilogue alone. Two cases:
 //   * few rows against constant weights: bound by latency and memory, for which the engine has tiles of several
 //     panels and ones that fetch ahead;
-//   * zeros that only values tell: A's (ReLU) are found as the step begins, in one pass over the live rows, which
-//     what made them has just left in the
-//     caches; those of pruned weights when they were packed.
+//   * zeros that only values tell: A's (ReLU) are found as the step begins, in one pass over the live rows, which what
+//     made them has just left in the caches; those of pruned weights when they were packed.
 // Sums are the same chains of ascending k either way.
 #include "contract/canonical.h"
 #include "runtime/contraction.h"

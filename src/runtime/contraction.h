@@ -7,7 +7,7 @@
 
 namespace pit::runtime {
 
-/// Hands out segments of a worker's scratch.
+/// Hands out pieces of a worker's scratch.
 class Scratch {
  public:
   explicit Scratch(char* p) : p_(p) {}
@@ -44,7 +44,7 @@ struct Block {
   void* const* a = nullptr;  ///< per row; element (row, k=0)
   std::int64_t a_k_stride = 4;
   const std::int32_t* k_index = nullptr;
-  std::int64_t k = 0, k_block = 512;  ///< Steps of k between which partial sums wait in C
+  std::int64_t k = 0, k_block = 512;  ///< steps of k between which partial sums wait in C
   const float* b = nullptr;           ///< packed panels
   Panels panels;
   std::int64_t first_panel = 0, last_panel = 0;

@@ -1,4 +1,4 @@
-// The loops around the register tile: panels of B, in each one run of k after the other, in each all tiles of
+// The loops around the register tile: panels of B, in each one k-block after the other, in each all tiles of
 // the block in one call (a macro-tile).
 #include <algorithm>
 
@@ -8,9 +8,9 @@
 namespace pit::runtime {
 namespace {
 
-constexpr int kMaxRows = 16, kMaxOperands = 24;
+constexpr int kMaxRows = 16;
 
-/// Steps of k between which partial sums wait in C.
+/// Steps of k; between these and the next ones partial sums wait in C.
 struct KBlock {
   KRange k;
   const float* a = nullptr;  ///< packed, tile after tile
@@ -20,7 +20,7 @@ struct KBlock {
 /// Of a thread, from one call to the next: attention multiplies many small blocks.
 struct Memory {
   std::vector<KBlock> k_blocks;
-  std::vector<void*> shifted;
+  std::vector<void*> shifted, pointers;
 };
 
 class Multiplication {
@@ -29,16 +29,18 @@ class Multiplication {
       : b_(b),
         k_blocks_(memory.k_blocks),
         shifted_(memory.shifted),
+        pointers_(memory.pointers),
         whole_(b.rows / b.tile_rows * b.tile_rows),
         rest_(b.rows - whole_) {
     if (rest_ > 0) rest_width_ = b.tiles->rows[b.tiles->variant(rest_)];
     k_blocks_.clear();
     plan_k_blocks();
     shifted_.resize(operands() * static_cast<std::size_t>(whole_ + 2 * kMaxRows));
+    pointers_.resize(3 + operands());
   }
 
-  // Where there is room for all of k of the block's A, C is visited panel by panel, while it is near; else run of k by
-  // run of k.
+  // Where there is room for all of k of the block's A, C is visited panel by panel, while it is near; else k-block by
+  // k-block.
   void operator()() {
     if (b_.room_for_all) {
       std::int64_t floats = 0;
@@ -113,14 +115,14 @@ class Multiplication {
   void call(const KBlock& p, std::int64_t panel, std::int64_t column, int first, int rows, int height, const float* a) {
     const int vectors = b_.panels.vectors_of(panel);
     const std::int64_t columns = b_.panels.columns_of(panel), shift = column * b_.c_element;
-    void* ptrs[3 + kMaxOperands];
     void* padded[kMaxRows];
-    int n = 0;
+    void** ptrs = pointers_.data();
+    std::size_t n = 0;
     ptrs[n++] = const_cast<float*>(a);
     ptrs[n++] = const_cast<float*>(b_.b + b_.panels.offset(panel, b_.b_k) + p.k.b * vectors * b_.lanes);
     if (rows % height != 0) {  // the rest alone: whole tiles have no rows to spare
       for (int i = 0; i < height; ++i)
-        padded[i] = i < rows ? b_.c[first + i] : static_cast<char*>(static_cast<void*>(b_.trash)) - shift;
+        padded[i] = i < rows ? b_.c[first + i] : reinterpret_cast<char*>(b_.trash) - shift;
       ptrs[n++] = padded;
     } else {
       ptrs[n++] = const_cast<void*>(static_cast<const void*>(b_.c + first));
@@ -159,6 +161,7 @@ class Multiplication {
   const Block& b_;
   std::vector<KBlock>& k_blocks_;
   std::vector<void*>& shifted_;        ///< row pointers of epilogue operands at the panel's column
+  std::vector<void*>& pointers_;       ///< the kernel's
   int whole_, rest_, rest_width_ = 0;  ///< rows in whole tiles, rows left, and the height of their tile
 };
 

@@ -259,7 +259,7 @@ class PlanMaker {
       for (int a : axes.m) s.m.push_back(at(o.strides[a]) * size);
       c.operands.push_back(std::move(s));
     }
-    // A run of k of a panel is walked from L2, A of a block of rows comes from there or from L3, as in
+    // A k-block of a panel is walked from L2, A of a block of rows comes from there or from L3, as in
     // contract/run_dense. Partial sums wait in C between k-blocks, so C must be f32 for that.
     const bool f32_out = group.operands[2].access.dtype == DType::f32;
     c.k_block = std::max<std::int64_t>(c.k, 1);

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fmt/format.h>
 
-#include "support/check.h"
+#include "pit/error.h"
 
 namespace pit::runtime {
 namespace {
@@ -53,11 +54,8 @@ void RowRunner::make_tasks(const LiveList& rows, std::vector<Task>& tasks) const
 
 void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker) const {
   const std::size_t operands = group_.operands.size();
-  void* ptrs[40];
-  std::int64_t ints[160];
-  PIT_CHECK(operands + 3 <= std::size(ptrs) && plan_.ints.size() <= std::size(ints),
-            "a row kernel with too many arguments");
-  std::copy(plan_.ints.begin(), plan_.ints.end(), ints);
+  std::vector<void*> ptrs(operands + 3);
+  std::vector<std::int64_t> ints = plan_.ints;
   std::vector<std::int64_t> at;
   unflatten(t.outer, plan_.driver_extents, at);
   std::size_t p = 0;
@@ -83,7 +81,7 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
     ptrs[rows_at] = const_cast<std::int32_t*>(list + t.begin);
     if (step_.rows.abi.has_mid) ptrs[mid_at] = const_cast<std::int32_t*>(mid.iota);
     if (row_slot >= 0) ints[row_slot] = t.end - t.begin;
-    step_.rows.fn(ptrs, ints);
+    step_.rows.fn(ptrs.data(), ints.data());
     return;
   }
   // Every row has its own list along the middle axis.
@@ -93,7 +91,7 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
     ptrs[mid_at] = const_cast<std::int32_t*>(mid.data(o));
     if (row_slot >= 0) ints[row_slot] = 1;
     ints[mid_slot] = mid.count(o);
-    step_.rows.fn(ptrs, ints);
+    step_.rows.fn(ptrs.data(), ints.data());
   }
 }
 

@@ -110,7 +110,7 @@ std::string cache_dir_path(const std::string& override_dir) {
 }
 
 std::string checked_cache_dir(const std::string& override_dir, std::string* reason) {
-  const std::string dir = cache_dir_path(override_dir);
+  std::string dir = cache_dir_path(override_dir);
   if (dir == "none") return {};
   if (has_nul(dir)) {
     set_reason(reason, fmt::format("cannot use cache directory '{}': {}", printable(dir), kNul));

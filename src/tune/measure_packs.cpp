@@ -59,7 +59,7 @@ void PackTimes::Data::call(std::size_t bytes, std::int64_t number, std::int64_t 
   const std::int64_t floats = static_cast<std::int64_t>(bytes / 4), width = key.width;
   void* ptrs[3] = {dst, rows.data(), index.data()};
   if (key.kind == PackKind::transpose) {
-    // Blocks of `width` rows x span: along the rows first, as blocks of k follow each other.
+    // Blocks of `width` rows x span: along the rows first, as k-blocks follow each other.
     const std::int64_t columns = std::min<std::int64_t>(floats / width / span() * span(), 16 * span());
     const std::int64_t across = columns / span(), down = floats / (columns * width);
     float* block = source + number / across % down * columns * width + number % across * span();

@@ -44,22 +44,32 @@ TEST_P(Blocks, AreWholeAndFitTheirCaches) {
     EXPECT_GE(b.panels, 1);
     EXPECT_FALSE(b.name().empty());
     EXPECT_EQ(b, blocking_of(kernels, kCaches, p, shares, rule, threads));
-    if (!splits && rule.kind != RuleKind::m && rule.kind != RuleKind::element) EXPECT_GE(b.k, p.k);
+    if (!splits && rule.kind != RuleKind::m && rule.kind != RuleKind::element) {
+      EXPECT_GE(b.k, p.k);
+    }
     if (rule.kind == RuleKind::dense) {
       EXPECT_EQ(b.rows % tile, 0);
       EXPECT_LE(b.rows, up(std::min(p.m, 96 * tile), tile));
-      if (splits && b.packs_all) EXPECT_LE(std::min(b.rows, p.m) * p.k * 4, static_cast<std::int64_t>(kCaches.l3) / 16);
-      if (splits) EXPECT_LE(b.k * row, static_cast<std::int64_t>(kCaches.l2) / 4);
+      if (splits && b.packs_all) {
+        EXPECT_LE(std::min(b.rows, p.m) * p.k * 4, static_cast<std::int64_t>(kCaches.l3) / 16);
+      }
+      if (splits) {
+        EXPECT_LE(b.k * row, static_cast<std::int64_t>(kCaches.l2) / 4);
+      }
     }
     if (rule.kind == RuleKind::k) {
       EXPECT_EQ(b.rows % rule.g_rows, 0);
       // A range beyond its share of L2 is one whose live steps would be too few for a tile.
-      if (splits && b.k * row > static_cast<std::int64_t>(kCaches.l2) / 2)
+      if (splits && b.k * row > static_cast<std::int64_t>(kCaches.l2) / 2) {
         EXPECT_LE(shares.a * static_cast<double>(b.k), 257);
+      }
     }
-    if (rule.kind == RuleKind::element) EXPECT_EQ(b.k % 64, 0);
-    if (rule.kind == RuleKind::m)
+    if (rule.kind == RuleKind::element) {
+      EXPECT_EQ(b.k % 64, 0);
+    }
+    if (rule.kind == RuleKind::m) {
       EXPECT_LE(b.rows * b.panels * row, static_cast<std::int64_t>(kCaches.l2) + tile * rule.g_rows * b.panels * row);
+    }
     if (rule.kind == RuleKind::stream) {
       EXPECT_EQ(b.columns % 16, 0);
       EXPECT_GE(b.columns, 1);

@@ -181,3 +181,33 @@ def test_a_quotient_of_zeros_of_given_data(moves):
     for options in (dict(), dict(poison="large"), dict(sparsity="off")):
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(pit.compile(proto, **options)(x=x, y=y)["z"], x / y)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 300])
+@pytest.mark.parametrize("chain", ["Where", "Add", "Max", "scalars"])
+def test_operators_behind_a_product_bring_many_operands(chain, rows):
+    """24 operators may join a product, and each brings operands of its own: more than fit arrays of a fixed length."""
+    rng = np.random.default_rng(0)
+    for n in (12, 14, 23, 40):
+        f, nodes, inputs, constants = TensorProto.FLOAT, [("MatMul", "x w", "t0", {})], dict(x=(TensorProto.FLOAT, ["m", 16])), {}
+        constants["w"] = rng.standard_normal((16, 32)).astype(np.float32)
+        feeds = dict(x=rng.standard_normal((rows, 16)).astype(np.float32))
+        for i in range(n):
+            shape = [[], ["m", 32], ["m", 1], [32]][(i if chain != "scalars" else 0) % 4]
+            real = [{"m": rows}.get(d, d) for d in shape]
+            inputs[f"r{i}"], feeds[f"r{i}"] = (f, shape), rng.standard_normal(real).astype(np.float32)
+            if chain == "Where":
+                inputs[f"c{i}"], feeds[f"c{i}"] = (TensorProto.BOOL, ["m", 32]), rng.random((rows, 32)) > 0.2
+                nodes.append(("Where", f"c{i} t{i} r{i}", f"t{i + 1}", {}))
+            else:
+                nodes.append(({"scalars": "Mul"}.get(chain, chain), f"t{i} r{i}", f"t{i + 1}", {}))
+        check(model(nodes, inputs, [f"t{n}"], constants), feeds)
+
+
+@pytest.mark.parametrize("op", ["Sum", "Max", "Mean", "Concat"])
+def test_an_operator_of_many_operands(op):
+    rng, n = np.random.default_rng(0), 70
+    inputs = {f"x{i}": (TensorProto.FLOAT, ["a", "b", 2, 3, "c"]) for i in range(n)}
+    feeds = {k: rng.standard_normal((3, 2, 2, 3, 2)).astype(np.float32) for k in inputs}
+    attributes = dict(axis=1) if op == "Concat" else {}
+    check(model([(op, " ".join(inputs), "s", attributes), ("Softmax", "s", "y", dict(axis=-1))], inputs, ["y"]), feeds)

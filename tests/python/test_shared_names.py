@@ -1,8 +1,10 @@
 """Dimensions of inputs that share a name and have different extents: the name is a hint, only operators decide what must be equal."""
 
+import os
 import threading
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -140,3 +142,16 @@ def test_a_file_that_was_written_to_is_not_believed(tmp_path):
         compiled(feeds)
     same = dict(x=feeds["x"], z=feeds["z"][:, :3])
     assert np.isfinite(compiled(same)["y"]).all()
+
+
+@pytest.mark.parametrize("change", ["truncate", "write"])
+def test_external_weights_that_were_written_to_are_not_believed(tmp_path, change):
+    path, feeds, _ = weighty(tmp_path)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights", size_threshold=1024)
+    compiled = pit.compile(path)
+    if change == "truncate":
+        os.truncate(tmp_path / "weights", 1000)
+    else:
+        (tmp_path / "weights").write_bytes(np.zeros(WEIGHTS * WEIGHTS, np.float32).tobytes())
+    with pytest.raises(pit.InputError, match="weights' was written to since it was compiled"):
+        compiled(feeds)

@@ -9,14 +9,14 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInf = std::numeric_limits<float>::infinity();
 
-/// C[m,n] = sum over k of A[m,k] * B[k,n]; `step of k` says which (m,k) are there.
-template <class Term>
-void chain(const float* a, const float* b, float* c, std::int64_t m, std::int64_t n, std::int64_t k, Term&& term) {
+/// C[m,n] = sum over k of A[m,k] * B[k,n]; `live(i, p)` says which (m,k) are there.
+template <class Live>
+void chain(const float* a, const float* b, float* c, std::int64_t m, std::int64_t n, std::int64_t k, Live&& live) {
   for (std::int64_t i = 0; i < m; ++i)
     for (std::int64_t j = 0; j < n; ++j) {
       float sum = 0;
       for (std::int64_t p = 0; p < k; ++p)
-        if (term(i, p)) sum = std::fma(a[i * k + p], b[p * n + j], sum);
+        if (live(i, p)) sum = std::fma(a[i * k + p], b[p * n + j], sum);
       c[i * n + j] = sum;
     }
 }
@@ -377,7 +377,7 @@ TEST_P(Bits, ZerosInValues) {
         for (const char* rule : {"k ", "element ", "stream ", "both ", "B.k "})
           left_out = left_out || profile.find(where + rule) != std::string::npos;
       }
-    EXPECT_TRUE(left_out || k < 64) << "no run left any term out";
+    EXPECT_TRUE(left_out || k < 64) << "no run left any live out";
   }
 }
 

@@ -72,11 +72,14 @@ graph::Graph Importer::run() {
 }
 
 graph::Graph Importer::run_split(const std::set<std::string>& split) {
-  if (const FileMap* file = FileMap::of(owner_); file && file->changed())
-    throw InputError(
-        fmt::format("'{}' was written to since it was compiled, and inputs in which one name stands for two "
-                    "extents need it again: compile the model anew",
-                    file->path()));
+  std::vector<const FileMap*> files = {FileMap::of(owner_)};
+  for (const auto& [proto, t] : read_) files.push_back(FileMap::of(t.owner()));
+  for (const FileMap* file : files)
+    if (file && file->changed())
+      throw InputError(
+          fmt::format("'{}' was written to since it was compiled, and inputs in which one name stands for two "
+                      "extents need it again: compile the model anew",
+                      file->path()));
   Aliases found;
   return import_once(split, &found);
 }

@@ -79,7 +79,7 @@ std::vector<ValueId> range(OpBuilder& b) {
     DimTable& table = b.table();
     if (table.is_constant(d->e[0], 0)) b.fail("the step is 0", delta);
     const Dim count = table.max(table.ceildiv(table.sub(l->e[0], s->e[0]), d->e[0]), b.dim(0));
-    std::string text = "Y[i] = i", value = "i";
+    std::string value = "i";
     if (!table.is_constant(d->e[0], 1)) value += "*$step";
     if (!table.is_constant(s->e[0], 0)) value += "+$start";
     if (t != DType::i64) value = fmt::format("cast_{}({})", name_of(t), value);
