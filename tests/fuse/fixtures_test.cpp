@@ -114,14 +114,14 @@ TEST(Groups, AreWhatTheyWere) {
                                                            : "  reference";
       if (group.control) text += " control";
       for (graph::NodeId n : group.nodes) text += " " + f.g.nodes[static_cast<std::size_t>(n)].op;
-      text += "\n";
+      text += '\n';
     }
     for (const auto& a : f.fusion.attentions) {
       text += "  attention";
       for (int g : {a.scores, a.softmax, a.output})
         for (graph::NodeId n : f.fusion.groups[static_cast<std::size_t>(g)].nodes)
           text += " " + f.g.nodes[static_cast<std::size_t>(n)].op;
-      text += "\n";
+      text += '\n';
     }
   }
   const std::string path = PIT_SOURCE_DIR "/tests/fuse/groups.txt";

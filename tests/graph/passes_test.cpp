@@ -156,7 +156,9 @@ TEST(Operators, ErrorsNameOperatorAndTensor) {
   Builder b;
   const ValueId x = b.input("x", DType::f32, {b.g.dims.constant(2), b.g.dims.constant(3)});
   const ValueId w = b.input("w", DType::f32, {b.g.dims.constant(4), b.g.dims.constant(5)});
-  const ValueId k = b.input("k", DType::i64, {b.g.dims.constant(3)});
+  const ValueId k =
+      b.input("k", DType::i64,
+              {b.g.dims.constant(3)});  // NOLINT(clang-analyzer-deadcode.DeadStores): used where a throw is expected
   try {
     b.op("MatMul", "y", {x, w});
     FAIL();

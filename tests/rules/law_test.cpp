@@ -20,7 +20,6 @@ namespace {
 using expr::AxisId;
 using expr::Bindings;
 using expr::Expr;
-using expr::Kind;
 using expr::Program;
 using expr::Role;
 using expr::Storage;

@@ -89,7 +89,8 @@ TEST(Concurrency, ResultsOutliveTheModel) {
   Tensor result;
   Floats want;
   {
-    const Model m = load_fixture("bert-embedding-script"), copy = m;
+    const Model m = load_fixture("bert-embedding-script"),
+                copy = m;  // NOLINT(performance-unnecessary-copy-initialization): a copy is what is tried
     const Batch batch(m, {5, 3});
     result = m.run(batch.views()).begin()->second;
     want = floats_of(result);

@@ -28,10 +28,12 @@ std::atomic<std::int64_t> calls{0}, bytes{0};
 #ifdef PIT_COUNT_ALLOCATIONS
 // glibc's own names of its allocator; everything in the process asks through ours.
 extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier)
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
+// NOLINTEND(bugprone-reserved-identifier)
 void* malloc(std::size_t n) {
   note(n);
   return __libc_malloc(n);

@@ -160,7 +160,7 @@ Dense any_dense(World& w, const Dense& m, const std::vector<int>& axes) {
 
 Dense step(World& w, std::vector<Dense>& pool) {
   MaskProgram& p = *w.program;
-  const Dense m = pool[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(pool.size()) - 1))];
+  const Dense& m = pool[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(pool.size()) - 1))];
   const auto rank = static_cast<std::int64_t>(m.shape.size());
   auto some_axes = [&] {
     std::vector<int> axes;
@@ -462,7 +462,7 @@ TEST(MaskProgram, LongFormulasEqualBruteForce) {
     rows.push_back(any_dense(w, rows[0], {1})), rows.push_back(any_dense(w, rows[1], {0}));
     const std::vector<Dim> space{w.b, w.s, w.s};
     auto some = [&](const std::vector<Dense>& from) {
-      const Dense d = from[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(from.size()) - 1))];
+      const Dense& d = from[static_cast<std::size_t>(w.pick(0, static_cast<std::int64_t>(from.size()) - 1))];
       return w.pick(0, 2) ? d : negated(w, d);
     };
     std::vector<Dense> levels{rows[2]};
