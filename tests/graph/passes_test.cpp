@@ -156,9 +156,6 @@ TEST(Operators, ErrorsNameOperatorAndTensor) {
   Builder b;
   const ValueId x = b.input("x", DType::f32, {b.g.dims.constant(2), b.g.dims.constant(3)});
   const ValueId w = b.input("w", DType::f32, {b.g.dims.constant(4), b.g.dims.constant(5)});
-  const ValueId k =
-      b.input("k", DType::i64,
-              {b.g.dims.constant(3)});  // NOLINT(clang-analyzer-deadcode.DeadStores): used where a throw is expected
   try {
     b.op("MatMul", "y", {x, w});
     FAIL();
@@ -166,6 +163,7 @@ TEST(Operators, ErrorsNameOperatorAndTensor) {
     EXPECT_EQ(e.op(), "MatMul 'y'");
     EXPECT_NE(std::string(e.what()).find("'w'"), std::string::npos) << e.what();
   }
+  const ValueId k = b.input("k", DType::i64, {b.g.dims.constant(3)});
   EXPECT_THROW(b.op("Add", "y", {x, k}), ModelError);
   EXPECT_THROW(b.op("Add", "y", {x, w}), ModelError);
   EXPECT_THROW(b.op("Frobnicate", "y", {x}), UnsupportedError);
