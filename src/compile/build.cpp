@@ -169,8 +169,16 @@ class ProgramBuilder {
   }
 
   void make_rows(Step& s, const Group& group) {
-    s.rows.abi = lower::lower_rows(fuse::row_spec(group, p_->target));
-    kernels_.add(s.rows.abi.kernel, &s.rows.fn);
+    const lower::RowSpec spec = fuse::row_spec(group, p_->target);
+    const auto [known, fresh] = row_kernels_.try_emplace(lower::kernel_name(spec));
+    if (fresh) {  // layers share their kernels: each is lowered once
+      known->second = lower::lower_rows(spec);
+      kernels_.add(std::move(known->second.kernel), &s.rows.fn);
+      known->second.kernel = {};
+    } else {
+      kernels_.want(known->first, &s.rows.fn);
+    }
+    s.rows.abi = known->second;
     s.rows.element_wise = group.mid < 0;
     for (const expr::Statement& st : group.program.statements)
       if (!expr::reduced_axes(st).empty()) s.rows.element_wise = false;
@@ -451,6 +459,7 @@ class ProgramBuilder {
   std::shared_ptr<Program> p_;
   KernelSet kernels_;
   std::map<std::tuple<std::string, int, int>, std::string> tile_names_;
+  std::map<std::string, lower::RowKernel> row_kernels_;  ///< by name; the kernels themselves are in kernels_
   std::vector<sparsity::MaskId> wanted_masks_;
   std::vector<char> zeros_by_value_;  ///< per value; empty: sparsity is off
 };

@@ -23,7 +23,7 @@ Value add(const Value& a, const Value& b) { return Builder::binary(Op::add, a, b
 }  // namespace
 
 RowEmitter::RowEmitter(const RowSpec& spec, const RowPlan& plan)
-    : spec_(spec), plan_(plan), typed_(*plan.typed), b_(name()), lanes_(spec.target.lanes(4)) {}
+    : spec_(spec), plan_(plan), typed_(*plan.typed), b_(kernel_name(spec)), lanes_(spec.target.lanes(4)) {}
 
 RowKernel RowEmitter::run() {
   arguments();

@@ -95,5 +95,7 @@ std::vector<Operand> collect_operands(const expr::Program& p);
 std::optional<std::string> refuse_rows(const RowSpec& spec);
 
 RowKernel lower_rows(const RowSpec& spec);
+/// The kernel's name: a hash of all that decides its code and its arguments.
+std::string kernel_name(const RowSpec& spec);
 
 }  // namespace pit::lower

@@ -23,16 +23,16 @@ Value mul(const Value& a, const Value& b) { return Builder::binary(Op::mul, a, b
 
 }  // namespace
 
-std::string RowEmitter::name() const {
-  std::string key = expr::print(spec_.program);
-  for (const expr::TensorDecl& t : spec_.program.tensors)
+std::string kernel_name(const RowSpec& spec) {
+  std::string key = expr::print(spec.program);
+  for (const expr::TensorDecl& t : spec.program.tensors)
     key += fmt::format(";{}:{}:{}", t.name, static_cast<int>(t.role), t.dtype ? name_of(*t.dtype) : "?");
-  for (AxisRole r : spec_.roles) key += fmt::format(",{}", static_cast<int>(r));
-  for (const Operand& o : spec_.operands) key += fmt::format(",{}", static_cast<int>(o.inner));
-  for (int a : spec_.absorbing) key += fmt::format(",a{}", a);
+  for (AxisRole r : spec.roles) key += fmt::format(",{}", static_cast<int>(r));
+  for (const Operand& o : spec.operands) key += fmt::format(",{}", static_cast<int>(o.inner));
+  for (int a : spec.absorbing) key += fmt::format(",a{}", a);
   std::string prefix;
-  for (unsigned char c : spec_.name) prefix += std::isalnum(c) || c == '_' || c == '.' ? static_cast<char>(c) : '_';
-  return fmt::format("rows_{}_{}_{}", prefix, content_hash(key), spec_.target.name);
+  for (unsigned char c : spec.name) prefix += std::isalnum(c) || c == '_' || c == '.' ? static_cast<char>(c) : '_';
+  return fmt::format("rows_{}_{}_{}", prefix, content_hash(key), spec.target.name);
 }
 
 void RowEmitter::find_used() {

@@ -23,7 +23,6 @@ class RowEmitter {
   using Accumulators = std::vector<Value>;
 
   // -- arguments and addresses (rows_address.cpp)
-  std::string name() const;
   void arguments();
   void find_used();
   Value slot(Slot::Kind kind, int a = 0, int b = 0, bool as_double = false);

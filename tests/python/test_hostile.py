@@ -313,3 +313,24 @@ def test_limits_that_do_not_exist():
     for limits in (dict(ranks=3), dict(rank=-1)):
         with pytest.raises(pit.InputError, match="rank"):
             pit.compile(model([("Relu", "x", "y", {})], dict(x=(F, [1])), ["y"]), limits=limits)
+
+
+MANY = """
+import sys, numpy as np, pit
+from onnx import TensorProto, helper
+n = 3000
+nodes = [helper.make_node("Softmax", [f"t{i}"], [f"t{i + 1}"], axis=-1) for i in range(n)]
+info = [helper.make_tensor_value_info(k, TensorProto.FLOAT, ["a", 16]) for k in ("t0", f"t{n}")]
+data = helper.make_model(helper.make_graph(nodes, "g", info[:1], info[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+kb = lambda: int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1])
+before = kb()
+compiled = pit.compile(data, threads=1)
+print((kb() - before) >> 10)
+"""
+
+
+def test_operators_that_do_not_fuse_share_their_kernels():
+    """A kernel for each of thousands of equal steps once took a hundred KB each, for the life of the model."""
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 150
