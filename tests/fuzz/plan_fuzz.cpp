@@ -86,8 +86,12 @@ class Shapes {
   std::map<std::string, std::int64_t> named_;
 };
 
-// Elements of an input, or more than the limit.
+// Elements of an input, or more than the limit. An empty input may have a long axis, of which the model makes a square:
+// what fits no memory at all is refused, the rest would be gigabytes that the caller asked for.
 std::int64_t elements(const Shape& shape) {
+  constexpr std::int64_t refused = std::int64_t{1} << 44;
+  if (std::any_of(shape.begin(), shape.end(), [](std::int64_t e) { return e > kMaxElements && e < refused; }))
+    return kMaxElements + 1;
   std::int64_t n = 1;
   for (const std::int64_t e : shape) {
     if (e <= 0) return 0;
