@@ -20,11 +20,12 @@ base_of() {
   git rev-parse --verify --quiet "$base" || git hash-object -t tree /dev/null  # the first commit: all of it is new
 }
 
-# A header is looked at by itself, with the flags of a source beside it (clang guesses them from the names).
+# A header is looked at by itself, with the flags of a source beside it (clang guesses them from the names); those of include/ and
+# of tests/fuzz, which have no source beside them in this build, with the sources that include them.
 changed() {
   local paths
   paths="$(git diff --name-only --diff-filter=d "$1" -- '*.cpp' '*.h'; git ls-files --others --exclude-standard -- '*.cpp' '*.h')"
-  grep -E '^(src|include|tests|cli|python|examples)/.*\.h$' <<<"$paths" || true
+  grep -E '^(src|tests|cli|python)/.*\.h$' <<<"$paths" | grep -v '^tests/fuzz/' || true
   grep -Fx "$known" <<<"$paths" || true
 }
 
