@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "contract/rules.h"
+
 namespace pit::contract {
 namespace {
 
@@ -253,8 +255,7 @@ double CostModel::predict_columns(const Problem& p, const Live& live, bool packe
   constexpr double element = 1.5;  // ns
   Problem narrow = p;
   narrow.n = std::max<std::int64_t>(1, static_cast<std::int64_t>(live.c->fraction() * static_cast<double>(p.n)));
-  const Rule inner{live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows,
-                   rule.tile_columns};
+  const Rule inner = narrow_rule(live, rule);
   const double k_count =
       live.a ? share_of_unions(*live.a, live.a->row_groups()) * static_cast<double>(p.k) : static_cast<double>(p.k);
   const double moved =

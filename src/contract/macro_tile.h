@@ -1,6 +1,7 @@
 // MacroTile: what one call of a tile works on, and the loop over panels of B that all rules share.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "contract/buffers.h"
@@ -34,6 +35,24 @@ struct Task {
 /// Splits items x rows x panels into tasks of about `block` rows, cut at multiples of `step`; panels are split only
 /// where there are too few tasks for the workers.
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);
+
+/// Runs `Block(call, task, args...)()` on the workers, for each of the tasks.
+template <class Block, class... Args>
+void run_tasks(const Call& call, const std::vector<Task>& tasks, const Args&... args) {
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { Block(call, tasks[static_cast<std::size_t>(t)], args...)(); });
+}
+/// Tasks of the schedule's rows, whole tiles each.
+template <class Block>
+void run_rows_of_tiles(const Call& call) {
+  run_tasks<Block>(call, make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows()));
+}
+/// The same in whole groups of rows, as high as the map's micro-tiles: begin and end of a task count groups.
+template <class Block>
+void run_rows_of_groups(const Call& call, const detect::LiveMap& map) {
+  const std::int64_t groups = std::max<std::int64_t>(1, call.schedule.blocks.rows / map.g_rows);
+  run_tasks<Block>(call, make_tasks(call, map.row_groups(), groups), map);
+}
 
 /// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
 inline constexpr std::int64_t kMaxTileRows = 16;

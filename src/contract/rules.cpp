@@ -87,6 +87,10 @@ class Applicable {
 
 }  // namespace
 
+Rule narrow_rule(const Live& live, const Rule& rule) {
+  return {live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows, rule.tile_columns};
+}
+
 std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed) {
   return Applicable(kernels, p, live, packed).find();
 }

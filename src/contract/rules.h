@@ -11,4 +11,7 @@ namespace pit::contract {
 /// Dense first. `packed`: B was packed before the call (else it is packed in it).
 std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed);
 
+/// The rule of the narrower product that C.n (`rule`) computes: k where A has zeros, else dense.
+Rule narrow_rule(const Live& live, const Rule& rule);
+
 }  // namespace pit::contract

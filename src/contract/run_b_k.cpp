@@ -108,10 +108,6 @@ class PanelRuleBlock {
 
 }  // namespace
 
-void run_b_k(const Call& call) {
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows());
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { PanelRuleBlock(call, tasks[static_cast<std::size_t>(t)])(); });
-}
+void run_b_k(const Call& call) { run_rows_of_tiles<PanelRuleBlock>(call); }
 
 }  // namespace pit::contract

@@ -135,11 +135,7 @@ class BothBlock {
 void run_both(const Call& call) {
   const Rule& rule = call.schedule.rule;
   if (are_elements(rule.g_rows, rule.g_columns)) return run_both_elements(call);
-  const CoveredMap map(*call.live.a, rule.g_rows, 1);
-  const std::vector<Task> tasks =
-      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { BothBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
+  run_rows_of_groups<BothBlock>(call, *CoveredMap(*call.live.a, rule.g_rows, 1));
 }
 
 }  // namespace pit::contract

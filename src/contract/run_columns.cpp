@@ -6,6 +6,7 @@
 
 #include "contract/blocking.h"
 #include "contract/live_k.h"
+#include "contract/rules.h"
 
 namespace pit::contract {
 namespace {
@@ -33,14 +34,11 @@ void gather_columns(const Call& call, std::int64_t number, const std::vector<std
   });
 }
 
-// The narrower product's own: by the k rule where A has zeros, else dense.
+// The narrower product's own.
 Schedule narrow_schedule(const Call& call, const Problem& p, const Rule& rule) {
   Schedule s;
-  Shares shares;
-  if (const detect::LiveMap* a = call.live.a) {
-    s.rule = {RuleKind::k, a->g_rows, a->g_columns, rule.tile_rows, rule.tile_columns};
-    shares.a = a->fraction();
-  }
+  s.rule = narrow_rule(call.live, rule);
+  const Shares shares{.a = call.live.a ? call.live.a->fraction() : 1};
   s.blocks = blocking_of(call.kernels, call.caches, p, shares, s.rule, call.pool.size());
   return s;
 }
@@ -84,7 +82,7 @@ void run_columns(const Call& call) {
     part.items = {{item.a, nullptr, c, item.a_number, 0, 0}};
     for (std::int64_t i = 0; i < p.m; ++i) part.c_rows[static_cast<std::size_t>(i)] = i * n;
     const Live live{call.live.a, nullptr, nullptr};
-    Schedule schedule = narrow_schedule(call, part, rule);
+    const Schedule schedule = narrow_schedule(call, part, rule);
     const Call inner{call.kernels, part, live, narrow, schedule, call.pool, call.buffers, call.caches, call.poison};
     if (n > 0) schedule.rule.kind == RuleKind::k ? run_k(inner) : run_dense(inner);
     call.pool.parallel_for(p.m, [&](std::int64_t i, int) {

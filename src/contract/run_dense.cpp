@@ -94,11 +94,6 @@ class DenseBlock {
 
 }  // namespace
 
-void run_dense(const Call& call) {
-  const std::int64_t tile = call.kernels.rows();
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, tile);
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)])(); });
-}
+void run_dense(const Call& call) { run_rows_of_tiles<DenseBlock>(call); }
 
 }  // namespace pit::contract

@@ -173,11 +173,7 @@ class ElementsBlock {
 }  // namespace
 
 void run_elements(const Call& call) {
-  const CoveredMap map(*call.live.a, call.schedule.rule.g_rows, 1);
-  const std::vector<Task> tasks =
-      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { ElementsBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
+  run_rows_of_groups<ElementsBlock>(call, *CoveredMap(*call.live.a, call.schedule.rule.g_rows, 1));
 }
 
 }  // namespace pit::contract

@@ -71,11 +71,7 @@ class OutputBlock {
 
 }  // namespace
 
-void run_output(const Call& call) {
-  const std::vector<Task> tasks = make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows());
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { OutputBlock(call, tasks[static_cast<std::size_t>(t)])(); });
-}
+void run_output(const Call& call) { run_rows_of_tiles<OutputBlock>(call); }
 
 void mask_output(const Call& call) {
   const Problem& p = call.problem;

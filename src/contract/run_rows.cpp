@@ -110,11 +110,7 @@ class RowsBlock {
 }  // namespace
 
 void run_rows(const Call& call) {
-  const CoveredMap map(*call.live.a, 1, call.schedule.rule.g_columns);
-  const std::vector<Task> tasks =
-      make_tasks(call, map->row_groups(), std::max<std::int64_t>(1, call.schedule.blocks.rows / map->g_rows));
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { RowsBlock(call, tasks[static_cast<std::size_t>(t)], *map)(); });
+  run_rows_of_groups<RowsBlock>(call, *CoveredMap(*call.live.a, 1, call.schedule.rule.g_columns));
 }
 
 }  // namespace pit::contract

@@ -63,24 +63,6 @@ bool is_model_work(const NodeView& view) {
   return found;
 }
 
-bool gives_truth(Fn f) {
-  switch (f) {
-    case Fn::eq:
-    case Fn::ne:
-    case Fn::lt:
-    case Fn::le:
-    case Fn::gt:
-    case Fn::ge:
-    case Fn::logical_and:
-    case Fn::logical_or:
-    case Fn::logical_xor:
-    case Fn::logical_not:
-    case Fn::isinf:
-    case Fn::isnan: return true;
-    default: return false;
-  }
-}
-
 /// Functions that make masks of masks; anything else makes ordinary data.
 bool is_mask_arithmetic(const NodeView& view, const Expr& e) {
   if (e->kind == Kind::call) {
@@ -196,6 +178,24 @@ bool is_seen_through(const NodeView& view) {
 }
 
 }  // namespace
+
+bool gives_truth(Fn f) {
+  switch (f) {
+    case Fn::eq:
+    case Fn::ne:
+    case Fn::lt:
+    case Fn::le:
+    case Fn::gt:
+    case Fn::ge:
+    case Fn::logical_and:
+    case Fn::logical_or:
+    case Fn::logical_xor:
+    case Fn::logical_not:
+    case Fn::isinf:
+    case Fn::isnan: return true;
+    default: return false;
+  }
+}
 
 bool cast_keeps_truth(std::optional<DType> from, DType to) {
   if (to == DType::b8 || from == DType::b8) return true;

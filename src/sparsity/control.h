@@ -30,6 +30,9 @@ Known classify(const graph::Graph& g);
 /// `from`: nothing known.
 bool cast_keeps_truth(std::optional<DType> from, DType to);
 
+/// Comparisons, logic, tests of floats: the result is a truth, never NaN.
+bool gives_truth(expr::Fn f);
+
 /// Marks `v` and everything non-constant that it is computed from.
 void mark_ancestors(const graph::Graph& g, graph::ValueId v, std::vector<char>& marked);
 

@@ -383,14 +383,6 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       f.sure = ordinary_.nonzero;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       return f;
-    case Fn::logical_xor:
-    case Fn::eq:
-    case Fn::ne:
-    case Fn::lt:
-    case Fn::le:
-    case Fn::gt:
-    case Fn::ge:
-    case Fn::isinf: break;
     case Fn::tanh:
     case Fn::sigmoid:
     case Fn::erf:
@@ -401,7 +393,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       f.nan = of(x[0]).nan;
       break;
     default:  // arithmetic carries NaN along
-      f.nan = of(x[0]).nan;
+      if (!gives_truth(e.fn)) f.nan = of(x[0]).nan;
   }
   const expr::FnInfo& law = expr::info(e.fn);
   if (law.annihilating && x.size() == 2) {

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import sys
 from pathlib import Path
 
 import numpy as np
