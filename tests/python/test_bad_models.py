@@ -104,6 +104,14 @@ class TestInconsistent:
         error = self.refuse(make_model(nodes, [("x", TensorProto.FLOAT, ["n", 3])], [("y", TensorProto.FLOAT, ["n", 2])], [weight]))
         assert "m" in error.op or "MatMul" in str(error)
 
+    @pytest.mark.parametrize("index", [2**53 + 1, 2**60, 2**63 - 1])
+    def test_a_number_beyond_what_formulas_can_say(self, index):
+        values = [numpy_helper.from_array(np.int64(index), "i")]
+        model = make_model([helper.make_node("Gather", ["x", "i"], ["y"])], [("x", TensorProto.FLOAT, ["n", 3])],
+                           [("y", TensorProto.FLOAT, [3])], values)  # fmt: skip
+        with pytest.raises(pit.UnsupportedError, match="Gather: a number .* beyond 2\\^53"):
+            pit.compile(model, cache_dir="none")
+
     def test_initializer_of_the_wrong_size(self):
         weight = numpy_helper.from_array(np.zeros((3, 2), np.float32), "w")
         weight.raw_data = weight.raw_data[:-4]

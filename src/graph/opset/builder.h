@@ -151,6 +151,7 @@ class Instance {
     int position;
   };
   expr::Program instantiate() const;
+  expr::Program parsed(const std::string& text, const std::vector<std::string>& outputs) const;
   ValueId bound(const std::string& tensor) const;
   const Out& out(const std::string& tensor) const;
   void bind_extents(Node* n) const;

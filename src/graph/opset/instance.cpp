@@ -1,9 +1,11 @@
 // From a template to a node: packs spelt out, text parsed, scalar constants made literals, extents and operands bound.
 #include <algorithm>
 #include <cctype>
+#include <fmt/format.h>
 
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
+#include "pit/error.h"
 #include "support/check.h"
 
 namespace pit::graph {
@@ -171,6 +173,15 @@ const Instance::Out& Instance::out(const std::string& tensor) const {
   PIT_UNREACHABLE("{}: template output '{}' is not bound: {}", b_.who(), tensor, text_);
 }
 
+// Templates are sound (table.cpp parses each); a number that attributes or constants put into one may be too large.
+expr::Program Instance::parsed(const std::string& text, const std::vector<std::string>& outputs) const {
+  try {
+    return expr::parse(text, outputs);
+  } catch (const InputError& e) {
+    b_.unsupported(fmt::format("a number does not fit the formula that it stands in: {}", e.what()));
+  }
+}
+
 // Literals are put in after parsing: text would have to spell infinities, and negative numbers would become calls of
 // neg.
 expr::Program Instance::instantiate() const {
@@ -188,7 +199,7 @@ expr::Program Instance::instantiate() const {
   });
   std::vector<std::string> names;
   for (const Out& o : outputs_) names.push_back(o.tensor);
-  expr::Program p = expr::parse(text, names);
+  expr::Program p = parsed(text, names);
   if (literals_.empty()) return p;
 
   std::vector<expr::Expr> value(p.tensors.size());
