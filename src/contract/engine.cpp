@@ -8,7 +8,7 @@
 #include "contract/macro_tile.h"
 #include "contract/rules.h"
 #include "support/check.h"
-#include "support/memory.h"
+#include "support/buffer.h"
 
 namespace pit::contract {
 namespace {
@@ -32,8 +32,8 @@ class GeneratedEngine final : public Engine {
     packed->live = std::move(live);
     const std::int64_t floats = packed->panels.floats(k) + kPackSlack;
     for (std::size_t i = 0; i < b.size(); ++i) {
-      packed->data.push_back(aligned_floats(floats));
-      advise_huge_pages(packed->data.back().get(), static_cast<std::size_t>(floats) * sizeof(float));
+      packed->data.push_back(
+          std::static_pointer_cast<float>(long_lived_memory(static_cast<std::size_t>(floats) * sizeof(float))));
     }
     fill_panels(*packed, b, k_stride, n_stride, pool);
     return packed;

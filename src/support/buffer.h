@@ -1,8 +1,11 @@
 // Arrays that are written before they are read: no pass of zeros over fresh memory, huge pages for large ones.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <new>
 #include <utility>
 #include <vector>
@@ -11,7 +14,7 @@
 
 namespace pit {
 
-/// Fresh memory that begins at a huge page; `bytes` is a multiple of one. To be given back with munmap. Throws
+/// Fresh memory that begins at a huge page; `bytes` is a multiple of a page. To be given back with munmap. Throws
 /// std::bad_alloc.
 inline void* map_huge_pages(std::size_t bytes) {
   constexpr std::size_t huge = std::size_t{2} << 20;
@@ -22,6 +25,22 @@ inline void* map_huge_pages(std::size_t bytes) {
   if (before != 0) munmap(begin, before);
   munmap(begin + before + bytes, huge - before);
   return begin + before;
+}
+
+/// Fresh memory that lives for long, as weights do: large blocks lie on huge pages as far as they fill them, and go back
+/// to the system with the last copy of the pointer. (The heap would keep them, and begin them in the middle of a page.)
+/// Throws std::bad_alloc.
+inline std::shared_ptr<void> long_lived_memory(std::size_t bytes) {
+  constexpr std::size_t huge = std::size_t{2} << 20, page = 4096, line = 64;
+  if (bytes < huge) {
+    void* const p = std::aligned_alloc(line, std::max(line, (bytes + line - 1) / line * line));
+    if (p == nullptr) throw std::bad_alloc();
+    return {p, std::free};
+  }
+  const std::size_t mapped = (bytes + page - 1) / page * page;
+  void* const p = map_huge_pages(mapped);
+  advise_huge_pages(p, mapped);
+  return {p, [mapped](void* q) { munmap(q, mapped); }};
 }
 
 /// std::allocator, but elements without an initial value stay uninitialised, and large blocks ask for huge pages.

@@ -10,7 +10,7 @@
 #include "graph/opset/builder.h"
 #include "pit/error.h"
 #include "support/files.h"
-#include "support/memory.h"
+#include "support/buffer.h"
 
 namespace pit::frontend {
 namespace {
@@ -174,11 +174,9 @@ Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view r
     return r;
   }
   constexpr std::size_t slack = 64;  // as a Tensor's own memory has
-  void* map = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (map == MAP_FAILED) throw std::bad_alloc();
-  Tensor r(dtype, shape, map, std::shared_ptr<void>(map, [bytes](void* p) { munmap(p, bytes + slack); }));
-  advise_huge_pages(map, bytes);
-  std::memcpy(map, raw.data(), bytes);
+  const std::shared_ptr<void> memory = long_lived_memory(bytes + slack);
+  Tensor r(dtype, shape, memory.get(), memory);
+  std::memcpy(memory.get(), raw.data(), bytes);
   if (const FileMap* file = FileMap::of(owner)) file->forget(raw.data(), bytes);
   normalise_bools(r);
   return r;
