@@ -533,12 +533,12 @@ TensorMap Model::Impl::run(const std::map<std::string, TensorView>& given, const
 
 Model Model::load(const std::string& path, const CompileOptions& options) {
   return compiled(fmt::format("'{}'", path), options,
-                  [&] { return frontend::OnnxModel::from_file(path, options.limits); });
+                  [&] { return frontend::OnnxModel::from_file(path, options.limits, options.threads); });
 }
 
 Model Model::from_bytes(const void* data, std::size_t size, const CompileOptions& options) {
   return compiled(fmt::format("a model of {} bytes", size), options,
-                  [&] { return frontend::OnnxModel::from_bytes(data, size, {}, options.limits); });
+                  [&] { return frontend::OnnxModel::from_bytes(data, size, {}, options.limits, options.threads); });
 }
 
 const std::vector<TensorInfo>& Model::inputs() const { return impl_->inputs; }

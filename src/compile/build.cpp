@@ -1,7 +1,8 @@
 // Building a program: analysis, fusion, lowering, code generation, packing of constant weights.
 #include <algorithm>
-#include <cstring>
+#include <map>
 #include <set>
+#include <sys/mman.h>
 #include <tuple>
 
 #include "compile/pack.h"
@@ -377,17 +378,36 @@ class ProgramBuilder {
     return p_->graph.values[root >= 0 ? root : v].constant;
   }
 
+  // What is packed is not held a second time: in a file it stays behind, unread, and on the heap it goes as soon as
+  // nobody else wants it.
   void pack_weights() {
-    ThreadPool pool(options_.threads);
+    const MemoryReuse reuse;
+    const ThreadPool pool(options_.threads);
+    std::map<const void*, int> readers;
+    for (ValueId v : read_by_runs())
+      if (const Tensor& t = constant_behind(v); t.defined()) ++readers[t.data()];
+    for (const Step& s : p_->steps)
+      if (packs_weights(s)) ++readers[packed_constant(s).data()];
     for (Step& s : p_->steps) {
-      const Group& group = p_->group(s);
-      if (group.kind != GroupKind::contraction || !group.static_b) continue;
-      compile::pack_weights(*p_, group, pool, s.contraction);
-      // Only for now: what somebody else reads comes back from the file.
-      const Tensor& t = constant_behind(group.operands[1].value);
-      if (const FileMap* file = FileMap::of(t.owner())) file->forget(t.data(), t.bytes());
+      if (!packs_weights(s)) continue;
+      compile::pack_weights(*p_, p_->group(s), pool, s.contraction);
+      Tensor& t = packed_constant(s);
+      if (const FileMap* file = FileMap::of(t.owner())) file->forget(t.data(), t.bytes());  // for now: it comes back
+      else if (--readers[t.data()] == 0) let_go(t);
       Stages::advance(static_cast<double>(&s - p_->steps.data() + 1) / static_cast<double>(p_->steps.size()), 1);
     }
+  }
+
+  bool packs_weights(const Step& s) const {
+    const Group& group = p_->group(s);
+    return group.kind == GroupKind::contraction && group.static_b;
+  }
+  Tensor& packed_constant(const Step& s) { return constant_behind(p_->group(s).operands[1].value); }
+
+  // Reports that analyse the graph again find zeros, of which they would say the same.
+  static void let_go(Tensor& t) {
+    constexpr std::size_t large = std::size_t{1} << 20;
+    if (t.bytes() >= large && sparsity::reads_like_zeros(t)) t = zeros_without_memory(t.dtype(), t.shape());
   }
 
   // What runs read beside the packed weights.
@@ -407,44 +427,21 @@ class ProgramBuilder {
 
   // Constants that runs read leave the model's file, which may be written anew while the model lives. Large ones in
   // weight files stay there: they are the kernel's to keep in memory, and for all processes at once; runs look whether
-  // the file has changed. What is packed is not held a second time: in a file it stays behind, unread, and on the heap
-  // it goes.
+  // the file has changed.
   void own_constants() {
     constexpr std::size_t large = std::size_t{1} << 20;
-    std::set<const void*> kept;
-    ThreadPool pool(options_.threads);
+    const ThreadPool pool(options_.threads);
     for (ValueId v : read_by_runs()) {
       Tensor& t = constant_behind(v);
-      if (!t.defined()) continue;
-      if (const FileMap* file = FileMap::of(t.owner())) {
-        if (file->lasting() && t.bytes() >= large) {
-          if (std::find(p_->files.begin(), p_->files.end(), t.owner()) == p_->files.end())
-            p_->files.push_back(t.owner());
-        } else {
-          t = copy_of(t, pool);
-        }
+      const FileMap* const file = t.defined() ? FileMap::of(t.owner()) : nullptr;
+      if (file == nullptr) continue;
+      if (!file->lasting() || t.bytes() < large) {
+        const std::shared_ptr<void> copy = long_lived_copy(t.data(), t.bytes(), pool);
+        t = Tensor(t.dtype(), t.shape(), copy.get(), copy);
+      } else if (std::find(p_->files.begin(), p_->files.end(), t.owner()) == p_->files.end()) {
+        p_->files.push_back(t.owner());
       }
-      kept.insert(t.data());
     }
-    for (const Step& s : p_->steps) {
-      const Group& group = p_->group(s);
-      if (group.kind != GroupKind::contraction || !group.static_b) continue;
-      Tensor& t = constant_behind(group.operands[1].value);
-      const bool droppable = !FileMap::of(t.owner()) && t.bytes() >= large && !kept.contains(t.data());
-      if (droppable && sparsity::reads_like_zeros(t)) t = zeros_without_memory(t.dtype(), t.shape());
-    }
-  }
-
-  static Tensor copy_of(const Tensor& t, const ThreadPool& pool) {
-    Tensor copy(t.dtype(), t.shape());
-    advise_huge_pages(copy.data(), copy.bytes());
-    constexpr std::int64_t piece = 1 << 21;
-    const auto bytes = static_cast<std::int64_t>(t.bytes());
-    pool.parallel_for((bytes + piece - 1) / piece, [&](std::int64_t i, int) {
-      std::memcpy(copy.as<char>() + i * piece, t.as<char>() + i * piece,
-                  static_cast<std::size_t>(std::min(piece, bytes - i * piece)));
-    });
-    return copy;
   }
 
   // Pages that nobody touches do not exist; reports that analyse the graph again may touch them.

@@ -38,9 +38,7 @@ Buffer BufferPool::take(std::int64_t bytes) {
   }
   // A little more than asked for, so that calls of slightly different sparsity find each other's buffers.
   const std::int64_t size = bytes + bytes / 4 + 4096;
-  std::shared_ptr<float> memory = aligned_floats((size + 3) / 4);
-  advise_huge_pages(memory.get(), static_cast<std::size_t>(size));
-  return {this, std::static_pointer_cast<void>(memory), size};
+  return {this, long_lived_memory(static_cast<std::size_t>(size)), size};
 }
 
 void BufferPool::give(std::shared_ptr<void> memory, std::int64_t bytes) {

@@ -8,7 +8,7 @@
 #include "contract/macro_tile.h"
 #include "contract/rules.h"
 #include "support/check.h"
-#include "support/buffer.h"
+#include "support/memory.h"
 
 namespace pit::contract {
 namespace {

@@ -19,8 +19,7 @@ const float* PackedB::rows(std::int64_t number) {
   rows_.resize(data.size());
   std::shared_ptr<float>& made = rows_[static_cast<std::size_t>(number)];
   if (made) return made.get();
-  made = aligned_floats(k * n);
-  advise_huge_pages(made.get(), static_cast<std::size_t>(k * n) * sizeof(float));
+  made = std::static_pointer_cast<float>(long_lived_memory(static_cast<std::size_t>(k * n) * sizeof(float)));
   for (std::int64_t p = 0; p < panels.count(); ++p) {
     const std::int64_t width = panels.vectors_of(p) * panels.lanes, columns = panels.columns_of(p);
     const float* from = data[static_cast<std::size_t>(number)].get() + panels.offset(p, k);

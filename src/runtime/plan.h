@@ -18,7 +18,6 @@ using compile::Program;
 using compile::RowStep;
 using compile::Step;
 using compile::TileSet;
-using contract::aligned_floats;
 using contract::kPackSlack;
 using contract::MatrixB;
 using contract::pack_panel;

@@ -35,13 +35,14 @@ std::int64_t stored_position(const sparsity::MaskArray& m, std::size_t axis, std
 void Arena::reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int workers) {
   if (arena_bytes > arena_bytes_) {
     arena_ = nullptr;
-    arena_ = aligned_floats((arena_bytes + 3) / 4);
+    arena_ = long_lived_memory(static_cast<std::size_t>(arena_bytes));
     arena_bytes_ = arena_bytes;
   }
   if (scratch_bytes > scratch_bytes_ || static_cast<int>(scratch_.size()) < workers) {
     scratch_bytes_ = std::max(scratch_bytes, scratch_bytes_);
     scratch_.clear();
-    for (int i = 0; i < workers; ++i) scratch_.push_back(aligned_floats((scratch_bytes_ + 64 + 3) / 4));
+    for (int i = 0; i < workers; ++i)
+      scratch_.push_back(long_lived_memory(static_cast<std::size_t>(scratch_bytes_) + 64));
   }
 }
 

@@ -18,14 +18,14 @@ namespace pit::runtime {
 class Arena {
  public:
   void reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int workers);
-  char* data() { return reinterpret_cast<char*>(arena_.get()); }
-  char* scratch(int worker) { return reinterpret_cast<char*>(scratch_[worker].get()); }
+  char* data() { return static_cast<char*>(arena_.get()); }
+  char* scratch(int worker) { return static_cast<char*>(scratch_[worker].get()); }
   std::int64_t bytes() const;
 
  private:
-  std::shared_ptr<float> arena_;
+  std::shared_ptr<void> arena_;
   std::int64_t arena_bytes_ = 0, scratch_bytes_ = 0;
-  std::vector<std::shared_ptr<float>> scratch_;
+  std::vector<std::shared_ptr<void>> scratch_;
 };
 
 /// What a profile records of a step.

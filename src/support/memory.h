@@ -1,20 +1,37 @@
-// Fresh memory costs a page fault per page; huge pages make that a few.
+// Memory by the page: huge pages where blocks are large, and blocks that live as long as a model does.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <sys/mman.h>
+#include <memory>
+
+#include "support/threads.h"
 
 namespace pit {
 
-/// Asks for huge pages for what lies whole within `bytes` from `data`. Advice only: failure is no failure.
-inline void advise_huge_pages(void* data, std::size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t huge = 2 << 20;
-  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(data) + huge - 1) / huge * huge;
-  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(data) + bytes) / huge * huge;
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
-}
+/// Asks for huge pages for what lies whole within `bytes` from `data`: fresh memory costs a page fault per page.
+/// Advice only: failure is no failure.
+void advise_huge_pages(void* data, std::size_t bytes) noexcept;
+
+/// Fresh memory that begins at a huge page, on huge pages as far as it fills them; `bytes` is a multiple of a page. To
+/// be given back with munmap. Throws std::bad_alloc.
+void* map_huge_pages(std::size_t bytes);
+
+/// Memory for what lives as long as a model, as weights do; of no particular value. Large blocks go back to the system
+/// with the last copy of the pointer: the heap would keep them, and begin them in the middle of a page. Throws
+/// std::bad_alloc.
+std::shared_ptr<void> long_lived_memory(std::size_t bytes);
+
+/// The same, with a copy of `data` in it and a cache line of slack behind (vector code may read whole registers).
+std::shared_ptr<void> long_lived_copy(const void* data, std::size_t bytes, const ThreadPool& pool);
+
+/// While one lives in the process, large blocks of long-lived memory that are given back serve those that are asked for
+/// next: a page that was touched costs no second fault and no second clearing.
+class MemoryReuse {
+ public:
+  MemoryReuse() noexcept;
+  ~MemoryReuse();
+  MemoryReuse(const MemoryReuse&) = delete;
+  MemoryReuse& operator=(const MemoryReuse&) = delete;
+};
 
 }  // namespace pit

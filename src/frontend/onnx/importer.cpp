@@ -45,9 +45,9 @@ ValueId Importer::Scope::find(const std::string& name) const {
 }
 
 Importer::Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
-                   std::shared_ptr<void> owner, const CompileLimits& limits)
+                   std::shared_ptr<void> owner, const CompileLimits& limits, int threads)
     : model_(model),
-      tensors_(std::move(folders)),
+      tensors_(std::move(folders), threads),
       weights_(std::move(weights)),
       owner_(std::move(owner)),
       limits_(limits) {

@@ -21,9 +21,9 @@ using Aliases = std::map<std::string, std::string>;
 class Importer {
  public:
   /// `weights`: raw data cut out of the message, per initializer; `owner` keeps them alive (null: only during the
-  /// import).
+  /// import). `threads` copy what cannot be used in place.
   Importer(pit_onnx::ModelProto& model, std::vector<std::string> folders, std::vector<std::string_view> weights,
-           std::shared_ptr<void> owner, const CompileLimits& limits = {});
+           std::shared_ptr<void> owner, const CompileLimits& limits = {}, int threads = 1);
   /// Dimensions of inputs that have one name are one symbol.
   graph::Graph run();
   /// After `run`: the same, but each dimension with one of these symbols is a symbol of its own.

@@ -22,7 +22,7 @@ namespace {
 
 std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::string> folders,
                                         const std::string& what, std::shared_ptr<void> owner,
-                                        const CompileLimits& limits) {
+                                        const CompileLimits& limits, int threads) {
   auto impl = std::make_shared<OnnxModel::Impl>();
   std::optional<Skeleton> skeleton = cut_weights(data);
   const std::string_view bytes = skeleton ? std::string_view(skeleton->bytes) : data;
@@ -36,13 +36,13 @@ std::shared_ptr<OnnxModel::Impl> parsed(std::string_view data, std::vector<std::
   if (!impl->model.has_graph()) throw ModelError(fmt::format("{} is not an ONNX model: it has no graph", what));
   impl->importer.emplace(impl->model, std::move(folders),
                          skeleton ? std::move(skeleton->weights) : std::vector<std::string_view>(), std::move(owner),
-                         limits);
+                         limits, threads);
   return impl;
 }
 
 }  // namespace
 
-OnnxModel OnnxModel::from_file(const std::string& path, const CompileLimits& limits) {
+OnnxModel OnnxModel::from_file(const std::string& path, const CompileLimits& limits, int threads) {
   const auto file = std::make_shared<FileMap>(path);
   namespace fs = std::filesystem;
   fs::path folder = fs::path(path).parent_path();
@@ -53,14 +53,15 @@ OnnxModel OnnxModel::from_file(const std::string& path, const CompileLimits& lim
   std::error_code error;
   const fs::path target = fs::canonical(path, error);
   if (!error) folders.push_back(target.parent_path().string());
-  return OnnxModel(parsed({file->data(), file->size()}, std::move(folders), fmt::format("'{}'", path), file, limits));
+  return OnnxModel(
+      parsed({file->data(), file->size()}, std::move(folders), fmt::format("'{}'", path), file, limits, threads));
 }
 
 OnnxModel OnnxModel::from_bytes(const void* data, std::size_t size, const std::string& folder,
-                                const CompileLimits& limits) {
+                                const CompileLimits& limits, int threads) {
   return OnnxModel(parsed({static_cast<const char*>(data), size},
                           folder.empty() ? std::vector<std::string>() : std::vector{folder}, "the model", nullptr,
-                          limits));
+                          limits, threads));
 }
 
 graph::Graph OnnxModel::graph() {

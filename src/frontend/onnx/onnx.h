@@ -19,12 +19,13 @@ namespace pit::frontend {
 /// differ. Only operators then decide what must be equal.
 class OnnxModel {
  public:
-  /// From a file; weights stay mapped where the file allows it. Throws ModelError / UnsupportedError.
-  static OnnxModel from_file(const std::string& path, const CompileLimits& limits = {});
+  /// From a file; weights stay mapped where the file allows it, `threads` copy the others. Throws ModelError /
+  /// UnsupportedError.
+  static OnnxModel from_file(const std::string& path, const CompileLimits& limits = {}, int threads = 1);
   /// From memory. `folder` is where external data may lie; empty: external data is a ModelError. After `graph` the
   /// bytes are not needed.
   static OnnxModel from_bytes(const void* data, std::size_t size, const std::string& folder = {},
-                              const CompileLimits& limits = {});
+                              const CompileLimits& limits = {}, int threads = 1);
 
   graph::Graph graph();
   /// After `graph`: each dimension of an input with one of these symbols is a symbol of its own.

@@ -10,7 +10,7 @@
 #include "graph/opset/builder.h"
 #include "pit/error.h"
 #include "support/files.h"
-#include "support/buffer.h"
+#include "support/memory.h"
 
 namespace pit::frontend {
 namespace {
@@ -155,29 +155,15 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
   if (dtype != DType::b8 && reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) == 0 && bytes > 0) {
     return Tensor(dtype, shape, const_cast<char*>(data), file);
   }
-  Tensor r(dtype, shape);
-  if (bytes > 0) std::memcpy(r.data(), data, bytes);
-  normalise_bools(r);
-  return r;
+  return copy_of(dtype, shape, {data, bytes}, nullptr);
 }
 
-// Large ones in a map of their own: most weights are given back once they are packed, and the heap would keep the
-// memory.
+// Most large ones are weights, given back once they are packed.
 Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw,
                              const std::shared_ptr<void>& owner) {
-  constexpr std::size_t large = std::size_t{1} << 20;
-  const std::size_t bytes = raw.size();
-  if (bytes < large) {
-    Tensor r(dtype, shape);
-    if (bytes > 0) std::memcpy(r.data(), raw.data(), bytes);
-    normalise_bools(r);
-    return r;
-  }
-  constexpr std::size_t slack = 64;  // as a Tensor's own memory has
-  const std::shared_ptr<void> memory = long_lived_memory(bytes + slack);
+  const std::shared_ptr<void> memory = long_lived_copy(raw.data(), raw.size(), pool_);
   Tensor r(dtype, shape, memory.get(), memory);
-  std::memcpy(memory.get(), raw.data(), bytes);
-  if (const FileMap* file = FileMap::of(owner)) file->forget(raw.data(), bytes);
+  if (const FileMap* file = FileMap::of(owner)) file->forget(raw.data(), raw.size());
   normalise_bools(r);
   return r;
 }

@@ -11,13 +11,15 @@
 
 #include "pit/tensor.h"
 #include "support/files.h"
+#include "support/threads.h"
 
 namespace pit::frontend {
 
 class TensorReader {
  public:
-  /// `folders`: where external data may lie, and where they are looked for, in this order; empty: nowhere.
-  explicit TensorReader(std::vector<std::string> folders) : folders_(std::move(folders)) {}
+  /// `folders`: where external data may lie, and where they are looked for, in this order; empty: nowhere. `threads`
+  /// copy what cannot be used in place.
+  TensorReader(std::vector<std::string> folders, int threads) : folders_(std::move(folders)), pool_(threads) {}
 
   /// `raw`: the tensor's raw data where they were cut out of the message. With `owner`, which keeps them alive, they
   /// are used in place if they are aligned. Throws ModelError or UnsupportedError naming the tensor.
@@ -32,6 +34,7 @@ class TensorReader {
   bool is_inside(const std::string& path) const;
 
   std::vector<std::string> folders_;
+  ThreadPool pool_;
   std::map<std::string, std::shared_ptr<FileMap>> files_;
 };
 
