@@ -26,17 +26,6 @@ using codegen::Kernel;
 using fuse::Group;
 using fuse::GroupKind;
 
-int TileSet::variant(int count) const {
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    if (rows[i] >= count) return static_cast<int>(i);
-  PIT_UNREACHABLE("a tile of {} rows was asked for", count);
-}
-
-bool TileSet::has(int vectors) const {
-  return std::all_of(kernel.begin(), kernel.end(),
-                     [&](const auto& of_rows) { return of_rows[static_cast<std::size_t>(vectors - 1)] != nullptr; });
-}
-
 std::vector<int> panel_widths(const Panels& panels, bool gathered) {
   std::vector<int> widths;
   if (panels.count() == 0) return widths;
@@ -227,16 +216,8 @@ class ProgramBuilder {
 
   void make_contraction(Step& s, const Group& group) {
     ContractionStep& c = s.contraction;
-    for (int rows : {1, 2, 4, 6, 8})
-      if (rows <= p_->tile.rows) c.tiles.rows.push_back(rows);
-    if (c.tiles.rows.back() != p_->tile.rows) c.tiles.rows.push_back(p_->tile.rows);
-    c.tiles.kernel.resize(c.tiles.rows.size());
     if (group.static_b) c.panels = panels_of_weights(group, c);
-    const std::string key = group.epilogue.program.statements.empty() ? "none" : content_key(group.epilogue);
-    for (std::size_t i = 0; i < c.tiles.rows.size(); ++i) {
-      c.tiles.kernel[i].resize(p_->tile.vectors);
-      for (int v : widths(c, group)) want_tile(group.epilogue, key, c.tiles.rows[i], v, &c.tiles.kernel[i][v - 1]);
-    }
+    if (!group.epilogue.program.statements.empty() || takes_part_in_attention(s)) c.tiles = tiles_of(c, group);
     if (group.control) return;
     std::vector<int> rows = group.axes.batch, k = rows, n = rows;
     rows.insert(rows.end(), group.axes.m.begin(), group.axes.m.end());
@@ -261,16 +242,27 @@ class ProgramBuilder {
     c.live_mk = over(group, coupled, mk);
   }
 
-  // Layers share their epilogues: each tile is lowered once.
-  void want_tile(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors,
-                 codegen::KernelFn* where) {
-    auto [it, fresh] = tile_names_.try_emplace({key, rows, vectors});
-    if (!fresh) return kernels_.want(it->second, where);
-    Kernel k = lower::lower_tile(
-        {.rows = rows, .vectors = vectors, .epilogue = epilogue, .epilogue_key = key, .target = p_->target});
-    it->second = k.name;
-    kernels_.add(std::move(k), where);
+  // Layers share their epilogues: each tile is lowered once. Few heights: what is compiled is most of the build's time.
+  std::shared_ptr<const contract::TileTable> tiles_of(const ContractionStep& step, const Group& group) {
+    const bool none = group.epilogue.program.statements.empty();
+    const std::string key = none ? "none" : content_key(group.epilogue);
+    auto& table = tiles_[key];
+    if (!table) table = std::make_shared<contract::TileTable>();
+    for (const int rows : {1, 2, 4, 6, 8, p_->tile.rows})
+      for (const int vectors : widths(step, group)) {
+        codegen::KernelFn* const where = &table->function[rows][vectors][0];
+        if (rows > p_->tile.rows || !wanted_tiles_.insert(where).second) continue;
+        kernels_.add(lower::lower_tile({.rows = rows,
+                                        .vectors = vectors,
+                                        .epilogue = group.epilogue,
+                                        .epilogue_key = key,
+                                        .target = p_->target}),
+                     where);
+      }
+    return table;
   }
+
+  bool takes_part_in_attention(const Step& s) const { return s.absorbed || s.attention >= 0; }
 
   // Uniform panels serve every rule, but where columns are few, a last one that is as wide as the others is much to
   // compute for nothing. Decides, too, whether the step looks at values.
@@ -365,7 +357,7 @@ class ProgramBuilder {
     std::vector<RuleKind> rules;
     for (const Step& s : p_->steps) {
       const ContractionStep& c = s.contraction;
-      if (p_->group(s).static_b) rules.push_back(RuleKind::dense);
+      if (p_->group(s).kind == GroupKind::contraction) rules.push_back(RuleKind::dense);
       if (c.scans_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
       if (c.pruned) rules.push_back(c.scans_a ? RuleKind::both : RuleKind::b_k);
     }
@@ -455,7 +447,8 @@ class ProgramBuilder {
   ProgramOptions options_;
   std::shared_ptr<Program> p_;
   KernelSet kernels_;
-  std::map<std::tuple<std::string, int, int>, std::string> tile_names_;
+  std::map<std::string, std::shared_ptr<contract::TileTable>> tiles_;  ///< by content of the epilogue
+  std::set<const codegen::KernelFn*> wanted_tiles_;
   std::map<std::string, lower::RowKernel> row_kernels_;  ///< by name; the kernels themselves are in kernels_
   std::vector<sparsity::MaskId> wanted_masks_;
   std::vector<char> zeros_by_value_;  ///< per value; empty: sparsity is off

@@ -25,15 +25,6 @@ using contract::Panels;
 using graph::Dim;
 using graph::ValueId;
 
-/// The generated tiles of one epilogue: kernel[row variant][vectors - 1].
-struct TileSet {
-  std::vector<int> rows;  ///< ascending row counts that have a kernel
-  std::vector<std::vector<codegen::KernelFn>> kernel;
-  /// The smallest variant with at least `count` rows.
-  int variant(int count) const;
-  bool has(int vectors) const;
-};
-
 /// How wide, in vectors, the panels of a step can be: what is generated, and what a plan may ask for. `gathered`: the
 /// panels consist of live columns, of which there may be any number up to panels.columns (attention's keys).
 std::vector<int> panel_widths(const Panels& panels, bool gathered);
@@ -53,7 +44,8 @@ struct RowStep {
 };
 
 struct ContractionStep {
-  TileSet tiles;
+  /// Those that apply the epilogue; null: none, and the engine's own serve
+  std::shared_ptr<const contract::TileTable> tiles;
   bool gathers_columns = false;                ///< the scores of an attention: its columns are live keys
   Panels panels;                               ///< static_b: of its B
   std::shared_ptr<contract::PackedB> weights;  ///< static_b

@@ -12,16 +12,17 @@ std::int64_t whole(double x) { return static_cast<std::int64_t>(x); }
 class Planner {
  public:
   Planner(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares, const Rule& rule,
-          int threads)
+          bool packed, int threads)
       : kernels_(kernels),
         p_(p),
         s_(shares),
         rule_(rule),
+        packed_(packed),
         threads_(std::max(1, threads)),
         k_(std::max<std::int64_t>(1, p.k)),
         tile_(kernels.rows()),
         row_bytes_(kernels.width() * 4),
-        splits_(kernels.algebra().splits_k()),
+        splits_(kernels.algebra().splits_k() && p.sums_fit_c()),
         l1_(static_cast<std::int64_t>(caches.l1d)),
         l2_(static_cast<std::int64_t>(caches.l2)),
         l3_(static_cast<std::int64_t>(caches.l3)) {
@@ -57,7 +58,16 @@ class Planner {
     b_.prefetches = splits_ && rows >= tile_ && rows <= few_tiles * tile_ && b_bytes > l2_;
     if (splits_) b_.k = b_.prefetches ? kPrefetchBytes / row_bytes_ : even_range(k_, l2_, width());
     b_.packs_all = rows * p_.k * 4 <= l3_ / 16 || !splits_;
-    b_.panels = rows < tile_ ? 4 : 1;
+    b_.panels = rows < tile_ && p_.sums_fit_c() ? 4 : 1;
+    b_.packs_b = packs_b();
+  }
+
+  // Where there are matrices for all workers, each task packs its own: it is near when it is multiplied.
+  bool packs_b() const {
+    if (packed_) return false;
+    std::int64_t matrices = 0;
+    for (const Item& item : p_.items) matrices = std::max(matrices, item.b != nullptr ? item.b_number + 1 : 0);
+    return matrices >= threads_ && 2 * matrices >= static_cast<std::int64_t>(p_.items.size());
   }
 
   void k() {
@@ -160,6 +170,7 @@ class Planner {
   const Problem& p_;
   const Shares& s_;
   const Rule& rule_;
+  bool packed_;
   std::int64_t threads_, k_, tile_, row_bytes_;
   bool splits_;
   std::int64_t l1_, l2_, l3_;
@@ -174,13 +185,14 @@ std::string Blocking::name() const {
   else text += fmt::format(", {} of k{}", k, packs_all ? "" : ", packed block by block");
   if (panels > 1) text += fmt::format(", {} panels", panels);
   if (prefetches) text += ", B fetched ahead";
+  if (packs_b) text += ", B packed by the tasks";
   if (streams_c) text += ", C past the caches";
   return text;
 }
 
 Blocking blocking_of(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares,
-                     const Rule& rule, int threads) {
-  return Planner(kernels, caches, p, shares, rule, threads).plan();
+                     const Rule& rule, bool packed, int threads) {
+  return Planner(kernels, caches, p, shares, rule, packed, threads).plan();
 }
 
 std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width) {

@@ -251,9 +251,9 @@ Problem make_problem(const Form& form, const Extents& extents, const Matrices& a
   Problem p;
   p.m = a.rows, p.k = a.columns, p.n = b.columns;
   p.a_k = a.column_stride;
-  for (std::int64_t i = 0; i < a.rows; ++i) p.a_rows.push_back(i * a.row_stride);
+  p.a_rows.stride = a.row_stride;
   p.b_k = b.row_stride, p.b_n = b.column_stride;
-  p.c_rows = c.rows;
+  p.c_rows.table = c.rows;
   // Numbers count positions of an operand's own batch axes: as if these were all of a dense tensor's dimensions.
   const std::vector<std::int64_t> a_numbers =
       offsets_of(form.batch, form.a_batch, dense_strides(form.a_batch, extents), extents);

@@ -69,7 +69,7 @@ struct CostModel::Call {
 };
 
 double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, int threads) const {
-  return seconds(p, s, packed, rule, blocking_of(kernels_, caches_, p, s, rule, threads), threads);
+  return seconds(p, s, packed, rule, blocking_of(kernels_, caches_, p, s, rule, packed, threads), threads);
 }
 
 double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, const Blocking& blocks,
@@ -242,7 +242,7 @@ Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
 
 Schedule CostModel::schedule(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
   const Shares shares = shares_of(live, rule);
-  Schedule s{.rule = rule, .blocks = blocking_of(kernels_, caches_, p, shares, rule, threads)};
+  Schedule s{.rule = rule, .blocks = blocking_of(kernels_, caches_, p, shares, rule, packed, threads)};
   if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return s;
   s.seconds = rule.kind == RuleKind::c_n ? predict_columns(p, live, packed, rule, threads)
                                          : seconds(p, shares, packed, rule, s.blocks, threads);

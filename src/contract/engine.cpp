@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #include <limits>
 
+#include "contract/blocking.h"
 #include "contract/cost.h"
 #include "contract/macro_tile.h"
 #include "contract/rules.h"
@@ -35,7 +36,10 @@ class GeneratedEngine final : public Engine {
       packed->data.push_back(
           std::static_pointer_cast<float>(long_lived_memory(static_cast<std::size_t>(floats) * sizeof(float))));
     }
-    fill_panels(*packed, b, k_stride, n_stride, pool);
+    std::vector<Item> items(b.size());
+    std::vector<const Item*> from;
+    for (std::size_t i = 0; i < b.size(); ++i) items[i].b = b[i], from.push_back(&items[i]);
+    fill_panels(*packed, from, k_stride, n_stride, pool);
     return packed;
   }
 
@@ -52,6 +56,11 @@ class GeneratedEngine final : public Engine {
   Schedule schedule(const Problem& p, const Live& live, const PackedB* packed, const Rule& rule,
                     int threads) const override {
     return costs_.schedule(p, live, packed != nullptr, rule, threads);
+  }
+
+  Schedule dense_schedule(const Problem& p, const PackedB* packed, int threads) const override {
+    const Rule rule{.kind = RuleKind::dense, .tile_rows = kernels_.rows(), .tile_columns = 1};
+    return {.rule = rule, .blocks = blocking_of(kernels_, caches_, p, {}, rule, packed != nullptr, threads)};
   }
 
   bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns,
@@ -89,45 +98,55 @@ class GeneratedEngine final : public Engine {
   void run(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule, const ThreadPool& pool,
            Poison poison) const override {
     if (p.m == 0 || p.n == 0 || p.items.empty()) return;
-    if (packed) return run_rule({kernels_, p, live, *packed, schedule, pool, buffers_, caches_, poison});
-    // B comes with the call: packed into memory of the pool, once per matrix; or read as it lies.
+    // Without a step of k there are identities, and what an epilogue makes of them.
+    const Schedule chosen = p.k > 0 ? schedule : dense_schedule(p, packed, pool.size());
+    if (packed) return run_rule({kernels_, p, live, *packed, chosen, pool, buffers_, caches_, poison});
     PackedB here;
-    here.k = p.k;
-    here.n = p.n;
-    here.panels = panels(p.n);
-    std::vector<const float*> matrices;
-    for (const Item& item : p.items) {
-      const auto number = static_cast<std::size_t>(item.b_number);
-      if (matrices.size() <= number) matrices.resize(number + 1, nullptr);
-      matrices[number] = item.b;
-    }
-    Buffer buffer;
-    if (schedule.rule.kind != RuleKind::stream) {
-      const std::int64_t floats = here.panels.floats(p.k) + kPackSlack;
-      buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
-      for (std::size_t i = 0; i < matrices.size(); ++i)
-        here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
-      fill_panels(here, matrices, p.b_k, p.b_n, pool);
-    }
-    run_rule({kernels_, p, live, here, schedule, pool, buffers_, caches_, poison});
+    const Buffer buffer = pack_for_call(p, chosen, pool, here);
+    run_rule({kernels_, p, live, here, chosen, pool, buffers_, caches_, poison});
   }
 
  private:
-  void fill_panels(PackedB& b, const std::vector<const float*>& from, std::int64_t k_stride, std::int64_t n_stride,
+  // B comes with the call: packed into memory of the pool, once per matrix, through the lists of its item; or by the
+  // tasks; or read as it lies. (Panels as narrow as can be where no index of byte offsets serves all.)
+  Buffer pack_for_call(const Problem& p, const Schedule& schedule, const ThreadPool& pool, PackedB& here) const {
+    here.k = p.k;
+    here.n = p.n;
+    here.panels = panels(p.n);
+    if (schedule.rule.kind == RuleKind::dense) here.panels = {p.n, kernels_.lanes(), kernels_.vectors()};
+    if (schedule.rule.kind == RuleKind::stream || schedule.blocks.packs_b) return {};
+    std::vector<const Item*> matrices;
+    for (const Item& item : p.items) {
+      if (item.b == nullptr) continue;  // takes no step of k
+      const auto number = static_cast<std::size_t>(item.b_number);
+      if (matrices.size() <= number) matrices.resize(number + 1, nullptr);
+      matrices[number] = &item;
+    }
+    const std::int64_t floats = here.panels.floats(p.k) + kPackSlack;
+    Buffer buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
+    for (std::size_t i = 0; i < matrices.size(); ++i)
+      here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
+    fill_panels(here, matrices, p.b_k, p.b_n, pool);
+    return buffer;
+  }
+
+  // `from`: of each matrix an item that has it, or null.
+  void fill_panels(PackedB& b, const std::vector<const Item*>& from, std::int64_t k_stride, std::int64_t n_stride,
                    const ThreadPool& pool) const {
     const std::int64_t count = b.panels.count();
     pool.parallel_for(static_cast<std::int64_t>(from.size()) * count, [&](std::int64_t t, int) {
       const auto i = static_cast<std::size_t>(t / count);
       const std::int64_t p = t % count;
-      if (!from[i]) return;
-      const MatrixB matrix{reinterpret_cast<const char*>(from[i]), k_stride * 4, n_stride * 4};
+      if (from[i] == nullptr) return;
+      const Item& item = *from[i];
+      const MatrixB matrix{reinterpret_cast<const char*>(item.b), k_stride * 4, n_stride * 4};
       pack_panel(kernels_.packs(), b.panels.vectors_of(p) * b.panels.lanes, b.data[i].get() + b.panels.offset(p, b.k),
-                 matrix, p * b.panels.width(), b.panels.columns_of(p), nullptr, nullptr, b.k, nullptr);
+                 matrix, p * b.panels.width(), b.panels.columns_of(p), nullptr, item.n_live,
+                 item.k_list ? item.k_count : b.k, item.k_list);
     });
   }
 
   void run_rule(const Call& call) const {
-    if (call.problem.k == 0) return fill_identity(call);
     const RuleKind kind = call.schedule.rule.kind;
     switch (kind) {
       case RuleKind::dense: run_dense(call); break;
@@ -144,12 +163,7 @@ class GeneratedEngine final : public Engine {
     // Stores past the caches are in no order with later ones. (The workers' ended with locked instructions, which wait
     // for them.)
     if (call.schedule.blocks.streams_c) _mm_sfence();
-  }
-
-  void fill_identity(const Call& call) const {
-    for (const Item& item : call.problem.items)
-      for (std::int64_t row : call.problem.c_rows)
-        fill(item.c + row, call.problem.n, static_cast<float>(algebra().identity()));
+    if (call.problem.epilogue && kind != RuleKind::dense) run_epilogue(call);
   }
 
   Kernels kernels_;

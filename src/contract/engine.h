@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "contract/kernels.h"
 #include "contract/pack.h"
 #include "detect/live_map.h"
 #include "lower/tile.h"
@@ -34,23 +35,64 @@
 
 namespace pit::contract {
 
-/// One matrix product of a batch: its operands' first elements, and the numbers of their matrices in the live maps.
+/// One matrix product of a batch: its operands' first elements, the numbers of their matrices in the live maps, and what
+/// of it is there. An item with a part that is absent is for the dense rule alone.
 struct Item {
   const float* a = nullptr;
-  const float* b = nullptr;  ///< null where B was packed before
-  float* c = nullptr;
+  const float* b = nullptr;  ///< null where B was packed before, or where no step of k is there
+  void* c = nullptr;         ///< f32, or what the epilogue makes of it
   std::int64_t a_number = 0, b_number = 0, c_number = 0;
+  const std::int32_t* row_list = nullptr;         ///< row i is the problem's row row_list[i]; null: row i
+  std::int64_t rows = -1;                         ///< -1: m
+  std::int64_t first_panel = 0, last_panel = -1;  ///< panels of B; -1: all
+  /// The steps of k that are there, ascending; null: all. What an epilogue makes of no step is still written.
+  const std::int32_t* k_list = nullptr;
+  std::int64_t k_count = 0;
+  const std::uint8_t* n_live = nullptr;  ///< per column of B: absent ones (0) count as zeros; null: all are there
+  char* const* operands = nullptr;       ///< the epilogue's, first elements
+
+  float* c_floats() const { return static_cast<float*>(c); }
+};
+
+/// How far rows lie behind the first one: at a stride, or each somewhere.
+struct RowOffsets {
+  std::int64_t stride = 0;
+  std::vector<std::int64_t> table;  ///< empty: by the stride
+  std::int64_t operator[](std::int64_t row) const {
+    return table.empty() ? row * stride : table[static_cast<std::size_t>(row)];
+  }
+};
+
+/// What becomes of each sum (lower/tile.h) before it is stored.
+struct Epilogue {
+  struct Operand {
+    lower::EpilogueAccess access;
+    std::int64_t element = 4;  ///< bytes
+    RowOffsets rows;           ///< per_m, per_mn: bytes, from the item's operand
+  };
+  const TileTable* tiles = nullptr;  ///< the generated tiles that apply it
+  std::vector<Operand> operands;
+  DType result = DType::f32;  ///< of C: sums wait in it where it is f32
 };
 
 /// Extents and strides in elements, the same for the whole batch. C's columns are consecutive; any stride may be 0 or
 /// negative.
 struct Problem {
-  std::int64_t m = 0, n = 0, k = 0;
+  std::int64_t m = 0, n = 0, k = 0;  ///< m: of an item's rows; where items have as many as they like, of the longest
   std::int64_t a_k = 1;              ///< stride of A along k
   std::int64_t b_k = 0, b_n = 1;     ///< strides of B
-  std::vector<std::int64_t> a_rows;  ///< row i of A begins at a + a_rows[i]
-  std::vector<std::int64_t> c_rows;  ///< row i of C begins at c + c_rows[i]
+  RowOffsets a_rows, c_rows;
   std::vector<Item> items;
+  const Epilogue* epilogue = nullptr;  ///< null: sums are stored
+
+  std::int64_t rows_of(const Item& item) const { return item.rows < 0 ? m : item.rows; }
+  static std::int64_t row_of(const Item& item, std::int64_t i) { return item.row_list ? item.row_list[i] : i; }
+  const float* a_row(const Item& item, std::int64_t i) const { return item.a + a_rows[row_of(item, i)]; }
+  float* c_row(const Item& item, std::int64_t i) const { return item.c_floats() + c_rows[row_of(item, i)]; }
+  /// Whether every rule can compute it, not only the dense one.
+  bool is_whole() const;
+  /// Whether partial sums can wait in C.
+  bool sums_fit_c() const { return epilogue == nullptr || epilogue->result == DType::f32; }
 };
 
 /// Which micro-tiles are live; null: all. A's maps are over [m, k], B's over [k, n], C's over [m, n].
@@ -87,6 +129,7 @@ struct Blocking {
   bool prefetches = false;     ///< tiles fetch B ahead (Family::prefetching)
   bool streams_c = false;      ///< results are put together to long pieces of rows, which leave past the caches
   bool sparse_panels = false;  ///< a task reads few rows of a panel
+  bool packs_b = false;        ///< each task packs the panels that it reads, rather than the call all of them before
   std::string name() const;    ///< "384 rows, 512 of k, 2 panels"
   bool operator==(const Blocking&) const = default;
 };
@@ -126,6 +169,9 @@ class Engine {
   virtual Schedule schedule(const Problem& p, const Live& live, const PackedB* packed, const Rule& rule,
                             int threads) const = 0;
 
+  /// The dense rule's, without a price: for who has no choice.
+  virtual Schedule dense_schedule(const Problem& p, const PackedB* packed, int threads) const = 0;
+
   /// Whether A is worth a scan: false where a sample of its values says that even without its zeros nothing would be
   /// gained.
   virtual bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns,
@@ -136,7 +182,8 @@ class Engine {
   /// The packing kernels, for callers that pack on their own.
   virtual const PackSet& packs() const = 0;
 
-  /// Computes all items. Elements of C outside of live.c become the identity. `poison`: what scratch holds before use.
+  /// Computes all items. Elements of C outside of live.c become the identity. Rules that cannot apply the epilogue as
+  /// they store leave it to a pass of its own. `poison`: what scratch holds before use.
   virtual void run(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule,
                    const ThreadPool& pool, Poison poison) const = 0;
 

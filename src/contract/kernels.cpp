@@ -1,6 +1,7 @@
 #include "contract/kernels.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "support/check.h"
 
@@ -8,6 +9,18 @@ namespace pit::contract {
 
 using codegen::Kernel;
 using codegen::KernelFn;
+
+int TileTable::height(int rows) const {
+  for (int h = rows; h <= kMaxTileRows; ++h)
+    for (int v = 1; v <= kMaxTileVectors; ++v)
+      if (function[h][v][0] != nullptr) return h;
+  PIT_UNREACHABLE("a tile of {} rows was asked for", rows);
+}
+
+bool TileTable::has(int vectors) const {
+  return std::any_of(std::begin(function), std::end(function),
+                     [&](const auto& of_rows) { return of_rows[vectors][0] != nullptr; });
+}
 
 Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads)
     : algebra_(algebra),
@@ -22,8 +35,9 @@ Panels Kernels::panels(std::int64_t n) const {
 }
 
 int Kernels::max_panels(int tile_rows) const {
-  const int panels = shape_.rows / tile_rows;
-  return panels >= 4 ? 4 : panels >= 2 ? 2 : 1;  // TileTable has powers of two
+  int panels = 1;
+  while (2 * panels <= std::min(kMaxPanels, shape_.rows / tile_rows)) panels *= 2;
+  return panels;
 }
 
 std::shared_ptr<const codegen::Code> Kernels::compile(const std::vector<Kernel>& kernels) const {

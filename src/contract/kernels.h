@@ -24,13 +24,23 @@ enum class Family : std::uint8_t {
   in_place,     ///< 0..k, A by row pointers
 };
 inline constexpr int kFamilyCount = 6;
+/// Panels side by side that a tile covers at most; TileTable has powers of two.
+inline constexpr int kMaxPanels = 4;
 /// Bytes that Family::prefetching fetches ahead.
 inline constexpr int kPrefetchBytes = 8192;
 
-/// The tiles of a family: function[rows][vectors][log2 of panels].
+/// No tile has more rows or more vectors. Tables of row pointers have so many entries more than rows: tiles look ahead.
+inline constexpr int kMaxTileRows = 16, kMaxTileVectors = 4;
+
+/// The tiles of a family, or of an epilogue (which need not have every height): function[rows][vectors][log2 of
+/// panels].
 struct TileTable {
-  codegen::KernelFn function[17][5][3] = {};
+  codegen::KernelFn function[kMaxTileRows + 1][kMaxTileVectors + 1][3] = {};
   codegen::KernelFn of(int rows, int vectors, int panels) const { return function[rows][vectors][panels >> 1]; }
+  /// Of the lowest tiles with at least `rows` rows; there are such for every width or for none.
+  int height(int rows) const;
+  /// Whether there are tiles of this width, for one panel.
+  bool has(int vectors) const;
 };
 
 class Kernels {

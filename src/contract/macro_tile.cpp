@@ -19,21 +19,21 @@ Buffer Call::scratch(std::int64_t bytes) const {
 }
 
 MacroKernel::MacroKernel(const Call& call, Family family, std::int64_t b_number)
-    : kernels_(call.kernels),
-      tiles_(call.kernels.tiles(family)),
-      panels_(call.b.panels),
-      k_(call.b.k),
-      family_(family),
-      b_(call.b.data[static_cast<std::size_t>(b_number)].get()) {}
+    : MacroKernel(call.kernels.tiles(family), family, call.b.panels, call.b.k,
+                  call.b.data[static_cast<std::size_t>(b_number)].get(), {}) {}
+
+MacroKernel::MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const float* b,
+                         const Result& result)
+    : tiles_(tiles), panels_(panels), k_(k), family_(family), b_(b), result_(result) {}
 
 void MacroKernel::run(const MacroTile& s, std::int64_t panel, int count, std::int64_t c_offset) const {
   poll_cancel();
-  const int max_panels = kernels_.max_panels(s.rows);
-  const std::int64_t panel_bytes = panels_.width() * 4;
+  const std::int64_t panel_bytes = panels_.width() * result_.c_element;
   for (int i = 0; i < count;) {
     int panels_per_tile = 1;
-    while (2 * panels_per_tile <= max_panels && i + 2 * panels_per_tile <= count &&
-           panels_.vectors_of(panel + i + 2 * panels_per_tile - 1) == panels_.vectors)
+    while (2 * panels_per_tile <= kMaxPanels && i + 2 * panels_per_tile <= count &&
+           panels_.vectors_of(panel + i + 2 * panels_per_tile - 1) == panels_.vectors &&
+           tiles_.of(s.rows, panels_.vectors, 2 * panels_per_tile) != nullptr)
       panels_per_tile *= 2;
     std::int64_t columns = 0;
     for (int q = 0; q < panels_per_tile; ++q) columns += panels_.columns_of(panel + i + q);
@@ -56,10 +56,48 @@ void MacroKernel::call(const MacroTile& s, std::int64_t panel, int panels, std::
   if (s.a_offset) ptrs[n++] = const_cast<std::int32_t*>(s.a_offset);
   if (s.starts) ptrs[n++] = const_cast<std::int32_t*>(s.starts);
   ptrs[n++] = const_cast<void*>(static_cast<const void*>(s.c_rows));
-  const std::int64_t next_offset = s.next == 0 ? c_offset + panels * panels_.width() * 4 : c_offset;
+  const std::int64_t next_offset = s.next == 0 ? c_offset + columns * result_.c_element : c_offset;
   const lower::TileInts ints{s.k_count, columns,    s.first,    s.last, s.tiles, s.a_step, panels_.width() * k_ * 4,
                              c_offset,  s.next * 8, next_offset};
+  if (result_.epilogue != nullptr) return call_with_epilogue(s, vectors, c_offset / result_.c_element, ptrs, n, ints);
   tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
+}
+
+// Operands' rows at the macro-tile's first column. Rows that a tile has too many read what the last one reads, and are
+// stored nowhere.
+void MacroKernel::call_with_epilogue(const MacroTile& s, int vectors, std::int64_t column, void** arguments, int count,
+                                     const lower::TileInts& ints) const {
+  thread_local std::vector<void*> pointers, shifted;  // attention multiplies many small blocks
+  const std::vector<EpilogueRows>& epilogue = *result_.epilogue;
+  const int height = tiles_.height(s.rows);
+  const std::int64_t rows = s.rows * s.tiles, table_rows = std::max<std::int64_t>(rows, height);
+  pointers.assign(arguments, arguments + count);
+  void* padded[kMaxTileRows];
+  if (height != s.rows) {
+    for (int i = 0; i < height; ++i)
+      padded[i] = i < rows ? s.c_rows[i] : reinterpret_cast<char*>(result_.trash) - ints.c_offset;
+    pointers.back() = static_cast<void*>(padded);
+  }
+  const auto needed = epilogue.size() * static_cast<std::size_t>(table_rows);
+  if (shifted.size() < needed) shifted.resize(needed);
+  void** table = shifted.data();
+  for (const EpilogueRows& x : epilogue) {
+    switch (x.access) {
+      case lower::EpilogueAccess::scalar: pointers.push_back(x.base); break;
+      case lower::EpilogueAccess::per_n: pointers.push_back(x.base + column * x.element); break;
+      case lower::EpilogueAccess::per_m:
+      case lower::EpilogueAccess::per_mn: {
+        pointers.push_back(static_cast<void*>(table));
+        if (!s.last) break;  // not read
+        const std::int64_t by = x.access == lower::EpilogueAccess::per_mn ? column * x.element : 0;
+        for (std::int64_t i = 0; i < table_rows; ++i)
+          table[i] = static_cast<char*>(x.rows[s.first_row + std::min(i, rows - 1)]) + by;
+        table += table_rows;
+        break;
+      }
+    }
+  }
+  tiles_.of(height, vectors, 1)(pointers.data(), &ints.k);
 }
 
 void MacroKernel::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
@@ -84,27 +122,51 @@ void MacroKernel::prefetch(std::int64_t panel, int count, const std::int32_t* k_
   }
 }
 
-std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step) {
-  const std::int64_t items = static_cast<std::int64_t>(call.problem.items.size());
-  const std::int64_t panels = call.b.panels.count();
+namespace {
+
+template <class Rows>
+std::vector<Task> split(const Call& call, const Rows& rows_of, std::int64_t block, std::int64_t step) {
+  const std::vector<Item>& items = call.problem.items;
+  const std::int64_t threads = call.pool.size();
+  const auto panels_of = [&](const Item& item) {
+    return item.last_panel < 0 ? call.b.panels.count() : item.last_panel - item.first_panel;
+  };
+  std::int64_t all = 0;
+  for (const Item& item : items) all += (rows_of(item) + block - 1) / block;
+  const bool splits_panels = all % threads != 0 && all < 4 * threads;
   std::vector<Task> tasks;
-  if (rows == 0 || panels == 0) return tasks;
-  const std::int64_t blocks = (rows + block - 1) / block, threads = call.pool.size();
-  std::int64_t pieces = 1;
-  if (items * blocks % threads != 0 && items * blocks < 4 * threads) pieces = std::min(panels, threads);
-  for (std::int64_t i = 0; i < items; ++i)
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::int64_t rows = rows_of(items[i]), panels = panels_of(items[i]), first = items[i].first_panel,
+                       blocks = (rows + block - 1) / block, pieces = splits_panels ? std::min(panels, threads) : 1;
+    // Pieces of an even number of panels, which tiles of few rows take two at a time.
+    const auto cut = [&](std::int64_t x) { return first + (x == pieces ? panels : panels * x / pieces / 2 * 2); };
+    const auto row = [&](std::int64_t x) { return x == blocks ? rows : rows * x / blocks / step * step; };
     for (std::int64_t b = 0; b < blocks; ++b)
-      for (std::int64_t q = 0; q < pieces; ++q) {
-        // Pieces of an even number of panels, which tiles of few rows take two at a time.
-        auto cut = [&](std::int64_t x) { return x == pieces ? panels : panels * x / pieces / 2 * 2; };
-        auto row = [&](std::int64_t x) { return x == blocks ? rows : rows * x / blocks / step * step; };
-        if (cut(q) < cut(q + 1) && row(b) < row(b + 1)) tasks.push_back({i, row(b), row(b + 1), cut(q), cut(q + 1)});
-      }
+      for (std::int64_t q = 0; q < pieces; ++q)
+        if (cut(q) < cut(q + 1) && row(b) < row(b + 1))
+          tasks.push_back({static_cast<std::int64_t>(i), row(b), row(b + 1), cut(q), cut(q + 1)});
+  }
   return tasks;
 }
 
-void point_to_rows(const Problem& p, float* c, std::int64_t begin, std::int64_t end, void** rows) {
-  for (std::int64_t i = begin; i < end; ++i) *rows++ = c + p.c_rows[static_cast<std::size_t>(i)];
+}  // namespace
+
+std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step) {
+  return split(call, [&](const Item&) { return rows; }, block, step);
+}
+
+std::vector<Task> make_tasks_of_items(const Call& call, std::int64_t block, std::int64_t step) {
+  return split(call, [&](const Item& item) { return call.problem.rows_of(item); }, block, step);
+}
+
+bool Problem::is_whole() const {
+  return sums_fit_c() && std::all_of(items.begin(), items.end(), [&](const Item& i) {
+           return rows_of(i) == m && i.first_panel == 0 && i.last_panel < 0 && !i.k_list && !i.n_live;
+         });
+}
+
+void point_to_rows(const Problem& p, const Item& item, std::int64_t begin, std::int64_t end, void** rows) {
+  for (std::int64_t i = begin; i < end; ++i) *rows++ = p.c_row(item, i);
 }
 
 void fill(float* p, std::int64_t count, float value) { std::fill_n(p, count, value); }

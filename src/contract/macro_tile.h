@@ -33,8 +33,9 @@ struct Task {
 };
 
 /// Splits items x rows x panels into tasks of about `block` rows, cut at multiples of `step`; panels are split only
-/// where there are too few tasks for the workers.
+/// where there are too few tasks for the workers. Of each item as many rows, or as many as it has.
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);
+std::vector<Task> make_tasks_of_items(const Call& call, std::int64_t block, std::int64_t step);
 
 /// Runs `Block(call, task, args...)()` on the workers, for each of the tasks.
 template <class Block, class... Args>
@@ -54,8 +55,13 @@ void run_rows_of_groups(const Call& call, const detect::LiveMap& map) {
   run_tasks<Block>(call, make_tasks(call, map.row_groups(), groups), map);
 }
 
-/// No tile has more rows. Tables of row pointers have so many entries more than rows: tiles look ahead.
-inline constexpr std::int64_t kMaxTileRows = 16;
+/// An epilogue operand of a block of rows: a pointer for scalar / per_n, row pointers for per_m / per_mn (at column 0).
+struct EpilogueRows {
+  lower::EpilogueAccess access;
+  std::int64_t element = 4;     ///< bytes
+  char* base = nullptr;         ///< scalar, per_n
+  void* const* rows = nullptr;  ///< per_m, per_mn
+};
 
 /// `tiles` tiles of `rows` rows one below the other, over the same steps of k.
 struct MacroTile {
@@ -73,12 +79,25 @@ struct MacroTile {
   /// the next macro-tile's pointers are c_rows + next (0: these again, a panel further right); its C is fetched
   std::int64_t next = 0;
   bool first = true, last = true;
+  std::int64_t first_row = 0;  ///< of the epilogue's tables, to c_rows[0]
 };
 
 /// Runs macro-tiles over one or more panels side by side.
 class MacroKernel {
  public:
+  /// What becomes of sums.
+  struct Result {
+    std::int64_t c_element = 4;                           ///< bytes
+    const std::vector<EpilogueRows>* epilogue = nullptr;  ///< of the tiles' operands
+    /// Stores of rows that a tile has too many: as many elements as columns, of up to 8 bytes. Null where the tiles
+    /// have every height.
+    float* trash = nullptr;
+  };
+
   MacroKernel(const Call& call, Family family, std::int64_t b_number);
+  /// `b`: packed panels, of `k` rows each.
+  MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const float* b,
+              const Result& result);
 
   /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few
   /// rows cover several whole panels at once.
@@ -93,17 +112,19 @@ class MacroKernel {
 
  private:
   void call(const MacroTile& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const;
+  void call_with_epilogue(const MacroTile& s, int vectors, std::int64_t column, void** arguments, int count,
+                          const lower::TileInts& ints) const;
 
-  const Kernels& kernels_;
   const TileTable& tiles_;
   const Panels& panels_;
   std::int64_t k_;
   Family family_;
   const float* b_;
+  Result result_;
 };
 
-/// Row pointers of `rows` rows of C, `c` the item's.
-void point_to_rows(const Problem& p, float* c, std::int64_t begin, std::int64_t end, void** rows);
+/// Row pointers of rows begin..end of the item's C.
+void point_to_rows(const Problem& p, const Item& item, std::int64_t begin, std::int64_t end, void** rows);
 /// The steps of k that any row of the item's A has.
 std::vector<std::int32_t> needed_k(const Call& call, const Item& item);
 /// Fills `count` floats.
@@ -113,6 +134,8 @@ void copy_row(float* to, const float* from, std::int64_t count, bool streaming);
 
 // The rules. Each computes all items.
 void run_dense(const Call& call);
+/// The epilogue alone, on sums that C holds.
+void run_epilogue(const Call& call);
 void run_k(const Call& call);              ///< k
 void run_rows(const Call& call);           ///< m
 void run_elements(const Call& call);       ///< element

@@ -1,6 +1,7 @@
 // Which rules apply to a call, and their names.
 #include "contract/rules.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace pit::contract {
@@ -22,12 +23,12 @@ class Applicable {
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
-    if (p_.m == 0 || p_.n == 0 || p_.k == 0) return std::move(rules_);  // nothing to gather
+    if (p_.m == 0 || p_.n == 0 || p_.k == 0 || !p_.is_whole()) return std::move(rules_);
     const std::int64_t panel_bytes = k_.width() * 4;
     const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
     if (live_.a && offsets_fit) rules_of_a();
     if (live_.b && offsets_fit) rules_of_b();
-    if (live_.c && live_.c->g_rows >= p_.m && offsets_fit)
+    if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
       add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
     if (k_.algebra().splits_k() && (packed_ || p_.b_n == 1)) rules_of_streams();
@@ -35,6 +36,10 @@ class Applicable {
   }
 
  private:
+  bool rows_are_listed() const {
+    return std::any_of(p_.items.begin(), p_.items.end(), [](const Item& i) { return i.row_list != nullptr; });
+  }
+
   void rules_of_a() {
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
     // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better.

@@ -57,7 +57,7 @@ class PanelRuleBlock {
       for (std::int32_t** p : {&l->k_offset, &l->a_offset, &l->rest_offset}) *p = buffer_.take<std::int32_t>(entries);
     a_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
     c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);
+    point_to_rows(call_.problem, item_, task_.begin, task_.end, c_rows_);
   }
 
   void pack(std::int64_t k0, std::int64_t k_count) {
@@ -65,7 +65,7 @@ class PanelRuleBlock {
     for (std::int64_t r = 0; r < rows_; r += tile_) {
       const int count = static_cast<int>(std::min(tile_, rows_ - r));
       for (int i = 0; i < count; ++i)
-        a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
+        a_rows_[i] = const_cast<float*>(call_.problem.a_row(item_, task_.begin + r + i) + k0 * p.a_k);
       pack_rows(call_.kernels.packs(), count, packed_ + r * range_, a_rows_, count, k_count, p.a_k * 4, nullptr);
     }
   }

@@ -55,9 +55,8 @@ class BothBlock {
     for (std::int32_t** p : {&position_, &k_offset_, &a_offset_}) *p = buffer_.take<std::int32_t>(k);
     a_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
-    point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
-    for (std::int64_t i = 0; i < rows; ++i)
-      a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
+    point_to_rows(call_.problem, item_, begin_, end_, c_rows_);
+    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(call_.problem.a_row(item_, begin_ + i));
   }
 
   void read_group(std::int64_t group) {

@@ -63,7 +63,7 @@ class BothElementsBlock {
     live_ = buffer_.take<std::uint8_t>(k);
     first_[0] = 0;
     c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    point_to_rows(call_.problem, item_.c, first_row_, first_row_ + rows_, c_rows_);
+    point_to_rows(call_.problem, item_, first_row_, first_row_ + rows_, c_rows_);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
@@ -72,11 +72,12 @@ class BothElementsBlock {
   void read_group(std::int64_t group) {
     const Problem& p = call_.problem;
     const std::int64_t rows = std::min(map_.g_rows, rows_ - group * map_.g_rows), from = first_[group];
-    const std::int64_t* a_rows = p.a_rows.data() + first_row_ + group * map_.g_rows;
+    const float* a_rows[kMaxTileRows];
+    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = p.a_row(item_, first_row_ + group * map_.g_rows + i);
     const std::int64_t count = live_columns(map_, number(group), 1, live_k_ + from);
     float* to = a_ + from * map_.g_rows;
     for (std::int64_t t = from; t < from + count; ++t)
-      for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + live_k_[t] * p.a_k];
+      for (std::int64_t i = 0; i < rows; ++i) *to++ = a_rows[i][live_k_[t] * p.a_k];
     first_[group + 1] = static_cast<std::int32_t>(from + count);
   }
 

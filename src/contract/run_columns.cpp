@@ -39,7 +39,7 @@ Schedule narrow_schedule(const Call& call, const Problem& p, const Rule& rule) {
   Schedule s;
   s.rule = narrow_rule(call.live, rule);
   const Shares shares{.a = call.live.a ? call.live.a->fraction() : 1};
-  s.blocks = blocking_of(call.kernels, call.caches, p, shares, s.rule, call.pool.size());
+  s.blocks = blocking_of(call.kernels, call.caches, p, shares, s.rule, true, call.pool.size());
   return s;
 }
 
@@ -79,14 +79,17 @@ void run_columns(const Call& call) {
     gather_columns(call, item.b_number, columns, needed_k(call, item), narrow);
     Problem part = p;
     part.n = n;
-    part.items = {{item.a, nullptr, c, item.a_number, 0, 0}};
-    for (std::int64_t i = 0; i < p.m; ++i) part.c_rows[static_cast<std::size_t>(i)] = i * n;
+    Item narrowed;
+    narrowed.a = item.a, narrowed.c = c, narrowed.a_number = item.a_number;
+    part.items = {narrowed};
+    part.c_rows = {.stride = n, .table = {}};
+    part.epilogue = nullptr;
     const Live live{call.live.a, nullptr, nullptr};
     const Schedule schedule = narrow_schedule(call, part, rule);
     const Call inner{call.kernels, part, live, narrow, schedule, call.pool, call.buffers, call.caches, call.poison};
     if (n > 0) schedule.rule.kind == RuleKind::k ? run_k(inner) : run_dense(inner);
     call.pool.parallel_for(p.m, [&](std::int64_t i, int) {
-      float* row = item.c + p.c_rows[static_cast<std::size_t>(i)];
+      float* row = p.c_row(item, i);
       fill(row, p.n, static_cast<float>(call.kernels.algebra().identity()));
       for (std::int64_t j = 0; j < n; ++j) row[columns[static_cast<std::size_t>(j)]] = c[i * n + j];
     });

@@ -1,99 +1,201 @@
-// The dense rule: blocks of rows, A packed as it is.
+// The dense rule: blocks of rows, A packed as it is, the epilogue as tiles store. It alone takes items of which parts
+// are absent: rows (they are not in the problem's tables), steps of k, panels and columns of B.
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
-#include "contract/macro_tile.h"
+#include "contract/block.h"
 
 namespace pit::contract {
 namespace {
 
 class DenseBlock {
  public:
-  DenseBlock(const Call& call, const Task& task)
+  DenseBlock(const Call& call, const Task& task, bool epilogue_alone = false)
       : call_(call),
+        problem_(call.problem),
         task_(task),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        rows_(task.end - task.begin),
         blocks_(call.schedule.blocks),
-        kb_(blocks_.k),
-        tile_(call.kernels.rows()),
-        runner_(call, blocks_.prefetches ? Family::prefetching : Family::plain, item_.b_number) {}
+        alone_(epilogue_alone),
+        separate_(problem_.epilogue != nullptr && (blocks_.panels > 1 || blocks_.prefetches)),
+        rows_(std::min(blocks_.rows, task.end - task.begin)),
+        k_(epilogue_alone ? 0
+           : item_.k_list ? item_.k_count
+                          : problem_.k) {}
 
   void operator()() {
-    const std::int64_t k = call_.problem.k;
-    const bool whole = blocks_.packs_all;
-    const std::int64_t packed_k = whole ? k : kb_;
-    buffer_ = call_.scratch(Buffer::rounded<float>(rows_ * packed_k + kPackSlack) + 2 * Buffer::rounded<void*>(rows_));
-    packed_ = buffer_.take<float>(rows_ * packed_k + kPackSlack);
-    a_rows_ = buffer_.take<void*>(rows_);
-    c_rows_ = buffer_.take<void*>(rows_);
-    point_to_rows(call_.problem, item_.c, task_.begin, task_.end, c_rows_);
-    if (whole) {
-      pack(0, k);
-      for (std::int64_t p = task_.first_panel; p < task_.last_panel;) {
-        const int count = static_cast<int>(std::min<std::int64_t>(blocks_.panels, task_.last_panel - p));
-        if (k == 0) run(p, count, 0, 0, 0);
-        for (std::int64_t k0 = 0; k0 < k; k0 += kb_) run(p, count, k0, std::min(kb_, k - k0), k);
-        p += count;
-      }
-      return;
-    }
-    for (std::int64_t k0 = 0; k0 < k; k0 += kb_) {
-      const std::int64_t k_count = std::min(kb_, k - k0);
-      pack(k0, k_count);
-      for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) run(p, 1, k0, k_count, k_count);
+    Block b;
+    b.packs = &call_.kernels.packs();
+    b.tile_rows = call_.kernels.rows();
+    b.a_k_stride = problem_.a_k * 4;
+    b.k = k_;
+    b.k_block = blocks_.k;
+    b.packs_all = blocks_.packs_all;
+    b.panels = call_.b.panels;
+    b.first_panel = task_.first_panel, b.last_panel = task_.last_panel;
+    b.panels_at_once = blocks_.panels;
+    b.resumes = alone_;
+    allocate(b);
+    if (!alone_) find_b(b);
+    for (std::int64_t begin = task_.begin; begin < task_.end; begin += rows_) {
+      b.rows = std::min(rows_, task_.end - begin);
+      find_rows(begin, b);
+      multiply_live(b);
     }
   }
 
  private:
-  void pack(std::int64_t k0, std::int64_t k_count) {
-    const Problem& p = call_.problem;
-    for (std::int64_t r = 0; r < rows_; r += tile_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(tile_, rows_ - r));
-      for (int i = 0; i < count; ++i)
-        a_rows_[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(task_.begin + r + i)] + k0 * p.a_k);
-      pack_rows(call_.kernels.packs(), count, packed_ + r * k_count, a_rows_, count, k_count, p.a_k * 4, nullptr);
+  std::size_t operands() const { return problem_.epilogue ? problem_.epilogue->operands.size() : 0; }
+  std::int64_t c_element() const {
+    return problem_.epilogue ? static_cast<std::int64_t>(size_of(problem_.epilogue->result)) : 4;
+  }
+  static bool per_row(const Epilogue::Operand& o) {
+    return o.access == lower::EpilogueAccess::per_m || o.access == lower::EpilogueAccess::per_mn;
+  }
+  bool packs_b() const { return blocks_.packs_b && !alone_; }
+
+  void allocate(Block& b) {
+    const std::int64_t k = item_.k_list && !alone_ ? problem_.k : k_;  // with zeros for what is absent
+    const std::int64_t a = Block::packed_floats(rows_, b.tile_rows, b.packs_all ? k : std::min(k, b.k_block)),
+                       trash = 2 * b.panels.width(), panels = packs_b() ? task_floats(b) : 0,
+                       live = item_.k_list ? problem_.k : 0, tables = 2 + static_cast<std::int64_t>(operands());
+    buffer_ =
+        call_.scratch(Buffer::rounded<float>(a) + Buffer::rounded<float>(trash) + Buffer::rounded<float>(panels) +
+                      Buffer::rounded<std::uint8_t>(live) + tables * Buffer::rounded<void*>(rows_ + kMaxTileRows));
+    b.packed = buffer_.take<float>(a);
+    b.trash = buffer_.take<float>(trash);
+    packed_b_ = buffer_.take<float>(panels);
+    live_k_ = buffer_.take<std::uint8_t>(live);
+    a_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
+    c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
+    b.a = a_rows_, b.c = c_rows_;
+    epilogue_.resize(operands());
+    for (std::size_t o = 0; o < operands(); ++o) {
+      const Epilogue::Operand& from = problem_.epilogue->operands[o];
+      epilogue_[o] = {.access = from.access, .element = from.element, .base = item_.operands[o]};
+      if (per_row(from)) epilogue_[o].rows = buffer_.take<void*>(rows_ + kMaxTileRows);
     }
   }
 
-  /// Steps k0 .. k0 + k_count. Packed A has `packed_k` steps of k per tile, from k0 on where it was packed k-block by
-  /// k-block, else from 0.
-  void run(std::int64_t panel, int count, std::int64_t k0, std::int64_t k_count, std::int64_t packed_k) {
-    const std::int64_t ahead = packed_k == k_count ? 0 : k0;
-    MacroTile s;
-    s.k_count = k_count;
-    s.b_shift = k0;
-    s.first = k0 == 0;
-    s.last = k0 + k_count >= call_.problem.k;
-    const std::int64_t whole = rows_ / tile_ * tile_, offset = panel * call_.b.panels.width() * 4;
-    if (whole > 0) {
-      s.rows = tile_, s.tiles = whole / tile_;
-      s.a = packed_ + ahead * tile_, s.a_step = packed_k * tile_ * 4, s.c_rows = c_rows_;
-      runner_.run(s, panel, count, offset);
+  std::int64_t task_floats(const Block& b) const {
+    return b.panels.offset(task_.last_panel - task_.first_panel, k_) + kPackSlack;
+  }
+
+  // B in panels, its steps of k in the order of the item's list, packed here or before. Constant panels hold all k: of
+  // these long runs are walked one after the other, with partial sums in C; scattered ones are cheaper as a whole, with
+  // zeros for what is absent.
+  void find_b(Block& b) {
+    if (k_ == 0) return;
+    if (packs_b()) {
+      const MatrixB matrix{reinterpret_cast<const char*>(item_.b), problem_.b_k * 4, problem_.b_n * 4};
+      for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p)
+        pack_panel(call_.kernels.packs(), b.panels.vectors_of(p) * b.panels.lanes,
+                   packed_b_ + b.panels.offset(p - task_.first_panel, k_), matrix, p * b.panels.width(),
+                   b.panels.columns_of(p), nullptr, item_.n_live, k_, item_.k_list);
+      b.b = packed_b_ - b.panels.offset(task_.first_panel, k_);
+      b.b_k = k_;
+      b.k_index = item_.k_list;
+      return;
     }
-    if (whole < rows_) {
-      s.rows = static_cast<int>(rows_ - whole), s.tiles = 1;
-      s.a = packed_ + whole * packed_k + ahead * s.rows, s.c_rows = c_rows_ + whole;
-      runner_.run(s, panel, count, offset);
+    b.b = call_.b.data[static_cast<std::size_t>(item_.b_number)].get();
+    b.b_k = call_.b.k;
+    if (!item_.k_list) return;
+    if (item_.b != nullptr) {  // packed for this call, through the list
+      b.k_index = item_.k_list;
+      return;
     }
+    constexpr std::int64_t worthwhile = 64;
+    for (std::int64_t i = 0; i < k_; ++i) {
+      const std::int64_t k = item_.k_list[i];
+      if (!k_ranges_.empty() && k_ranges_.back().a + k_ranges_.back().count == k) ++k_ranges_.back().count;
+      else k_ranges_.push_back({k, k, 1});
+    }
+    const auto runs = static_cast<std::int64_t>(k_ranges_.size());
+    if (runs <= 1 || (problem_.sums_fit_c() && k_ >= worthwhile * runs)) {
+      b.k_ranges = &k_ranges_;
+      return;
+    }
+    std::memset(live_k_, 0, static_cast<std::size_t>(problem_.k));
+    for (std::int64_t i = 0; i < k_; ++i) live_k_[item_.k_list[i]] = 1;
+    b.live_k = live_k_;
+    b.k = problem_.k;
+  }
+
+  void find_rows(std::int64_t first, Block& b) {
+    for (std::int64_t i = 0; i < b.rows; ++i) {
+      const std::int64_t row = Problem::row_of(item_, first + i);
+      if (!alone_) a_rows_[i] = const_cast<float*>(item_.a + problem_.a_rows[row]);
+      c_rows_[i] = static_cast<char*>(item_.c) + problem_.c_rows[row] * c_element();
+    }
+    for (std::size_t o = 0; o < operands(); ++o) {
+      const Epilogue::Operand& from = problem_.epilogue->operands[o];
+      for (std::int64_t i = 0; per_row(from) && i < b.rows; ++i)
+        const_cast<void**>(epilogue_[o].rows)[i] = item_.operands[o] + from.rows[Problem::row_of(item_, first + i)];
+    }
+  }
+
+  // Panels without a live column take no k: their epilogue runs on zero, so that they hold what a mask makes of them.
+  void multiply_live(Block& b) const {
+    if (!item_.n_live || alone_) return multiply(b);
+    const Block whole = b;
+    auto live = [&](std::int64_t p) {
+      const std::uint8_t* columns = item_.n_live + p * b.panels.width();
+      return std::any_of(columns, columns + b.panels.columns_of(p), [](std::uint8_t c) { return c != 0; });
+    };
+    for (std::int64_t p = whole.first_panel; p < whole.last_panel;) {
+      const bool alive = live(p);
+      b.first_panel = p;
+      while (p < whole.last_panel && live(p) == alive) ++p;
+      b.last_panel = p;
+      b.k = alive ? whole.k : 0;
+      b.k_ranges = alive ? whole.k_ranges : nullptr;
+      multiply(b);
+    }
+    b = whole;
+  }
+
+  // Tiles that cover several panels or fetch ahead do not apply epilogues: those follow while C is near.
+  void multiply(Block b) const {
+    const TileTable* with_epilogue = problem_.epilogue ? problem_.epilogue->tiles : nullptr;
+    b.c_element = c_element();
+    if (separate_ || !with_epilogue) {
+      b.tiles = &call_.kernels.tiles(blocks_.prefetches ? Family::prefetching : Family::plain);
+      if (!alone_) run_block(b);
+      if (!with_epilogue) return;
+      b.k = 0, b.k_ranges = nullptr, b.k_index = nullptr, b.live_k = nullptr, b.resumes = true;
+    }
+    b.tiles = with_epilogue;
+    b.epilogue = &epilogue_;
+    run_block(b);
   }
 
   const Call& call_;
+  const Problem& problem_;
   const Task& task_;
   const Item& item_;
-  std::int64_t rows_;
   const Blocking& blocks_;
-  std::int64_t kb_;
-  int tile_;
-  MacroKernel runner_;
+  bool alone_, separate_;
+  std::int64_t rows_, k_;
   Buffer buffer_;
-  float* packed_ = nullptr;
+  float* packed_b_ = nullptr;
+  std::uint8_t* live_k_ = nullptr;
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;
+  std::vector<EpilogueRows> epilogue_;
+  std::vector<KRange> k_ranges_;
 };
 
 }  // namespace
 
-void run_dense(const Call& call) { run_rows_of_tiles<DenseBlock>(call); }
+void run_dense(const Call& call) {
+  // A task that packs B does so for all of an item's rows.
+  const std::int64_t rows = call.schedule.blocks.packs_b ? call.problem.m : call.schedule.blocks.rows;
+  run_tasks<DenseBlock>(call, make_tasks_of_items(call, std::max<std::int64_t>(rows, 1), call.kernels.rows()), false);
+}
+
+void run_epilogue(const Call& call) {
+  run_tasks<DenseBlock>(call, make_tasks_of_items(call, call.kernels.rows() * 8, call.kernels.rows()), true);
+}
 
 }  // namespace pit::contract

@@ -99,8 +99,7 @@ class ElementsBlock {
   }
 
   void* row_of_c(std::int64_t row) const {
-    return scratch_ ? scratch_ + row * panels_ * width_
-                    : item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + row)];
+    return scratch_ ? scratch_ + row * panels_ * width_ : call_.problem.c_row(item_, first_row_ + row);
   }
 
   // order_: the groups begin..end, by their number of elements in the range.
@@ -128,7 +127,8 @@ class ElementsBlock {
     const Problem& p = call_.problem;
     detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
     const std::int64_t rows = std::min(map_.g_rows, rows_ - g * map_.g_rows);
-    const std::int64_t* a_rows = p.a_rows.data() + first_row_ + g * map_.g_rows;
+    const float* a_rows[kMaxTileRows];
+    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = p.a_row(item_, first_row_ + g * map_.g_rows + i);
     const std::int32_t* list = list_;
     for (std::int64_t r = 0; r < ranges_; ++r) {
       const GroupRange& here = k_ranges_[r * groups_ + g];
@@ -138,7 +138,7 @@ class ElementsBlock {
       for (std::int32_t t = 0; t < here.count; ++t) {
         const std::int64_t k = *list++;
         offset[t] = static_cast<std::int32_t>((k - r * range_) * width_ * 4);
-        for (std::int64_t i = 0; i < rows; ++i) *to++ = item_.a[a_rows[i] + k * p.a_k];
+        for (std::int64_t i = 0; i < rows; ++i) *to++ = a_rows[i][k * p.a_k];
       }
     }
   }
@@ -146,8 +146,8 @@ class ElementsBlock {
   void flush(std::int64_t panel, int count) const {
     const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_);
     for (std::int64_t i = 0; i < rows_; ++i)
-      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(first_row_ + i)] + first,
-               scratch_ + i * panels_ * width_, columns, streaming_);
+      copy_row(call_.problem.c_row(item_, first_row_ + i) + first, scratch_ + i * panels_ * width_, columns,
+               streaming_);
   }
 
   const Call& call_;

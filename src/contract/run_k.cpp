@@ -90,12 +90,11 @@ class KRuleBlock {
     auto* compact = buffer_.take<float>(scratch);
     groups_.reserve(static_cast<std::size_t>(groups));
     if (!blocks_.streams_c) {
-      point_to_rows(call_.problem, item_.c, begin_, end_, c_rows_);
+      point_to_rows(call_.problem, item_, begin_, end_, c_rows_);
     } else {
       for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + i % map_.g_rows * width;
     }
-    for (std::int64_t i = 0; i < rows; ++i)
-      a_rows_[i] = const_cast<float*>(item_.a + call_.problem.a_rows[static_cast<std::size_t>(begin_ + i)]);
+    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(call_.problem.a_row(item_, begin_ + i));
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
@@ -167,8 +166,7 @@ class KRuleBlock {
     const std::int64_t first = panel * call_.b.panels.width(),
                        columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
     for (std::int64_t i = g.row; i < g.row + g.rows; ++i)
-      copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(begin_ + i)] + first,
-               static_cast<float*>(c_rows_[i]), columns, true);
+      copy_row(call_.problem.c_row(item_, begin_ + i) + first, static_cast<float*>(c_rows_[i]), columns, true);
   }
 
   const Call& call_;

@@ -44,8 +44,8 @@ class OutputBlock {
       if (!any) continue;
       for (std::int64_t r = std::max(task_.begin, g * map_.g_rows); r < std::min(task_.end, (g + 1) * map_.g_rows);
            ++r) {
-        a_rows_.push_back(const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(r)]));
-        c_rows_.push_back(item_.c + p.c_rows[static_cast<std::size_t>(r)]);
+        a_rows_.push_back(const_cast<float*>(call_.problem.a_row(item_, r)));
+        c_rows_.push_back(call_.problem.c_row(item_, r));
       }
     }
   }
@@ -90,7 +90,7 @@ void mask_output(const Call& call) {
       while (end < map.column_groups() && !map.test(row, end)) ++end;
       const std::int64_t first = c * map.g_columns, last = std::min(end * map.g_columns, p.n);
       for (std::int64_t r = g * map.g_rows; r < std::min((g + 1) * map.g_rows, p.m); ++r)
-        fill(item.c + p.c_rows[static_cast<std::size_t>(r)] + first, last - first, identity);
+        fill(p.c_row(item, r) + first, last - first, identity);
       c = end;
     }
   });

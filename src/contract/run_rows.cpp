@@ -37,8 +37,8 @@ class RowsBlock {
         runner_.run(macro_tiles_[i], p, count, 0);
       }
       for (std::int64_t i = 0; i < rows_; ++i)
-        copy_row(item_.c + call_.problem.c_rows[static_cast<std::size_t>(task_.begin * map_.g_rows + i)] + first,
-                 scratch_ + i * width, columns, streaming_);
+        copy_row(call_.problem.c_row(item_, task_.begin * map_.g_rows + i) + first, scratch_ + i * width, columns,
+                 streaming_);
     }
   }
 
@@ -68,7 +68,7 @@ class RowsBlock {
       if (!map_.test(number(g), column)) continue;
       const std::int64_t first = g * map_.g_rows, end = std::min(first + map_.g_rows, p.m);
       for (std::int64_t r = first; r < end; ++r) {
-        live_.push_back(const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(r)] + k0 * p.a_k));
+        live_.push_back(const_cast<float*>(call_.problem.a_row(item_, r) + k0 * p.a_k));
         *c_rows_++ = scratch_ + (r - task_.begin * map_.g_rows) * width;
       }
     }

@@ -39,16 +39,15 @@ class StreamItem {
       const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
       const std::int64_t count = find_live_k(g, live_k);
       void *a_rows[lower::kMaxStreamRows], *c_rows[lower::kMaxStreamRows];
-      for (int i = 0; i < rows; ++i)
-        a_rows[i] = const_cast<float*>(item_.a + p.a_rows[static_cast<std::size_t>(first + i)]);
-      if (step == 0) point_to_rows(p, item_.c, first, first + rows, c_rows);
+      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(call_.problem.a_row(item_, first + i));
+      if (step == 0) point_to_rows(call_.problem, item_, first, first + rows, c_rows);
       for (int i = 0; step > 0 && i < rows; ++i) c_rows[i] = block + i * step;
       pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, live_k);
       void* ptrs[4] = {packed, const_cast<float*>(b_ + column), live_k, static_cast<void*>(c_rows)};
       const lower::StreamInts ints{count, columns, b_step_ * 4, 1, step > 0 ? 0 : column * 4};
       call_.kernels.stream(rows)(ptrs, &ints.k_count);
       for (int i = 0; step > 0 && i < rows; ++i)
-        copy_row(item_.c + p.c_rows[static_cast<std::size_t>(first + i)] + column, block + i * step, columns, false);
+        copy_row(call_.problem.c_row(item_, first + i) + column, block + i * step, columns, false);
     }
   }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "support/check.h"
+#include "contract/blocking.h"
 
 namespace pit::runtime {
 
@@ -16,7 +16,7 @@ struct AttentionRunner::Work {
   float *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr,
         *trash = nullptr;
   void** pointers[6] = {};
-  std::vector<EpilogueRows> score_epilogue, output_epilogue;
+  std::vector<contract::EpilogueRows> score_epilogue, output_epilogue;
   std::vector<char*> gathered;       // per score operand: room for compact per_n / per_mn elements
   std::vector<void**> operand_rows;  // per score operand, then per output operand
 };
@@ -39,6 +39,10 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
   key_panels_ = {scores_.n, run.p_.tile.lanes, run.p_.tile.vectors};
   value_panels_ = {output_.n, run.p_.tile.lanes, run.p_.tile.vectors};
   stride_ = attention_stride(scores_.n, key_panels_);
+  value_steps_ = output_group_.operands[2].access.dtype == DType::f32
+                     ? contract::even_range(std::max<std::int64_t>(output_.k, 1),
+                                            static_cast<std::int64_t>(cache_sizes().l2), value_panels_.width())
+                     : std::max<std::int64_t>(output_.k, 1);
   live_pairs_ = run.mask(output_step_.contraction.live_mk);
 }
 
@@ -123,7 +127,8 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   w.v_packed = w.scratch.take<float>(value_panels_.floats(output_.k) + value_panels_.width() + kPackSlack);
   w.scores = w.scratch.take<float>(kAttentionRows * stride_);
   w.probabilities = w.scratch.take<float>(kAttentionRows * stride_);
-  w.packed_rows = w.scratch.take<float>(kAttentionRows * std::max(scores_.k, output_.k) + kPackSlack);
+  w.packed_rows = w.scratch.take<float>(
+      contract::Block::packed_floats(kAttentionRows, run_.p_.tile.rows, std::max(scores_.k, output_.k)));
   w.trash = w.scratch.take<float>(2 * key_panels_.width());
   for (auto& p : w.pointers) p = w.scratch.take<void*>(kAttentionRows);
   pack_operands(w);
@@ -145,7 +150,7 @@ void AttentionRunner::pack_operands(Work& w) const {
     pack_panel(run_.p_.packs, value_panels_.vectors_of(p) * value_panels_.lanes,
                w.v_packed + value_panels_.offset(p, w.key_count), v, p * value_panels_.width(),
                value_panels_.columns_of(p), nullptr, nullptr, w.key_count, w.key_count == output_.k ? nullptr : w.keys);
-  auto prepare = [&](const fuse::Group& group, std::vector<EpilogueRows>& epilogue) {
+  auto prepare = [&](const fuse::Group& group, std::vector<contract::EpilogueRows>& epilogue) {
     epilogue.resize(group.operands.size() - 3);
     for (std::size_t o = 3; o < group.operands.size(); ++o) {
       epilogue[o - 3].access = group.epilogue.operands[o - 3];
@@ -154,7 +159,7 @@ void AttentionRunner::pack_operands(Work& w) const {
     }
   };
   prepare(scores_group_, w.score_epilogue);
-  for (const EpilogueRows& e : w.score_epilogue)
+  for (const contract::EpilogueRows& e : w.score_epilogue)
     w.gathered.push_back(w.scratch.take<char>(kAttentionRows * stride_ * e.element));
   prepare(output_group_, w.output_epilogue);
 }
@@ -163,7 +168,7 @@ void AttentionRunner::pack_operands(Work& w) const {
 void AttentionRunner::gather_epilogue(Work& w, const std::vector<int>& panels, int rows) const {
   const std::int64_t width = key_panels_.width();
   for (std::size_t o = 0; o < w.score_epilogue.size(); ++o) {
-    EpilogueRows& e = w.score_epilogue[o];
+    contract::EpilogueRows& e = w.score_epilogue[o];
     char* base = run_.root_address(scores_group_.operands[o + 3].value) + scores_runner_.batch_offset(o + 3, w.batch);
     void** out = w.operand_rows[o];
     const std::int32_t* list = reinterpret_cast<const std::int32_t*>(w.pointers[5]);
@@ -249,15 +254,14 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   gather_epilogue(w, live, rows);
 
   // Scores of the chosen panels, side by side.
-  Block b;
+  contract::Block b;
   b.packs = &run_.p_.packs;
   b.tile_rows = run_.p_.tile.rows;
-  b.lanes = run_.p_.tile.lanes;
   b.rows = rows;
   b.packed = w.packed_rows;
-  b.room_for_all = true;
+  b.packs_all = true;
   b.trash = w.trash;
-  b.tiles = &scores_step_.contraction.tiles;
+  b.tiles = scores_step_.contraction.tiles.get();
   b.a = q;
   b.a_k_stride = scores_.operands[0].k;
   b.k = b.k_block = scores_.k;
@@ -267,17 +271,17 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   b.c = s;
   b.epilogue = &w.score_epilogue;
   b.panel_list = &live;
-  multiply(b);
+  contract::run_block(b);
   if (columns > 0) softmax_rows(w, rows, columns);
   // Output: the same panels' rows of V.
   for (std::size_t o = 0; o < w.output_epilogue.size(); ++o) {
-    EpilogueRows& e = w.output_epilogue[o];
+    contract::EpilogueRows& e = w.output_epilogue[o];
     e.base = run_.root_address(output_group_.operands[o + 3].value) + output_runner_.batch_offset(o + 3, w.batch);
     void** pointers = w.operand_rows[w.score_epilogue.size() + o];
     for (int i = 0; i < rows; ++i) pointers[i] = e.base + output_runner_.row_offset(o + 3, list[i]);
     e.rows = pointers;
   }
-  b.tiles = &output_step_.contraction.tiles;
+  b.tiles = output_step_.contraction.tiles.get();
   b.a = pr;
   b.a_k_stride = 4;
   b.b = w.v_packed;
@@ -287,7 +291,7 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   b.last_panel = value_panels_.count();
   b.c = out;
   b.epilogue = &w.output_epilogue;
-  std::vector<KRange> k_ranges;
+  std::vector<contract::KRange> k_ranges;
   std::int64_t a = 0;
   for (int p : live) {
     const std::int64_t first = p * keys.width(), count = keys.columns_of(p);
@@ -296,9 +300,9 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
     a += count;
   }
   b.k = columns;
-  b.k_block = std::max<std::int64_t>(output_.k_block, 1);
+  b.k_block = value_steps_;
   b.k_ranges = &k_ranges;
-  multiply(b);
+  contract::run_block(b);
 }
 
 }  // namespace pit::runtime

@@ -35,6 +35,7 @@ class AttentionRunner {
   ContractionRunner scores_runner_, output_runner_;
   LiveList rows_, keys_;
   Panels key_panels_, value_panels_;
+  std::int64_t value_steps_ = 1;                     ///< of k, between which sums wait in the output
   std::int64_t stride_ = 0;                          ///< floats between rows of scores
   const sparsity::MaskArray* live_pairs_ = nullptr;  ///< (batch..., q, k); null: every panel is live
   std::vector<std::int64_t> panel_offset_;           ///< per batch position, into panel_live_

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "support/check.h"
-
 namespace pit::runtime {
 namespace {
 
@@ -52,12 +50,13 @@ void ContractionRunner::operator()() {
     if (group.has_k) live += static_cast<double>(group.rows.total() * (group.last_panel - group.first_panel));
   const double all = static_cast<double>(plan_.batch * plan_.m * panels_.count());
   run_.record_.live = all > 0 ? live / all : 1.0;
-  summed_ = sum_by_engine();
-  if (summed_ && group_.epilogue.program.statements.empty()) return;
-  std::vector<Task> tasks;
-  for (const PanelGroup& group : panel_groups_) make_tasks(group, tasks);
-  run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                          [&](std::int64_t t, int worker) { run_task(tasks[t], worker); });
+  make_problem();
+  if (problem_.items.empty() || problem_.n == 0) return;
+  contract::Live micro_tiles;
+  const contract::Schedule chosen = choose(micro_tiles);
+  if (chosen.rule.kind == contract::RuleKind::dense) micro_tiles = {};
+  else run_.record_.live *= contract::live_share(problem_, micro_tiles);
+  run_.p_.engine->run(problem_, micro_tiles, step_.contraction.weights.get(), chosen, run_.pool_, run_.poison_);
 }
 
 // A panel needs the rows that any segment of the columns in it needs; neighbouring panels with the same rows are one
@@ -113,163 +112,100 @@ void ContractionRunner::split_rows_without_k() {
   panel_groups_ = std::move(groups);
 }
 
-// Row blocks; split along the columns too when there are too few of them to keep the workers busy.
-void ContractionRunner::make_tasks(const PanelGroup& group, std::vector<Task>& tasks) const {
-  const LiveList& rows = group.rows;
-  const std::int64_t panels = group.last_panel - group.first_panel;
-  const int tile = run_.p_.tile.rows;
-  const std::int64_t total = rows.total(), workers = run_.pool_.size();
-  if (total == 0 || plan_.n == 0) return;
-  std::int64_t block = plan_.row_block;
-  if (workers > 1) {
-    const std::int64_t fair = (total + 2 * workers - 1) / (2 * workers);
-    block = std::clamp<std::int64_t>((fair + tile - 1) / tile * tile, std::min<std::int64_t>(4 * tile, block), block);
-  }
-  std::int64_t blocks = 0;
-  for (std::int64_t o = 0; o < plan_.batch; ++o) blocks += (rows.count(o) + block - 1) / block;
-  const std::int64_t splits =
-      workers > 1 && blocks < 2 * workers ? std::min<std::int64_t>(panels, (2 * workers + blocks - 1) / blocks) : 1;
-  for (std::int64_t o = 0; o < plan_.batch; ++o)
-    for (std::int64_t r = 0; r < rows.count(o); r += block)
-      for (std::int64_t s = 0; s < splits; ++s)
-        tasks.push_back({&group, o, r, std::min(r + block, rows.count(o)), group.first_panel + panels * s / splits,
-                         group.first_panel + panels * (s + 1) / splits});
+// Items are batch positions x groups of panels, each with its own rows.
+void ContractionRunner::make_problem() {
+  constexpr std::int64_t size = sizeof(float);
+  problem_.n = plan_.n, problem_.k = plan_.k;
+  problem_.a_k = plan_.operands[0].k / size;
+  if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size, problem_.b_n = plan_.operands[1].n / size;
+  problem_.a_rows = rows_at(0, size);
+  problem_.c_rows = rows_at(2, static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype)));
+  operands_.resize(static_cast<std::size_t>(plan_.batch));
+  n_live_.resize(static_cast<std::size_t>(plan_.batch));
+  add_operands();
+  for (const PanelGroup& group : panel_groups_)
+    for (std::int64_t o = 0; o < plan_.batch; ++o)
+      if (group.rows.count(o) > 0) add_item(group, o);
 }
 
-void ContractionRunner::run_task(const Task& t, int worker) const {
-  Scratch scratch(run_.arena_.scratch(worker));
-  const int rows = static_cast<int>(t.end - t.begin);
-  const std::int32_t* list = t.group->rows.data(t.batch) + t.begin;
-  const bool sparse_k = !live_k_.all() && live_k_.count(t.batch) != plan_.k;
-  const std::int64_t k = sparse_k ? live_k_.count(t.batch) : plan_.k;
-
-  Block b;
-  b.tiles = &step_.contraction.tiles;
-  b.packs = &run_.p_.packs;
-  b.tile_rows = run_.p_.tile.rows;
-  b.lanes = run_.p_.tile.lanes;
-  b.rows = rows;
-  b.k = k;
-  b.k_block = plan_.k_block;
-  b.k_index = sparse_k ? live_k_.data(t.batch) : nullptr;
-  b.panels = panels_;
-  b.first_panel = t.first_panel;
-  b.last_panel = t.last_panel;
-  b.a_k_stride = plan_.operands[0].k;
-  b.c_element = static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype));
-  b.room_for_all = plan_.packs_all;
-  b.packed = scratch.take<float>(plan_.row_block * (plan_.packs_all ? plan_.k : plan_.k_block) + kPackSlack);
-  b.trash = scratch.take<float>(2 * panels_.width());
-
-  std::vector<KRange> k_ranges;
-  const std::uint8_t* live_n = nullptr;
-  if (!t.group->has_k) {
-    b.k = 0;
-  } else if (group_.static_b) {
-    b.b = step_.contraction.weights->data[0].get();
-    b.b_k = b.k = plan_.k;
-    if (sparse_k) choose_k(t.batch, b, k_ranges, scratch);
-  } else {
-    live_n = pack_b(t, b, scratch);
-  }
-  if (summed_) b.k = 0, b.resumes = true;
-  void* a_rows[kMaxBlockRows];
-  void* c_rows[kMaxBlockRows];
-  find_rows(t, list, rows, a_rows, c_rows);
-  b.a = a_rows;
-  b.c = c_rows;
-  std::vector<EpilogueRows> epilogue;
-  find_epilogue_rows(t, list, rows, epilogue, scratch);
-  b.epilogue = &epilogue;
-  multiply_live(b, live_n);
+void ContractionRunner::add_operands() {
+  epilogue_.result = group_.operands[2].access.dtype;
+  if (group_.epilogue.program.statements.empty()) return;
+  problem_.epilogue = &epilogue_;
+  epilogue_.tiles = step_.contraction.tiles.get();
+  for (std::size_t o = 3; o < group_.operands.size(); ++o)
+    epilogue_.operands.push_back({.access = group_.epilogue.operands[o - 3],
+                                  .element = static_cast<std::int64_t>(size_of(group_.operands[o].access.dtype)),
+                                  .rows = rows_at(o, 1)});
 }
 
-// B of this batch position in panels, its steps of k in the order of the index; which of its columns are live (null:
-// all).
-const std::uint8_t* ContractionRunner::pack_b(const Task& t, Block& b, Scratch& scratch) const {
-  float* packed = scratch.take<float>(panels_.floats(plan_.k) + panels_.width() + kPackSlack);
-  const MatrixB matrix{run_.root_address(group_.operands[1].value) + batch_offset(1, t.batch), plan_.operands[1].k,
-                       plan_.operands[1].n};
-  std::uint8_t* live_n = nullptr;
-  if (!live_n_.all() && live_n_.count(t.batch) != plan_.n) {
-    live_n = scratch.take<std::uint8_t>(plan_.n);
-    std::memset(live_n, 0, static_cast<std::size_t>(plan_.n));
-    for (std::int64_t i = 0; i < live_n_.count(t.batch); ++i) live_n[live_n_.data(t.batch)[i]] = 1;
+void ContractionRunner::add_item(const PanelGroup& group, std::int64_t batch) {
+  contract::Item item;
+  item.a = reinterpret_cast<const float*>(run_.root_address(group_.operands[0].value) + batch_offset(0, batch));
+  item.c = run_.root_address(group_.operands[2].value) + batch_offset(2, batch);
+  if (!group_.static_b && group.has_k) {
+    item.b = reinterpret_cast<const float*>(run_.root_address(group_.operands[1].value) + batch_offset(1, batch));
+    item.b_number = batch;
   }
-  for (std::int64_t p = t.first_panel; p < t.last_panel; ++p)
-    pack_panel(run_.p_.packs, panels_.vectors_of(p) * b.lanes, packed + panels_.offset(p, b.k), matrix,
-               p * panels_.width(), panels_.columns_of(p), nullptr, live_n, b.k, b.k_index);
-  b.b = packed;
-  b.b_k = b.k;
-  return live_n;
+  if (group.last_panel - group.first_panel != panels_.count())
+    item.first_panel = group.first_panel, item.last_panel = group.last_panel;
+  std::vector<char*>& operands = operands_[static_cast<std::size_t>(batch)];
+  if (operands.empty())
+    for (std::size_t o = 3; o < group_.operands.size(); ++o)
+      operands.push_back(run_.root_address(group_.operands[o].value) + batch_offset(o, batch));
+  item.operands = operands.data();
+  if (!group.rows.all()) item.row_list = group.rows.data(batch);
+  item.rows = group.rows.count(batch);
+  problem_.m = std::max(problem_.m, item.rows);
+  find_lists(batch, item);
+  if (!group.has_k) item.k_list = live_k_.data(batch), item.k_count = 0;
+  problem_.items.push_back(item);
 }
 
-// Where the task's rows of A and C lie.
-void ContractionRunner::find_rows(const Task& t, const std::int32_t* list, int rows, void** a_rows,
-                                  void** c_rows) const {
-  PIT_CHECK(rows <= kMaxBlockRows, "a block of {} rows", rows);
-  char* a = run_.root_address(group_.operands[0].value) + batch_offset(0, t.batch);
-  char* c = run_.root_address(group_.operands[2].value) + batch_offset(2, t.batch);
-  for (int i = 0; i < rows; ++i) {
-    a_rows[i] = a + row_offset(0, list[i]);
-    c_rows[i] = c + row_offset(2, list[i]);
-  }
+contract::RowOffsets ContractionRunner::rows_at(std::size_t operand, std::int64_t unit) const {
+  if (plan_.m_extents.size() <= 1)
+    return {.stride = plan_.m_extents.empty() ? 0 : plan_.operands[operand].m[0] / unit, .table = {}};
+  contract::RowOffsets rows;
+  rows.table.reserve(static_cast<std::size_t>(plan_.m));
+  for (std::int64_t i = 0; i < plan_.m; ++i) rows.table.push_back(row_offset(operand, i) / unit);
+  return rows;
 }
 
-void ContractionRunner::find_epilogue_rows(const Task& t, const std::int32_t* list, int rows,
-                                           std::vector<EpilogueRows>& epilogue, Scratch& scratch) const {
-  epilogue.resize(group_.operands.size() - 3);
-  for (std::size_t o = 3; o < group_.operands.size(); ++o) {
-    EpilogueRows& e = epilogue[o - 3];
-    e.access = group_.epilogue.operands[o - 3];
-    e.element = static_cast<std::int64_t>(size_of(group_.operands[o].access.dtype));
-    e.base = run_.root_address(group_.operands[o].value) + batch_offset(o, t.batch);
-    if (e.access != lower::EpilogueAccess::per_m && e.access != lower::EpilogueAccess::per_mn) continue;
-    void** pointers = scratch.take<void*>(rows);
-    for (int i = 0; i < rows; ++i) pointers[i] = e.base + row_offset(o, list[i]);
-    e.rows = pointers;
+// The live steps of k and columns of B.
+void ContractionRunner::find_lists(std::int64_t batch, contract::Item& item) {
+  if (!live_k_.all() && live_k_.count(batch) != plan_.k)
+    item.k_list = live_k_.data(batch), item.k_count = live_k_.count(batch);
+  if (group_.static_b || live_n_.all() || live_n_.count(batch) == plan_.n) return;
+  std::vector<std::uint8_t>& live = n_live_[static_cast<std::size_t>(batch)];
+  if (live.empty()) {
+    live.resize(static_cast<std::size_t>(plan_.n));
+    for (std::int64_t i = 0; i < live_n_.count(batch); ++i) live[static_cast<std::size_t>(live_n_.data(batch)[i])] = 1;
   }
+  item.n_live = live.data();
 }
 
-// Panels without a live column take no k: their epilogue runs on zero, so that they hold what a mask makes of them.
-void ContractionRunner::multiply_live(Block& b, const std::uint8_t* live_n) const {
-  if (!live_n) return multiply(b);
-  const std::int64_t k = b.k, first = b.first_panel, last = b.last_panel;
-  auto live = [&](std::int64_t p) {
-    const std::uint8_t* columns = live_n + p * panels_.width();
-    return std::any_of(columns, columns + panels_.columns_of(p), [](std::uint8_t c) { return c != 0; });
-  };
-  for (std::int64_t p = first; p < last;) {
-    const bool alive = live(p);
-    b.first_panel = p;
-    while (p < last && live(p) == alive) ++p;
-    b.last_panel = p;
-    b.k = alive ? k : 0;
-    multiply(b);
+// Zeros that only values tell: A's (ReLU) are found now, in one pass over the live rows, which what made them has just
+// left in the caches; those of pruned weights when they were packed. All rules sum the same chains of ascending k.
+contract::Schedule ContractionRunner::choose(contract::Live& live) {
+  const ContractionStep& step = step_.contraction;
+  const contract::Engine& engine = *run_.p_.engine;
+  const int threads = run_.pool_.size();
+  if ((step.scans_a || step.pruned) && problem_.items.size() == 1 && problem_.is_whole() && problem_.a_k == 1 &&
+      problem_.k > 0) {
+    live.b = contract::live_of(*step.weights);
+    const contract::Item& item = problem_.items[0];
+    detect::Values values{.data = item.a, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
+    for (std::int64_t i = 0; i < problem_.m; ++i)  // each row a matrix: they lie anywhere
+      values.batch_offsets.push_back(problem_.a_rows[contract::Problem::row_of(item, i)]);
+    if (step.scans_a && engine.worth_detecting(problem_, values, 1, 1, true, threads)) {
+      zeros_ = detect::scan(values, 1, 1, 0, run_.pool_, {}, detect::scan_isa(run_.p_.target));
+      zeros_.batch = 1, zeros_.rows = problem_.m;
+      live.a = &zeros_;
+    }
   }
-}
-
-// Constant panels hold all k. Long runs of live k are walked one after the other, with partial sums in C; scattered
-// ones are cheaper as a whole, with zeros for what is absent.
-void ContractionRunner::choose_k(std::int64_t batch, Block& b, std::vector<KRange>& k_ranges, Scratch& scratch) const {
-  constexpr std::int64_t worthwhile = 64;
-  const std::int32_t* live = live_k_.data(batch);
-  const std::int64_t count = live_k_.count(batch);
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (!k_ranges.empty() && k_ranges.back().a + k_ranges.back().count == live[i]) ++k_ranges.back().count;
-    else k_ranges.push_back({live[i], live[i], 1});
-  }
-  b.k_index = nullptr;
-  const bool partial_sums_fit = group_.operands[2].access.dtype == DType::f32;
-  const auto runs = static_cast<std::int64_t>(k_ranges.size());
-  if (runs <= 1 || (partial_sums_fit && count >= worthwhile * runs)) {
-    b.k_ranges = &k_ranges;
-    return;
-  }
-  auto* bytes = scratch.take<std::uint8_t>(plan_.k);
-  std::memset(bytes, 0, static_cast<std::size_t>(plan_.k));
-  for (std::int64_t i = 0; i < count; ++i) bytes[live[i]] = 1;
-  b.live_k = bytes;
+  if (!live.a && !live.b) return engine.dense_schedule(problem_, step.weights.get(), threads);
+  run_.record_.candidates = engine.schedules(problem_, live, step.weights.get(), threads);
+  return run_.record_.candidates.front();
 }
 
 void ContractionRunner::clear_zero_rows() const {

@@ -6,7 +6,7 @@
 
 #include "compile/pack.h"
 
-#include "contract/blocking.h"
+#include "contract/block.h"
 #include "support/check.h"
 
 namespace pit::runtime {
@@ -259,33 +259,33 @@ class PlanMaker {
       for (int a : axes.m) s.m.push_back(at(o.strides[a]) * size);
       c.operands.push_back(std::move(s));
     }
-    // A k-block of a panel is walked from L2, A of a block of rows comes from there or from L3, as in
-    // contract/run_dense. Partial sums wait in C between k-blocks, so C must be f32 for that.
-    const bool f32_out = group.operands[2].access.dtype == DType::f32;
-    c.k_block = std::max<std::int64_t>(c.k, 1);
-    if (f32_out)
-      c.k_block =
-          contract::even_range(c.k_block, static_cast<std::int64_t>(caches_.l2), p_.tile.vectors * p_.tile.lanes);
-    c.row_block = std::min<std::int64_t>(
-        kMaxBlockRows, (std::max<std::int64_t>(c.m, 1) + p_.tile.rows - 1) / p_.tile.rows * p_.tile.rows);
-    c.packs_all = c.k_block == c.k || c.row_block * c.k * 4 <= static_cast<std::int64_t>(caches_.l3) / 16;
-    std::int64_t scratch = aligned((c.row_block * (c.packs_all ? c.k : c.k_block) + kPackSlack) * 4) + aligned(c.n) +
-                           aligned(c.k) + 4096 +
-                           static_cast<std::int64_t>(group.operands.size()) * aligned(c.row_block * 8);
-    if (!group.static_b) {
-      const Panels panels{c.n, p_.tile.lanes, p_.tile.vectors};
-      scratch += aligned((panels.floats(c.k) + panels.width() + kPackSlack) * 4);
-    }
-    plan_->scratch_bytes = std::max(plan_->scratch_bytes, scratch);
+    merge_rows(c);
     plan_->iota = std::max({plan_->iota, c.m, c.k, c.n});
+  }
+
+  // Neighbouring axes of rows that lie alike in every operand are one axis: rows are found without a division.
+  static void merge_rows(ContractionPlan& c) {
+    for (std::size_t i = c.m_extents.size(); i-- > 1;) {
+      const bool merges = std::all_of(c.operands.begin(), c.operands.end(), [&](const ContractionPlan::Strides& s) {
+        return s.m[i - 1] == s.m[i] * c.m_extents[i];
+      });
+      if (!merges) continue;
+      c.m_extents[i - 1] *= c.m_extents[i];
+      c.m_extents.erase(c.m_extents.begin() + static_cast<std::ptrdiff_t>(i));
+      for (ContractionPlan::Strides& s : c.operands) {
+        s.m[i - 1] = s.m[i];
+        s.m.erase(s.m.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+    }
   }
 
   // A plan may name only kernels that the program holds.
   void check_kernels(const Step& step, std::int64_t columns) const {
+    if (step.contraction.tiles == nullptr) return;  // the engine's own: all widths
     const Group& group = p_.group(step);
     const Panels panels = group.static_b ? step.contraction.panels : Panels{columns, p_.tile.lanes, p_.tile.vectors};
     for (int vectors : panel_widths(panels, step.contraction.gathers_columns))
-      PIT_CHECK(step.contraction.tiles.has(vectors), "{}: no tile of {} vectors was generated for {} columns",
+      PIT_CHECK(step.contraction.tiles->has(vectors), "{}: no tile of {} vectors was generated for {} columns",
                 step.label, vectors, columns);
   }
 
@@ -297,13 +297,14 @@ class PlanMaker {
     const std::int64_t operands = static_cast<std::int64_t>(p_.fusion.groups[a.scores].operands.size() +
                                                             p_.fusion.groups[a.output].operands.size());
     // K, V
-    const std::int64_t floats = keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +
-                                // S, P
-                                2 * kAttentionRows * ld +
-                                // packed Q, P
-                                kAttentionRows * std::max(scores.k, output.k) + 4 * kPackSlack +
-                                // gathered operands
-                                operands * kAttentionRows * ld * 2;
+    const std::int64_t floats =
+        keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +
+        // S, P
+        2 * kAttentionRows * ld +
+        // packed Q, P
+        contract::Block::packed_floats(kAttentionRows, p_.tile.rows, std::max(scores.k, output.k)) + 3 * kPackSlack +
+        // gathered operands
+        operands * kAttentionRows * ld * 2;
     const std::int64_t pointers = (operands + 8) * aligned(kAttentionRows * 8);
     plan_->scratch_bytes = std::max(plan_->scratch_bytes,
                                     plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
@@ -390,7 +391,6 @@ class PlanMaker {
 
   const Program& p_;
   std::shared_ptr<Plan> plan_;
-  CacheSizes caches_ = cache_sizes();
 };
 
 }  // namespace

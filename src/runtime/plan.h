@@ -17,11 +17,9 @@ using compile::panel_widths;
 using compile::Program;
 using compile::RowStep;
 using compile::Step;
-using compile::TileSet;
 using contract::kPackSlack;
 using contract::MatrixB;
 using contract::pack_panel;
-using contract::pack_rows;
 using contract::PackSet;
 using contract::Panels;
 using graph::Dim;
@@ -55,8 +53,6 @@ struct ContractionPlan {
     std::vector<std::int64_t> batch, m;
   };
   std::vector<Strides> operands;  ///< A, B, C, epilogue operands; bytes
-  std::int64_t k_block = 1, row_block = 1;
-  bool packs_all = false;  ///< a block's A is packed whole, not k_block by k_block
 };
 
 struct Plan {
@@ -73,8 +69,6 @@ struct Plan {
   Shape shape_of(const graph::Value& v) const;
 };
 
-/// Rows of A that one task packs at most.
-inline constexpr std::int64_t kMaxBlockRows = 384;
 /// Query rows that one attention tile takes at a time.
 inline constexpr std::int64_t kAttentionRows = 32;
 

@@ -279,8 +279,7 @@ LiveList Run::rows_of_segments(const sparsity::MaskArray& m, std::int64_t first,
   auto [it, fresh] =
       segment_lists_.try_emplace({ListKey{&m, static_cast<int>(c.batch_extents.size()), c.batch, c.m}, first, last});
   if (fresh) {
-    std::vector<std::int64_t> extents = c.batch_extents;
-    extents.insert(extents.end(), c.m_extents.begin(), c.m_extents.end());
+    const std::vector<std::int64_t> extents(m.extents.begin(), m.extents.end() - 1);
     std::vector<std::uint8_t> live(static_cast<std::size_t>(c.batch * c.m), 0);
     std::vector<std::int64_t> at(extents.size(), 0);
     for (std::uint8_t& byte : live) {

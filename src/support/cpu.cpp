@@ -191,7 +191,9 @@ CpuTarget cpu_target(const std::string& override_name) {
   throw InputError(fmt::format("unknown CPU '{}'; known are: native, {}", name, names));
 }
 
-CacheSizes cache_sizes() {
+namespace {
+
+CacheSizes read_cache_sizes() {
   CacheSizes sizes;
   const std::string base = "/sys/devices/system/cpu/cpu0/cache/index";
   for (int i = 0; i < 8; ++i) {
@@ -205,6 +207,13 @@ CacheSizes cache_sizes() {
     if (level == "2") sizes.l2 = bytes;
     if (level == "3") sizes.l3 = bytes;
   }
+  return sizes;
+}
+
+}  // namespace
+
+const CacheSizes& cache_sizes() {
+  static const CacheSizes sizes = read_cache_sizes();  // a dozen files: plans ask, too
   return sizes;
 }
 

@@ -23,7 +23,7 @@ struct CacheSizes {
   std::size_t l1d = 32 << 10, l2 = 512 << 10, l3 = 8 << 20;
 };
 /// Per-core data caches of this machine (sysfs), sane defaults when unknown.
-CacheSizes cache_sizes();
+const CacheSizes& cache_sizes();
 
 /// Threads to use by default: CPUs in the process's affinity mask, limited by the cgroup's CPU quota; at least 1.
 int default_threads();

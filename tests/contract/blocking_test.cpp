@@ -37,13 +37,13 @@ TEST_P(Blocks, AreWholeAndFitTheirCaches) {
     rule.tile_rows = static_cast<int>(std::min({rule.g_rows, p.m, tile}));
     const Shares shares{share(), share(), share()};
     const int threads = 1 + static_cast<int>(random() % 8);
-    const Blocking b = blocking_of(kernels, kCaches, p, shares, rule, threads);
+    const Blocking b = blocking_of(kernels, kCaches, p, shares, rule, false, threads);
 
     EXPECT_GE(b.rows, 1);
     EXPECT_GE(b.k, 1);
     EXPECT_GE(b.panels, 1);
     EXPECT_FALSE(b.name().empty());
-    EXPECT_EQ(b, blocking_of(kernels, kCaches, p, shares, rule, threads));
+    EXPECT_EQ(b, blocking_of(kernels, kCaches, p, shares, rule, false, threads));
     if (!splits && rule.kind != RuleKind::m && rule.kind != RuleKind::element) {
       EXPECT_GE(b.k, p.k);
     }
@@ -93,7 +93,7 @@ TEST(Blocking, FewTilesAgainstMuchOfBFetchItAhead) {
     Problem p;
     p.m = m, p.n = n, p.k = 1024;
     p.items.resize(1);
-    return blocking_of(kernels, kCaches, p, {}, dense, 1);
+    return blocking_of(kernels, kCaches, p, {}, dense, false, 1);
   };
   const std::int64_t tile = kernels.rows();
   EXPECT_FALSE(blocks(tile - 1, 4096).prefetches);
