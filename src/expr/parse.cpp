@@ -10,6 +10,7 @@
 #include "expr/expr.h"
 #include "expr/precedence.h"
 #include "pit/error.h"
+#include "support/text.h"
 
 namespace pit::expr {
 namespace {
@@ -88,13 +89,7 @@ class Parser {
   void skip_spaces() { skip(nested_ > 0); }
 
   [[noreturn]] void fail_at(std::size_t at, const std::string& message) const {
-    at = std::min(at, text_.size());
-    const std::size_t begin = at == 0 ? 0 : text_.rfind('\n', at - 1) + 1;  // npos + 1 == 0
-    const std::size_t line =
-        static_cast<std::size_t>(std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at), '\n')) + 1;
-    const std::string_view shown = text_.substr(begin, text_.find('\n', begin) - begin);
-    throw InputError(
-        fmt::format("{}:{}: {}\n  {}\n  {}^", line, at - begin + 1, message, shown, std::string(at - begin, ' ')));
+    throw InputError(point_at(text_, at, message));
   }
 
   [[noreturn]] void fail(const std::string& expected) const {
