@@ -77,13 +77,13 @@ Value Builder::f(double v, Type t) {
   PIT_CHECK(is_float(t.scalar), "a float constant of type {}", to_string(t));
   auto node = std::make_shared<ValueNode>();
   node->type = t;
-  node->number = v;
+  node->number = rounded(t.scalar, v);
   return node;
 }
 
 Value Builder::i(std::int64_t v, Type t) {
   PIT_CHECK(is_integer(t.scalar) || t.scalar == Scalar::i1, "an integer constant of type {}", to_string(t));
-  return make_indexed(Op::constant, t, v);
+  return make_indexed(Op::constant, t, static_cast<std::int64_t>(wrap(t.scalar, static_cast<std::uint64_t>(v))));
 }
 
 Value Builder::iota(Type t) { return make(Op::iota, t, {}); }

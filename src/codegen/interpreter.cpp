@@ -23,17 +23,6 @@ Bits bits_of(float v) { return std::bit_cast<std::uint32_t>(v); }
 Bits bits_of(double v) { return std::bit_cast<std::uint64_t>(v); }
 std::int64_t signed_of(Bits b) { return static_cast<std::int64_t>(b); }
 
-/// Cuts an integer to its kind and extends it again: this is where arithmetic wraps.
-Bits wrap(Scalar s, Bits b) {
-  switch (s) {
-    case Scalar::i32: return static_cast<Bits>(static_cast<std::int64_t>(static_cast<std::int32_t>(b)));
-    case Scalar::i8: return static_cast<Bits>(static_cast<std::int64_t>(static_cast<std::int8_t>(b)));
-    case Scalar::u8: return b & 0xff;
-    case Scalar::i1: return b & 1;
-    default: return b;
-  }
-}
-
 float half_to_float(std::uint16_t h) {
   const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000) << 16;
   const int exponent = (h >> 10) & 31, mantissa = h & 0x3ff;

@@ -20,7 +20,9 @@
 //     in two statements is evaluated in both, unless a `let` binds it (a var in it is read when the statement runs).
 //     Names
 //     bind values: `let` once, `var` mutable (the accumulators). Both are scoped to the block that declares them; their
-//     texts need not be unique.
+//     texts need not be unique. Each name is declared.
+//   * A constant holds a value of its type: integers in range, f32 and f16 as numbers that f32 has, and one NaN. What an
+//     operation or a statement does not use is empty, so that the printed form says all of a kernel.
 //   * Addresses are a pointer plus a byte offset (i64). Nothing is assumed about alignment beyond the element's own.
 //     Pointer arguments marked `noalias` do not overlap any other argument's accesses.
 //   * Integer arithmetic wraps; division truncates; division by zero gives 0, and so does its remainder; `rem` is for
@@ -174,8 +176,8 @@ class Builder {
   Value ptr_arg(std::string name, bool noalias = false);
   Value int_arg(std::string name);
 
-  static Value f(double v, Type t = {Scalar::f32, 1});
-  static Value i(std::int64_t v, Type t = {Scalar::i64, 1});
+  static Value f(double v, Type t = {Scalar::f32, 1});        ///< rounded to the type
+  static Value i(std::int64_t v, Type t = {Scalar::i64, 1});  ///< wrapped to it
   static Value iota(Type t);
   static Value unary(Op op, Value a);
   static Value binary(Op op, Value a, Value b);

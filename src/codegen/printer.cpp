@@ -19,27 +19,6 @@ namespace {
 
 using fmt::format_to;
 
-const char* infix_of(Op op) {
-  switch (op) {
-    case Op::add: return "+";
-    case Op::sub: return "-";
-    case Op::mul: return "*";
-    case Op::div: return "/";
-    case Op::rem: return "%";
-    case Op::bit_and: return "&";
-    case Op::bit_or: return "|";
-    case Op::bit_xor: return "^";
-    case Op::shl: return "<<";
-    case Op::eq: return "==";
-    case Op::ne: return "!=";
-    case Op::lt: return "<";
-    case Op::le: return "<=";
-    case Op::gt: return ">";
-    case Op::ge: return ">=";
-    default: return nullptr;
-  }
-}
-
 class Printer {
  public:
   explicit Printer(const Kernel& k) : k_(k) {}

@@ -1,5 +1,8 @@
 // The specification of kernel_ir.h as a check: types, scopes, shapes of nodes. Every pass that builds or changes a
 // kernel ends here, so that backends may assume what the specification says.
+#include "codegen/verifier.h"
+
+#include <bit>
 #include <cctype>
 #include <set>
 #include <stdexcept>
@@ -23,14 +26,19 @@ bool is_identifier(const std::string& s) {
   return true;
 }
 
-/// The first violation, in words; verify() catches it.
-struct Violation final : std::runtime_error {
+/// Words that stand where an operand may begin or end.
+bool is_reserved(const std::string& word) {
+  return op_named(word) || type_named(word) || word == "if" || word == "step";
+}
+
+/// The first violation, in words; find_violation() catches it.
+struct Refusal final : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
 template <class... A>
 void require(bool ok, fmt::format_string<A...> f, A&&... args) {
-  if (!ok) throw Violation(fmt::format(f, std::forward<A>(args)...));
+  if (!ok) throw Refusal(fmt::format(f, std::forward<A>(args)...));
 }
 
 class Verifier {
@@ -44,6 +52,7 @@ class Verifier {
     for (const auto* list : {&k_.ptrs, &k_.ints}) {
       for (const ArgInfo& a : *list) {
         require(is_identifier(a.name), "argument name '{}' is no identifier", a.name);
+        require(!is_reserved(a.name), "argument name '{}' is a word of the printed form", a.name);
         require(seen.insert(a.name).second, "two arguments are named '{}'", a.name);
       }
     }
@@ -53,7 +62,14 @@ class Verifier {
       check_type(type);
     }
     block(k_.body);
+    at_.reset();
+    for (std::size_t i = 0; i < state_.size(); ++i) {
+      require(state_[i] != State::undeclared, "'{}' is declared nowhere", name(static_cast<std::int64_t>(i)));
+    }
   }
+
+  /// The statement that is looked at.
+  std::optional<std::size_t> at() const { return at_; }
 
  private:
   enum class State : std::uint8_t { undeclared, let, var, closed };
@@ -96,8 +112,28 @@ class Verifier {
             "offsets of type {} for {} lanes", to_string(offsets), lanes);
   }
 
-  void statement(const Stmt& s) {
+  static void check_unused(const Stmt& s) {
+    const bool loop = s.kind == StmtKind::loop, branch = s.kind == StmtKind::branch;
+    const bool stores = s.kind == StmtKind::store || s.kind == StmtKind::scatter;
+    const bool address = stores || s.kind == StmtKind::prefetch;
+    const bool empty = (!(address || branch) || s.name == -1) &&
+                       (!(loop || s.kind == StmtKind::prefetch) || !s.value) && (address || (!s.pointer && !s.bytes)) &&
+                       (stores || !s.mask) && (loop || (!s.begin && !s.end && !s.step)) &&
+                       (loop || branch || s.body.empty()) && (branch || s.otherwise.empty());
+    require(empty, "a statement holds what its kind does not use");
+  }
+
+  void begin_statement(const Stmt& s) {
+    at_ = count_++;
+    // Clearing costs as much as there are buckets, and one large statement may come before very many small ones.
+    if (checked_.bucket_count() > 4096) checked_ = {};
     checked_.clear();
+    require(s.kind <= StmtKind::prefetch, "unknown statement kind {}", static_cast<int>(s.kind));
+    check_unused(s);
+  }
+
+  void statement(const Stmt& s) {
+    begin_statement(s);
     switch (s.kind) {
       case StmtKind::let:
       case StmtKind::var: {
@@ -133,7 +169,6 @@ class Verifier {
         block(s.otherwise);
         return;
     }
-    require(false, "unknown statement kind {}", static_cast<int>(s.kind));
   }
 
   void loop(const Stmt& s) {
@@ -164,6 +199,17 @@ class Verifier {
     require(v.args.size() >= least && v.args.size() <= most, "{} with {} operands", name_of(v.op), v.args.size());
   }
 
+  static void constant(const ValueNode& v) {
+    const Scalar s = v.type.scalar;
+    require(s != Scalar::ptr, "a pointer constant");
+    if (is_float(s)) {
+      require(same_bits(v.number, rounded(s, v.number)), "{} is no constant of type {}", v.number, to_string(v.type));
+    } else {
+      require(static_cast<std::int64_t>(wrap(s, static_cast<std::uint64_t>(v.integer))) == v.integer,
+              "{} is no constant of type {}", v.integer, to_string(v.type));
+    }
+  }
+
   void leaf(const ValueNode& v) {
     arity(v, 0, 0);
     const std::int64_t i = v.integer;
@@ -174,7 +220,7 @@ class Verifier {
       case Op::int_arg:
         require(v.type == kI64 && i >= 0 && i < static_cast<std::int64_t>(k_.ints.size()), "integer argument {}", i);
         return;
-      case Op::constant: require(v.type.scalar != Scalar::ptr, "a pointer constant"); return;
+      case Op::constant: constant(v); return;
       case Op::iota: require(is_integer(v.type.scalar), "iota of {}", to_string(v.type)); return;
       default: break;
     }
@@ -184,47 +230,13 @@ class Verifier {
             to_string(v.type));
   }
 
-  /// Whether an element-wise operation exists for a scalar kind.
-  static bool has(Op op, Scalar s) {
-    const bool floats = s == Scalar::f32 || s == Scalar::f64, ints = is_integer(s);
-    switch (op) {
-      case Op::add:
-      case Op::sub:
-      case Op::mul:
-      case Op::div:
-      case Op::min:
-      case Op::max:
-      case Op::neg:
-      case Op::abs: return floats || ints;
-      case Op::sqrt:
-      case Op::floor:
-      case Op::ceil:
-      case Op::round_even:
-      case Op::fma: return floats;
-      case Op::rem:
-      case Op::shl:
-      case Op::lshr:
-      case Op::ashr: return ints;
-      case Op::bit_and:
-      case Op::bit_or:
-      case Op::bit_xor: return ints || s == Scalar::i1;
-      case Op::eq:
-      case Op::ne: return floats || ints || s == Scalar::i1;
-      case Op::lt:
-      case Op::le:
-      case Op::gt:
-      case Op::ge: return floats || ints;
-      default: return false;
-    }
-  }
-
   void elementwise(const ValueNode& v, std::size_t operands) {
     arity(v, operands, operands);
     const Type t = v.args[0]->type;
     for (const Value& a : v.args) {
       require(a->type == t, "{} of {} and {}", name_of(v.op), to_string(t), to_string(a->type));
     }
-    require(has(v.op, t.scalar), "{} does not exist for {}", name_of(v.op), to_string(t));
+    require(exists_for(v.op, t.scalar), "{} does not exist for {}", name_of(v.op), to_string(t));
     const Type gives = is_compare(v.op) ? Type{Scalar::i1, t.lanes} : t;
     require(v.type == gives, "{} gives {}, not {}", name_of(v.op), to_string(gives), to_string(v.type));
   }
@@ -287,11 +299,25 @@ class Verifier {
       default: break;
     }
     const Op fold = fold_of(v.op);
-    require(has(fold, from.scalar), "{} does not exist for {}", name_of(v.op), to_string(from));
+    require(exists_for(fold, from.scalar), "{} does not exist for {}", name_of(v.op), to_string(from));
     require(v.type == Type{from.scalar, 1}, "{} gives {}", name_of(v.op), to_string(v.type));
   }
 
+  static bool same_bits(double a, double b) {
+    return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
+  }
+
+  static void check_unused(const ValueNode& v) {
+    const bool constant = v.op == Op::constant, number = constant && is_float(v.type.scalar);
+    const bool indexed = v.op == Op::ptr_arg || v.op == Op::int_arg || v.op == Op::name || v.op == Op::extract;
+    const bool empty = (number || same_bits(v.number, 0)) && (indexed || (constant && !number) || v.integer == 0) &&
+                       (v.op == Op::shuffle || v.lanes_map.empty());
+    require(empty, "{} holds what it does not use", name_of(v.op));
+  }
+
   void node(const ValueNode& v) {
+    require(v.op <= Op::gather, "unknown operation {}", static_cast<int>(v.op));
+    check_unused(v);
     if (v.op <= Op::iota) return leaf(v);
     if (is_unary(v.op)) return elementwise(v, 1);
     if (is_binary(v.op) || is_compare(v.op)) return elementwise(v, 2);
@@ -313,25 +339,33 @@ class Verifier {
               to_string(v.args[1]->type), to_string(v.args[2]->type));
       return;
     }
-    require(v.op <= Op::gather, "unknown operation {}", static_cast<int>(v.op));
     lanes(v);
   }
 
   const Kernel& k_;
   std::vector<State> state_;
+  std::optional<std::size_t> at_;
+  std::size_t count_ = 0;
   std::vector<int> scope_;
   std::unordered_set<const ValueNode*> checked_;
 };
 
 }  // namespace
 
-std::optional<std::string> verify(const Kernel& k) {
+std::optional<Violation> find_violation(const Kernel& k) {
+  Verifier verifier(k);
   try {
-    Verifier(k).run();
-  } catch (const Violation& v) {
-    return v.what();
+    verifier.run();
+  } catch (const Refusal& refusal) {
+    return Violation{refusal.what(), verifier.at()};
   }
   return std::nullopt;
+}
+
+std::optional<std::string> verify(const Kernel& k) {
+  auto violation = find_violation(k);
+  if (!violation) return std::nullopt;
+  return std::move(violation->what);
 }
 
 }  // namespace pit::codegen

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <gtest/gtest.h>
 #include <limits>
 
@@ -115,7 +116,9 @@ std::string refusal(const Kernel& k) { return verify(k).value_or("accepted"); }
 
 TEST(Verifier, RefusesIllTypedValues) {
   const Value f = B::f(1), d = B::f(1, {Scalar::f64, 1}), i = B::i(1), v = B::f(1, kF32x8);
-  EXPECT_EQ(refusal(with(store_of(f))), "accepted");
+  Kernel sound = with(store_of(f));
+  sound.names.clear();
+  EXPECT_EQ(refusal(sound), "accepted");
   EXPECT_EQ(refusal(with(store_of(node(Op::add, kF32, {f, d})))), "add of f32 and f64");
   EXPECT_EQ(refusal(with(store_of(node(Op::add, kF32, {f})))), "add with 1 operands");
   EXPECT_EQ(refusal(with(store_of(node(Op::add, kF32x8, {f, f})))), "add gives f32, not f32x8");
@@ -177,6 +180,52 @@ TEST(Verifier, RefusesBadStatements) {
   EXPECT_EQ(refusal(with(branch)), "a branch on i64");
 }
 
+// What the printed form would not show, or not as it is.
+TEST(Verifier, RefusesWhatIsUnused) {
+  const auto damaged = [](Value v, const std::function<void(ValueNode*)>& damage) {
+    auto n = std::make_shared<ValueNode>(*v);
+    damage(n.get());
+    return refusal(with(store_of(n)));
+  };
+  const Value sum = node(Op::add, kF32, {B::f(1), B::f(1)});
+  EXPECT_EQ(damaged(sum, [](ValueNode* n) { n->integer = 1; }), "add holds what it does not use");
+  EXPECT_EQ(damaged(sum, [](ValueNode* n) { n->number = -0.0; }), "add holds what it does not use");
+  EXPECT_EQ(damaged(sum, [](ValueNode* n) { n->lanes_map = {0}; }), "add holds what it does not use");
+  EXPECT_EQ(damaged(B::i(1), [](ValueNode* n) { n->number = 1; }), "constant holds what it does not use");
+  EXPECT_EQ(damaged(B::f(1), [](ValueNode* n) { n->integer = 1; }), "constant holds what it does not use");
+  Stmt s = store_of(B::f(1));
+  s.name = 0;
+  EXPECT_EQ(refusal(with(s)), "a statement holds what its kind does not use");
+  s = store_of(B::f(1));
+  s.body = {s};
+  EXPECT_EQ(refusal(with(s)), "a statement holds what its kind does not use");
+  s.body = {};
+  EXPECT_EQ(refusal(with(s)), "'a.0' is declared nowhere");
+}
+
+TEST(Verifier, RefusesConstantsOfOtherTypes) {
+  const auto constant = [](Type t, double number, std::int64_t integer) {
+    auto n = std::make_shared<ValueNode>();
+    n->type = t;
+    n->number = number;
+    n->integer = integer;
+    return refusal(with(store_of(n)));
+  };
+  EXPECT_EQ(constant({Scalar::i8, 1}, 0, 128), "128 is no constant of type i8");
+  EXPECT_EQ(constant({Scalar::i1, 4}, 0, -1), "-1 is no constant of type i1x4");
+  EXPECT_EQ(constant(kF32, 0.1, 0), "0.1 is no constant of type f32");
+  EXPECT_EQ(constant(kF32, -std::nan(""), 0), "-nan is no constant of type f32");
+}
+
+TEST(Builder, MakesConstantsOfTheirType) {
+  EXPECT_EQ(B::f(0.1)->number, static_cast<double>(0.1f));
+  EXPECT_EQ(B::f(0.1, {Scalar::f64, 1})->number, 0.1);
+  EXPECT_FALSE(std::signbit(B::f(-std::nan(""))->number));
+  EXPECT_EQ(B::i(200, {Scalar::i8, 1})->integer, -56);
+  EXPECT_EQ(B::i(-1, {Scalar::u8, 1})->integer, 255);
+  EXPECT_EQ(B::i(-1, {Scalar::i1, 1})->integer, 1);
+}
+
 TEST(Verifier, RefusesBadNames) {
   Kernel k = with(store_of(B::f(1)));
   k.name = "a b";
@@ -186,6 +235,10 @@ TEST(Verifier, RefusesBadNames) {
   EXPECT_EQ(refusal(k), "two arguments are named 'p'");
   k.ints[0].name = "1x";
   EXPECT_EQ(refusal(k), "argument name '1x' is no identifier");
+  for (const char* word : {"load", "fma", "f32", "i1x8", "if"}) {
+    k.ints[0].name = word;
+    EXPECT_EQ(refusal(k), std::string("argument name '") + word + "' is a word of the printed form");
+  }
 }
 
 TEST(Builder, ReportsMisuseAtTheCall) {
