@@ -1,17 +1,17 @@
-// The text form of a kernel. It holds everything that decides the code (types of constants, lane maps, noalias),
-// because the disk cache is keyed by it.
+// The text form of a kernel. It says all of a verified kernel but which equal values are one node (share.h), so that
+// `parse` gives the kernel back.
 //
 //     kernel axpy(y: ptr noalias, x: ptr, n: i64)
 //       let a.0: f32 = load f32 [x + 0]
 //       for i.1 = 0 .. n step 16
-//         store [y + (i.1 * 4)] = fma(splat x16(a.0), load f32x16 [x + (i.1 * 4)], f32x16(1)) if lane_mask x16((n -
-//         i.1))
+//         store [y + (i.1 * 4)] = fma(splat x16(a.0), load f32x16 [x + (i.1 * 4)], f32x16(1)) if lane_mask x16((n - i.1))
 //
 // Bare integers are i64. A large value that occurs again within its statement is printed once, as `@1=...`, then as
 // `@1`: otherwise a value with sharing could be exponentially long.
 #include <unordered_map>
 
 #include "codegen/ops.h"
+#include "codegen/share.h"
 #include "support/check.h"
 
 namespace pit::codegen {
@@ -229,6 +229,6 @@ class Printer {
 
 }  // namespace
 
-std::string print(const Kernel& k) { return Printer(k).run(); }
+std::string print(const Kernel& k) { return Printer(shared(k)).run(); }
 
 }  // namespace pit::codegen

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "codegen/codegen.h"
+#include "codegen/round_trip.h"
 #include "lower/guarded.h"
 #include "support/check.h"
 
@@ -82,6 +83,7 @@ class Runner {
       return;
     }
     RowKernel kernel = lower_rows(spec_);
+    codegen::testing::expect_round_trip(kernel.kernel);
     codegen::Options options;
     options.target = target_;
     auto code = codegen::compile({kernel.kernel}, options);

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "codegen/codegen.h"
+#include "codegen/round_trip.h"
 #include "lower/guarded.h"
 #include "lower/row_case.h"
 
@@ -22,6 +23,7 @@ float uniform(std::mt19937& random) { return std::uniform_real_distribution<floa
 class Kernels {
  public:
   Kernels(std::vector<codegen::Kernel> kernels, const CpuTarget& target) : kernels_(std::move(kernels)) {
+    for (const codegen::Kernel& k : kernels_) codegen::testing::expect_round_trip(k);
     codegen::Options o;
     o.target = target;
     code_ = codegen::compile(kernels_, o);
