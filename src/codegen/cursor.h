@@ -66,7 +66,7 @@ class Cursor {
     if (!digit(peek()) && !(peek() == '-' && digit(peek(1)))) fail(what);
     T v{};
     const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), v);
-    if (error != std::errc()) fail_at(at_, fmt::format("expected {} in range", what));
+    if (error != std::errc()) fail_at(at_, "this number is out of range");
     at_ = static_cast<std::size_t>(end - text_.data());
     return v;
   }

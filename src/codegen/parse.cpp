@@ -34,6 +34,7 @@ class KernelParser : public ValueParser {
   // The name may hold any character but blanks, so the arguments begin at the last '(' of the line.
   void header() {
     expect("kernel ", "'kernel' and its name");
+    blanks();
     const std::size_t open = text_.substr(0, text_.find('\n')).rfind('(');
     if (open == std::string_view::npos || open < at_) fail("a name and '(' with the arguments");
     kernel_.name = text_.substr(at_, open - at_);
@@ -184,12 +185,15 @@ class KernelParser : public ValueParser {
     s->value = value();
     end_of_line();
     block(&s->body, depth + 1);
-    if (next_line() != 2 * depth || !text_.substr(at_ + 2 * depth).starts_with("else")) return;
-    at_ += 2 * depth;
-    if (!accept_word("else")) return;
+    if (next_line() != 2 * depth) return;
+    const std::size_t line = at_, begin = line + 2 * depth;
+    if (!accept_word("else") || peek() == '.') {  // which may be a name, with a number
+      at_ = line;
+      return;
+    }
     end_of_line();
     block(&s->otherwise, depth + 1);
-    if (s->otherwise.empty()) fail("a statement below 'else'");
+    if (s->otherwise.empty()) fail_at(begin, "expected a statement below 'else'");
   }
 
   void declare_names() {

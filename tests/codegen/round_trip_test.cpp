@@ -57,7 +57,13 @@ TEST(RoundTrip, Names) {
   const Value let = b.ptr_arg("let"), x16 = b.ptr_arg("x16"), noalias = b.ptr_arg("noalias", true),
               add = b.int_arg("add");
   const Value load = b.let("load", B::load({Scalar::f32, 1}, x16, add));
-  b.var("if", B::binary(Op::add, load, load));
+  const Value sum = b.var("if", B::binary(Op::add, load, load)), other = b.var("else", load),
+              more = b.var("elsewhere", load);
+  const auto nothing = [&] { b.prefetch(let, B::i(0)); };
+  b.branch(B::binary(Op::lt, sum, sum), nothing);
+  b.assign(other, sum);
+  b.branch(B::binary(Op::lt, sum, sum), nothing);
+  b.assign(more, sum);
   b.store(let, b.int_arg("else"), b.let("f32", B::load({Scalar::i8, 1}, noalias, add)));
   expect_round_trip(b.finish());
 }
@@ -85,6 +91,15 @@ TEST(RoundTrip, SharingIsNoPartOfAKernel) {
   EXPECT_EQ(bytes[0], bytes[1]);
   EXPECT_EQ(text[0], text[1]);
   EXPECT_NE(text[0].find("(@1="), std::string::npos) << text[0];
+}
+
+TEST(Parse, SkipsEmptyLines) {
+  const std::string text =
+      "kernel k(p: ptr, n: i64)\n  if (n == 0)\n    prefetch [p + 0]\n  else\n    prefetch [p + 8]\n";
+  std::string spaced;
+  for (const char c : text) spaced += c == '\n' ? std::string("\n\n  \n") : std::string(1, c);
+  EXPECT_EQ(print(parse(spaced)), text);
+  EXPECT_EQ(print(parse(text.substr(0, text.size() - 1))), text);
 }
 
 // Text that no kernel prints as, against which the parser has its limits.
