@@ -160,7 +160,7 @@ struct Kernel {
 
 using KernelFn = void (*)(void* const* ptrs, const std::int64_t* ints);
 
-/// Readable text; equal kernels print equally (text tests).
+/// Readable text, which `parse` (parse.h) reads; equal kernels print equally. What verifies prints completely.
 std::string print(const Kernel& k);
 /// First violation of the specification in words, or nothing.
 std::optional<std::string> verify(const Kernel& k);
