@@ -1,13 +1,18 @@
-// Bytes -> a kernel of every operation, by the generator of the differential tests, which draws from the bytes. It
-// verifies, prints and runs, the same each time. Then one node or statement of it is damaged: the verifier refuses that
-// or not, and what it accepts is printed and, now and then, handed to the code generator, which must take it.
+// Bytes that begin with "kernel " are text: what parses prints, and parses again to the same bytes. Others -> a kernel of
+// every operation, by the generator of the differential tests, which draws from the bytes. It verifies and runs, the
+// same each time, and goes through its text and back. Then one node or statement of it is damaged: the verifier refuses
+// that or not; what it accepts goes through its text too. Now and then the code generator gets it, which must take it.
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "fuzz/fuzz.h"
 
 #include "codegen/codegen.h"
+#include "codegen/encode.h"
+#include "codegen/parse.h"
 #include "codegen/random_kernel.h"
+#include "codegen/share.h"
 
 namespace {
 
@@ -91,22 +96,39 @@ void generate(const Kernel& k) {
   compile({k}, options);
 }
 
-}  // namespace
+void round_trip(const Kernel& k) {
+  const std::string text = print(k);
+  const Kernel again = parse(text);
+  require(print(again) == text, "another text from the text:\n" + text + print(again));
+  require(encode(again) == encode(shared(k)), "another kernel from the text:\n" + text);
+}
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Bytes bytes(data, size);
+void take_text(std::string_view text) {
+  Kernel k;
+  if (pit::fuzz::answers([&] { k = parse(text); })) round_trip(k);
+}
+
+void take_choices(Bytes bytes) {
+  Bytes hurt = bytes;  // the same bytes: what is damaged changes with the kernel
   const std::int64_t n = bytes.pick(8), m = static_cast<std::int64_t>(bytes.word());
   const bool to_code = bytes.one_in(32);
   const int wounds = bytes.pick(4);
-  Bytes hurt(data, size);  // the same bytes: what is damaged changes with the kernel
   const RandomKernel made = RandomKernelMaker("fuzz", [&] { return bytes.byte(); }).make();
-  require(!print(made.kernel).empty(), "a kernel prints as nothing");
+  round_trip(made.kernel);
   require(run(made.kernel, n, m) == run(made.kernel, n, m), "a second run differs: " + print(made.kernel));
 
   Kernel k = made.kernel;
   for (int i = 0; i < wounds; ++i) damage(&k.body, hurt);
-  if (verify(k)) return 0;
-  require(!print(k).empty(), "a damaged kernel prints as nothing");
+  if (verify(k)) return;
+  round_trip(k);
   if (to_code) generate(k);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  if (text.starts_with("kernel ")) take_text(text);
+  else take_choices(Bytes(data, size));
   return 0;
 }

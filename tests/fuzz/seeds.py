@@ -23,11 +23,21 @@ neg( abs( sqrt( rsqrt( exp( log( erf( tanh( sigmoid( sin( cos( floor( ceil( roun
 select( cast_f32( cast_f64( cast_f16( cast_i64( cast_i32( cast_i8( cast_u8( cast_bool( |i| Y[i] X[i] X[i,k] X[]""".split()
 
 
-def programs():
-    """The programs of tests/expr, and the op set's templates with two axes for each pack."""
-    for path in sorted((ROOT / "tests/expr").glob("*.pit")):
+KERNEL_TOKENS = """let var store scatter prefetch for .. step if else := = , ( ) [ ] : ptr noalias i64 f32x8 f64 f16 i32 i8 u8x4 i1 inf nan -inf @1= @1
+add + - * / % & | ^ << == != < <= > >= neg( abs( sqrt( floor( ceil( round_even( fma( min( max( lshr( ashr( select( convert bitcast splat x8(
+extract shuffle [0 reduce_add( reduce_mul( reduce_min( reduce_max( reduce_and( reduce_or( lane_mask offset( load gather iota""".split()
+
+
+def cases(folder):
+    """The programs of a folder's text tests."""
+    for path in sorted((ROOT / folder).glob("*.pit")):
         for case in re.split(r"^== .*\n", path.read_text(), flags=re.M)[1:]:
             yield re.split(r"^--|^$", case, flags=re.M)[0]
+
+
+def programs():
+    """The programs of tests/expr, and the op set's templates with two axes for each pack."""
+    yield from cases("tests/expr")
     for path in sorted((ROOT / "src/graph/opset").glob("*.cpp")):
         for text in re.findall(r'"(\w+\[[^"\n]*\] \S{0,10}= [^"\n]*)"', path.read_text()):
             yield re.sub(r"(\w+)\.\.\.", r"\g<1>0,\g<1>1", text).replace("\\n", "\n")
@@ -72,8 +82,14 @@ def main():
     write(build / "seeds/expr_fuzz", numbered(p.encode() for p in programs()))
     write(build / "seeds/importer_fuzz", numbered(small))
     for target in ["kernel_ir_fuzz", "graph_fuzz", "plan_fuzz"]:
-        write(build / "seeds" / target, numbered(rng.randbytes(rng.randrange(16, 512)) for _ in range(RANDOM)))
-    write(build / "dictionaries", {"expr_fuzz": dictionary(TOKENS), "importer_fuzz": dictionary(operators())})
+        seeds = [rng.randbytes(rng.randrange(16, 512)) for _ in range(RANDOM)]
+        if target == "kernel_ir_fuzz":
+            seeds += [kernel.encode() for kernel in cases("tests/codegen")]
+        write(build / "seeds" / target, numbered(seeds))
+    write(
+        build / "dictionaries",
+        {"expr_fuzz": dictionary(TOKENS), "kernel_ir_fuzz": dictionary(KERNEL_TOKENS), "importer_fuzz": dictionary(operators())},
+    )
     planned = {n.replace("_0/free", ""): data for n, data in models.items() if n.endswith("_0/free.onnx")}
     planned |= {f"{name}.onnx": (FIXTURES / f"{name}.onnx").read_bytes() for name in PLANNED}
     write(build / "models", planned)
