@@ -72,48 +72,33 @@ class ProgramBuilder {
     p_->tile = lower::tile_shape(o.target);
   }
 
+  /// The passes, in order; behind each, the dump that shows what it has made (dump.h).
   std::shared_ptr<const Program> build() {
-    Stages::begin("analyse", 0.15);
-    p_->analysis = std::make_unique<sparsity::Analysis>(
-        sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
-    Stages::begin("fuse", 0.2);
-    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
-    p_->analysis->forward = nullptr;
-    want_obligations();
-    const auto& groups = p_->fusion.groups;
-    if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
-      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir, options_.threads);
-    Stages::begin("lower", 0.25);
-    p_->extent_nodes = graph::extent_nodes(p_->graph);
-    if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
-    find_element_values();
-    p_->steps.resize(p_->fusion.groups.size());
-    mark_attention();
-    make_steps();
-    Stages::begin("generate", 0.3);
-    generate();
-    p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
-    Stages::begin("pack", 0.85);
-    pack_weights();
-    own_constants();
-    Stages::note(fmt::format("{:.1f} MB of packed weights", static_cast<double>(p_->packed_bytes()) / 1e6));
+    analyse();   // masks
+    fuse();      // groups
+    verify();    // groups, too: claims
+    schedule();  // schedules
+    lower();     // kernels
+    generate();  // asm
+    pack();
     return p_;
   }
 
  private:
-  // Everything that a run evaluates, and what explain counts FLOPs by: the values that these read outlive the control
-  // steps.
-  std::vector<sparsity::MaskId> mask_roots() const {
-    std::vector<sparsity::MaskId> roots = wanted_masks_;
-    for (const Group& group : p_->fusion.groups)
-      for (sparsity::MaskId m : {group.live_rows, group.live_k, group.zero_rows})
-        if (m.id >= 0) roots.push_back(m);
-    for (sparsity::MaskId m : sparsity::flops_roots(p_->graph, *p_->analysis)) roots.push_back(m);
-    return roots;
+  void analyse() {
+    Stages::begin("analyse", 0.15);
+    p_->analysis = std::make_unique<sparsity::Analysis>(
+        sparsity::analyze(p_->graph, options_.outputs, {.enabled = options_.sparse}));
+  }
+
+  void fuse() {
+    Stages::begin("fuse", 0.2);
+    p_->fusion = fuse::fuse(p_->graph, *p_->analysis, p_->target);
+    p_->analysis->forward = nullptr;
   }
 
   // Runs look at what the formulas alone do not prove; with poison, at everything that they can.
-  void want_obligations() {
+  void verify() {
     auto& masks = p_->analysis->masks;
     for (const fuse::Obligation& o : p_->fusion.obligations) {
       const std::vector<ValueId> leaves = masks.leaves({o.violated});
@@ -124,6 +109,43 @@ class ProgramBuilder {
       wanted_masks_.push_back(o.violated);
       p_->claims.push_back(o);
     }
+  }
+
+  // What runs together, which steps look at values, and what the engine may be asked for.
+  void schedule() {
+    Stages::begin("schedule", 0.24);
+    const auto& groups = p_->fusion.groups;
+    if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
+      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir, options_.threads);
+    p_->extent_nodes = graph::extent_nodes(p_->graph);
+    if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
+    find_element_values();
+    p_->steps.resize(groups.size());
+    mark_attention();
+  }
+
+  void lower() {
+    Stages::begin("lower", 0.25);
+    make_steps();
+    p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
+  }
+
+  void pack() {
+    Stages::begin("pack", 0.85);
+    pack_weights();
+    own_constants();
+    Stages::note(fmt::format("{:.1f} MB of packed weights", static_cast<double>(p_->packed_bytes()) / 1e6));
+  }
+
+  // Everything that a run evaluates, and what explain counts FLOPs by: the values that these read outlive the control
+  // steps.
+  std::vector<sparsity::MaskId> mask_roots() const {
+    std::vector<sparsity::MaskId> roots = wanted_masks_;
+    for (const Group& group : p_->fusion.groups)
+      for (sparsity::MaskId m : {group.live_rows, group.live_k, group.zero_rows})
+        if (m.id >= 0) roots.push_back(m);
+    for (sparsity::MaskId m : sparsity::flops_roots(p_->graph, *p_->analysis)) roots.push_back(m);
+    return roots;
   }
 
   void find_element_values() {
@@ -344,6 +366,7 @@ class ProgramBuilder {
   }
 
   void generate() {
+    Stages::begin("generate", 0.3);
     p_->code = codegen::compile(kernels_.kernels(),
                                 {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
     kernels_.resolve(*p_->code);
