@@ -527,21 +527,4 @@ Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
   }
 }
 
-std::string print(const Graph& g, const Fusion& f) {
-  static const char* const names[] = {"view", "elements", "rows", "contraction", "reference"};
-  std::string text;
-  for (std::size_t i = 0; i < f.groups.size(); ++i) {
-    const Group& group = f.groups[i];
-    text += fmt::format("{:3} {}{}", i, names[static_cast<int>(group.kind)], group.control ? " control" : "");
-    for (NodeId n : group.nodes) text += fmt::format(" {}", g.nodes[n].op);
-    text += " ->";
-    for (ValueId v : group.writes) text += fmt::format(" {}", g.values[v].name);
-    if (!group.why.empty()) text += fmt::format("  ({})", group.why);
-    text += '\n';
-  }
-  for (const Fusion::Attention& a : f.attentions)
-    text += fmt::format("attention {} {} {}\n", a.scores, a.softmax, a.output);
-  return text;
-}
-
 }  // namespace pit::fuse

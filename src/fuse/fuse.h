@@ -148,7 +148,12 @@ struct Fusion {
 /// Decides all of the above. Adds Dims to g.dims and masks to `analysis`.
 Fusion fuse(graph::Graph& g, sparsity::Analysis& analysis, const CpuTarget& target);
 
-/// One line per group, for tests and dumps.
+/// "rows", "contraction", ...
+const char* name_of(GroupKind kind);
+/// One line per group, for tests and messages.
 std::string print(const graph::Graph& g, const Fusion& f);
+/// All of one group, for dumps: nodes, merged program, axes with their parts and extents, operands with base and
+/// strides (in elements), epilogue, live sets. Several lines, indented by two.
+std::string print(const graph::Graph& g, const sparsity::MaskProgram& masks, const Group& group);
 
 }  // namespace pit::fuse

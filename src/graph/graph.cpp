@@ -215,8 +215,6 @@ std::vector<ValueId> tensor_values(const Node& n) {
 
 std::optional<std::string> verify(const Graph& g) { return Verifier(g).run(); }
 
-namespace {
-
 std::string print_type(const Graph& g, const Value& v) {
   std::vector<std::string> d;
   for (const Dim e : v.dims) d.push_back(g.dims.print(e));
@@ -228,6 +226,8 @@ std::string print_type(const Graph& g, const Value& v) {
   }
   return s;
 }
+
+namespace {
 
 std::string one_line(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ';' || text.back() == ' ')) text.pop_back();
@@ -243,6 +243,8 @@ std::string print(const Graph& g) {
     const Value& x = g.values[static_cast<std::size_t>(v)];
     s += fmt::format("input {}: {}\n", x.name, print_type(g, x));
   }
+  for (const Value& x : g.values)
+    if (x.is_constant()) s += fmt::format("constant {}: {}\n", x.name, print_type(g, x));
   for (const Node& n : g.nodes) {
     if (n.removed) continue;
     std::vector<std::string> out, in;
@@ -271,6 +273,8 @@ std::string print(const Graph& g) {
     const Value& x = g.values[static_cast<std::size_t>(g.outputs[i])];
     s += fmt::format("output {} = {}: {}\n", g.output_names[i], x.name, print_type(g, x));
   }
+  for (const Check& c : g.checks)
+    s += fmt::format("check {} == {}  | {}\n", g.dims.print(c.a), g.dims.print(c.b), c.who);
   return s;
 }
 

@@ -110,7 +110,9 @@ std::vector<ValueId> tensor_values(const Node& n);
 /// First violated invariant in words, or nothing.
 std::optional<std::string> verify(const Graph& g);
 
-/// Text form for tests and dumps: one line per node with its expression, dims and types.
+/// "f32[batch, sequence, 384]", with the elements where they are known: "i64[2] = {batch, 4}".
+std::string print_type(const Graph& g, const Value& v);
+/// Text form for tests and dumps: inputs, constants, one line per node with its expression, dims and types, outputs, checks.
 std::string print(const Graph& g);
 
 // -- Passes, in this order (graph/passes.cpp; the list with its reasons is in the README)

@@ -77,4 +77,8 @@ bool compute_in_full(const graph::Graph& g, Analysis& a, const std::vector<Value
 /// Analyses the graph for the given outputs. Throws InputError if a mask does not fit its output (naming both).
 Analysis analyze(const graph::Graph& g, const std::vector<OutputDemand>& outputs, const AnalysisOptions& options = {});
 
+/// Text form for dumps: what is known of each value and statement (`nonzero`, `demand`, ... as in ValueMasks), by the
+/// names of masks, whose formulas follow.
+std::string print(const graph::Graph& g, const Analysis& a);
+
 }  // namespace pit::sparsity
