@@ -88,6 +88,15 @@ class PIT_API Model {
   std::string explain(const std::map<std::string, TensorView>* inputs = nullptr, bool json = false,
                       const RunOptions& options = {}) const;
 
+  /// What one stage of the compiler has made of the model, as text: "graph" (nodes after simplification), "masks" (per
+  /// value, what may be non-zero and what is demanded), "groups" (what runs as one kernel), "schedules" (the rules that
+  /// apply to each product, with blocking and predicted seconds), "kernels" (the generated kernels' IR) or "asm" (their
+  /// assembly for the model's CPU). Nothing of it is kept: the last two are generated anew, which takes seconds for a
+  /// large model. `inputs` give "schedules" their sizes (without: assumed, and said). Throws InputError for another
+  /// name, listing these.
+  std::string dump(std::string_view stage, const std::map<std::string, TensorView>* inputs = nullptr,
+                   const RunOptions& options = {}) const;
+
   /// Runs `repeat` times with a clock per operator; a table, or JSON (also in Chrome's trace format under
   /// "traceEvents").
   std::string profile(const std::map<std::string, TensorView>& inputs, int repeat = 5, bool json = false,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "compile/dump.h"
+
 #include "support/check.h"
 
 namespace pit::api {
@@ -108,14 +110,14 @@ std::string attention_rule(const Program& p, const Step& output, const Masks* ma
 
 std::vector<StepInfo> steps_of(const Program& p) {
   std::vector<StepInfo> all;
-  int number = 0;
+  const std::vector<int> numbers = compile::step_numbers(p);
   for (std::size_t i = 0; i < p.steps.size(); ++i) {
     const Step& step = p.steps[i];
     if (step.absorbed) continue;
     StepInfo s;
     s.step = static_cast<int>(i);
     s.kind = kind_of(step, p.group(step));
-    if (s.kind != "view") s.number = number++;
+    s.number = numbers[i];
     s.groups = {step.group};
     if (step.attention >= 0) {
       const auto& a = p.fusion.attentions[step.attention];

@@ -75,6 +75,7 @@ struct Model::Impl {
 Tensor contiguous_input(const TensorView& view, const std::string& name);
 
 std::string explain_model(const Model::Impl& m, const std::map<std::string, TensorView>* inputs, bool json);
+std::string dump_model(const Model::Impl& m, std::string_view stage, const std::map<std::string, TensorView>* inputs);
 std::string profile_model(const Model::Impl& m, const std::map<std::string, TensorView>& inputs, int repeat, bool json);
 
 }  // namespace pit

@@ -556,6 +556,15 @@ std::string Model::explain(const std::map<std::string, TensorView>* inputs, bool
   return impl_->with_fitting(*inputs, [&](const Impl& m) { return explain_model(m, inputs, json); });
 }
 
+std::string Model::dump(std::string_view stage, const std::map<std::string, TensorView>* inputs,
+                        const RunOptions& options) const {
+  return api::typed<InputError>("there is not enough memory for this dump", [&] {
+    const CancelScope scope(options.cancel);
+    if (inputs == nullptr) return dump_model(*impl_, stage, inputs);
+    return impl_->with_fitting(*inputs, [&](const Impl& m) { return dump_model(m, stage, inputs); });
+  });
+}
+
 std::string Model::profile(const std::map<std::string, TensorView>& inputs, int repeat, bool json,
                            const RunOptions& options) const {
   const CancelScope scope(options.cancel);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <tuple>
 
+#include "compile/kernel_list.h"
 #include "compile/pack.h"
 #include "compile/program.h"
 
@@ -266,20 +267,14 @@ class ProgramBuilder {
 
   // Layers share their epilogues: each tile is lowered once. Few heights: what is compiled is most of the build's time.
   std::shared_ptr<const contract::TileTable> tiles_of(const ContractionStep& step, const Group& group) {
-    const bool none = group.epilogue.program.statements.empty();
-    const std::string key = none ? "none" : content_key(group.epilogue);
+    const std::string key = epilogue_key(group.epilogue);
     auto& table = tiles_[key];
     if (!table) table = std::make_shared<contract::TileTable>();
     for (const int rows : {1, 2, 4, 6, 8, p_->tile.rows})
       for (const int vectors : widths(step, group)) {
         codegen::KernelFn* const where = &table->function[rows][vectors][0];
         if (rows > p_->tile.rows || !wanted_tiles_.insert(where).second) continue;
-        kernels_.add(lower::lower_tile({.rows = rows,
-                                        .vectors = vectors,
-                                        .epilogue = group.epilogue,
-                                        .epilogue_key = key,
-                                        .target = p_->target}),
-                     where);
+        kernels_.add(lower::lower_tile(tile_spec(group.epilogue, key, rows, vectors, p_->target)), where);
       }
     return table;
   }
@@ -335,15 +330,6 @@ class ProgramBuilder {
     const auto n = p_->graph.dims.constant_value(group.extents[group.axes.n]);
     if (group.static_b) return panel_widths(step.panels, false);
     return panel_widths({n.value_or(unknown), p_->tile.lanes, p_->tile.vectors}, step.gathers_columns || !n);
-  }
-
-  static std::string content_key(const lower::Epilogue& e) {
-    std::string text = expr::print(e.program);
-    for (auto a : e.operands) text += fmt::format("|{}", static_cast<int>(a));
-    for (auto d : e.dtypes) text += fmt::format("|{}", name_of(d));
-    for (const auto& t : e.program.tensors) text += t.dtype ? name_of(*t.dtype) : "?";
-    for (int a : e.absorbing) text += fmt::format("|{}", a);
-    return content_hash(text);
   }
 
   std::string label_of(const Group& group) const {
