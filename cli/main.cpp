@@ -23,6 +23,8 @@ enum ExitCode { kOk = 0, kUsage = 2, kModel = 3, kUnsupported = 4, kInput = 5, k
 constexpr const char* kFooter = R"(Examples:
   pit explain minilm.onnx                          what PIT found, operator by operator
   pit explain minilm.onnx --lengths 64,50,33,7     with the live share for such a batch
+  pit explain minilm.onnx --dump groups            what one stage of the compiler has made of it
+  pit explain minilm.onnx --dump graph,kernels     (graph, masks, groups, schedules, kernels, asm)
   pit run minilm.onnx --input input_ids=ids.npy --input attention_mask=mask.npy \
       --input token_type_ids=types.npy --output-dir out
   pit profile minilm.onnx --lengths 128,90,17 --trace trace.json
@@ -37,7 +39,7 @@ Exit codes: 0 done; 2 wrong usage; 3 the model file is broken; 4 the model uses 
 
 struct Arguments {
   std::string model;
-  std::vector<std::string> files, outputs, limits;
+  std::vector<std::string> files, outputs, limits, dumps;
   std::vector<std::int64_t> lengths;
   std::string output_dir, trace;
   std::string sparsity = "auto";
@@ -66,13 +68,14 @@ CompileOptions options_of(const Arguments& arguments) {
 
 void explain(const Arguments& arguments) {
   const Model model = Model::load(arguments.model, options_of(arguments));
-  if (arguments.files.empty() && arguments.lengths.empty()) {
-    print(model.explain(nullptr, arguments.json));
-    return;
-  }
-  const TensorMap inputs = gather_inputs(model.inputs(), arguments.files, arguments.lengths);
+  const bool given = !arguments.files.empty() || !arguments.lengths.empty();
+  TensorMap inputs;
+  if (given) inputs = gather_inputs(model.inputs(), arguments.files, arguments.lengths);
   const auto views = views_of(inputs);
-  print(model.explain(&views, arguments.json));
+  if (arguments.dumps.empty()) print(model.explain(given ? &views : nullptr, arguments.json));
+  std::string text;  // a wrong name prints nothing
+  for (const std::string& stage : arguments.dumps) text += model.dump(stage, given ? &views : nullptr);
+  if (!text.empty()) print(text);
 }
 
 /// A file name for an output: names in ONNX may hold slashes, and two of them may differ only there.
@@ -190,6 +193,16 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   }
   for (CLI::App* command : {explain, profile, ops})
     command->add_flag("--json", arguments.json, "JSON instead of a table");
+  explain
+      ->add_option("--dump", arguments.dumps,
+                   "Instead, what stages of the compiler have made of the model, as text: graph, masks, groups, "
+                   "schedules (for the inputs, if there are any), kernels, asm")
+      ->delimiter(',')
+      ->type_name("STAGE,...")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all()
+      ->excludes("--json");
   run->add_option("--output-dir", arguments.output_dir, "Where to write NAME.npy per output")
       ->required()
       ->type_name("DIR");

@@ -88,6 +88,24 @@ class Model:
         text = self._model.explain(None if inputs is None and not named else self._inputs(inputs, named), bool(json), cancel)
         return _json.loads(text) if json else text
 
+    def dump(self, stage: Literal["graph", "masks", "groups", "schedules", "kernels", "asm"], inputs: Optional[Mapping[str, Any]] = None, /, *,
+             cancel: Optional[CancelToken] = None, **named: Any) -> str:  # fmt: skip
+        """What one stage of the compiler has made of the model, as text.
+
+        "graph":     nodes after simplification, with types, symbolic extents and expressions.
+        "masks":     per value, what may be non-zero, what is demanded, what is computed.
+        "groups":    what runs as one kernel: nodes, axes, operands, epilogue, live sets; and the claims that were verified.
+        "schedules": for each product the rules that apply, their blocking and the time predicted; with inputs (one dict or keywords, as for a
+                     call) for their sizes and live rows, else for sizes that it names.
+        "kernels":   the IR of the generated kernels, with the steps (as `explain` numbers them) that call them.
+        "asm":       their assembly for the CPU that the model is compiled for.
+
+        Nothing of this is kept: kernels and assembly are generated anew, which takes seconds for a large model. Raises InputError for any other
+        name.
+        """
+        given = None if inputs is None and not named else self._inputs(inputs, named)
+        return self._model.dump(_text("stage", stage), given, cancel)
+
     @overload
     def profile(self, inputs: Optional[Mapping[str, Any]] = None, /, *, repeat: int = 5, json: Literal[False] = False,
                 cancel: Optional[CancelToken] = None, **named: Any) -> str: ...

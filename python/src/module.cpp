@@ -131,6 +131,15 @@ nb::object explain(const Model& model, const std::optional<nb::dict>& inputs, bo
       call.run([&] { return model.explain(arguments ? &arguments->views() : nullptr, json, {{}, {}, call.token()}); }));
 }
 
+nb::object dump(const Model& model, const std::string& stage, const std::optional<nb::dict>& inputs,
+                nb::handle cancel) {
+  std::optional<Arguments> arguments;
+  if (inputs) arguments.emplace(*inputs);
+  Interruptible call(cancel);
+  return text(
+      call.run([&] { return model.dump(stage, arguments ? &arguments->views() : nullptr, {{}, {}, call.token()}); }));
+}
+
 nb::object profile(const Model& model, const nb::dict& inputs, int repeat, bool json, nb::handle cancel) {
   const Arguments arguments(inputs);
   Interruptible call(cancel);
@@ -168,6 +177,7 @@ NB_MODULE(_pit, m) {
       .def("outputs", [](const pit::Model& model) { return describe(model.outputs()); })
       .def("run", &run, "inputs"_a, "outputs"_a, "out"_a, "cancel"_a.none())
       .def("explain", &explain, "inputs"_a.none(), "json"_a, "cancel"_a.none())
+      .def("dump", &dump, "stage"_a, "inputs"_a.none(), "cancel"_a.none())
       .def("profile", &profile, "inputs"_a, "repeat"_a, "json"_a, "cancel"_a.none());
   m.def("load", &load, "path"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
         "cache_dir"_a, "limits"_a, "cancel"_a.none(), "progress"_a.none());

@@ -94,6 +94,15 @@ class TestReports:
         assert found["weight_flops_live"] == pytest.approx(16 / 24, abs=0.01)
         assert found["attention_flops_live"] == pytest.approx((64 + 16 + 16) / (3 * 64), abs=0.01)
 
+    def test_dump(self, pit):
+        found = pit("explain", MODEL, "--dump=graph,groups").stdout
+        assert [line.split(":")[0] for line in found.splitlines() if line.startswith("# ")] == ["# graph", "# groups"]
+        assert "the inputs given" in pit("explain", MODEL, "--lengths", "8,4", "--dump", "schedules").stdout
+        assert "vfmadd" in pit("explain", "--dump", "asm", MODEL).stdout
+        assert "'schedules'" in pit("explain", MODEL, "--dump", "graph,tree", code=INPUT_ERROR).stderr
+        assert pit("explain", MODEL, "--dump", "graph", "--json", code=USAGE).stderr
+        assert "--dump groups" in pit("explain", "--help").stdout
+
     def test_profile(self, pit, case, tmp_path):
         arguments, _ = case
         assert "MatMul" in pit("profile", MODEL, *arguments, "--repeat", 2, "--trace", "trace.json").stdout
