@@ -27,6 +27,8 @@ struct Options {
   std::string cache_dir;       ///< usable directory or empty (no disk cache)
   bool dump_assembly = false;  ///< fills `assembly` of the result (tests, perf work)
   int threads = 1;             ///< that generate code; the same code for any number
+  /// For reading: the kernels are appended here and nothing is generated, the functions are null.
+  std::vector<Kernel>* list = nullptr;
 };
 
 /// Compiles all kernels into one object. Equal sets of kernels share one disk cache entry, keyed by the kernels' text,
@@ -35,7 +37,7 @@ struct Options {
 /// for two different kernels of one name, and for whatever LLVM reports. May be called from many threads at once.
 std::shared_ptr<const Code> compile(const std::vector<Kernel>& kernels, const Options& options);
 
-/// The assembly of the kernels for reading (pit explain --asm, tests).
+/// The assembly of the kernels for reading (pit explain --dump=asm, tests).
 std::string assembly(const std::vector<Kernel>& kernels, const CpuTarget& target);
 
 /// LLVM's name of this machine's CPU, for the cache key.

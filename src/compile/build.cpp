@@ -362,14 +362,9 @@ class ProgramBuilder {
     if (!p_->engine) return;
     Stages::begin("generate products", 0.7);
     // Nothing is generated while the model runs.
-    using contract::RuleKind;
-    std::vector<RuleKind> rules;
-    for (const Step& s : p_->steps) {
-      const ContractionStep& c = s.contraction;
-      if (p_->group(s).kind == GroupKind::contraction) rules.push_back(RuleKind::dense);
-      if (c.scans_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
-      if (c.pruned) rules.push_back(c.scans_a ? RuleKind::both : RuleKind::b_k);
-    }
+    std::vector<contract::RuleKind> rules;
+    for (const Step& s : p_->steps)
+      for (const contract::RuleKind rule : engine_rules(*p_, s)) rules.push_back(rule);
     p_->engine->generate(rules);
     p_->packs = p_->engine->packs();
   }

@@ -13,23 +13,35 @@ namespace {
 
 using fuse::GroupKind;
 
-std::string target_text(const Program& p) {
-  return fmt::format("{}, vectors of {} bytes", p.target.name, p.target.vector_bytes);
-}
-
 /// "group 12, step 3"; views have no step.
 std::string group_text(int group, const std::vector<int>& numbers) {
   const int number = numbers[static_cast<std::size_t>(group)];
   return fmt::format("group {}{}", group, number < 0 ? "" : fmt::format(", step {}", number));
 }
 
-/// "# of steps 3, 7"
-std::string users_text(const KernelUse& use, const std::vector<int>& numbers) {
+/// "of steps 3, 7"; nothing for no groups.
+std::string steps_text(const std::vector<int>& groups, const std::vector<int>& numbers) {
   std::vector<int> steps;
-  for (const int g : use.groups) steps.push_back(numbers[static_cast<std::size_t>(g)]);
+  for (const int g : groups) steps.push_back(numbers[static_cast<std::size_t>(g)]);
   std::sort(steps.begin(), steps.end());
-  steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
-  return fmt::format("# of step{} {}\n", steps.size() == 1 ? "" : "s", fmt::join(steps, ", "));
+  steps.erase(std::unique(steps.begin(), steps.end()), steps.end());  // an attention is one step, of three groups
+  return steps.empty() ? "" : fmt::format("of step{} {}", steps.size() == 1 ? "" : "s", fmt::join(steps, ", "));
+}
+
+template <class Print>
+std::string kernels_text(const Program& p, const char* what, Print&& print) {
+  const std::vector<int> numbers = step_numbers(p);
+  const std::vector<KernelUse> kernels = kernels_of(p);
+  std::string text = fmt::format("# {}: {} kernels for {}, vectors of {} bytes\n", what, kernels.size(), p.target.name,
+                                 p.target.vector_bytes);
+  for (const KernelUse& use : kernels) {
+    poll_cancel();
+    const std::string own = steps_text(use.groups, numbers), engine = steps_text(use.engine, numbers);
+    text += fmt::format("\n# {}{}{}\n", own, own.empty() || engine.empty() ? "" : "; ",
+                        engine.empty() ? "" : "the engine's, " + engine);
+    text += print(use.kernel);
+  }
+  return text;
 }
 
 }  // namespace
@@ -78,22 +90,11 @@ std::string dump_groups(const Program& p) {
 }
 
 std::string dump_kernels(const Program& p) {
-  const std::vector<int> numbers = step_numbers(p);
-  const std::vector<KernelUse> kernels = kernels_of(p);
-  std::string text = fmt::format("# kernels: {} for {}\n", kernels.size(), target_text(p));
-  for (const KernelUse& use : kernels) text += '\n' + users_text(use, numbers) + codegen::print(use.kernel);
-  return text;
+  return kernels_text(p, "kernels", [](const codegen::Kernel& k) { return codegen::print(k); });
 }
 
 std::string dump_assembly(const Program& p) {
-  const std::vector<int> numbers = step_numbers(p);
-  const std::vector<KernelUse> kernels = kernels_of(p);
-  std::string text = fmt::format("# asm: {} kernels for {}\n", kernels.size(), target_text(p));
-  for (const KernelUse& use : kernels) {
-    poll_cancel();
-    text += '\n' + users_text(use, numbers) + codegen::assembly({use.kernel}, p.target);
-  }
-  return text;
+  return kernels_text(p, "asm", [&](const codegen::Kernel& k) { return codegen::assembly({k}, p.target); });
 }
 
 }  // namespace pit::compile

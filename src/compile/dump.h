@@ -34,7 +34,7 @@ std::string dump_groups(const Program& p);
 std::string dump_schedules(const Program& p, const CallSizes& sizes);
 /// The IR of every generated kernel, with the steps that call it.
 std::string dump_kernels(const Program& p);
-/// The assembly of the same kernels for the program's target. Takes a second or so for a hundred kernels.
+/// The assembly of the same kernels for the program's target. Takes about a second for a hundred kernels.
 std::string dump_assembly(const Program& p);
 
 }  // namespace pit::compile

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <map>
+#include <tuple>
 
 #include "fuse/group.h"
 #include "support/files.h"
@@ -21,21 +22,43 @@ class KernelList {
       if (p_.group(s).kind == GroupKind::rows) rows(s);
       if (p_.group(s).kind == GroupKind::contraction) tiles(s);
     }
+    if (p_.engine) engine();
     return std::move(list_);
   }
 
  private:
-  /// Lowers what is not known by this name yet.
+  /// The entry of this name; lowers what is not known by it yet.
   template <class Lower>
-  void use(const std::string& name, int group, Lower&& lower) {
+  KernelUse& entry(const std::string& name, Lower&& lower) {
     const auto [known, fresh] = at_.try_emplace(name, list_.size());
-    if (fresh) list_.push_back({lower(), {}});
-    list_[known->second].groups.push_back(group);
+    if (fresh) list_.push_back({lower(), {}, {}});
+    return list_[known->second];
+  }
+
+  void engine() {
+    const std::vector<codegen::Kernel> packs = p_.engine->kernels({});
+    std::map<contract::RuleKind, std::vector<codegen::Kernel>> of_rule;  // packs among them
+    for (const Step& s : p_.steps) {
+      if (p_.group(s).kind != GroupKind::contraction) continue;
+      used_by_engine(packs, s.group);
+      for (const contract::RuleKind rule : engine_rules(p_, s)) {
+        const auto [known, fresh] = of_rule.try_emplace(rule);
+        if (fresh) known->second = p_.engine->kernels({rule});
+        used_by_engine(known->second, s.group);
+      }
+    }
+  }
+
+  void used_by_engine(const std::vector<codegen::Kernel>& kernels, int group) {
+    for (const codegen::Kernel& k : kernels) {
+      std::vector<int>& groups = entry(k.name, [&] { return k; }).engine;
+      if (groups.empty() || groups.back() != group) groups.push_back(group);
+    }
   }
 
   void rows(const Step& s) {
     const lower::RowSpec spec = fuse::row_spec(p_.group(s), p_.target);
-    use(lower::kernel_name(spec), s.group, [&] { return lower::lower_rows(spec).kernel; });
+    entry(lower::kernel_name(spec), [&] { return lower::lower_rows(spec).kernel; }).groups.push_back(s.group);
   }
 
   void tiles(const Step& s) {
@@ -43,15 +66,22 @@ class KernelList {
     const std::string key = epilogue_key(group.epilogue);
     if (s.contraction.tiles == nullptr) return;
     for (int height = 1; height <= contract::kMaxTileRows; ++height)
-      for (int vectors = 1; vectors <= contract::kMaxTileVectors; ++vectors)
-        if (s.contraction.tiles->of(height, vectors, 1) != nullptr)
-          use(fmt::format("{} {}x{}", key, height, vectors), s.group,
-              [&] { return lower::lower_tile(tile_spec(group.epilogue, key, height, vectors, p_.target)); });
+      for (int vectors = 1; vectors <= contract::kMaxTileVectors; ++vectors) {
+        if (s.contraction.tiles->of(height, vectors, 1) == nullptr) continue;
+        const auto [name, fresh] = tile_names_.try_emplace({key, height, vectors});
+        if (fresh) {
+          codegen::Kernel k = lower::lower_tile(tile_spec(group.epilogue, key, height, vectors, p_.target));
+          name->second = k.name;
+          entry(name->second, [&] { return std::move(k); });
+        }
+        list_[at_.at(name->second)].groups.push_back(s.group);
+      }
   }
 
   const Program& p_;
   std::vector<KernelUse> list_;
   std::map<std::string, std::size_t> at_;  ///< into list_
+  std::map<std::tuple<std::string, std::size_t, std::size_t>, std::string> tile_names_;
 };
 
 }  // namespace
@@ -69,6 +99,17 @@ std::string epilogue_key(const lower::Epilogue& e) {
 lower::TileSpec tile_spec(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors,
                           const CpuTarget& target) {
   return {.rows = rows, .vectors = vectors, .epilogue = epilogue, .epilogue_key = key, .target = target};
+}
+
+std::vector<contract::RuleKind> engine_rules(const Program& p, const Step& s) {
+  using contract::RuleKind;
+  std::vector<RuleKind> rules;
+  const ContractionStep& c = s.contraction;
+  if (p.group(s).kind == fuse::GroupKind::contraction && s.attention < 0 && !s.absorbed)
+    rules.push_back(RuleKind::dense);
+  if (c.scans_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
+  if (c.pruned) rules.push_back(c.scans_a ? RuleKind::both : RuleKind::b_k);
+  return rules;
 }
 
 std::vector<KernelUse> kernels_of(const Program& p) { return KernelList(p).run(); }

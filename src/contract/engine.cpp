@@ -76,21 +76,29 @@ class GeneratedEngine final : public Engine {
     return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
   }
 
-  void generate(const std::vector<RuleKind>& rules) const override {
-    kernels_.packs();
+  static void generate(const Kernels& kernels, const std::vector<RuleKind>& rules) {
+    kernels.packs();
     for (const RuleKind rule : rules) {
       switch (rule) {
-        case RuleKind::dense: kernels_.tiles(Family::plain), kernels_.tiles(Family::prefetching); break;
-        case RuleKind::m: kernels_.tiles(Family::plain); break;
+        case RuleKind::dense: kernels.tiles(Family::plain), kernels.tiles(Family::prefetching); break;
+        case RuleKind::m: kernels.tiles(Family::plain); break;
         case RuleKind::k:
-        case RuleKind::c_n: kernels_.tiles(Family::indexed); break;
-        case RuleKind::element: kernels_.tiles(Family::ragged); break;
-        case RuleKind::b_k: kernels_.tiles(Family::both); break;
-        case RuleKind::both: kernels_.tiles(Family::both), kernels_.tiles(Family::ragged); break;
-        case RuleKind::c_m: kernels_.tiles(Family::in_place); break;
-        case RuleKind::stream: kernels_.stream(1); break;
+        case RuleKind::c_n: kernels.tiles(Family::indexed); break;
+        case RuleKind::element: kernels.tiles(Family::ragged); break;
+        case RuleKind::b_k: kernels.tiles(Family::both); break;
+        case RuleKind::both: kernels.tiles(Family::both), kernels.tiles(Family::ragged); break;
+        case RuleKind::c_m: kernels.tiles(Family::in_place); break;
+        case RuleKind::stream: kernels.stream(1); break;
       }
     }
+  }
+
+  void generate(const std::vector<RuleKind>& rules) const override { generate(kernels_, rules); }
+
+  std::vector<codegen::Kernel> kernels(const std::vector<RuleKind>& rules) const override {
+    std::vector<codegen::Kernel> list;
+    generate(Kernels(kernels_.algebra(), kernels_.target(), {}, 1, &list), rules);
+    return list;
   }
 
   const PackSet& packs() const override { return kernels_.packs(); }

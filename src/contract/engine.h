@@ -179,6 +179,8 @@ class Engine {
 
   /// Generates what these rules need now, which else happens when a rule is first used.
   virtual void generate(const std::vector<RuleKind>& rules) const = 0;
+  /// The IR of what `generate` makes for these rules, for reading.
+  virtual std::vector<codegen::Kernel> kernels(const std::vector<RuleKind>& rules) const = 0;
   /// The packing kernels, for callers that pack on their own.
   virtual const PackSet& packs() const = 0;
 

@@ -22,11 +22,13 @@ bool TileTable::has(int vectors) const {
                      [&](const auto& of_rows) { return of_rows[vectors][0] != nullptr; });
 }
 
-Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads)
+Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads,
+                 std::vector<Kernel>* list)
     : algebra_(algebra),
       target_(target),
       cache_dir_(std::move(cache_dir)),
       threads_(threads),
+      list_(list),
       shape_(lower::tile_shape(target, algebra)) {}
 
 Panels Kernels::panels(std::int64_t n) const {
@@ -45,6 +47,7 @@ std::shared_ptr<const codegen::Code> Kernels::compile(const std::vector<Kernel>&
   options.target = target_;
   options.cache_dir = cache_dir_;
   options.threads = threads_;
+  options.list = list_;
   return codegen::compile(kernels, options);
 }
 

@@ -45,7 +45,9 @@ struct TileTable {
 
 class Kernels {
  public:
-  Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads);
+  /// `list`: for reading: what is asked for is appended there, and not compiled.
+  Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads,
+          std::vector<codegen::Kernel>* list = nullptr);
 
   const lower::Algebra& algebra() const { return algebra_; }
   const CpuTarget& target() const { return target_; }
@@ -82,6 +84,7 @@ class Kernels {
   CpuTarget target_;
   std::string cache_dir_;
   int threads_;
+  std::vector<codegen::Kernel>* list_;
   lower::TileShape shape_;
   mutable std::array<Tiles, kFamilyCount> tiles_;
   mutable Once packs_once_, stream_once_;
