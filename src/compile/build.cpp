@@ -112,7 +112,7 @@ class ProgramBuilder {
     }
   }
 
-  // What runs together, which steps look at values, and what the engine may be asked for.
+  // What runs together, and where zeros are that only values tell; rules are chosen in each run.
   void schedule() {
     Stages::begin("schedule", 0.24);
     const auto& groups = p_->fusion.groups;

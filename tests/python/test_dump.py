@@ -13,12 +13,14 @@ import pit
 STAGES = ("graph", "masks", "groups", "schedules", "kernels", "asm")
 
 
-def feed_forward(rows="rows"):
-    """Y = relu(X * W0 + b) * W1, X: [rows, 64]."""
+def feed_forward(rows="rows", pruned=1):
+    """Y = relu(X * W0 + b) * W1, X: [rows, 64]; of W1 one row in `pruned` is left."""
     r = np.random.default_rng(0)
     nodes = [H.make_node("MatMul", ["X", "W0"], ["h"]), H.make_node("Add", ["h", "b"], ["s"]), H.make_node("Relu", ["s"], ["a"]),
              H.make_node("MatMul", ["a", "W1"], ["Y"])]  # fmt: skip
-    weights = [N.from_array(r.standard_normal(shape, np.float32), name) for name, shape in {"W0": (64, 256), "b": (256,), "W1": (256, 96)}.items()]
+    values = {name: r.standard_normal(shape, np.float32) for name, shape in {"W0": (64, 256), "b": (256,), "W1": (256, 96)}.items()}
+    values["W1"][np.arange(256) % pruned != 0] = 0
+    weights = [N.from_array(value, name) for name, value in values.items()]
     graph = H.make_graph(nodes, "g", [H.make_tensor_value_info("X", T.FLOAT, [rows, 64])], [H.make_tensor_value_info("Y", T.FLOAT, [rows, 96])], weights)
     return H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
@@ -72,7 +74,9 @@ def test_schedules(model):
     assert given == model.dump("schedules", {"X": np.zeros((3, 64), np.float32)})
 
 
-def test_schedules_of_fixed_sizes():
+def test_schedules_of_fixed_sizes_and_pruned_weights():
+    text = pit.compile(feed_forward(pruned=4)).dump("schedules")
+    assert "  of the weights 0.25 live\n" in text and {"B.k", "both"} <= set(re.findall(r"us  ([A-Za-z.]+)", text))
     assert "# schedules: the model's sizes; " in pit.compile(feed_forward(40)).dump("schedules")
 
 
