@@ -25,7 +25,7 @@ cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz --target "${targets[@]}"
 .venv/bin/python tests/fuzz/seeds.py "$build"
 
-statistic() { grep -oP "^stat::$2: *\K\d+" "$1" || echo 0; }
+statistic() { grep -aoP "^stat::$2: *\K\d+" "$1" || echo 0; }
 
 # One target; 1 if it found something.
 run() {
@@ -40,9 +40,9 @@ run() {
     return 0
   fi
   echo "[fuzz] $target: a FINDING; all of it: $log" >&2
-  grep -m1 -E '^(finding: |SUMMARY: |ALARM|==.*ERROR)|what\(\)' "$log" >&2 || tail -3 "$log" >&2
+  grep -a -m1 -E '^(finding: |SUMMARY: |ALARM|==.*ERROR)|what\(\)' "$log" >&2 || tail -3 "$log" >&2
   local input
-  input="$(grep -oP 'Test unit written to \K.*' "$log" | tail -1 || true)"
+  input="$(grep -aoP 'Test unit written to \K.*' "$log" | tail -1 || true)"
   echo "[fuzz]   again:    $build/tests/fuzz/$target $input" >&2
   echo "[fuzz]   smaller:  $build/tests/fuzz/$target -minimize_crash=1 -max_total_time=60 -exact_artifact_path=smaller $input" >&2
   return 1

@@ -27,8 +27,8 @@ class Planner {
         l2_(static_cast<std::int64_t>(caches.l2)),
         l3_(static_cast<std::int64_t>(caches.l3)) {
     b_.k = b_.k_near = k_;
-    // C so large that what is written of it leaves the caches before anybody reads it.
-    b_.streams_c = p.m * p.n * 4 * static_cast<std::int64_t>(p.items.size()) > l3_;
+    // C so large that what is written of it leaves the caches before anybody reads it. (An epilogue does.)
+    b_.streams_c = p.epilogue == nullptr && p.m * p.n * 4 * static_cast<std::int64_t>(p.items.size()) > l3_;
   }
 
   Blocking plan() {

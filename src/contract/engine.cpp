@@ -147,10 +147,12 @@ class GeneratedEngine final : public Engine {
       const std::int64_t p = t % count;
       if (from[i] == nullptr) return;
       const Item& item = *from[i];
-      const MatrixB matrix{reinterpret_cast<const char*>(item.b), k_stride * 4, n_stride * 4};
-      pack_panel(kernels_.packs(), b.panels.vectors_of(p) * b.panels.lanes, b.data[i].get() + b.panels.offset(p, b.k),
-                 matrix, p * b.panels.width(), b.panels.columns_of(p), nullptr, item.n_live,
-                 item.k_list ? item.k_count : b.k, item.k_list);
+      const MatrixB matrix{.data = reinterpret_cast<const char*>(item.b),
+                           .k_stride = k_stride * 4,
+                           .n_stride = n_stride * 4,
+                           .k_list = item.k_list,
+                           .n_live = item.n_live};
+      pack_panels(kernels_.packs(), b.panels, p, p + 1, matrix, item.k_list ? item.k_count : b.k, b.k, b.data[i].get());
     });
   }
 
@@ -171,7 +173,8 @@ class GeneratedEngine final : public Engine {
     // Stores past the caches are in no order with later ones. (The workers' ended with locked instructions, which wait
     // for them.)
     if (call.schedule.blocks.streams_c) _mm_sfence();
-    if (call.problem.epilogue && kind != RuleKind::dense) run_epilogue(call);
+    if (call.problem.epilogue && kind != RuleKind::dense && (call.live.c || kind == RuleKind::stream))
+      run_epilogue(call);
   }
 
   Kernels kernels_;

@@ -37,22 +37,36 @@ struct Task {
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);
 std::vector<Task> make_tasks_of_items(const Call& call, std::int64_t block, std::int64_t step);
 
-/// Runs `Block(call, task, args...)()` on the workers, for each of the tasks.
+/// The problem's epilogue, on sums that the task's rows and panels of C hold.
+void apply_epilogue(const Call& call, const Task& task);
+
+/// Whether the epilogue follows each task, while what it has stored is near. (What live.c leaves out is known only in
+/// the end.)
+inline bool tasks_apply_epilogue(const Call& call) {
+  return call.problem.epilogue != nullptr && call.live.c == nullptr;
+}
+
+/// Runs `Block(call, task, args...)()` on the workers, for each of the tasks, which count `unit` rows as one.
 template <class Block, class... Args>
-void run_tasks(const Call& call, const std::vector<Task>& tasks, const Args&... args) {
-  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                         [&](std::int64_t t, int) { Block(call, tasks[static_cast<std::size_t>(t)], args...)(); });
+void run_tasks(const Call& call, const std::vector<Task>& tasks, std::int64_t unit, const Args&... args) {
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+    Task task = tasks[static_cast<std::size_t>(t)];
+    Block(call, task, args...)();
+    if (!tasks_apply_epilogue(call)) return;
+    task.begin *= unit, task.end = std::min(task.end * unit, call.problem.m);
+    apply_epilogue(call, task);
+  });
 }
 /// Tasks of the schedule's rows, whole tiles each.
 template <class Block>
 void run_rows_of_tiles(const Call& call) {
-  run_tasks<Block>(call, make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows()));
+  run_tasks<Block>(call, make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows()), 1);
 }
 /// The same in whole groups of rows, as high as the map's micro-tiles: begin and end of a task count groups.
 template <class Block>
 void run_rows_of_groups(const Call& call, const detect::LiveMap& map) {
   const std::int64_t groups = std::max<std::int64_t>(1, call.schedule.blocks.rows / map.g_rows);
-  run_tasks<Block>(call, make_tasks(call, map.row_groups(), groups), map);
+  run_tasks<Block>(call, make_tasks(call, map.row_groups(), groups), map.g_rows, map);
 }
 
 /// An epilogue operand of a block of rows: a pointer for scalar / per_n, row pointers for per_m / per_mn (at column 0).
@@ -134,7 +148,7 @@ void copy_row(float* to, const float* from, std::int64_t count, bool streaming);
 
 // The rules. Each computes all items.
 void run_dense(const Call& call);
-/// The epilogue alone, on sums that C holds.
+/// The epilogue alone, on sums that all of C holds.
 void run_epilogue(const Call& call);
 void run_k(const Call& call);              ///< k
 void run_rows(const Call& call);           ///< m

@@ -29,24 +29,36 @@ void pack_rows(const PackSet& packs, int width, float* dst, void* const* rows, i
   }
 }
 
+namespace {
+
+// Columns n0 .. n0 + columns, side by side in `width`.
 void pack_panel(const PackSet& packs, int width, float* dst, const MatrixB& b, std::int64_t n0, std::int64_t columns,
-                const std::int32_t* n_index, const std::uint8_t* n_live, std::int64_t k, const std::int32_t* k_index) {
-  if (b.n_stride == sizeof(float) && !n_index && !n_live) {
-    void* ptrs[3] = {dst, const_cast<char*>(b.data + n0 * b.n_stride), const_cast<std::int32_t*>(k_index)};
+                std::int64_t k) {
+  if (b.n_stride == sizeof(float) && !b.n_list && !b.n_live) {
+    void* ptrs[3] = {dst, const_cast<char*>(b.data + n0 * b.n_stride), const_cast<std::int32_t*>(b.k_list)};
     const std::int64_t ints[3] = {k, columns, b.k_stride};
-    packs.copy.at(width)[k_index != nullptr](ptrs, ints);
+    packs.copy.at(width)[b.k_list != nullptr](ptrs, ints);
     return;
   }
   void* rows[64];
   PIT_CHECK(columns <= 64, "a panel of {} columns", columns);
-  auto column = [&](std::int64_t i) { return n_index ? n_index[n0 + i] : n0 + i; };
+  auto column = [&](std::int64_t i) { return b.n_list ? b.n_list[n0 + i] : n0 + i; };
   for (std::int64_t i = 0; i < columns; ++i) rows[i] = const_cast<char*>(b.data + column(i) * b.n_stride);
-  pack_rows(packs, width, dst, rows, static_cast<int>(columns), k, b.k_stride, k_index);
-  if (!n_live) return;
+  pack_rows(packs, width, dst, rows, static_cast<int>(columns), k, b.k_stride, b.k_list);
+  if (!b.n_live) return;
   // Dead columns hold nothing defined: they pack as 0, which keeps what is computed from them finite.
   for (std::int64_t i = 0; i < columns; ++i)
-    if (!n_live[column(i)])
+    if (!b.n_live[column(i)])
       for (std::int64_t r = 0; r < k; ++r) dst[r * width + i] = 0;
+}
+
+}  // namespace
+
+void pack_panels(const PackSet& packs, const Panels& panels, std::int64_t first, std::int64_t last, const MatrixB& b,
+                 std::int64_t k, std::int64_t k_room, float* dst) {
+  for (std::int64_t p = first; p < last; ++p)
+    pack_panel(packs, panels.vectors_of(p) * panels.lanes, dst + panels.offset(p, k_room), b, p * panels.width(),
+               panels.columns_of(p), k);
 }
 
 }  // namespace pit::contract

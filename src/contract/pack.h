@@ -40,16 +40,18 @@ struct Panels {
 void pack_rows(const PackSet& packs, int width, float* dst, void* const* rows, int count, std::int64_t k,
                std::int64_t k_stride, const std::int32_t* k_index);
 
-/// A matrix B[k,n] in memory, strides in bytes.
+/// A matrix B[k,n] in memory, strides in bytes, and which of it is packed. Lists and `n_live` may be null: everything.
 struct MatrixB {
   const char* data = nullptr;
   std::int64_t k_stride = 0, n_stride = 0;
+  const std::int32_t* k_list = nullptr;  ///< the i-th packed step of k is B's row k_list[i]
+  const std::int32_t* n_list = nullptr;  ///< the i-th packed column is B's column n_list[i]
+  const std::uint8_t* n_live = nullptr;  ///< per column of B: those that are dead (0) pack as zeros
 };
 
-/// One panel (columns n0 .. n0+columns) of B, dst[k][vectors*lanes]. `n_index` (may be null) maps packed columns to B's
-/// columns, `n_live` (may be null) says which of B's columns are live: dead ones pack as 0. `k_index` as above.
-void pack_panel(const PackSet& packs, int width, float* dst, const MatrixB& b, std::int64_t n0, std::int64_t columns,
-                const std::int32_t* n_index, const std::uint8_t* n_live, std::int64_t k, const std::int32_t* k_index);
+/// Panels first..last of B, `k` steps each: panel p at panels.offset(p, k_room) floats from `dst`.
+void pack_panels(const PackSet& packs, const Panels& panels, std::int64_t first, std::int64_t last, const MatrixB& b,
+                 std::int64_t k, std::int64_t k_room, float* dst);
 
 /// Floats of slack that packing may write behind its destination.
 inline constexpr std::int64_t kPackSlack = 1024;

@@ -11,7 +11,7 @@ namespace {
 
 class DenseBlock {
  public:
-  DenseBlock(const Call& call, const Task& task, bool epilogue_alone = false)
+  DenseBlock(const Call& call, const Task& task, bool epilogue_alone)
       : call_(call),
         problem_(call.problem),
         task_(task),
@@ -88,12 +88,14 @@ class DenseBlock {
   void find_b(Block& b) {
     if (k_ == 0) return;
     if (packs_b()) {
-      const MatrixB matrix{reinterpret_cast<const char*>(item_.b), problem_.b_k * 4, problem_.b_n * 4};
-      for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p)
-        pack_panel(call_.kernels.packs(), b.panels.vectors_of(p) * b.panels.lanes,
-                   packed_b_ + b.panels.offset(p - task_.first_panel, k_), matrix, p * b.panels.width(),
-                   b.panels.columns_of(p), nullptr, item_.n_live, k_, item_.k_list);
-      b.b = packed_b_ - b.panels.offset(task_.first_panel, k_);
+      const MatrixB matrix{.data = reinterpret_cast<const char*>(item_.b),
+                           .k_stride = problem_.b_k * 4,
+                           .n_stride = problem_.b_n * 4,
+                           .k_list = item_.k_list,
+                           .n_live = item_.n_live};
+      float* const panel_0 = packed_b_ - b.panels.offset(task_.first_panel, k_);
+      pack_panels(call_.kernels.packs(), b.panels, task_.first_panel, task_.last_panel, matrix, k_, k_, panel_0);
+      b.b = panel_0;
       b.b_k = k_;
       b.k_index = item_.k_list;
       return;
@@ -188,14 +190,20 @@ class DenseBlock {
 
 }  // namespace
 
+void apply_epilogue(const Call& call, const Task& task) { DenseBlock(call, task, true)(); }
+
 void run_dense(const Call& call) {
   // A task that packs B does so for all of an item's rows.
   const std::int64_t rows = call.schedule.blocks.packs_b ? call.problem.m : call.schedule.blocks.rows;
-  run_tasks<DenseBlock>(call, make_tasks_of_items(call, std::max<std::int64_t>(rows, 1), call.kernels.rows()), false);
+  const std::vector<Task> tasks = make_tasks_of_items(call, std::max<std::int64_t>(rows, 1), call.kernels.rows());
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { DenseBlock(call, tasks[static_cast<std::size_t>(t)], false)(); });
 }
 
 void run_epilogue(const Call& call) {
-  run_tasks<DenseBlock>(call, make_tasks_of_items(call, call.kernels.rows() * 8, call.kernels.rows()), true);
+  const std::vector<Task> tasks = make_tasks_of_items(call, 8 * call.kernels.rows(), call.kernels.rows());
+  call.pool.parallel_for(static_cast<std::int64_t>(tasks.size()),
+                         [&](std::int64_t t, int) { apply_epilogue(call, tasks[static_cast<std::size_t>(t)]); });
 }
 
 }  // namespace pit::contract

@@ -7,7 +7,7 @@
 // row set and split of k (partial sums go through memory unchanged), so results are bit-identical sparse or dense.
 //
 // Layouts (f32): packed A: [k][rows]; packed B: panels [k][vectors * lanes], zero beyond the last column.
-// Drivers and blocking: contract (macro_tile, blocking) and runtime/multiply.
+// Drivers and blocking: contract (block, macro_tile, blocking).
 #pragma once
 
 #include <optional>

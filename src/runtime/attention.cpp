@@ -139,17 +139,17 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
 // K's live rows become the columns of packed panels, V's live rows the rows.
 void AttentionRunner::pack_operands(Work& w) const {
   const Panels keys{w.key_count, key_panels_.lanes, key_panels_.vectors};
-  const MatrixB k{run_.root_address(scores_group_.operands[1].value) + scores_runner_.batch_offset(1, w.batch),
-                  scores_.operands[1].k, scores_.operands[1].n};
-  for (std::int64_t p = 0; p < keys.count(); ++p)
-    pack_panel(run_.p_.packs, keys.vectors_of(p) * keys.lanes, w.k_packed + keys.offset(p, scores_.k), k,
-               p * keys.width(), keys.columns_of(p), w.keys, nullptr, scores_.k, nullptr);
-  const MatrixB v{run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch),
-                  output_.operands[1].k, output_.operands[1].n};
-  for (std::int64_t p = 0; p < value_panels_.count(); ++p)
-    pack_panel(run_.p_.packs, value_panels_.vectors_of(p) * value_panels_.lanes,
-               w.v_packed + value_panels_.offset(p, w.key_count), v, p * value_panels_.width(),
-               value_panels_.columns_of(p), nullptr, nullptr, w.key_count, w.key_count == output_.k ? nullptr : w.keys);
+  const MatrixB k{.data = run_.root_address(scores_group_.operands[1].value) + scores_runner_.batch_offset(1, w.batch),
+                  .k_stride = scores_.operands[1].k,
+                  .n_stride = scores_.operands[1].n,
+                  .n_list = w.keys};
+  contract::pack_panels(run_.p_.packs, keys, 0, keys.count(), k, scores_.k, scores_.k, w.k_packed);
+  const MatrixB v{.data = run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch),
+                  .k_stride = output_.operands[1].k,
+                  .n_stride = output_.operands[1].n,
+                  .k_list = w.key_count == output_.k ? nullptr : w.keys};
+  contract::pack_panels(run_.p_.packs, value_panels_, 0, value_panels_.count(), v, w.key_count, w.key_count,
+                        w.v_packed);
   auto prepare = [&](const fuse::Group& group, std::vector<contract::EpilogueRows>& epilogue) {
     epilogue.resize(group.operands.size() - 3);
     for (std::size_t o = 3; o < group.operands.size(); ++o) {

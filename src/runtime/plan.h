@@ -19,7 +19,6 @@ using compile::RowStep;
 using compile::Step;
 using contract::kPackSlack;
 using contract::MatrixB;
-using contract::pack_panel;
 using contract::PackSet;
 using contract::Panels;
 using graph::Dim;
