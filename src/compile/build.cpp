@@ -353,26 +353,27 @@ class ProgramBuilder {
 
   void generate() {
     Stages::begin("generate", 0.3);
-    p_->code = codegen::compile(kernels_.kernels(),
-                                {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
-    kernels_.resolve(*p_->code);
-    p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
-                                  p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
-    Stages::note(p_->code_report);
-    if (!p_->engine) return;
-    Stages::begin("generate products", 0.7);
     // Nothing is generated while the model runs.
     std::vector<contract::RuleKind> rules;
     for (const Step& s : p_->steps)
       for (const contract::RuleKind rule : engine_rules(*p_, s)) rules.push_back(rule);
-    p_->engine->generate(rules);
-    p_->packs = p_->engine->packs();
+    ThreadPool(options_.threads).parallel_for(p_->engine ? 2 : 1, [&](std::int64_t job, int) {
+      if (job == 1) return p_->engine->generate(rules);
+      p_->code = codegen::compile(kernels_.kernels(),
+                                  {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
+    });
+    kernels_.resolve(*p_->code);
+    p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
+                                  p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
+    Stages::note(p_->code_report);
+    if (p_->engine) p_->packs = p_->engine->packs();
   }
 
-  Tensor& constant_behind(ValueId v) {
+  ValueId root_of(ValueId v) const {
     const ValueId root = p_->fusion.layouts[v].root;
-    return p_->graph.values[root >= 0 ? root : v].constant;
+    return root >= 0 ? root : v;
   }
+  Tensor& constant_behind(ValueId v) { return p_->graph.values[root_of(v)].constant; }
 
   // What is packed is not held a second time: in a file it stays behind, unread, and on the heap it goes as soon as
   // nobody else wants it.
@@ -389,7 +390,7 @@ class ProgramBuilder {
       compile::pack_weights(*p_, p_->group(s), pool, s.contraction);
       Tensor& t = packed_constant(s);
       if (const FileMap* file = FileMap::of(t.owner())) file->forget(t.data(), t.bytes());  // for now: it comes back
-      else if (--readers[t.data()] == 0) let_go(t);
+      else if (--readers[t.data()] == 0) let_go(root_of(p_->group(s).operands[1].value));
       Stages::advance(static_cast<double>(&s - p_->steps.data() + 1) / static_cast<double>(p_->steps.size()), 1);
     }
   }
@@ -401,9 +402,11 @@ class ProgramBuilder {
   Tensor& packed_constant(const Step& s) { return constant_behind(p_->group(s).operands[1].value); }
 
   // Reports that analyse the graph again find zeros, of which they would say the same.
-  static void let_go(Tensor& t) {
+  void let_go(ValueId v) const {
     constexpr std::size_t large = std::size_t{1} << 20;
-    if (t.bytes() >= large && sparsity::reads_like_zeros(t)) t = zeros_without_memory(t.dtype(), t.shape());
+    Tensor& t = p_->graph.values[v].constant;
+    if (t.bytes() >= large && (p_->analysis->weight[v] != 0 || sparsity::reads_like_zeros(t)))
+      t = zeros_without_memory(t.dtype(), t.shape());
   }
 
   // What runs read beside the packed weights.
@@ -432,7 +435,7 @@ class ProgramBuilder {
       const FileMap* const file = t.defined() ? FileMap::of(t.owner()) : nullptr;
       if (file == nullptr) continue;
       if (!file->lasting() || t.bytes() < large) {
-        const std::shared_ptr<void> copy = long_lived_copy(t.data(), t.bytes(), pool);
+        const std::shared_ptr<void> copy = file->copy(t.data(), t.bytes(), pool);
         t = Tensor(t.dtype(), t.shape(), copy.get(), copy);
       } else if (std::find(p_->files.begin(), p_->files.end(), t.owner()) == p_->files.end()) {
         p_->files.push_back(t.owner());

@@ -1,8 +1,10 @@
 #include "contract/engine.h"
 
 #include <algorithm>
+#include <functional>
 #include <immintrin.h>
 #include <limits>
+#include <set>
 
 #include "contract/blocking.h"
 #include "contract/cost.h"
@@ -77,20 +79,27 @@ class GeneratedEngine final : public Engine {
   }
 
   static void generate(const Kernels& kernels, const std::vector<RuleKind>& rules) {
-    kernels.packs();
+    std::set<Family> families;
+    bool streams = false;
     for (const RuleKind rule : rules) {
       switch (rule) {
-        case RuleKind::dense: kernels.tiles(Family::plain), kernels.tiles(Family::prefetching); break;
-        case RuleKind::m: kernels.tiles(Family::plain); break;
+        case RuleKind::dense: families.insert({Family::plain, Family::prefetching}); break;
+        case RuleKind::m: families.insert(Family::plain); break;
         case RuleKind::k:
-        case RuleKind::c_n: kernels.tiles(Family::indexed); break;
-        case RuleKind::element: kernels.tiles(Family::ragged); break;
-        case RuleKind::b_k: kernels.tiles(Family::both); break;
-        case RuleKind::both: kernels.tiles(Family::both), kernels.tiles(Family::ragged); break;
-        case RuleKind::c_m: kernels.tiles(Family::in_place); break;
-        case RuleKind::stream: kernels.stream(1); break;
+        case RuleKind::c_n: families.insert(Family::indexed); break;
+        case RuleKind::element: families.insert(Family::ragged); break;
+        case RuleKind::b_k: families.insert(Family::both); break;
+        case RuleKind::both: families.insert({Family::both, Family::ragged}); break;
+        case RuleKind::c_m: families.insert(Family::in_place); break;
+        case RuleKind::stream: streams = true; break;
       }
     }
+    std::vector<std::function<void()>> jobs = {[&] { kernels.packs(); }};
+    for (const Family f : families) jobs.emplace_back([&kernels, f] { kernels.tiles(f); });
+    if (streams) jobs.emplace_back([&] { kernels.stream(1); });
+    ThreadPool(kernels.threads()).parallel_for(static_cast<std::int64_t>(jobs.size()), [&](std::int64_t i, int) {
+      jobs[static_cast<std::size_t>(i)]();
+    });
   }
 
   void generate(const std::vector<RuleKind>& rules) const override { generate(kernels_, rules); }

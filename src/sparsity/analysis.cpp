@@ -121,6 +121,7 @@ class Analyzer {
     for (std::size_t v = 0; v < count; ++v) {
       if (known().control[v] && !p_.is_nothing(demand_[v])) mark_ancestors(g_, static_cast<ValueId>(v), in_full);
     }
+    a_.weight = known().weight;
     a_.control.assign(count, 0);
     for (std::size_t v = 0; v < count; ++v) {
       const Value& value = g_.values[v];

@@ -49,6 +49,7 @@ struct StatementFacts {
 struct NodeFacts {
   std::vector<StatementFacts> statements;
   bool is_softmax = false;         ///< m max= X; e = exp(X-m); z += e; Y = e/z, recognised by structure
+  std::vector<char> weight;        ///< per ValueId: whether the elements, if it is a constant, were never looked at
   std::vector<std::string> notes;  ///< for explain: "rows from attention_mask", "widened: data-dependent index"
 };
 
@@ -64,6 +65,7 @@ struct Analysis {
   std::vector<ValueMasks> values;
   std::vector<NodeFacts> nodes;    ///< per NodeId
   std::vector<char> control;       ///< per ValueId: a control value (computed in full, before the masks)
+  std::vector<char> weight;        ///< per ValueId: whether the elements, if it is a constant, were never looked at
   std::vector<std::string> notes;  ///< about the whole model: what a declaration would save, known limits met
 };
 

@@ -18,6 +18,7 @@
 
 #include "pit/error.h"
 #include "support/fork.h"
+#include "support/memory.h"
 
 namespace pit {
 namespace {
@@ -214,12 +215,36 @@ bool FileMap::changed() const noexcept {
          st.st_mtim.tv_nsec != written_[1];
 }
 
+bool FileMap::holds(const void* data, std::size_t bytes) const noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(data), first = reinterpret_cast<std::uintptr_t>(data_);
+  return at >= first && at + bytes <= first + size_;
+}
+
 void FileMap::forget(const void* data, std::size_t bytes) const noexcept {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto at = reinterpret_cast<std::uintptr_t>(data), first = reinterpret_cast<std::uintptr_t>(data_);
-  if (at < first || at + bytes > first + size_) return;  // nothing else may be thrown away
+  if (!holds(data, bytes)) return;  // nothing else may be thrown away
+  const auto at = reinterpret_cast<std::uintptr_t>(data);
   const std::uintptr_t begin = (at + page - 1) / page * page, end = (at + bytes) / page * page;
   if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+std::shared_ptr<void> FileMap::copy(const void* data, std::size_t bytes, const ThreadPool& pool) const {
+  constexpr std::size_t chunk = std::size_t{1} << 20;
+  const auto from = static_cast<std::size_t>(static_cast<const char*>(data) - data_);
+  std::shared_ptr<void> result = long_lived_memory(bytes + kCopySlack);
+  pool.parallel_for(static_cast<std::int64_t>((bytes + chunk - 1) / chunk), [&](std::int64_t i, int) {
+    std::size_t at = static_cast<std::size_t>(i) * chunk;
+    const std::size_t end = std::min(at + chunk, bytes);
+    while (at < end) {
+      const ssize_t n = ::pread(file_, static_cast<char*>(result.get()) + at, end - at, static_cast<off_t>(from + at));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0)
+        throw ModelError(fmt::format("cannot read '{}': {}", printable(path_),
+                                     n < 0 ? std::strerror(errno) : "it was cut off while it was read"));
+      at += static_cast<std::size_t>(n);
+    }
+  });
+  return result;
 }
 
 const FileMap* FileMap::of(const std::shared_ptr<void>& owner) noexcept {

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/threads.h"
+
 namespace pit {
 
 /// Whether the system would see another path than the one given: it reads up to a NUL byte, and a file of the part
@@ -33,8 +35,14 @@ class FileMap {
   /// Whether the file was written to or cut off since; reading what was cut off would end the process. A file that
   /// takes its name does not count.
   bool changed() const noexcept;
+  /// Whether it lies in the map.
+  bool holds(const void* data, std::size_t bytes) const noexcept;
   /// The memory of what lies whole within `bytes` from `data` is given back until it is read again.
   void forget(const void* data, std::size_t bytes) const noexcept;
+
+  /// A copy of what lies there in the map, with slack as long_lived_copy has it. It is read from the file: through the map, each page
+  /// would be made and dropped again. Throws ModelError if the file cannot be read any more.
+  std::shared_ptr<void> copy(const void* data, std::size_t bytes, const ThreadPool& pool) const;
 
   /// The map that keeps a tensor alive, or null.
   static const FileMap* of(const std::shared_ptr<void>& owner) noexcept;

@@ -106,7 +106,7 @@ std::shared_ptr<void> long_lived_memory(std::size_t bytes) {
 
 std::shared_ptr<void> long_lived_copy(const void* data, std::size_t bytes, const ThreadPool& pool) {
   constexpr std::size_t chunk = kHuge / 2;
-  std::shared_ptr<void> copy = long_lived_memory(bytes + kLine);
+  std::shared_ptr<void> copy = long_lived_memory(bytes + kCopySlack);
   char* const to = static_cast<char*>(copy.get());
   pool.parallel_for(static_cast<std::int64_t>((bytes + chunk - 1) / chunk), [&](std::int64_t i, int) {
     const std::size_t begin = static_cast<std::size_t>(i) * chunk;

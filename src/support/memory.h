@@ -21,7 +21,9 @@ void* map_huge_pages(std::size_t bytes);
 /// std::bad_alloc.
 std::shared_ptr<void> long_lived_memory(std::size_t bytes);
 
-/// The same, with a copy of `data` in it and a cache line of slack behind (vector code may read whole registers).
+/// Behind copies: vector code may read whole registers.
+inline constexpr std::size_t kCopySlack = 64;
+/// The same, with a copy of `data` in it.
 std::shared_ptr<void> long_lived_copy(const void* data, std::size_t bytes, const ThreadPool& pool);
 
 /// While one lives in the process, large blocks of long-lived memory that are given back serve those that are asked for

@@ -155,15 +155,18 @@ Tensor TensorReader::read_external(const TensorProto& t, DType dtype, const Shap
   if (dtype != DType::b8 && reinterpret_cast<std::uintptr_t>(data) % size_of(dtype) == 0 && bytes > 0) {
     return Tensor(dtype, shape, const_cast<char*>(data), file);
   }
-  return copy_of(dtype, shape, {data, bytes}, nullptr);
+  return copy_of(dtype, shape, {data, bytes}, file);
 }
 
 // Most large ones are weights, given back once they are packed.
 Tensor TensorReader::copy_of(DType dtype, const Shape& shape, std::string_view raw,
                              const std::shared_ptr<void>& owner) {
-  const std::shared_ptr<void> memory = long_lived_copy(raw.data(), raw.size(), pool_);
+  const FileMap* const file = FileMap::of(owner);
+  const bool mapped = file != nullptr && file->holds(raw.data(), raw.size());
+  const std::shared_ptr<void> memory =
+      mapped ? file->copy(raw.data(), raw.size(), pool_) : long_lived_copy(raw.data(), raw.size(), pool_);
+  if (mapped) file->forget(raw.data(), raw.size());  // looking at what lies beside it has mapped it, too
   Tensor r(dtype, shape, memory.get(), memory);
-  if (const FileMap* file = FileMap::of(owner)) file->forget(raw.data(), raw.size());
   normalise_bools(r);
   return r;
 }
