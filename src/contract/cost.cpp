@@ -86,6 +86,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   const bool prefetching = blocks.prefetches;
   const double rows_per_block = static_cast<double>(std::max<std::int64_t>(1, blocks.rows)),
                ranges = std::max(1.0, std::ceil(c.k / static_cast<double>(std::max<std::int64_t>(1, blocks.k))));
+  // Of a tile: not every height has tiles as wide as the blocking would like.
+  auto side_by_side = [&](int rows) { return std::min(blocks.panels, kernels_.max_panels(rows)); };
   auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
   // One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
   auto macro_tile_ns = [&](double groups, double tiles, double k_count, double k_blocks, const tuning::TileCost& t) {
@@ -95,8 +97,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   switch (rule.kind) {
     case RuleKind::dense: {
       const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
-      const int panels = c.m < mr ? kernels_.max_panels(static_cast<int>(c.m)) : 1;
-      const tuning::TileCost t = tile(c.m < mr ? static_cast<int>(c.m) : static_cast<int>(mr), panels, Family::plain);
+      const int height = static_cast<int>(std::min(c.m, mr)), panels = side_by_side(height);
+      const tuning::TileCost t = tile(height, panels, Family::plain);
       c.compute =
           macro_tile_ns(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, ranges, t);
       if (!prefetching)
@@ -125,7 +127,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
           rule.kind == RuleKind::b_k ? std::min(c.m, rows_per_block) : std::min(c.m, static_cast<double>(rule.g_rows));
       const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_live_k = c.k * s.a, k_count = a_live_k * s.b;
       const bool index_a = rule.kind != RuleKind::k;
-      const int rows = static_cast<int>(std::min(g, mr)), panels = index_a ? 1 : kernels_.max_panels(rows);
+      const int rows = static_cast<int>(std::min(g, mr)), panels = side_by_side(rows);
       const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
       const double k_blocks = rule.kind == RuleKind::both ? 1 : ranges;
       c.compute = macro_tile_ns(groups * std::ceil(c.panels / panels), tiles, k_count, k_blocks, t);
