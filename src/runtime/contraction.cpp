@@ -120,7 +120,6 @@ void ContractionRunner::make_problem() {
   if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size, problem_.b_n = plan_.operands[1].n / size;
   problem_.a_rows = rows_at(0, size);
   problem_.c_rows = rows_at(2, static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype)));
-  operands_.resize(static_cast<std::size_t>(plan_.batch));
   n_live_.resize(static_cast<std::size_t>(plan_.batch));
   add_operands();
   for (const PanelGroup& group : panel_groups_)
@@ -137,6 +136,10 @@ void ContractionRunner::add_operands() {
     epilogue_.operands.push_back({.access = group_.epilogue.operands[o - 3],
                                   .element = static_cast<std::int64_t>(size_of(group_.operands[o].access.dtype)),
                                   .rows = rows_at(o, 1)});
+  operands_.reserve(static_cast<std::size_t>(plan_.batch) * epilogue_.operands.size());
+  for (std::int64_t batch = 0; batch < plan_.batch; ++batch)
+    for (std::size_t o = 3; o < group_.operands.size(); ++o)
+      operands_.push_back(run_.root_address(group_.operands[o].value) + batch_offset(o, batch));
 }
 
 void ContractionRunner::add_item(const PanelGroup& group, std::int64_t batch) {
@@ -149,11 +152,7 @@ void ContractionRunner::add_item(const PanelGroup& group, std::int64_t batch) {
   }
   if (group.last_panel - group.first_panel != panels_.count())
     item.first_panel = group.first_panel, item.last_panel = group.last_panel;
-  std::vector<char*>& operands = operands_[static_cast<std::size_t>(batch)];
-  if (operands.empty())
-    for (std::size_t o = 3; o < group_.operands.size(); ++o)
-      operands.push_back(run_.root_address(group_.operands[o].value) + batch_offset(o, batch));
-  item.operands = operands.data();
+  item.operands = operands_.data() + static_cast<std::size_t>(batch) * epilogue_.operands.size();
   if (!group.rows.all()) item.row_list = group.rows.data(batch);
   item.rows = group.rows.count(batch);
   problem_.m = std::max(problem_.m, item.rows);

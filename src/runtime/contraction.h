@@ -62,7 +62,7 @@ class ContractionRunner {
   bool some_rows_absent_ = false;  ///< there are rows to be written that have no k
   contract::Problem problem_;
   contract::Epilogue epilogue_;
-  std::vector<std::vector<char*>> operands_;       ///< per batch position, the epilogue's first elements
+  std::vector<char*> operands_;                    ///< per batch position and operand: the epilogue's first elements
   std::vector<std::vector<std::uint8_t>> n_live_;  ///< per batch position
   detect::LiveMap zeros_;                          ///< A's, where values are looked at
 };
