@@ -138,7 +138,10 @@ struct Blocking {
 struct Schedule {
   Rule rule;
   Blocking blocks;
-  double seconds = 0;  ///< predicted, detection not included
+  double seconds = 0;     ///< expected, detection not included
+  double correction = 1;  ///< of it, by what earlier calls took (contract/learned.h)
+  /// Seconds by the cost model alone.
+  double predicted() const { return seconds / correction; }
 };
 
 /// B in panels [panel][k][width], for each of its matrices, and what is known of it. Immutable but for the second
