@@ -58,7 +58,7 @@ struct Arguments {
   std::int64_t m = 1024, n = 1024, k = 1024;
   Side a, b, c;
   std::string algebra = "sum", rule;
-  bool dynamic_b = false, candidates = false, json = false;
+  bool dynamic_b = false, candidates = false, learn = true, json = false;
   int threads = 1, repeat = 10;
   std::uint64_t seed = 1;
   std::int64_t rows = 4096, columns = 4096;  // detect
@@ -118,7 +118,8 @@ class MatmulBench {
         g_a_(parse_granularity(args.a.granularity, "--granularity")),
         g_b_(parse_granularity(args.b.granularity, "--b-granularity")),
         g_c_(parse_granularity(args.c.granularity, "--c-granularity")),
-        contraction_(Contraction::compile(algebra_.expression, {args.threads, {}, {}})),
+        contraction_(Contraction::compile(algebra_.expression,
+                                          {.threads = args.threads, .cpu = {}, .cache_dir = {}, .learn = args.learn})),
         a_values_(random_tensor(algebra_.dtype, {args.m, args.k}, random_)),
         b_values_(random_tensor(algebra_.dtype, {args.k, args.n}, random_)),
         a_(algebra_.dtype, {args.m, args.k}),
@@ -200,7 +201,7 @@ class MatmulBench {
         std::max(difference_, largest_difference(sparse_, dense_, args_.c.zeros > 0 ? &pattern_c_ : nullptr, identity));
     live_.push_back(report.live_fraction);
     ++rules_[report.rule];
-    for (const Candidate& c : report.candidates) predicted_[c.rule].push_back(c.seconds * 1e3);
+    for (const Candidate& c : report.candidates) predicted_[c.rule].push_back(c.seconds / c.correction * 1e3);
     compute_ms_.push_back((report.compute_seconds + report.choose_seconds) * 1e3);
     if (args_.candidates)
       for (const Candidate& c : report.candidates) measured_[c.rule].push_back(run_sparse(c.rule, nullptr));
@@ -435,6 +436,8 @@ Command add_bench(CLI::App& app) {
   matmul->add_option("--rule", args->rule, "Compute by this rule: its name, or the first word of it; \"dense\"");
   matmul->add_flag("--dynamic-b,!--static-b", args->dynamic_b,
                    "B arrives with every call (default: static, prepared once)");
+  matmul->add_flag("--learn,!--no-learn", args->learn,
+                   "Measured times correct the predicted ones, from call to call (default: on)");
   matmul->add_flag("--candidates", args->candidates, "Also measure every candidate");
   auto* detect = bench->add_subcommand("detect", "Finding live micro-tiles in values");
   detect->add_option("--rows", args->rows, "Extent (default: 4096)")->check(CLI::PositiveNumber);

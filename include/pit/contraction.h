@@ -108,12 +108,16 @@ struct ContractionOptions {
   std::string cpu;               ///< target CPU (also PIT_CPU); empty: this machine
   std::string cache_dir;         ///< compiled code and the tile database, as in CompileOptions
   Poison poison = Poison::none;  ///< debug: fill the result and scratch before use (also PIT_POISON=nan or large)
+  /// Measured times of its calls correct the times that choices are made by (off also by PIT_LEARN=0). Results do not
+  /// change. A call that names its rule neither learns nor is corrected.
+  bool learn = true;
 };
 
 /// One way to compute a call, with the time that the cost model expects of it.
 struct Candidate {
-  std::string rule;    ///< see CallReport::rule
-  double seconds = 0;  ///< predicted, detection not included
+  std::string rule;       ///< see CallReport::rule
+  double seconds = 0;     ///< expected, detection not included: predicted, times `correction`
+  double correction = 1;  ///< what measured times of earlier calls have taught
 };
 
 /// What a call did.
@@ -121,7 +125,8 @@ struct CallReport {
   /// "dense @ 4x24"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, both) operand or the result (C.m,
   /// C.n) along which micro-tiles of that shape were gathered, and the dense tile (rows x columns) into which.
   std::string rule;
-  std::vector<Candidate> candidates;  ///< all that were costed, cheapest first
+  /// All that were costed, cheapest first; but the one that ran to learn its price, if it did, comes before them.
+  std::vector<Candidate> candidates;
   /// Share of all multiply-adds in live micro-tiles of the operands and the result. Exact, but where all three are
   /// sparse: then the result's share is taken as independent of the operands'.
   double live_fraction = 1;
@@ -185,8 +190,10 @@ class PIT_API Contraction {
                 const CallOptions& options = {}) const;
 
   struct Impl;
+  struct Access;
 
  private:
+  friend struct Access;
   explicit Contraction(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
 };

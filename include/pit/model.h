@@ -38,7 +38,10 @@ struct CompileOptions {
   Sparsity sparsity = Sparsity::automatic;
   std::string precision = "f32";  ///< only "f32" so far
   Poison poison = Poison::none;   ///< debug: fill buffers before use (also PIT_POISON=nan or large)
-  std::string cpu;                ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
+  /// Measured times of its runs correct the times by which products choose how they skip zeros in values (off also by
+  /// PIT_LEARN=0). Results do not change.
+  bool learn = true;
+  std::string cpu;  ///< target CPU, e.g. "haswell" (also PIT_CPU); empty: this machine
   /// compiled code; empty: PIT_CACHE_DIR or the user's cache directory; "none": no cache
   std::string cache_dir;
   std::optional<CancelToken> cancel;  ///< ends compiling with a CancelledError

@@ -139,6 +139,8 @@ class Contraction:
     cpu:        generate code for this CPU instead of the one it runs on, e.g. "haswell".
     cache_dir:  where compiled code and measured tiles are kept; "none" keeps none.
     poison:     for debugging: fill results and scratch before use: "nan" (or True), "large" (numbers like 1e30). Results do not change.
+    learn:      measured times of its calls correct the times that choices are made by (off also by PIT_LEARN=0). Results do not change. A call
+                that names its rule neither learns nor is corrected.
 
     Axes of the expression are *batch* (both operands and the result), *m* (the first operand and the result), *n* (the second and the
     result) or *k* (both, reduced). Micro-tiles and live sets speak of matrices: m x k of the first operand, k x n of the second, m x n of the
@@ -150,9 +152,9 @@ class Contraction:
     __slots__ = ("_contraction", "__weakref__")
 
     def __init__(self, expression: str, threads: Optional[int] = 0, cpu: Optional[str] = None,
-                 cache_dir: Union[str, "os.PathLike[str]", None] = None, *, poison: _Poison = False) -> None:  # fmt: skip
+                 cache_dir: Union[str, "os.PathLike[str]", None] = None, *, poison: _Poison = False, learn: bool = True) -> None:  # fmt: skip
         self._contraction = _pit.contraction(_text("expression", expression), _thread_count(threads), _text("cpu", cpu),
-                                             _text("cache_dir", cache_dir, path=True), _poison_name(poison))  # fmt: skip
+                                             _text("cache_dir", cache_dir, path=True), _poison_name(poison), bool(learn))  # fmt: skip
 
     @property
     def expression(self) -> str:
@@ -296,7 +298,7 @@ def tune(cpu: Optional[str] = None, cache_dir: Union[str, "os.PathLike[str]", No
 
 def _environment() -> tuple[Optional[str], ...]:
     """Variables that compilation reads: a process that changes them means it."""
-    return tuple(os.environ.get(name) for name in ("PIT_CPU", "PIT_CACHE_DIR", "PIT_POISON"))
+    return tuple(os.environ.get(name) for name in ("PIT_CPU", "PIT_CACHE_DIR", "PIT_POISON", "PIT_LEARN"))
 
 
 @_functools.lru_cache(maxsize=256)

@@ -200,6 +200,7 @@ def compile(
     cache_dir: Union[str, "os.PathLike[str]", None] = None,
     poison: Poison = False,
     limits: Optional[Mapping[str, int]] = None,
+    learn: bool = True,
     cancel: Optional[CancelToken] = None,
     progress: Optional[Callable[[str, float], Any]] = None,
 ) -> Model:
@@ -217,6 +218,8 @@ def compile(
     limits:    what a model may ask for while it is compiled, where the defaults are too low or not low enough: "rank" (64), "elements" of a
                tensor (2^44), "operators" that functions and branches add (20,000), "nesting" of these (64), and "folding", the elements
                computed now instead of in each run (2^23).
+    learn:     measured times of its runs correct the times by which products choose how they skip zeros in values (off also by
+               PIT_LEARN=0). Results do not change.
 
     cancel:    a pit.CancelToken, for another thread to end compiling with a CancelledError. Ctrl-C ends it in any case.
     progress:  called with the name of the stage and the share done, 0 to 1. (Stages with their times also go to the logger "pit", at INFO.)
@@ -226,7 +229,7 @@ def compile(
     if progress is not None and not callable(progress):
         raise InputError(f"progress is called with a stage and the share done; a {type(progress).__name__} cannot be")
     settings = (_output_pairs(outputs), _thread_count(threads), _text("sparsity", sparsity), _text("precision", precision), _poison_name(poison),
-                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True), _limits(limits), cancel, progress)  # fmt: skip
+                _text("cpu", cpu), _text("cache_dir", cache_dir, path=True), _limits(limits), bool(learn), cancel, progress)  # fmt: skip
     if isinstance(model, (str, os.PathLike)):
         return Model(_pit.load(_text("model", model, path=True), *settings))
     if isinstance(model, (bytes, bytearray, memoryview)):

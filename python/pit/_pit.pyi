@@ -59,7 +59,7 @@ class Contraction:
         cancel: Optional[CancelToken],
     ) -> tuple[Any, Optional[dict[str, Any]]]: ...
 
-def contraction(expression: str, threads: int, cpu: str, cache_dir: str, poison: str) -> Contraction: ...
+def contraction(expression: str, threads: int, cpu: str, cache_dir: str, poison: str, learn: bool) -> Contraction: ...
 def measure_limits(threads: int, cpu: str) -> dict[str, Any]: ...
 def tune(cpu: str, cache_dir: str, progress: Optional[Callable[[float], Any]], cancel: Optional[CancelToken]) -> str: ...
 def load(
@@ -72,6 +72,7 @@ def load(
     cpu: str,
     cache_dir: str,
     limits: dict[str, int],
+    learn: bool,
     cancel: Optional[CancelToken],
     progress: Optional[Callable[[str, float], Any]],
 ) -> Model: ...
@@ -85,6 +86,7 @@ def from_bytes(
     cpu: str,
     cache_dir: str,
     limits: dict[str, int],
+    learn: bool,
     cancel: Optional[CancelToken],
     progress: Optional[Callable[[str, float], Any]],
 ) -> Model: ...

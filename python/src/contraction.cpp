@@ -50,8 +50,8 @@ nb::dict to_dict(const CallReport& report) {
 }
 
 Contraction compile(const std::string& expression, int threads, const std::string& cpu, const std::string& cache_dir,
-                    const std::string& poison) {
-  const ContractionOptions options{threads, cpu, cache_dir, poison_of(poison)};
+                    const std::string& poison, bool learn) {
+  const ContractionOptions options{threads, cpu, cache_dir, poison_of(poison), learn};
   const WithoutGil released;
   return Contraction::compile(expression, options);
 }
@@ -173,7 +173,7 @@ void bind_contractions(nb::module_& m) {
       .def("prepare", &prepare, "b"_a, "zeros"_a.none())
       .def("run", &run, "a"_a, "b"_a, "a_zeros"_a.none(), "b_zeros"_a.none(), "c_live"_a.none(), "out"_a.none(),
            "rule"_a, "report"_a, "cancel"_a.none());
-  m.def("contraction", &compile, "expression"_a, "threads"_a, "cpu"_a, "cache_dir"_a, "poison"_a);
+  m.def("contraction", &compile, "expression"_a, "threads"_a, "cpu"_a, "cache_dir"_a, "poison"_a, "learn"_a);
   m.def("measure_limits", &limits, "threads"_a, "cpu"_a);
   m.def("tune", &run_tune, "cpu"_a, "cache_dir"_a, "progress"_a.none(), "cancel"_a.none());
 }

@@ -53,8 +53,9 @@ void set_log_sink(nb::object sink) {
 CompileOptions options_of(std::vector<std::pair<std::string, std::string>> outputs, int threads,
                           const std::string& sparsity, const std::string& precision, const std::string& poison,
                           const std::string& cpu, const std::string& cache_dir,
-                          const std::map<std::string, std::int64_t>& limits) {
+                          const std::map<std::string, std::int64_t>& limits, bool learn) {
   CompileOptions options;
+  options.learn = learn;
   for (auto& [name, mask] : outputs) options.outputs.push_back({std::move(name), std::move(mask)});
   options.threads = threads;
   if (sparsity == "auto") {
@@ -85,9 +86,10 @@ void attach(CompileOptions& options, Interruptible& call, nb::handle progress) {
 
 Model load(const std::string& path, OutputPairs outputs, int threads, const std::string& sparsity,
            const std::string& precision, const std::string& poison, const std::string& cpu,
-           const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, nb::handle cancel,
-           nb::handle progress) {
-  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits);
+           const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, bool learn,
+           nb::handle cancel, nb::handle progress) {
+  CompileOptions options =
+      options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits, learn);
   Interruptible call(cancel);
   attach(options, call, progress);
   return call.run([&] { return Model::load(path, options); });
@@ -95,9 +97,10 @@ Model load(const std::string& path, OutputPairs outputs, int threads, const std:
 
 Model from_bytes(const nb::bytes& bytes, OutputPairs outputs, int threads, const std::string& sparsity,
                  const std::string& precision, const std::string& poison, const std::string& cpu,
-                 const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, nb::handle cancel,
-                 nb::handle progress) {
-  CompileOptions options = options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits);
+                 const std::string& cache_dir, const std::map<std::string, std::int64_t>& limits, bool learn,
+                 nb::handle cancel, nb::handle progress) {
+  CompileOptions options =
+      options_of(std::move(outputs), threads, sparsity, precision, poison, cpu, cache_dir, limits, learn);
   const void* data = bytes.data();
   const std::size_t size = bytes.size();
   Interruptible call(cancel);
@@ -180,9 +183,9 @@ NB_MODULE(_pit, m) {
       .def("dump", &dump, "stage"_a, "inputs"_a.none(), "cancel"_a.none())
       .def("profile", &profile, "inputs"_a, "repeat"_a, "json"_a, "cancel"_a.none());
   m.def("load", &load, "path"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
-        "cache_dir"_a, "limits"_a, "cancel"_a.none(), "progress"_a.none());
+        "cache_dir"_a, "limits"_a, "learn"_a, "cancel"_a.none(), "progress"_a.none());
   m.def("from_bytes", &from_bytes, "data"_a, "outputs"_a, "threads"_a, "sparsity"_a, "precision"_a, "poison"_a, "cpu"_a,
-        "cache_dir"_a, "limits"_a, "cancel"_a.none(), "progress"_a.none());
+        "cache_dir"_a, "limits"_a, "learn"_a, "cancel"_a.none(), "progress"_a.none());
   m.def("op_table", &pit::op_table, "json"_a);
   m.def("version", &pit::version);
   bind_contractions(m);

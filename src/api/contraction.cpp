@@ -125,14 +125,21 @@ class Call {
     const Clock::time_point choosing = Clock::now();
     const contract::Live live{first_live_.get(), second_live_.get(), result_live_.get()};
     contract::PackedB* packed = prepared_ ? prepared_->packed.get() : nullptr;
-    const std::vector<contract::Schedule> schedules = c_.engine->schedules(problem_, live, packed, c_.pool->size());
+    std::vector<contract::Schedule> schedules = c_.engine->schedules(problem_, live, packed, c_.pool->size());
+    const bool learns = c_.prices && options_.rule.empty() && schedules.size() > 1;
+    contract::Choice choice;
+    if (learns)
+      choice = c_.prices->choose(contract::class_of(problem_, live, packed != nullptr, c_.pool->size()), schedules);
     const contract::Schedule& chosen = choose(schedules);
+    if (learns) c_.engine->generate({chosen.rule.kind});  // not under the clock that teaches
     const double choose_seconds = seconds_since(choosing);
 
     const Clock::time_point computing = Clock::now();
     poison(result);
     mask_operands(chosen.rule, result);
+    const Clock::time_point running = Clock::now();
     c_.engine->run(problem_, live, packed, chosen, *c_.pool, c_.poison);
+    if (learns) c_.prices->observe(choice, seconds_since(running));
     contract::unstage(result, out, form, extents_, *c_.pool);
     const double compute_seconds = prepared + seconds_since(computing);
     const double total_seconds = seconds_since(begin_);
@@ -258,7 +265,7 @@ class Call {
                     double total_seconds) const {
     CallReport r;
     r.rule = chosen.rule.name();
-    for (const contract::Schedule& s : schedules) r.candidates.push_back({s.rule.name(), s.seconds});
+    for (const contract::Schedule& s : schedules) r.candidates.push_back({s.rule.name(), s.seconds, s.correction});
     r.live_fraction = contract::live_share(problem_, live);
     r.detect_seconds = detect_seconds;
     r.choose_seconds = choose_seconds;
@@ -311,6 +318,7 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : DType::f32;
   c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
   c->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
+  if (api::learns(options.learn)) c->prices = std::make_unique<contract::LearnedPrices>();
   c->target = cpu_target(options.cpu);
   c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir), c->pool->size());
   return c;

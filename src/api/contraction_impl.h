@@ -8,6 +8,7 @@
 
 #include "contract/canonical.h"
 #include "contract/engine.h"
+#include "contract/learned.h"
 #include "expr/expr.h"
 #include "pit/contraction.h"
 #include "rules/contraction.h"
@@ -39,6 +40,7 @@ struct Contraction::Impl {
   std::shared_ptr<const contract::Engine> engine;
   std::unique_ptr<ThreadPool> pool;
   Poison poison = Poison::none;
+  std::unique_ptr<contract::LearnedPrices> prices;  ///< null: calls teach nothing
 
   /// Memory of live maps that earlier calls found: fresh pages cost as much as the scan itself.
   detect::LiveMap take_map() const;
@@ -51,6 +53,11 @@ struct Contraction::Impl {
  private:
   mutable Mutex mutex_;
   mutable std::vector<detect::LiveMap> maps_;
+};
+
+/// For tests.
+struct Contraction::Access {
+  static const Impl& impl(const Contraction& c) { return *c.impl_; }
 };
 
 /// The caller's second operand. Its matrices are the engine's B, in panels; or, where the operands are exchanged, the

@@ -22,6 +22,13 @@ Poison environment_poison() {
   throw InputError(fmt::format("PIT_POISON is 0, 1, nan or large, not '{}'", text));
 }
 
+bool learns(bool option) {
+  const char* v = std::getenv("PIT_LEARN");
+  const std::string_view text = v ? v : "";
+  if (!text.empty() && text != "0" && text != "1") throw InputError(fmt::format("PIT_LEARN is 0 or 1, not '{}'", text));
+  return option && text != "0";
+}
+
 int thread_count(int threads) {
   constexpr int most_threads = 1024;
   if (threads < 0 || threads > most_threads)

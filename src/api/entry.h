@@ -13,6 +13,8 @@ namespace pit::api {
 
 /// PIT_POISON: empty or 0, 1 or nan, large. Throws InputError for anything else.
 Poison environment_poison();
+/// `option`, unless PIT_LEARN is 0. Throws InputError for anything else than empty, 0 and 1.
+bool learns(bool option);
 /// 0: from the process's affinity and cgroup quota. Throws InputError for numbers that make no sense.
 int thread_count(int threads);
 /// The cache directory, or empty with a warning.

@@ -154,6 +154,7 @@ std::shared_ptr<Model::Impl> build(graph::Graph g, const CompileOptions& options
   o.target = cpu_target(options.cpu);
   o.cache_dir = api::cache_directory(options.cache_dir);
   o.sparse = impl->sparse = options.sparsity == Sparsity::automatic;
+  o.learn = api::learns(options.learn);
   o.verify = impl->poison != Poison::none;
   o.threads = threads;
   impl->program = compile::build_program(std::move(g), o);

@@ -95,7 +95,8 @@ std::string profile_json(const Profile& p) {
                      {"rule", e.rule},
                      {"operators", e.operators}});
     for (const contract::Schedule& c : e.candidates)
-      steps.back()["candidates"].push_back({{"rule", c.rule.name()}, {"seconds", c.seconds}});
+      steps.back()["candidates"].push_back(
+          {{"rule", c.rule.name()}, {"seconds", c.seconds}, {"correction", c.correction}});
     events.push_back({{"name", e.name},
                       {"cat", e.kind},
                       {"ph", "X"},

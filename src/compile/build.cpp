@@ -287,6 +287,7 @@ class ProgramBuilder {
     constexpr double wasted = 1.04;
     c.scans_a = holds_value_zeros(group);
     c.pruned = is_pruned(group);
+    if (options_.learn && (c.scans_a || c.pruned)) c.prices = std::make_shared<contract::LearnedPrices>();
     const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors},
         uniform = p_->engine->panels(tight.columns);
     const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));

@@ -10,6 +10,7 @@
 
 #include "codegen/codegen.h"
 #include "contract/engine.h"
+#include "contract/learned.h"
 #include "contract/packed.h"
 #include "fuse/fuse.h"
 #include "graph/graph.h"
@@ -52,6 +53,7 @@ struct ContractionStep {
   // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
   bool scans_a = false;  ///< A may hold such (ReLU): they are looked for in each run
   bool pruned = false;   ///< many steps of k of panels of the weights are zero; `weights` knows which
+  std::shared_ptr<contract::LearnedPrices> prices;  ///< with either: of all runs; null: they teach nothing
   // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any step of k; and steps of k over
   // (batch..., k), (batch..., n), (batch..., m..., k). `columns`: over (batch..., m..., n) where segments of the
   // columns have rows of their own, else unset.
@@ -74,6 +76,7 @@ struct ProgramOptions {
   CpuTarget target;
   std::string cache_dir;
   bool sparse = true;
+  bool learn = false;   ///< products that look at values learn what their rules take
   bool verify = false;  ///< runs look at all claims of the read contract, not only at those that are not proved
   int threads = 1;
 };

@@ -1,6 +1,7 @@
 #include "runtime/contraction.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace pit::runtime {
@@ -56,7 +57,10 @@ void ContractionRunner::operator()() {
   const contract::Schedule chosen = choose(micro_tiles);
   if (chosen.rule.kind == contract::RuleKind::dense) micro_tiles = {};
   else run_.record_.live *= contract::live_share(problem_, micro_tiles);
+  const auto begin = std::chrono::steady_clock::now();
   run_.p_.engine->run(problem_, micro_tiles, step_.contraction.weights.get(), chosen, run_.pool_, run_.poison_);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  if (step_.contraction.prices) step_.contraction.prices->observe(choice_, took.count());
 }
 
 // A panel needs the rows that any segment of the columns in it needs; neighbouring panels with the same rows are one
@@ -204,6 +208,8 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
   }
   if (!live.a && !live.b) return engine.dense_schedule(problem_, step.weights.get(), threads);
   run_.record_.candidates = engine.schedules(problem_, live, step.weights.get(), threads);
+  if (step.prices)
+    choice_ = step.prices->choose(contract::class_of(problem_, live, true, threads), run_.record_.candidates);
   return run_.record_.candidates.front();
 }
 

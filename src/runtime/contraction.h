@@ -5,6 +5,7 @@
 #include "contract/block.h"
 #include "contract/canonical.h"
 #include "contract/engine.h"
+#include "contract/learned.h"
 #include "runtime/run.h"
 
 namespace pit::runtime {
@@ -65,6 +66,7 @@ class ContractionRunner {
   std::vector<char*> operands_;                    ///< per batch position and operand: the epilogue's first elements
   std::vector<std::vector<std::uint8_t>> n_live_;  ///< per batch position
   detect::LiveMap zeros_;                          ///< A's, where values are looked at
+  contract::Choice choice_;                        ///< what is to be learned from this run
 };
 
 }  // namespace pit::runtime

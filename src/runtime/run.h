@@ -32,7 +32,8 @@ class Arena {
 struct StepRecord {
   double seconds = 0;
   double live = 1;  ///< live rows / rows; where zeros were found in values, of the multiply-adds
-  /// Where zeros were looked for in values: what this made possible, cheapest first. The first is what ran.
+  /// Where zeros were looked for in values: what this made possible. The first is what ran, the others
+  /// follow by price.
   std::vector<contract::Schedule> candidates;
 };
 
