@@ -131,7 +131,7 @@ class Call {
     if (learns)
       choice = c_.prices->choose(contract::class_of(problem_, live, packed != nullptr, c_.pool->size()), schedules);
     const contract::Schedule& chosen = choose(schedules);
-    if (learns) c_.engine->generate({chosen.rule.kind});  // not under the clock that teaches
+    if (learns) c_.engine->prepare(problem_, live, packed, chosen);  // not under the clock that teaches
     const double choose_seconds = seconds_since(choosing);
 
     const Clock::time_point computing = Clock::now();

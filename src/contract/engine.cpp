@@ -104,6 +104,15 @@ class GeneratedEngine final : public Engine {
 
   void generate(const std::vector<RuleKind>& rules) const override { generate(kernels_, rules); }
 
+  void prepare(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule) const override {
+    const RuleKind kind = schedule.rule.kind;
+    generate({kind});
+    if (!packed || p.items.empty()) return;
+    if (kind == RuleKind::stream)
+      for (const Item& item : p.items) packed->rows(item.b_number);
+    if (live.b && (kind == RuleKind::b_k || kind == RuleKind::both)) packed->live_k(*live.b, 0, 0);
+  }
+
   std::vector<codegen::Kernel> kernels(const std::vector<RuleKind>& rules) const override {
     std::vector<codegen::Kernel> list;
     generate(Kernels(kernels_.algebra(), kernels_.target(), {}, 1, &list), rules);

@@ -182,6 +182,9 @@ class Engine {
 
   /// Generates what these rules need now, which else happens when a rule is first used.
   virtual void generate(const std::vector<RuleKind>& rules) const = 0;
+  /// Makes what outlives a first run of this way: code, a second layout of a packed B, lists. So that who measures a run
+  /// measures what the next ones will take, too.
+  virtual void prepare(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule) const = 0;
   /// The IR of what `generate` makes for these rules, for reading.
   virtual std::vector<codegen::Kernel> kernels(const std::vector<RuleKind>& rules) const = 0;
   /// The packing kernels, for callers that pack on their own.

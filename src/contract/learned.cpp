@@ -90,20 +90,25 @@ bool LearnedPrices::deserves_trial(const Class& c, const Schedule& way, double b
   if (w && w->pending && c.calls - w->last < kFirstWait) return false;
   const bool dense = way.rule.kind == RuleKind::dense;
   if (!w || w->count == 0)
-    return way.seconds <= (dense ? kFar : kNearby) * best || (dense && way.predicted() < best_took);
+    return way.seconds <= (dense || c.calls > kFirstWait ? kFar : kNearby) * best ||
+           (dense && way.predicted() < best_took);
   const double by_others = way.predicted() * std::exp(c.common(w));
-  if (w->count == 1 && !w->looked_again) return by_others <= 1.1 * best;
+  if (w->count == 1 && !w->looked_again) return by_others <= 1.1 * best || way.seconds <= kNearby * best;
   return c.calls - w->last >= w->wait && std::min(by_others, way.seconds) <= kNearby * best;
 }
 
-std::size_t LearnedPrices::trial(const Class& c, const std::vector<Schedule>& ways) {
+std::size_t LearnedPrices::trial(const Class& c, const std::vector<Schedule>& ways, bool packed) {
   const Schedule& best = ways.front();
   const Way* known = c.find(best.rule);
   if (!known || known->count == 0) return 0;
   const double best_took = best.predicted() * std::exp(known->log());
   const double allowed = 1 + 0.015 * static_cast<double>(c.calls);
+  // A first stream makes a second layout of a packed B, and keeps it: too much memory for a trial.
+  auto keeps_memory = [&](const Schedule& s) {
+    return packed && s.rule.kind == RuleKind::stream && c.find(s.rule) == nullptr;
+  };
   for (std::size_t i = 1; i < ways.size(); ++i)
-    if (deserves_trial(c, ways[i], best.seconds, best_took) &&
+    if (!keeps_memory(ways[i]) && deserves_trial(c, ways[i], best.seconds, best_took) &&
         c.charged + std::max(0.0, expected(c, ways[i]) / best.seconds - 1) <= allowed)
       return i;
   return 0;
@@ -123,7 +128,7 @@ Choice LearnedPrices::choose(const CallClass& of, std::vector<Schedule>& ways) {
   correct(c, ways);
   if (!(ways.front().seconds > 0)) return choice;  // empty products
   const double best = ways.front().seconds;
-  const std::size_t tried = trial(c, ways);
+  const std::size_t tried = trial(c, ways, of.packed);
   Way& w = c.way(ways[tried].rule);
   if (tried > 0) {
     choice.best = best;

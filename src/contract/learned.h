@@ -16,9 +16,10 @@
 //          all down, and says nothing about those that were not tried.
 //   price  predicted seconds * ratio; of a way that never ran, * common ratio. The cheapest runs,
 //   trial  but for trials: another way that may be cheaper runs once, because its price is not known, or not any more.
-//            - it never ran, and costs up to kNearby times the best by its price, or dense: up to kFar times, or by its
-//              prediction less than the best took;
-//            - it ran once, and would be the best (but for a tenth) by what is known of the others: a second look;
+//            - it never ran, and costs up to kNearby times the best by its price; dense, and after eight calls any, up to
+//              kFar times; dense also if its prediction is less than the best took;
+//            - it ran once, and costs up to kNearby times the best by its price, or would be the best but for a tenth by
+//              what is known of the others: a second look, because a first run finds nothing of its own in the caches;
 //            - it did not run for a while, and costs up to kNearby times the best by either. The while doubles with
 //              each trial that changes nothing, from 8 calls to 64.
 //
@@ -27,8 +28,8 @@
 // per call. So N calls of a class lose at most that by trials, 2.5 % of 100 calls, and what single ones took beyond
 // what was expected of them. A new class begins with none tried; its first call is the model's choice.
 //
-// Calls that throw are not observed. May be used by many threads at once: one lock, microseconds. At most kClasses
-// classes are kept, those used last.
+// A first stream of a packed B makes a second layout of it: that is no trial's. Calls that throw are not observed. May be
+// used by many threads at once: one lock, microseconds. At most kClasses classes are kept, those used last.
 #pragma once
 
 #include <array>
@@ -107,7 +108,7 @@ class LearnedPrices {
   static void correct(const Class& c, std::vector<Schedule>& ways);
   static bool deserves_trial(const Class& c, const Schedule& way, double best, double best_took);
   static double expected(const Class& c, const Schedule& way);
-  static std::size_t trial(const Class& c, const std::vector<Schedule>& ways);
+  static std::size_t trial(const Class& c, const std::vector<Schedule>& ways, bool packed);
 
   mutable Mutex mutex_;
   std::int64_t clock_ = 0;

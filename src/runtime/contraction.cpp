@@ -208,8 +208,10 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
   }
   if (!live.a && !live.b) return engine.dense_schedule(problem_, step.weights.get(), threads);
   run_.record_.candidates = engine.schedules(problem_, live, step.weights.get(), threads);
-  if (step.prices)
+  if (step.prices) {
     choice_ = step.prices->choose(contract::class_of(problem_, live, true, threads), run_.record_.candidates);
+    engine.prepare(problem_, live, step.weights.get(), run_.record_.candidates.front());
+  }
   return run_.record_.candidates.front();
 }
 
