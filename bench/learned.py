@@ -5,9 +5,12 @@
     bench/learned.py --full --rounds 9 --largest 1e10
     bench/learned.py "matmul m=512 n=1024 k=1024 zeros=0.9 b=static" --json
 
-Per case a new pit.Contraction is called five times, each with a fresh pattern. What it would choose then is compared with the best of its
+Per case a new pit.Contraction is called five times (--calls), each with a fresh pattern. What it would choose then is compared with the best of its
 candidates and with dense: each is run by name in turns, in a new order each round, and the minimum of its rounds counts. `of best` and `at first`
 compare what computing takes; `of dense` whole calls, detection included, with dense ones that look for nothing.
+
+On a busy machine a case is begun anew, up to --attempts times, while one of its five calls waited more than 2 % of its time for a CPU (as in
+bench/README.md); the attempt that waited least counts, and `disturbed` says how many cases had none without.
 """
 
 from __future__ import annotations
@@ -24,9 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness.case import Case, CaseError, parse, select  # noqa: E402
 from harness.operands import Source  # noqa: E402
+from harness.worker import stolen, waited  # noqa: E402
 from peers.pit_peer import EXPRESSIONS  # noqa: E402
 
-CALLS = 5
+WAITED = 0.02  # share of a call, beyond which it was disturbed
 NEAR, SLOWER = 1.05, 1.03  # the goals: of the best way, of dense
 
 
@@ -61,7 +65,10 @@ class Product:
     def call(self, rule: str | None = None) -> dict:
         plain = rule is not None and rule.startswith("dense")
         options = {} if plain else self.options
-        return self.contraction(self.a, self.weights, out=self.out, rule=rule, report=True, **options)[1]
+        before = waited() + stolen()
+        report = self.contraction(self.a, self.weights, out=self.out, rule=rule, report=True, **options)[1]
+        report["waited"] = (waited() + stolen() - before) / 1e9 / report["total_seconds"]
+        return report
 
 
 def settled(report: dict) -> str:
@@ -69,19 +76,29 @@ def settled(report: dict) -> str:
     return min(report["candidates"], key=lambda candidate: candidate[1])[0]
 
 
-def measure(pit, case: Case, source: Source, rounds: int) -> dict:
-    product = Product(pit, case, source)
-    first = product.call()["rule"]
-    for _ in range(1, CALLS):
+def teach(pit, case: Case, source: Source, calls: int) -> tuple[Product, dict, str, float]:
+    """A product after its calls, the report of the next one, the rule of the first and the most that one of the calls waited."""
+    product, reports = Product(pit, case, source), []
+    for _ in range(calls + 1):
         product.fresh()
-        product.call()
-    product.fresh()
-    report = product.call()
+        reports.append(product.call())
+    return product, reports[-1], reports[0]["rule"], max(r["waited"] for r in reports[:calls])
+
+
+def measure(pit, case: Case, source: Source, arguments) -> dict:
+    best_attempt = None
+    for _ in range(arguments.attempts):
+        attempt = teach(pit, case, source, arguments.calls)
+        if best_attempt is None or attempt[3] < best_attempt[3]:
+            best_attempt = attempt
+        if attempt[3] <= WAITED:
+            break
+    product, report, first, most_waited = best_attempt
     chosen, rules = settled(report), [rule for rule, _ in report["candidates"]]
     scanned = len(rules) > 1
     compute: dict[str, list[float]] = {rule: [] for rule in rules}
     total: dict[str, list[float]] = {rule: [] for rule in rules}
-    for _ in range(rounds):
+    for _ in range(arguments.rounds):
         product.fresh()
         for rule in random.sample(rules, len(rules)):
             found = product.call(rule)
@@ -97,13 +114,13 @@ def measure(pit, case: Case, source: Source, rounds: int) -> dict:
     return {"case": case.line(), "ways": len(rules), "first": first, "chosen": chosen, "best": best,
             "first_of_best": best_of.get(first, best_of[chosen]) / best_of[best], "chosen_of_best": best_of[chosen] / best_of[best],
             "chosen_of_dense": min(total.get("chosen", total[chosen])) / min(total[dense]),
-            "compute_of_dense": best_of[chosen] / best_of[dense], "seconds": best_of}  # fmt: skip
+            "compute_of_dense": best_of[chosen] / best_of[dense], "disturbed": most_waited > WAITED, "seconds": best_of}  # fmt: skip
 
 
 def summary(results: list[dict]) -> dict:
     several = [r for r in results if r["ways"] > 1]
     share = lambda key: sum(r[key] <= NEAR for r in several) / max(1, len(several))  # noqa: E731
-    return {"cases": len(results), "with_a_choice": len(several), "near_at_first": share("first_of_best"), "near": share("chosen_of_best"),
+    return {"cases": len(results), "with_a_choice": len(several), "disturbed": sum(r["disturbed"] for r in results), "near_at_first": share("first_of_best"), "near": share("chosen_of_best"),
             "worst_of_best": max((r["chosen_of_best"] for r in several), default=1), "worst_of_dense": max((r["chosen_of_dense"] for r in results), default=1),
             "worst_compute_of_dense": max((r["compute_of_dense"] for r in results), default=1),
             "slower_than_dense": sum(r["chosen_of_dense"] > SLOWER for r in results)}  # fmt: skip
@@ -113,6 +130,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cases", nargs="*", help="lines of cases (default: the quick selection)")
     parser.add_argument("--full", action="store_true", help="all cases")
+    parser.add_argument("--calls", type=int, default=5, help="that teach (default: 5)")
+    parser.add_argument("--attempts", type=int, default=8, help="per case, while calls are disturbed (default: 8)")
     parser.add_argument("--rounds", type=int, default=7, help="per case (default: 7)")
     parser.add_argument("--largest", type=float, default=float("inf"), help="leaves out cases of more multiply-adds, zeros included")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
@@ -127,10 +146,10 @@ def main() -> None:
     for case in cases:
         if case.kind != "matmul" or case.m * case.n * case.k > arguments.largest:
             continue
-        results.append(r := measure(pit, case, source, arguments.rounds))
+        results.append(r := measure(pit, case, source, arguments))
         if not arguments.json:
             print(f"at first {r['first_of_best']:.3f}  of best {r['chosen_of_best']:.3f}  of dense {r['chosen_of_dense']:.3f}  {r['chosen']}"
-                  f"{'' if r['chosen'] == r['best'] else ' (best: ' + r['best'] + ')'}  {r['case']}", flush=True)  # fmt: skip
+                  f"{'' if r['chosen'] == r['best'] else ' (best: ' + r['best'] + ')'}  {r['case']}{'  (disturbed)' if r['disturbed'] else ''}", flush=True)  # fmt: skip
     found = summary(results)
     print(json.dumps({"summary": found, "cases": results}) if arguments.json else "\n" + "\n".join(f"{k:<24}{v:.4g}" for k, v in found.items()))
 

@@ -137,9 +137,9 @@ class Call {
     const Clock::time_point computing = Clock::now();
     poison(result);
     mask_operands(chosen.rule, result);
-    const Clock::time_point running = Clock::now();
+    const contract::RunTimer timer(c_.pool->size());
     c_.engine->run(problem_, live, packed, chosen, *c_.pool, c_.poison);
-    if (learns) c_.prices->observe(choice, seconds_since(running));
+    if (learns) c_.prices->observe(choice, timer.seconds());
     contract::unstage(result, out, form, extents_, *c_.pool);
     const double compute_seconds = prepared + seconds_since(computing);
     const double total_seconds = seconds_since(begin_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <ctime>
 
 namespace pit::contract {
 namespace {
@@ -31,6 +32,19 @@ CallClass class_of(const Problem& p, const Live& live, bool packed, int threads)
   c.packed = packed;
   return c;
 }
+
+namespace {
+double read_clock(int clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+}  // namespace
+
+RunTimer::RunTimer(int threads)
+    : clock_(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC), begin_(read_clock(clock_)) {}
+
+double RunTimer::seconds() const { return read_clock(clock_) - begin_; }
 
 double LearnedPrices::Way::log() const {
   return *std::min_element(logs.begin(), logs.begin() + std::min<std::int64_t>(count, std::ssize(logs)));

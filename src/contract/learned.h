@@ -4,8 +4,9 @@
 // again (a step of a model; a pit::Contraction) owns a LearnedPrices and hands it each choice and each measured time:
 //
 //     const Choice choice = prices.choose(class_of(problem, live, packed, threads), ways);  // ways.front() is to run
-//     ... run and measure ...
-//     prices.observe(choice, seconds);
+//     const RunTimer timer(threads);
+//     ... run ...
+//     prices.observe(choice, timer.seconds());
 //
 // Calls that look alike (CallClass) learn together, each class apart from the others:
 //
@@ -65,6 +66,18 @@ struct Choice {
   double charged = 0;    ///< calls of the best
 };
 
+/// Seconds since it was made. Where the calling thread works alone, but for those in which it had no CPU: that is nobody's
+/// price.
+class RunTimer {
+ public:
+  explicit RunTimer(int threads);
+  double seconds() const;
+
+ private:
+  int clock_;
+  double begin_;
+};
+
 class LearnedPrices {
  public:
   /// A way's ratio is within 1 / kMostRatio..kMostRatio, whatever was measured.
@@ -77,7 +90,7 @@ class LearnedPrices {
   Choice choose(const CallClass& of, std::vector<Schedule>& ways);
   /// The first half of `choose`: nothing is decided.
   void correct(const CallClass& of, std::vector<Schedule>& ways) const;
-  /// The engine's run alone took so long, on a monotonic clock.
+  /// The engine's run alone took so long (RunTimer).
   void observe(const Choice& choice, double seconds);
 
  private:

@@ -1,7 +1,6 @@
 #include "runtime/contraction.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 namespace pit::runtime {
@@ -57,10 +56,9 @@ void ContractionRunner::operator()() {
   const contract::Schedule chosen = choose(micro_tiles);
   if (chosen.rule.kind == contract::RuleKind::dense) micro_tiles = {};
   else run_.record_.live *= contract::live_share(problem_, micro_tiles);
-  const auto begin = std::chrono::steady_clock::now();
+  const contract::RunTimer timer(run_.pool_.size());
   run_.p_.engine->run(problem_, micro_tiles, step_.contraction.weights.get(), chosen, run_.pool_, run_.poison_);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  if (step_.contraction.prices) step_.contraction.prices->observe(choice_, took.count());
+  if (step_.contraction.prices) step_.contraction.prices->observe(choice_, timer.seconds());
 }
 
 // A panel needs the rows that any segment of the columns in it needs; neighbouring panels with the same rows are one

@@ -1,5 +1,6 @@
 // Learned prices on a simulated machine: predictions that are wrong, noise, neighbours, changing shares, many threads.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <gtest/gtest.h>
@@ -229,6 +230,13 @@ TEST(LearnedPrices, TrialsKeepWithinTheirBound) {
   EXPECT_LE(right.most_lost, 0.025);
   EXPECT_LE(noisy.lost, 0.01);
   EXPECT_LE(noisy.lost_much, 0.005);
+}
+
+TEST(RunTimer, WaitingIsNoPriceOfWhoWorksAlone) {
+  const RunTimer alone(1), together(2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_LT(alone.seconds(), 0.01);
+  EXPECT_GE(together.seconds(), 0.02);
 }
 
 TEST(LearnedPrices, ManyThreads) {
