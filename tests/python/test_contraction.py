@@ -102,6 +102,18 @@ class TestMatmul:
         assert report["live_fraction"] == 1 and report["rule"] == report["candidates"][0][0]
         assert 0 < report["compute_seconds"] <= report["total_seconds"]
 
+    def test_without_learning_the_choice_stays(self):
+        random = np.random.default_rng(5)
+        a, b = floats(random, 128, 256), floats(random, 256, 96)
+        _, elements = sparse(random, a, (32, 1), 0.1)
+        a *= elements
+        for learn in (False, True):
+            product = pit.Contraction("mk,kn->mn", threads=1, learn=learn)
+            calls = [product(a, b, zeros="detect", granularity=(32, 1), report=True) for _ in range(12)]
+            for got, report in calls:
+                np.testing.assert_array_equal(got, calls[0][0])
+                assert learn or report["candidates"] == calls[0][1]["candidates"] and report["rule"] == calls[0][1]["rule"]
+
     def test_dlpack(self):
         class Foreign:
             def __init__(self, array):
