@@ -187,12 +187,13 @@ class GeneratedEngine final : public Engine {
       case RuleKind::c_n: run_columns(call); break;
       case RuleKind::stream: run_stream(call); break;
     }
-    if (call.live.c && kind != RuleKind::c_n) mask_output(call);
     // Stores past the caches are in no order with later ones. (The workers' ended with locked instructions, which wait
     // for them.)
     if (call.schedule.blocks.streams_c) _mm_sfence();
-    if (call.problem.epilogue && kind != RuleKind::dense && (call.live.c || kind == RuleKind::stream))
-      run_epilogue(call);
+    const bool separate =
+        call.problem.epilogue != nullptr && kind != RuleKind::dense && (call.live.c || kind == RuleKind::stream);
+    if (separate) run_epilogue(call);
+    if (call.live.c && (kind != RuleKind::c_n || separate)) mask_output(call);
   }
 
   Kernels kernels_;

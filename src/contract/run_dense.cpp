@@ -19,7 +19,7 @@ class DenseBlock {
         blocks_(call.schedule.blocks),
         alone_(epilogue_alone),
         separate_(problem_.epilogue != nullptr && (blocks_.panels > 1 || blocks_.prefetches)),
-        rows_(std::min(blocks_.rows, task.end - task.begin)),
+        rows_(epilogue_alone ? task.end - task.begin : std::min(blocks_.rows, task.end - task.begin)),
         k_(epilogue_alone ? 0
            : item_.k_list ? item_.k_count
                           : problem_.k) {}

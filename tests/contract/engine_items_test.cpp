@@ -34,6 +34,13 @@ constexpr lower::Algebra kSums, kMaxPlus{expr::Combiner::max, expr::Fn::add},
     kMinPlus{expr::Combiner::min, expr::Fn::add}, kLogSumExp{expr::Combiner::logsumexp, expr::Fn::add};
 
 TEST(EngineItems, PartsOfItems) { run_cases(0, 500, kSums, true); }
+TEST(EngineItems, LiveMicroTiles) {
+  run_cases(10000, 300, kSums, false);
+  if (pit::test::kThreadSanitizer || std::getenv("PIT_TEST_SEED")) return;  // too few cases for each rule
+  for (int kind = 0; kind <= static_cast<int>(RuleKind::stream); ++kind)
+    EXPECT_GT(Case::rules_seen()[static_cast<RuleKind>(kind)], 0)
+        << Rule{.kind = static_cast<RuleKind>(kind)}.name() << " never ran";
+}
 TEST(EngineItems, RowsAndPanelsOfMaxPlus) { run_cases(20000, 30, kMaxPlus, true); }
 TEST(EngineItems, MicroTilesOfMaxPlus) { run_cases(30000, 20, kMaxPlus, false); }
 TEST(EngineItems, MinPlus) { run_cases(40000, 20, kMinPlus, true); }
