@@ -202,6 +202,49 @@ TEST_P(Bits, MaskedTerms) {
     }
 }
 
+// Columns of B that are absent count as zeros: whole panels of them, and some within a panel; the epilogue follows,
+// each matrix of the batch with its own operand.
+TEST_P(Bits, MaskedColumns) {
+  for (const auto& [b, s, k, n] : std::vector<std::array<std::int64_t, 4>>{{2, 9, 30, 130}, {3, 3, 1100, 60}}) {
+    OnnxModel m;
+    m.input("x", OnnxModel::f32, {"b", "s", static_cast<int>(k)})
+        .input("v", OnnxModel::f32, {"b", "n", static_cast<int>(k)})
+        .input("mask", OnnxModel::i64, {"b", "n"})
+        .input("r", OnnxModel::f32, {"b", "s", "n"});
+    m.output("y", OnnxModel::f32, {"b", "s", "n"});
+    m.constant<std::int64_t>("axis", {1}, {2}).constant<float>("zero", {}, {0.0f});
+    m.node("Cast", {"mask"}, {"f"}, {{"to", std::int64_t{9}}})
+        .node("Unsqueeze", {"f", "axis"}, {"f3"})
+        .node("Where", {"f3", "v", "zero"}, {"vm"})
+        .node("Transpose", {"vm"}, {"vt"}, {{"perm", Ints{0, 2, 1}}})
+        .node("MatMul", {"x", "vt"}, {"p"})
+        .node("Add", {"p", "r"}, {"y"});
+    std::vector<std::pair<std::string, Model>> models;
+    for (const auto& [name, o] : all_ways(GetParam())) models.emplace_back(name, compile(m.bytes(), o));
+    for (const Live live : all_live) {
+      const Ints mask = token_mask(r_, {b, n}, live);
+      const Floats x = random_floats(r_, b * s * k), r = random_floats(r_, b * s * n);
+      Floats v = random_floats(r_, b * n * k), want(r.size());
+      for (std::int64_t at = 0; at < b * s * n; ++at) {
+        const std::int64_t row = at / n, column = row / s * n + at % n;
+        float sum = 0;
+        for (std::int64_t t = 0; t < k && mask[static_cast<std::size_t>(column)] != 0; ++t)
+          sum = std::fma(x[static_cast<std::size_t>(row * k + t)], v[static_cast<std::size_t>(column * k + t)], sum);
+        want[static_cast<std::size_t>(at)] = sum + r[static_cast<std::size_t>(at)];
+      }
+      for (std::int64_t i = 0; i < b * n * k; ++i)
+        if (!mask[static_cast<std::size_t>(i / k)]) v[static_cast<std::size_t>(i)] = kNan;
+      const std::map<std::string, TensorView> inputs{{"x", view(x, {b, s, k})},
+                                                     {"v", view(v, {b, n, k})},
+                                                     {"mask", view(mask, {b, n})},
+                                                     {"r", view(r, {b, s, n})}};
+      for (const auto& [name, model] : models)
+        ASSERT_TRUE(same_bits(floats_of(model.run(inputs).at("y")), want, name))
+            << "b=" << b << " s=" << s << " k=" << k << " n=" << n << " live " << static_cast<int>(live);
+    }
+  }
+}
+
 // The same where the other operand is a constant, packed with all of its steps of k: a mask over features, in long runs
 // and scattered; stored as f32, where partial sums can wait, and as something narrower, where they cannot.
 TEST_P(Bits, MaskedFeatures) {
