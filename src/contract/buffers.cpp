@@ -24,6 +24,9 @@ Buffer::~Buffer() {
   if (pool_ && memory_) pool_->give(std::move(memory_), bytes_);
 }
 
+// Buffers go back while exceptions are on their way, std::bad_alloc among them: that must take no memory.
+BufferPool::BufferPool() { free_.reserve(kKept); }
+
 Buffer BufferPool::take(std::int64_t bytes) {
   {
     const std::lock_guard lock(mutex_);

@@ -46,6 +46,7 @@ class Buffer {
 
 class BufferPool {
  public:
+  BufferPool();
   /// At least `bytes`; the smallest free one that fits. Throws std::bad_alloc.
   Buffer take(std::int64_t bytes);
 
