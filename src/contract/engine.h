@@ -35,8 +35,9 @@
 
 namespace pit::contract {
 
-/// One matrix product of a batch: its operands' first elements, the numbers of their matrices in the live maps, and what
-/// of it is there. An item with a part that is absent is for the dense rule alone.
+/// One matrix product of a batch: its operands' first elements, the numbers of their matrices in the live maps, and
+/// what of it is there. An item with a part that is absent is for the dense rule alone. Steps of k and columns can be
+/// absent from sums of products only, and from all items of a matrix of B alike, but for those that take no k at all.
 struct Item {
   const float* a = nullptr;
   const float* b = nullptr;  ///< null where B was packed before, or where no step of k is there
@@ -48,8 +49,9 @@ struct Item {
   /// The steps of k that are there, ascending; null: all. What an epilogue makes of no step is still written.
   const std::int32_t* k_list = nullptr;
   std::int64_t k_count = 0;
-  const std::uint8_t* n_live = nullptr;  ///< per column of B: absent ones (0) count as zeros; null: all are there
-  char* const* operands = nullptr;       ///< the epilogue's, first elements
+  /// Per column of a B that comes with the call: absent ones (0) count as zeros; null: all are there.
+  const std::uint8_t* n_live = nullptr;
+  char* const* operands = nullptr;  ///< the epilogue's, first elements
 
   float* c_floats() const { return static_cast<float*>(c); }
 };
@@ -190,8 +192,8 @@ class Engine {
   /// The packing kernels, for callers that pack on their own.
   virtual const PackSet& packs() const = 0;
 
-  /// Computes all items. Elements of C outside of live.c become the identity. Rules that cannot apply the epilogue as
-  /// they store leave it to a pass of its own. `poison`: what scratch holds before use.
+  /// Computes all items. Elements of C outside of live.c become the identity, whatever the epilogue. Rules that cannot
+  /// apply the epilogue as they store leave it to a pass of its own. `poison`: what scratch holds before use.
   virtual void run(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule,
                    const ThreadPool& pool, Poison poison) const = 0;
 
