@@ -51,7 +51,7 @@ class Kernels {
 
   const lower::Algebra& algebra() const { return algebra_; }
   const CpuTarget& target() const { return target_; }
-  int threads() const { return threads_; }  ///< that generate
+  int threads() const { return threads_; }        ///< that generate
   int rows() const { return shape_.rows; }        ///< of the largest tile
   int vectors() const { return shape_.vectors; }  ///< of a whole panel
   int lanes() const { return shape_.lanes; }
