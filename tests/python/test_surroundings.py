@@ -342,8 +342,9 @@ INTERRUPTED = """
     def one(kind, dims, **attributes):
         graph = H.make_graph([H.make_node(kind, ["x"], ["y"], **attributes)], "g", [H.make_tensor_value_info("x", T.FLOAT, dims)], [H.make_empty_tensor_value_info("y")])
         return H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    {setup}
     import os, signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background has it ignored
+    {setup}
     sent = []
     def send():
         time.sleep({delay})
