@@ -50,9 +50,6 @@ class DenseBlock {
   std::int64_t c_element() const {
     return problem_.epilogue ? static_cast<std::int64_t>(size_of(problem_.epilogue->result)) : 4;
   }
-  static bool per_row(const Epilogue::Operand& o) {
-    return o.access == lower::EpilogueAccess::per_m || o.access == lower::EpilogueAccess::per_mn;
-  }
   bool packs_b() const { return blocks_.packs_b && !alone_; }
 
   void allocate(Block& b) {
@@ -74,7 +71,7 @@ class DenseBlock {
     for (std::size_t o = 0; o < operands(); ++o) {
       const Epilogue::Operand& from = problem_.epilogue->operands[o];
       epilogue_[o] = {.access = from.access, .element = from.element, .base = item_.operands[o]};
-      if (per_row(from)) epilogue_[o].rows = buffer_.take<void*>(rows_ + kMaxTileRows);
+      if (lower::is_per_row(from.access)) epilogue_[o].rows = buffer_.take<void*>(rows_ + kMaxTileRows);
     }
   }
 
@@ -132,7 +129,7 @@ class DenseBlock {
     }
     for (std::size_t o = 0; o < operands(); ++o) {
       const Epilogue::Operand& from = problem_.epilogue->operands[o];
-      for (std::int64_t i = 0; per_row(from) && i < b.rows; ++i)
+      for (std::int64_t i = 0; lower::is_per_row(from.access) && i < b.rows; ++i)
         const_cast<void**>(epilogue_[o].rows)[i] = item_.operands[o] + from.rows[Problem::row_of(item_, first + i)];
     }
   }

@@ -162,9 +162,7 @@ class TileEmitter {
     if (heavy) b_.branch(Builder::binary(Op::ne, last_, Builder::i(0)), [&] { epilogue_loop(); });
   }
 
-  bool per_row(std::size_t o) const {
-    return spec_.epilogue.operands[o] == EpilogueAccess::per_m || spec_.epilogue.operands[o] == EpilogueAccess::per_mn;
-  }
+  bool per_row(std::size_t o) const { return is_per_row(spec_.epilogue.operands[o]); }
 
   // The tile's A and its steps of k.
   void find_a(const Value& t, const Value& table) {

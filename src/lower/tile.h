@@ -29,6 +29,8 @@ enum class EpilogueAccess : std::uint8_t {
   per_mn   ///< residual: array of row pointers at the tile's first column, consecutive
 };
 
+inline bool is_per_row(EpilogueAccess a) { return a == EpilogueAccess::per_m || a == EpilogueAccess::per_mn; }
+
 /// An element-wise program whose first input is the contraction's result at (m,n) ("acc"), with single-assignment
 /// statements and one output at (m,n). Tensors besides acc are operands, in order.
 struct Epilogue {

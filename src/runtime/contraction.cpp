@@ -134,10 +134,12 @@ void ContractionRunner::add_operands() {
   if (group_.epilogue.program.statements.empty()) return;
   problem_.epilogue = &epilogue_;
   epilogue_.tiles = step_.contraction.tiles.get();
-  for (std::size_t o = 3; o < group_.operands.size(); ++o)
-    epilogue_.operands.push_back({.access = group_.epilogue.operands[o - 3],
+  for (std::size_t o = 3; o < group_.operands.size(); ++o) {
+    const lower::EpilogueAccess access = group_.epilogue.operands[o - 3];
+    epilogue_.operands.push_back({.access = access,
                                   .element = static_cast<std::int64_t>(size_of(group_.operands[o].access.dtype)),
-                                  .rows = rows_at(o, 1)});
+                                  .rows = lower::is_per_row(access) ? rows_at(o, 1) : contract::RowOffsets{}});
+  }
   operands_.reserve(static_cast<std::size_t>(plan_.batch) * epilogue_.operands.size());
   for (std::int64_t batch = 0; batch < plan_.batch; ++batch)
     for (std::size_t o = 3; o < group_.operands.size(); ++o)
