@@ -129,9 +129,8 @@ class Call {
     const bool learns = c_.prices && options_.rule.empty() && schedules.size() > 1;
     contract::Choice choice;
     if (learns)
-      choice = c_.prices->choose(contract::class_of(problem_, live, packed != nullptr, c_.pool->size()), schedules);
+      choice = contract::choose_and_prepare(*c_.prices, *c_.engine, problem_, live, packed, c_.pool->size(), schedules);
     const contract::Schedule& chosen = choose(schedules);
-    if (learns) c_.engine->prepare(problem_, live, packed, chosen);  // not under the clock that teaches
     const double choose_seconds = seconds_since(choosing);
 
     const Clock::time_point computing = Clock::now();

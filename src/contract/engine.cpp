@@ -50,8 +50,7 @@ class GeneratedEngine final : public Engine {
     std::vector<Schedule> result;
     for (const Rule& rule : applicable_rules(kernels_, p, live, packed != nullptr))
       result.push_back(costs_.schedule(p, live, packed != nullptr, rule, threads));
-    std::stable_sort(result.begin(), result.end(),
-                     [](const Schedule& x, const Schedule& y) { return x.seconds < y.seconds; });
+    sort_by_price(result);
     return result;
   }
 
@@ -78,25 +77,29 @@ class GeneratedEngine final : public Engine {
     return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
   }
 
+  static std::vector<Family> families_of(RuleKind rule) {
+    switch (rule) {
+      case RuleKind::dense: return {Family::plain, Family::prefetching};
+      case RuleKind::m: return {Family::plain};
+      case RuleKind::k:
+      case RuleKind::c_n: return {Family::indexed};
+      case RuleKind::element: return {Family::ragged};
+      case RuleKind::b_k: return {Family::both};
+      case RuleKind::both: return {Family::both, Family::ragged};
+      case RuleKind::c_m: return {Family::in_place};
+      case RuleKind::stream: return {};
+    }
+    PIT_UNREACHABLE("rule {}", static_cast<int>(rule));
+  }
+
   static void generate(const Kernels& kernels, const std::vector<RuleKind>& rules) {
     std::set<Family> families;
-    bool streams = false;
-    for (const RuleKind rule : rules) {
-      switch (rule) {
-        case RuleKind::dense: families.insert({Family::plain, Family::prefetching}); break;
-        case RuleKind::m: families.insert(Family::plain); break;
-        case RuleKind::k:
-        case RuleKind::c_n: families.insert(Family::indexed); break;
-        case RuleKind::element: families.insert(Family::ragged); break;
-        case RuleKind::b_k: families.insert(Family::both); break;
-        case RuleKind::both: families.insert({Family::both, Family::ragged}); break;
-        case RuleKind::c_m: families.insert(Family::in_place); break;
-        case RuleKind::stream: streams = true; break;
-      }
-    }
+    for (const RuleKind rule : rules)
+      for (const Family f : families_of(rule)) families.insert(f);
     std::vector<std::function<void()>> jobs = {[&] { kernels.packs(); }};
     for (const Family f : families) jobs.emplace_back([&kernels, f] { kernels.tiles(f); });
-    if (streams) jobs.emplace_back([&] { kernels.stream(1); });
+    if (std::find(rules.begin(), rules.end(), RuleKind::stream) != rules.end())
+      jobs.emplace_back([&] { kernels.stream(1); });
     ThreadPool(kernels.threads()).parallel_for(static_cast<std::int64_t>(jobs.size()), [&](std::int64_t i, int) {
       jobs[static_cast<std::size_t>(i)]();
     });
@@ -106,7 +109,9 @@ class GeneratedEngine final : public Engine {
 
   void prepare(const Problem& p, const Live& live, PackedB* packed, const Schedule& schedule) const override {
     const RuleKind kind = schedule.rule.kind;
-    generate({kind});
+    kernels_.packs();
+    for (const Family f : families_of(kind)) kernels_.tiles(f);
+    if (kind == RuleKind::stream) kernels_.stream(1);
     if (!packed || p.items.empty()) return;
     if (kind == RuleKind::stream)
       for (const Item& item : p.items) packed->rows(item.b_number);
@@ -190,8 +195,8 @@ class GeneratedEngine final : public Engine {
     // Stores past the caches are in no order with later ones. (The workers' ended with locked instructions, which wait
     // for them.)
     if (call.schedule.blocks.streams_c) _mm_sfence();
-    const bool separate =
-        call.problem.epilogue != nullptr && kind != RuleKind::dense && (call.live.c || kind == RuleKind::stream);
+    const bool separate = call.problem.epilogue != nullptr && kind != RuleKind::dense &&
+                          (kind == RuleKind::stream || !tasks_apply_epilogue(call));
     if (separate) run_epilogue(call);
     if (call.live.c && (kind != RuleKind::c_n || separate)) mask_output(call);
   }
@@ -203,6 +208,11 @@ class GeneratedEngine final : public Engine {
 };
 
 }  // namespace
+
+void sort_by_price(std::vector<Schedule>& schedules) {
+  std::stable_sort(schedules.begin(), schedules.end(),
+                   [](const Schedule& x, const Schedule& y) { return x.seconds < y.seconds; });
+}
 
 std::shared_ptr<const Engine> Engine::create(const lower::Algebra& algebra, const CpuTarget& target,
                                              const std::string& cache_dir, int threads) {

@@ -146,6 +146,9 @@ struct Schedule {
   double predicted() const { return seconds / correction; }
 };
 
+/// Cheapest first; equal ones stay in order.
+void sort_by_price(std::vector<Schedule>& schedules);
+
 /// B in panels [panel][k][width], for each of its matrices, and what is known of it. Immutable but for the second
 /// layout.
 class PackedB;

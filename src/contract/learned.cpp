@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <ctime>
+
+#include "tune/limits.h"
 
 namespace pit::contract {
 namespace {
@@ -33,18 +34,9 @@ CallClass class_of(const Problem& p, const Live& live, bool packed, int threads)
   return c;
 }
 
-namespace {
-double read_clock(int clock) {
-  timespec t{};
-  clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-}
-}  // namespace
-
-RunTimer::RunTimer(int threads)
-    : clock_(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC), begin_(read_clock(clock_)) {}
-
-double RunTimer::seconds() const { return read_clock(clock_) - begin_; }
+RunTimer::RunTimer(int threads) : alone_(threads == 1), begin_(now()) {}
+double RunTimer::now() const { return alone_ ? tuning::thread_seconds() : tuning::wall_seconds(); }
+double RunTimer::seconds() const { return now() - begin_; }
 
 double LearnedPrices::Way::log() const {
   return *std::min_element(logs.begin(), logs.begin() + std::min<std::int64_t>(count, std::ssize(logs)));
@@ -89,8 +81,7 @@ void LearnedPrices::correct(const Class& c, std::vector<Schedule>& ways) {
     s.correction = std::exp(known > 0 ? known * w->log() + (1 - known) * common : common);
     s.seconds *= s.correction;
   }
-  std::stable_sort(ways.begin(), ways.end(),
-                   [](const Schedule& x, const Schedule& y) { return x.seconds < y.seconds; });
+  sort_by_price(ways);
 }
 
 // A way is tried because its own calls may mislead: they and the word of the others count alike.
@@ -159,6 +150,13 @@ Choice LearnedPrices::choose(const CallClass& of, std::vector<Schedule>& ways) {
   w.last = c.calls;
   choice.rule = ways.front().rule;
   choice.predicted = ways.front().predicted();
+  return choice;
+}
+
+Choice choose_and_prepare(LearnedPrices& prices, const Engine& engine, const Problem& p, const Live& live,
+                          PackedB* packed, int threads, std::vector<Schedule>& ways) {
+  const Choice choice = prices.choose(class_of(p, live, packed != nullptr, threads), ways);
+  if (ways.size() > 1) engine.prepare(p, live, packed, ways.front());
   return choice;
 }
 

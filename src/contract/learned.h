@@ -3,7 +3,8 @@
 // All ways give the same bits, so a wrong choice costs time and nothing else. Whoever has the same product again and
 // again (a step of a model; a pit::Contraction) owns a LearnedPrices and hands it each choice and each measured time:
 //
-//     const Choice choice = prices.choose(class_of(problem, live, packed, threads), ways);  // ways.front() is to run
+//     const Choice choice = choose_and_prepare(prices, engine, problem, live, packed, threads, ways);
+//     // ways.front() is to run
 //     const RunTimer timer(threads);
 //     ... run ...
 //     prices.observe(choice, timer.seconds());
@@ -74,7 +75,8 @@ class RunTimer {
   double seconds() const;
 
  private:
-  int clock_;
+  double now() const;
+  bool alone_;
   double begin_;
 };
 
@@ -127,5 +129,10 @@ class LearnedPrices {
   std::int64_t clock_ = 0;
   std::map<CallClass, Class> classes_;
 };
+
+/// Chooses among `ways`, of which the first is then to run, and makes now what it would make when it first runs: that is
+/// not for the clock that teaches.
+Choice choose_and_prepare(LearnedPrices& prices, const Engine& engine, const Problem& p, const Live& live,
+                          PackedB* packed, int threads, std::vector<Schedule>& ways);
 
 }  // namespace pit::contract

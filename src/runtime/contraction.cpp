@@ -208,10 +208,9 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
   }
   if (!live.a && !live.b) return engine.dense_schedule(problem_, step.weights.get(), threads);
   run_.record_.candidates = engine.schedules(problem_, live, step.weights.get(), threads);
-  if (step.prices) {
-    choice_ = step.prices->choose(contract::class_of(problem_, live, true, threads), run_.record_.candidates);
-    engine.prepare(problem_, live, step.weights.get(), run_.record_.candidates.front());
-  }
+  if (step.prices)
+    choice_ = contract::choose_and_prepare(*step.prices, engine, problem_, live, step.weights.get(), threads,
+                                           run_.record_.candidates);
   return run_.record_.candidates.front();
 }
 

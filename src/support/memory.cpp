@@ -15,7 +15,7 @@
 namespace pit {
 namespace {
 
-constexpr std::size_t kHuge = std::size_t{2} << 20, kPage = 4096, kLine = 64;
+constexpr std::size_t kHuge = std::size_t{2} << 20, kLine = 64;
 
 // Blocks given back while somebody reuses memory.
 class Spare {
@@ -99,7 +99,7 @@ std::shared_ptr<void> long_lived_memory(std::size_t bytes) {
     return {p, std::free};
   }
   if (bytes > SIZE_MAX / 2) throw std::bad_alloc();
-  const std::size_t mapped = (bytes + kPage - 1) / kPage * kPage;
+  const std::size_t mapped = whole_pages(bytes);
   void* const spare = Spare::instance().take(mapped);
   return {spare != nullptr ? spare : map_huge_pages(mapped), [mapped](void* p) { Spare::instance().give(p, mapped); }};
 }

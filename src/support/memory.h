@@ -12,7 +12,10 @@ namespace pit {
 /// Advice only: failure is no failure.
 void advise_huge_pages(void* data, std::size_t bytes) noexcept;
 
-/// Fresh memory that begins at a huge page, on huge pages as far as it fills them; `bytes` is a multiple of a page. To
+/// `bytes` rounded up to whole pages.
+constexpr std::size_t whole_pages(std::size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
+
+/// Fresh memory, zeros, that begins at a huge page, on huge pages as far as it fills them; `bytes` is a multiple of a page. To
 /// be given back with munmap. Throws std::bad_alloc.
 void* map_huge_pages(std::size_t bytes);
 

@@ -268,12 +268,8 @@ std::size_t beyond_caches() {
   return bytes / (2 * kPiece) * (2 * kPiece);
 }
 
-Pages::Pages(std::size_t bytes) : size_(bytes), data_(nullptr, Unmap{bytes}) {
-  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (map == MAP_FAILED) throw std::bad_alloc();
-  advise_huge_pages(map, bytes);
-  data_.reset(static_cast<char*>(map));
-}
+Pages::Pages(std::size_t bytes)
+    : size_(bytes), data_(static_cast<char*>(map_huge_pages(whole_pages(bytes))), Unmap{whole_pages(bytes)}) {}
 
 void Pages::Unmap::operator()(char* data) const { munmap(data, size); }
 
