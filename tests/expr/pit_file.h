@@ -14,6 +14,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -62,13 +63,28 @@ inline std::vector<Case> read_pit_file(const std::string& path) {
   return cases;
 }
 
-/// Lines of the section as they are now; gets the lines that stand there (for inputs of a run).
+/// For sections of a kind that a test does not know.
+[[noreturn]] inline void unknown_section(const Section& s) {
+  throw std::invalid_argument("no such section: " + s.kind);
+}
+
+/// Lines of the section as they are now; gets the lines that stand there (for inputs of a run). What it throws is a
+/// failure, and the lines stay.
 using Compute = std::function<std::vector<std::string>(const Case&, const Section&)>;
 
 inline std::string joined(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& l : lines) text += l + "\n";
   return text;
+}
+
+inline std::vector<std::string> computed(const Compute& compute, const Case& c, const Section& s) {
+  try {
+    return compute(c, s);
+  } catch (const std::exception& e) {
+    ADD_FAILURE() << "section " << s.kind << ": " << e.what();
+    return s.lines;
+  }
 }
 
 inline void run_pit_file(const std::string& path, const Compute& compute) {
@@ -82,7 +98,7 @@ inline void run_pit_file(const std::string& path, const Compute& compute) {
     text += (text.empty() ? "" : "\n") + joined(c.comments) + c.header + "\n" + c.program;
     EXPECT_FALSE(c.sections.empty()) << "nothing is checked";
     for (const Section& s : c.sections) {
-      const std::vector<std::string> now = compute(c, s);
+      const std::vector<std::string> now = computed(compute, c, s);
       if (!bless) {
         EXPECT_EQ(joined(s.lines), joined(now)) << "section " << s.kind << " (PIT_BLESS=1 accepts the new text)";
       }
