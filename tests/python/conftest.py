@@ -1,11 +1,15 @@
-"""Fixtures of the Python tests: the committed models, and a cache directory that ends with the session."""
+"""What Python tests share: the committed models, a cache directory that ends with the session, a model of products, Python in a process of its own."""
 
 import json
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto as T, helper as H, numpy_helper as N
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -32,6 +36,21 @@ class Fixture:
                 return {key[len(start):]: data[key] for key in data.files if key.startswith(start)}
 
             yield Case(case["kind"], named("in"), named("out"))
+
+
+def chain(layers=8, width=64, kind="Softmax"):
+    """Matrix products with something behind each, as bytes."""
+    r = np.random.default_rng(0)
+    nodes, weights = [], []
+    for i in range(layers):
+        nodes += [H.make_node("MatMul", [f"x{i}", f"w{i}"], [f"h{i}"]), H.make_node(kind, [f"h{i}"], [f"x{i + 1}"])]
+        weights.append(N.from_array(r.standard_normal((width, width), np.float32) / 8, f"w{i}"))
+    graph = H.make_graph(nodes, "g", [H.make_tensor_value_info("x0", T.FLOAT, ["n", width])], [H.make_tensor_value_info(f"x{layers}", T.FLOAT, ["n", width])], weights)
+    return H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def run_python(code, *arguments):
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code), *arguments], capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="session", autouse=True)
