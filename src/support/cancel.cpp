@@ -34,12 +34,16 @@ CancelScope::Borrowed::~Borrowed() { t_scope = outer_; }
 
 CancelScope* CancelScope::current() noexcept { return t_scope; }
 
-void CancelScope::poll() {
+void CancelScope::ask() {
   // Whoever is asked may wait for what a thread that forks holds.
   if (state_->ask && thread_ == &t_scope && __rdtsc() >= next_ && !ForkHold::held()) {
     if (state_->ask()) state_->cancelled = true;
     next_ = __rdtsc() + kBetweenQuestions;
   }
+}
+
+void CancelScope::poll() {
+  ask();
   if (state_->cancelled.load(std::memory_order_relaxed)) throw CancelledError("cancelled");
 }
 

@@ -28,6 +28,9 @@ class CancelScope {
   /// Of this thread; null: nothing can be cancelled.
   static CancelScope* current() noexcept;
   void poll();
+  /// The first half of `poll`, for who waits for others that poll: looks whether the call was cancelled meanwhile, and
+  /// throws nothing but what whoever is asked throws.
+  void ask();
 
   /// The caller's scope, for a worker while it works for it. Only the caller is asked.
   class Borrowed {

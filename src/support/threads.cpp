@@ -54,9 +54,13 @@ class Loop {
         body_(task, seat);
       }
     } catch (...) {
-      next_.store(count_, std::memory_order_relaxed);  // the others stop at their next task
-      if (!failed_.exchange(true)) error_ = std::current_exception();
+      fail();
     }
+  }
+  /// Keeps the exception that is being handled, if it is the first; the others stop at their next task.
+  void fail() noexcept {
+    next_.store(count_, std::memory_order_relaxed);
+    if (!failed_.exchange(true)) error_ = std::current_exception();
   }
   bool has_work() const noexcept { return next_.load(std::memory_order_relaxed) < count_; }
   void rethrow() const {
@@ -188,13 +192,28 @@ class Crew {
     --asleep_;
   }
 
+  // Tasks may be long, with loops of their own: only the caller is asked whether they are cancelled, so it looks now and
+  // then.
   void wait_for_workers(Loop& loop) {
+    constexpr auto now_and_then = std::chrono::milliseconds(10);
     auto empty = [&] { return loop.inside.load() == 0; };
     if (spin(empty)) return;
+    while (!wait_a_while(empty, now_and_then)) {
+      try {
+        if (CancelScope* scope = CancelScope::current()) scope->ask();
+      } catch (...) {
+        loop.fail();
+      }
+    }
+  }
+
+  template <class F>
+  bool wait_a_while(const F& ready, std::chrono::milliseconds time) {
     std::unique_lock lock(mutex_);
     waiting_.fetch_add(1);
-    left_.wait(lock, empty);
+    const bool is_ready = left_.wait_for(lock, time, ready);
     waiting_.fetch_sub(1);
+    return is_ready;
   }
 
   std::mutex mutex_;

@@ -52,10 +52,12 @@ class TestInterrupt:
     )
     def test_within_a_fifth_of_a_second(self, tmp_path, setup, work):
         (tmp_path / "m.onnx").write_bytes(chain(12, kind="Erf"))
-        for delay in (1.0, 1.37):
+        times = []
+        for delay in (1.0, 1.37, 1.6):
             done = run_python(INTERRUPTED.format(setup=setup, work=work, delay=delay), str(tmp_path / "m.onnx"))
             assert done.returncode == 0, done.stderr
-            assert float(done.stdout) < 1, done.stdout  # 0.2 on a machine that nobody else uses
+            times.append(float(done.stdout))
+        assert min(times) < 0.2 and max(times) < 1, times  # other work on the machine delays some
 
 
 class TestCancel:

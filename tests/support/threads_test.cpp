@@ -1,6 +1,7 @@
 #include "support/threads.h"
 
 #include <atomic>
+#include <chrono>
 #include <gtest/gtest.h>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,8 @@
 
 #include "sanitizers.h"
 
+#include "pit/error.h"
+#include "support/cancel.h"
 #include "support/fork.h"
 
 namespace pit {
@@ -35,6 +38,27 @@ TEST(ThreadPool, EveryTaskOnceAndWorkersUnique) {
       EXPECT_EQ(clashes, 0);
     }
   }
+}
+
+// Only the caller is asked whether its call was cancelled: also while it waits for a task that takes long.
+TEST(ThreadPool, LongTasksOfWorkersAreCancelled) {
+  constexpr auto patience = std::chrono::seconds(20);
+  std::atomic<bool> begun{false}, gave_up{false};
+  const CancelToken token([&] { return begun.load(); });
+  const CancelScope scope(token);
+  const auto start = std::chrono::steady_clock::now();
+  const auto waits_for = [&](const auto& ready) {
+    while (!ready() && std::chrono::steady_clock::now() - start < patience) std::this_thread::yield();
+    if (!ready()) gave_up = true;
+  };
+  EXPECT_THROW(ThreadPool(2).parallel_for(2,
+                                          [&](std::int64_t, int worker) {
+                                            if (worker == 0) return waits_for([&] { return begun.load(); });
+                                            begun = true;
+                                            waits_for([] { return poll_cancel(), false; });
+                                          }),
+               CancelledError);
+  EXPECT_FALSE(gave_up);
 }
 
 TEST(ThreadPool, ManyCallersAtOnceAndNestedCalls) {
