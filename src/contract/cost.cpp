@@ -1,12 +1,17 @@
 #include "contract/cost.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "contract/rules.h"
 
 namespace pit::contract {
+
+using tuning::Level;
+
 namespace {
 
 /// The share of live columns in unions of `factor` rows of micro-tiles: a sample of unions, spread over the map.
@@ -61,11 +66,230 @@ tuning::TileCost CostModel::tile(int rows, int panels, Family family) const {
   return tiles_.at({rows, std::min(panels, kernels_.max_panels(rows)), static_cast<int>(family)});
 }
 
-/// The terms of the sum; all in ns of one thread, but for traffic.
-struct CostModel::Call {
-  double m, n, k, items, panels, width;
-  double packing = 0, compute = 0;
-  double traffic = 0;  ///< bytes of B from beyond L2
+// One call by one rule and blocking: the sum of its terms. Times are ns of one thread.
+class CostModel::Pricing {
+ public:
+  Pricing(const CostModel& model, const Problem& p, const Shares& s, const Rule& rule, const Blocking& blocks,
+          int threads)
+      : model_(model),
+        s_(s),
+        rule_(rule),
+        blocks_(blocks),
+        threads_(threads),
+        limits_(model.costs_.limits(threads)),
+        m_(static_cast<double>(p.m)),
+        n_(static_cast<double>(p.n)),
+        k_(static_cast<double>(p.k)),
+        items_(static_cast<double>(p.items.size())),
+        width_(model.kernels_.width()),
+        mr_(model.kernels_.rows()),
+        panels_(std::ceil(n_ / width_)),
+        block_rows_(static_cast<double>(std::max<std::int64_t>(1, blocks.rows))),
+        ranges_(std::max(1.0, std::ceil(k_ / static_cast<double>(std::max<std::int64_t>(1, blocks.k))))),
+        l1_(static_cast<double>(model.caches_.l1d)),
+        l2_(static_cast<double>(model.caches_.l2)),
+        l3_(static_cast<double>(model.caches_.l3)),
+        b_bytes_(k_ * panels_ * width_ * 4) {}
+
+  double seconds(bool packed) {
+    passes_ = std::ceil(m_ / block_rows_);
+    switch (rule_.kind) {
+      case RuleKind::dense: dense(); break;
+      case RuleKind::k: k_of_groups(); break;
+      case RuleKind::both: are_elements(rule_.g_rows, rule_.g_columns) ? both_elements() : both(); break;
+      case RuleKind::b_k: k_of_panels(); break;
+      case RuleKind::m: rows_of_k_blocks(); break;
+      case RuleKind::element: elements(); break;
+      case RuleKind::c_m: output(); break;
+      case RuleKind::c_n: break;  // predict_columns
+      case RuleKind::stream: stream(); break;
+    }
+    // What comes from beyond L2 is hidden behind arithmetic but for a part.
+    const double moving = b_bytes_ * passes_ * reached_ * s_.b / std::max(rate_, 0.1),
+                 work = (compute_ + packing_) / threads_;
+    double ns = items_ * (std::max(work, moving) + not_hidden_ * std::min(work, moving)) + writing();
+    if (!packed && rule_.kind != RuleKind::stream) ns += items_ * b_bytes_ / 4 * model_.pack_b_ / threads_;
+    return ns * 1e-9;
+  }
+
+ private:
+  /// GB/s at which B comes where it is walked from end to end: L3 is shared with whoever else runs on the machine, and
+  /// what does not fit comes in part from there still.
+  double walking() const {
+    const std::array<std::pair<double, double>, 4> known = {{{l2_, limits_.l2_read_gbytes},
+                                                             {2 * l2_, limits_.l3_read_gbytes},
+                                                             {l3_ / 4, limits_.l3_read_gbytes},
+                                                             {l3_, limits_.read_gbytes}}};
+    if (b_bytes_ <= known.front().first) return known.front().second;
+    for (std::size_t i = 1; i < known.size(); ++i) {
+      const auto [from, fast] = known[i - 1];
+      const auto [to, slow] = known[i];
+      if (b_bytes_ < to) return fast + (slow - fast) * std::log(b_bytes_ / from) / std::log(to / from);
+    }
+    return known.back().second;
+  }
+  /// The same where rows of B are picked, each a few lines: hardware does not foresee where the next one lies, and
+  /// memory likes several such walks side by side.
+  double picking(double share, int walks = 4) const {
+    if (b_bytes_ <= l2_) return walking();
+    return walking() * share * (b_bytes_ > l3_ ? std::min(0.75, 0.3 * walks) : 1);
+  }
+
+  /// Of a tile: not every height has tiles as wide as the blocking would like.
+  int side_by_side(int rows) const { return std::min(blocks_.panels, model_.kernels_.max_panels(rows)); }
+  double pieces(int panels) const { return std::ceil(panels_ / panels); }
+
+  /// One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
+  static double macro_tiles(double groups, double tiles, double k_count, double k_blocks, const tuning::TileCost& t) {
+    return groups * (k_count * (t.at(Level::l2) + (tiles - 1) * t.at(Level::l1)) +
+                     tiles * k_blocks * (t.tile + t.reload) + k_blocks * t.call);
+  }
+
+  void dense() {
+    const double tiles = std::ceil(m_ / mr_), rest = std::fmod(m_, mr_);
+    const int height = static_cast<int>(std::min(m_, mr_)), panels = side_by_side(height);
+    const tuning::TileCost t = model_.tile(height, panels, Family::plain);
+    compute_ = macro_tiles(pieces(panels), rest > 0 && m_ > mr_ ? tiles - 0.25 : tiles, k_, ranges_, t);
+    if (!blocks_.prefetches) compute_ += pieces(panels) * (tiles - 1) * k_ * (t.at(Level::l2) - t.at(Level::l1));
+    packing_ = m_ * k_ * model_.pack_a_;
+    rate_ = walking() * (blocks_.prefetches && b_bytes_ > l3_ / 2 ? 0.65 : 1);
+    not_hidden_ = kWalked;
+  }
+
+  /// Rows of one group, or of a block where all share what they pick.
+  double picked_k(double g, double k_blocks, Family family, double k_count, int& panels) {
+    const double groups = std::ceil(m_ / g), tiles = std::ceil(g / mr_);
+    const int rows = static_cast<int>(std::min(g, mr_));
+    panels = side_by_side(rows);
+    const tuning::TileCost t = model_.tile(rows, panels, family);
+    double ns = macro_tiles(groups * pieces(panels), tiles, k_count, k_blocks, t);
+    // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
+    if (k_ / k_blocks * 4 * width_ * panels > 0.6 * l2_)
+      ns += groups * pieces(panels) * k_count * (t.at(Level::l3) - t.at(Level::l2)) / 2;
+    return ns;
+  }
+
+  double group_rows() const { return std::min(m_, static_cast<double>(rule_.g_rows)); }
+
+  /// Which part of B any group of a block picks.
+  void reach(int panels) {
+    reached_ = 1 - std::pow(1 - s_.a, std::max(1.0, std::min(m_, block_rows_) / static_cast<double>(rule_.g_rows)));
+    rate_ = picking(reached_ < 1                                   ? kPickedByFew
+                    : static_cast<double>(rule_.g_rows) <= 2 * mr_ ? kPickedByGroups
+                                                                   : 1,
+                    panels);
+  }
+
+  void k_of_groups() {
+    int panels = 1;
+    constexpr double per_call = 60;
+    compute_ = picked_k(group_rows(), ranges_, Family::indexed, k_ * s_.a, panels);
+    // Rarer single rows than those that were priced (one of four) share no lines with their neighbours.
+    if (panels > 1 && rule_.g_columns < 8) compute_ *= 1 + 0.15 * (1 - std::min(1.0, 4 * s_.a));
+    compute_ += per_call * std::ceil(m_ / group_rows()) * pieces(panels);
+    packing_ = m_ * k_ * s_.a * model_.pack_a_index_;
+    reach(panels);
+  }
+
+  void k_of_panels() {
+    int panels = 1;
+    compute_ = picked_k(std::min(m_, block_rows_), ranges_, Family::both, k_ * s_.a * s_.b, panels);
+    packing_ = m_ * k_ * s_.a * model_.pack_a_index_;
+    rate_ = picking(0.6);
+  }
+
+  void both() {
+    int panels = 1;
+    // ns: a step of k is tried; a tile that shares what it picks with no other
+    constexpr double found = 1, alone = 1.2;
+    compute_ = picked_k(group_rows(), 1, Family::both, k_ * s_.a * s_.b, panels) * (group_rows() > mr_ ? 1 : alone) +
+               std::ceil(m_ / group_rows()) * panels_ * k_ * s_.a * found;
+    packing_ = m_ * k_ * s_.a * model_.pack_a_index_;
+    reach(panels);
+  }
+
+  void both_elements() {
+    const double pairs = m_ / static_cast<double>(rule_.g_rows) * pieces(blocks_.panels);
+    const tuning::TileCost t = model_.tile(rule_.tile_rows, blocks_.panels, Family::ragged);
+    // ns: a step of k of A is tried; B's rows of one that is common are asked for
+    constexpr double picked = 0.5, fetched = 3;
+    compute_ = pairs * (k_ * s_.a * s_.b * (t.at(Level::l2) + fetched) + k_ * s_.a * picked + t.tile + t.call / 16) +
+               panels_ / blocks_.panels * k_ * 0.1;
+    packing_ = m_ * k_ * s_.a * kElement;
+    reach(blocks_.panels);
+  }
+
+  void rows_of_k_blocks() {
+    constexpr double compact = 0.4;  // ns: an element of C is prepared and copied
+    const tuning::TileCost t = model_.tile(static_cast<int>(mr_), 1, Family::plain);
+    const double tiles = m_ * s_.a * ranges_ / mr_ + passes_ * ranges_ * 0.5,
+                 k_count = static_cast<double>(rule_.g_columns);
+    compute_ = panels_ * (tiles * (k_count * t.at(Level::l1) + t.tile + t.reload) +
+                          passes_ * ranges_ * (2 * t.call + k_count * (t.at(Level::l2) - t.at(Level::l1))));
+    packing_ = m_ * k_ * s_.a * model_.pack_a_ + m_ * n_ * compact;
+    rate_ = walking();
+  }
+
+  void elements() {
+    const tuning::TileCost t = model_.tile(rule_.tile_rows, blocks_.panels, Family::ragged);
+    const double groups = m_ / static_cast<double>(rule_.g_rows);
+    const bool in_l1 = static_cast<double>(blocks_.k) * blocks_.panels * width_ * 4 <= l1_;
+    // ns: some ranges of k end where nobody foresees it (measured with a fresh pattern per call)
+    constexpr double mispredicted = 2;
+    compute_ = pieces(blocks_.panels) * groups *
+               (k_ * s_.a * t.at(in_l1 ? Level::l1 : Level::l2) + ranges_ * (t.tile + t.reload + mispredicted));
+    packing_ = m_ * k_ * s_.a * kElement;
+    reach(blocks_.panels);
+  }
+
+  void output() {
+    const tuning::TileCost t = model_.tile(static_cast<int>(mr_), 1, Family::in_place);
+    compute_ = macro_tiles(panels_, std::ceil(m_ * s_.c / mr_), k_, ranges_, t);
+    rate_ = walking();
+    not_hidden_ = kWalked;
+  }
+
+  // Groups that stream one after the other find B in L3, a piece of its columns at a time.
+  void stream() {
+    const double rows = std::max(1, rule_.tile_rows), groups = std::ceil(m_ / rows);
+    constexpr double found = 100;  // ns: a row of B begins somewhere, the one before is not there
+    const double rate = (rule_.tile_rows == 1 ? 0.5 : 0.6) * model_.costs_.limits(1).fma_gflops,
+                 share = 1 - std::pow(1 - s_.a, groups);
+    compute_ = 2 * m_ * k_ * s_.a * n_ / rate + 60 * groups + found * k_ * share * (1 - share);
+    packing_ = m_ * k_ * s_.a * 2;
+    passes_ = s_.a * groups;
+    const bool again = groups > 1;
+    rate_ = again ? limits_.l3_read_gbytes * 0.8 : picking(0.85);
+    if (!again && share < 1) rate_ = std::min(rate_, 0.45 * limits_.l3_read_gbytes);
+    reached_ = 1;
+    if (again) not_hidden_ = kWalked;
+  }
+
+  // What is written is first fetched, but for what streams past the caches; and lines that others share, or that are
+  // cold, cost more.
+  double writing() const {
+    const double bytes = m_ * n_ * 4 * items_;
+    const double rate = bytes > l3_       ? limits_.write_gbytes
+                        : bytes > l3_ / 2 ? limits_.write_gbytes / 3
+                        : bytes > l2_ / 2 ? limits_.l3_read_gbytes / 5
+                                          : limits_.l2_read_gbytes;
+    return bytes / std::max(0.1, rate);
+  }
+
+  static constexpr double kWalked = 0.3, kPicked = 0.5;               // of the shorter time, not hidden by the longer
+  static constexpr double kPickedByFew = 0.6, kPickedByGroups = 0.7;  // of the rate of walking
+  static constexpr double kElement = 1.5;                             // ns: one of A is found and put in its place
+
+  const CostModel& model_;
+  const Shares& s_;
+  const Rule& rule_;
+  const Blocking& blocks_;
+  int threads_;
+  MachineLimits limits_;
+  double m_, n_, k_, items_, width_, mr_, panels_, block_rows_, ranges_, l1_, l2_, l3_, b_bytes_;
+  double compute_ = 0, packing_ = 0;
+  double passes_ = 1, reached_ = 1, rate_ = 1;  // of B: how often, which part of it, GB/s
+  double not_hidden_ = kPicked;
 };
 
 double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, int threads) const {
@@ -74,155 +298,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
 
 double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, const Blocking& blocks,
                           int threads) const {
-  const double width = kernels_.width(), mr = kernels_.rows();
-  Call c{static_cast<double>(p.m),
-         static_cast<double>(p.n),
-         static_cast<double>(p.k),
-         static_cast<double>(p.items.size()),
-         std::ceil(static_cast<double>(p.n) / width),
-         width};
-  const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2),
-               l3 = static_cast<double>(caches_.l3);
-  const bool prefetching = blocks.prefetches;
-  const double rows_per_block = static_cast<double>(std::max<std::int64_t>(1, blocks.rows)),
-               ranges = std::max(1.0, std::ceil(c.k / static_cast<double>(std::max<std::int64_t>(1, blocks.k))));
-  // Of a tile: not every height has tiles as wide as the blocking would like.
-  auto side_by_side = [&](int rows) { return std::min(blocks.panels, kernels_.max_panels(rows)); };
-  auto tiles_of = [&](double rows, double height) { return std::ceil(rows / height); };
-  // One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
-  auto macro_tile_ns = [&](double groups, double tiles, double k_count, double k_blocks, const tuning::TileCost& t) {
-    return groups * (k_count * (t.at(tuning::Level::l2) + (tiles - 1) * t.at(tuning::Level::l1)) +
-                     tiles * k_blocks * (t.tile + t.reload) + k_blocks * t.call);
-  };
-  switch (rule.kind) {
-    case RuleKind::dense: {
-      const double tiles = tiles_of(c.m, mr), rest = std::fmod(c.m, mr);
-      const int height = static_cast<int>(std::min(c.m, mr)), panels = side_by_side(height);
-      const tuning::TileCost t = tile(height, panels, Family::plain);
-      c.compute =
-          macro_tile_ns(std::ceil(c.panels / panels), rest > 0 && c.m > mr ? tiles - 0.25 : tiles, c.k, ranges, t);
-      if (!prefetching)
-        c.compute +=
-            std::ceil(c.panels / panels) * (tiles - 1) * c.k * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1));
-      c.packing = c.m * c.k * pack_a_;
-      break;
-    }
-    case RuleKind::k:
-    case RuleKind::both:
-    case RuleKind::b_k: {
-      if (rule.kind == RuleKind::both && are_elements(rule.g_rows, rule.g_columns)) {
-        const int panels = blocks.panels;
-        const double pairs = c.m / static_cast<double>(rule.g_rows) * std::ceil(c.panels / panels),
-                     k_count = c.k * s.a * s.b;
-        const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-        // ns: a step of k of A is tried; B's rows of one that is common are asked for
-        constexpr double picked = 0.8, fetched = 3;
-        c.compute =
-            pairs * (k_count * (t.at(tuning::Level::l2) + fetched) + c.k * s.a * picked + t.tile + t.call / 16) +
-            c.panels / panels * c.k * 0.1;
-        c.packing = c.m * c.k * s.a * 1.5;
-        break;
-      }
-      const double g =
-          rule.kind == RuleKind::b_k ? std::min(c.m, rows_per_block) : std::min(c.m, static_cast<double>(rule.g_rows));
-      const double groups = std::ceil(c.m / g), tiles = tiles_of(g, mr), a_live_k = c.k * s.a, k_count = a_live_k * s.b;
-      const bool index_a = rule.kind != RuleKind::k;
-      const int rows = static_cast<int>(std::min(g, mr)), panels = side_by_side(rows);
-      const tuning::TileCost t = tile(rows, panels, index_a ? Family::both : Family::indexed);
-      const double k_blocks = rule.kind == RuleKind::both ? 1 : ranges;
-      c.compute = macro_tile_ns(groups * std::ceil(c.panels / panels), tiles, k_count, k_blocks, t);
-      // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
-      const double range_bytes = c.k / k_blocks * 4 * width * panels;
-      if (range_bytes > 0.6 * l2)
-        c.compute +=
-            groups * std::ceil(c.panels / panels) * k_count * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
-      // Rarer single rows than those that were priced (one of four) share no lines with their neighbours.
-      if (!index_a && panels > 1 && rule.g_columns < 8) c.compute *= 1 + 0.35 * (1 - std::min(1.0, 4 * s.a));
-      constexpr double per_call = 60;
-      if (!index_a) c.compute += per_call * groups * std::ceil(c.panels / panels);
-      if (rule.kind == RuleKind::both) {
-        constexpr double found = 2,
-                         alone = 1.5;  // ns: a step of k is tried; a tile that shares what it picks with no other
-        c.compute = c.compute * (tiles > 1 ? 1 : alone) + groups * c.panels * a_live_k * found;
-      }
-      c.packing = c.m * a_live_k * pack_a_index_;
-      break;
-    }
-    case RuleKind::m: {
-      constexpr double compact = 0.4;  // ns: an element of C is prepared and copied
-      const double row_blocks = std::ceil(c.m / rows_per_block);
-      const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::plain);
-      const double tiles = c.m * s.a * ranges / mr + row_blocks * ranges * 0.5,
-                   k_count = static_cast<double>(rule.g_columns);
-      c.compute = c.panels *
-                  (tiles * (k_count * t.at(tuning::Level::l1) + t.tile + t.reload) +
-                   row_blocks * ranges * (2 * t.call + k_count * (t.at(tuning::Level::l2) - t.at(tuning::Level::l1))));
-      c.packing = c.m * c.k * s.a * pack_a_ + c.m * c.n * compact;
-      break;
-    }
-    case RuleKind::element: {
-      const int panels = blocks.panels;
-      const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
-      const auto range = static_cast<double>(blocks.k);
-      const double groups = c.m / static_cast<double>(rule.g_rows);
-      const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
-      // ns: some ranges of k end where nobody foresees it (measured with a fresh pattern per call)
-      constexpr double mispredicted = 4;
-      c.compute = std::ceil(c.panels / panels) * groups *
-                  (c.k * s.a * t.at(in_l1 ? tuning::Level::l1 : tuning::Level::l2) +
-                   ranges * (t.tile + t.reload + mispredicted));
-      c.packing = c.m * c.k * s.a * 1.5;
-      break;
-    }
-    case RuleKind::c_m: {
-      const tuning::TileCost t = tile(static_cast<int>(mr), 1, Family::in_place);
-      c.compute = macro_tile_ns(c.panels, tiles_of(c.m * s.c, mr), c.k, ranges, t);
-      break;
-    }
-    case RuleKind::c_n: break;  // predict_columns
-    case RuleKind::stream: {
-      const double rate = (rule.tile_rows == 1 ? 0.4 : 0.5) * costs_.limits(1).fma_gflops;
-      c.compute = 2 * c.m * c.k * s.a * c.n / rate + 60 * std::ceil(c.m / std::max(1, rule.tile_rows));
-      c.packing = c.m * c.k * s.a * 2;
-      break;
-    }
-  }
-  // B passes once per block of rows, from wherever it fits (L3 is shared with whoever else runs on the machine); one
-  // thread's loads are hidden behind its arithmetic but for a part.
-  const bool stream = rule.kind == RuleKind::stream;
-  const double passes = stream ? s.a * std::ceil(c.m / std::max(1, rule.tile_rows)) : std::ceil(c.m / rows_per_block);
-  const bool k_rule = rule.kind == RuleKind::k || rule.kind == RuleKind::both;
-  const double reached = k_rule || rule.kind == RuleKind::element
-                             ? std::min(1.0, s.a * std::min(c.m, rows_per_block) / static_cast<double>(rule.g_rows))
-                             : 1;
-  c.traffic = b_bytes * passes * reached * s.b;
-  const MachineLimits limits = costs_.limits(threads);
-  // Groups that stream one after the other find B in L3, a piece of its columns at a time.
-  const bool again = stream && c.m > rule.tile_rows;
-  // Rows of a panel that are picked from memory come line by line.
-  double picked = k_rule && b_bytes > l2 && rule.g_rows <= 2 * mr ? 0.5 : 1;
-  if (k_rule && reached < 1 && b_bytes > l3 / 4) picked = 0.2;
-  // Ranges that single rows pick from come line by line, too, and one panel after the other is one stream where memory
-  // likes several.
-  if (rule.kind == RuleKind::element && b_bytes > l2) picked = 0.35;
-  if (rule.kind == RuleKind::b_k && b_bytes > l2) picked = b_bytes > l3 / 4 ? 0.35 : 0.6;
-  if (prefetching && b_bytes > l3 / 2) picked = 0.65;
-  if (stream && !again) picked = 0.85;  // rows that are picked begin anew each
-  const double rate = again ? limits.l3_read_gbytes * (b_bytes <= l3 / 8 ? 1 : 0.45)
-                            : picked * (b_bytes <= l2       ? limits.l2_read_gbytes
-                                        : b_bytes <= l3 / 4 ? limits.l3_read_gbytes
-                                                            : limits.read_gbytes);
-  const double moving = c.traffic / std::max(rate, 0.1), work = (c.compute + c.packing) / threads;
-  // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
-  const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m || again ? 0.3 : 0.8;
-  double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
-  const double c_bytes = c.m * c.n * 4 * c.items;
-  // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what
-  // stays in L2.
-  const double fetched = c_bytes > l3 ? 1 : 3;  // streams past the caches; lines that others share or that are cold
-  ns += c_bytes / std::max(0.1, c_bytes > l2 / 2 ? limits.write_gbytes / fetched : limits.l2_read_gbytes);
-  if (!packed && !stream) ns += c.items * c.k * c.panels * width * pack_b_ / threads;
-  return ns * 1e-9;
+  return Pricing(*this, p, s, rule, blocks, threads).seconds(packed);
 }
 
 Shares CostModel::shares_of(const Live& live, const Rule& rule) const {

@@ -22,7 +22,7 @@ class CostModel {
                        int threads) const;
 
  private:
-  struct Call;
+  class Pricing;
   double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, const Blocking& blocks,
                  int threads) const;
   double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, int threads) const;
