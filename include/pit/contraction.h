@@ -17,9 +17,11 @@
 //
 // A micro-tile is `rows x columns` elements of a matrix that are absent or live as a whole. What "absent" means follows
 // from the algebra: the annihilator of the product, so 0 for sums of products, -inf for max-plus and logsumexp, +inf
-// for min-plus, false for or-and. An absent element annihilates even an infinite or NaN partner; live ones obey IEEE
-// 754, so NaN and infinity among them propagate. A micro-tile found by detection is live if any of its elements is not
-// absent (NaN is live).
+// for min-plus, false for or-and. Live elements obey IEEE 754, so NaN and infinity among
+// them propagate. An absent element contributes nothing to a finite partner; an infinite or NaN one it annihilates where
+// the rule that runs leaves out its micro-tile, and where the rule covers more (dense, unions of rows) 0 * inf is NaN:
+// name a rule where that matters. A micro-tile found by detection is live if any of its elements is not absent (NaN is
+// live).
 //
 // Exactness: each element of a sum of products is one chain of fused multiply-adds in ascending k from +0, so the
 // result is the same bit for bit (+0 and -0 alike) for every rule, tile, number of threads and live set that covers the

@@ -375,7 +375,7 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
     if (!t) {
       std::vector<const float*> matrices;
       for (const std::int64_t offset : m.offsets) matrices.push_back(m.data + offset);
-      p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns), m.row_stride, m.column_stride, p->live,
+      p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns, m.rows, p->live.get()), m.row_stride, m.column_stride, p->live,
                                  *c.pool);
       m.data = nullptr;
       m.copy.reset();

@@ -285,14 +285,21 @@ class ProgramBuilder {
   // compute for nothing. Decides, too, whether the step looks at values.
   Panels panels_of_weights(const Group& group, ContractionStep& c) {
     constexpr double wasted = 1.04;
+    const detect::Values b = weight_values(*p_, group);
     c.scans_a = holds_value_zeros(group);
     c.pruned = is_pruned(group);
     if (options_.learn && (c.scans_a || c.pruned)) c.prices = std::make_shared<contract::LearnedPrices>();
-    const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors},
-        uniform = p_->engine->panels(tight.columns);
+    if (c.pruned)
+      c.live_b = std::make_shared<const detect::LiveMap>(
+          detect::scan(b, 1, finest(b.columns), 0, ThreadPool(options_.threads), {}, detect::scan_isa(p_->target)));
+    const Panels tight{b.columns, p_->tile.lanes, p_->tile.vectors},
+        uniform = p_->engine->panels(b.columns, b.rows, c.live_b.get());
     const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));
     return c.scans_a || c.pruned || many ? uniform : tight;
   }
+
+  // Columns of the narrowest panel, which zeros are looked for in.
+  std::int64_t finest(std::int64_t columns) const { return std::min<std::int64_t>(columns, p_->tile.lanes); }
 
   bool engine_takes(const Group& group) const {
     return options_.sparse && !group.control && group.operands[0].access.dtype == DType::f32 &&
@@ -313,9 +320,8 @@ class ProgramBuilder {
     if (!engine_takes(group)) return false;
     const detect::Values values = weight_values(*p_, group);
     const auto isa = detect::scan_isa(p_->target);
-    const std::int64_t width = std::min<std::int64_t>(values.columns, p_->tile.lanes * p_->tile.vectors);
     return values.rows > 0 && values.columns > 0 &&
-           detect::sample_fraction(values, 1, width, 0, samples, isa) < worthwhile;
+           detect::sample_fraction(values, 1, finest(values.columns), 0, samples, isa) < worthwhile;
   }
 
   static bool is_finite(const Tensor& t) {

@@ -21,12 +21,8 @@ detect::Values weight_values(const Program& p, const fuse::Group& group) {
 
 void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step) {
   const detect::Values b = weight_values(p, group);
-  std::shared_ptr<const detect::LiveMap> live;
-  if (step.pruned)
-    live = std::make_shared<const detect::LiveMap>(
-        detect::scan(b, 1, step.panels.width(), 0, pool, {}, detect::scan_isa(p.target)));
   step.weights = p.engine->pack({static_cast<const float*>(b.data)}, b.rows, step.panels, b.row_stride, b.column_stride,
-                                live, pool);
+                                step.live_b, pool);
 }
 
 }  // namespace pit::compile

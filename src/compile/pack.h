@@ -10,7 +10,7 @@ namespace pit::compile {
 
 /// A constant B as it lies in memory.
 detect::Values weight_values(const Program& p, const fuse::Group& group);
-/// Packs it in step.panels; with a map of its live k by panels where it is pruned.
+/// Packs it in step.panels.
 void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step);
 
 }  // namespace pit::compile

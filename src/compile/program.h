@@ -51,8 +51,9 @@ struct ContractionStep {
   Panels panels;                               ///< static_b: of its B
   std::shared_ptr<contract::PackedB> weights;  ///< static_b
   // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
-  bool scans_a = false;  ///< A may hold such (ReLU): they are looked for in each run
-  bool pruned = false;   ///< many steps of k of panels of the weights are zero; `weights` knows which
+  bool scans_a = false;                             ///< A may hold such (ReLU): they are looked for in each run
+  bool pruned = false;                              ///< many steps of k of panels of the weights are zero
+  std::shared_ptr<const detect::LiveMap> live_b;    ///< then: which
   std::shared_ptr<contract::LearnedPrices> prices;  ///< with either: of all runs; null: they teach nothing
   // Live sets, over (batch..., m...): what is produced, demanded zeros, rows with any step of k; and steps of k over
   // (batch..., k), (batch..., n), (batch..., m..., k). `columns`: over (batch..., m..., n) where segments of the

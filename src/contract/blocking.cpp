@@ -12,16 +12,16 @@ std::int64_t whole(double x) { return static_cast<std::int64_t>(x); }
 class Planner {
  public:
   Planner(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares, const Rule& rule,
-          bool packed, int threads)
+          const LayoutB& layout, int threads)
       : kernels_(kernels),
         p_(p),
         s_(shares),
         rule_(rule),
-        packed_(packed),
+        layout_(layout),
         threads_(std::max(1, threads)),
         k_(std::max<std::int64_t>(1, p.k)),
         tile_(kernels.rows()),
-        row_bytes_(kernels.width() * 4),
+        row_bytes_(layout.panels.width() * 4),
         splits_(kernels.algebra().splits_k() && p.sums_fit_c()),
         l1_(static_cast<std::int64_t>(caches.l1d)),
         l2_(static_cast<std::int64_t>(caches.l2)),
@@ -64,7 +64,7 @@ class Planner {
 
   // Where there are matrices for all workers, each task packs its own: it is near when it is multiplied.
   bool packs_b() const {
-    if (packed_) return false;
+    if (layout_.packed) return false;
     std::int64_t matrices = 0;
     for (const Item& item : p_.items) matrices = std::max(matrices, item.b != nullptr ? item.b_number + 1 : 0);
     return matrices >= threads_ && 2 * matrices >= static_cast<std::int64_t>(p_.items.size());
@@ -77,7 +77,7 @@ class Planner {
     const double density = std::max(s_.a, 1e-6);
     // Rows that are picked share no lines, so each takes whole ones.
     b_.k_near = splits_ ? near_k() * 3 / 4 : k_;
-    const int side_by_side = kernels_.max_panels(static_cast<int>(std::min(rule_.g_rows, tile_)));
+    const int side_by_side = max_panels(std::min(rule_.g_rows, tile_));
     // A third of L2 is the range at hand, a third the next one; but C is read and written once a range.
     if (splits_) b_.k = std::min(k_, std::max(l2_ / 3 / (row_bytes_ * side_by_side), whole(least_k / density)));
     const std::int64_t ranges = (k_ + b_.k - 1) / b_.k;
@@ -102,7 +102,7 @@ class Planner {
   // as much as some six steps of k, so where elements are rare, ranges are longer.
   void element() {
     constexpr double full = 0.1;  // from here down, ever fewer of B's rows are read at all
-    b_.panels = std::min(2, kernels_.max_panels(static_cast<int>(rule_.g_rows)));
+    b_.panels = std::min(2, max_panels(rule_.g_rows));
     const std::int64_t row = b_.panels * row_bytes_;
     const double near = static_cast<double>(l1_) * 3 / 4 * std::max(1.0, full / std::max(s_.a, 1e-6));
     b_.k = std::max<std::int64_t>(64, whole(std::min(near, static_cast<double>(l2_) / 2)) / row / 64 * 64);
@@ -113,7 +113,8 @@ class Planner {
   // A range, a multiple of 64, of which a block's packed A stays in L2 while all panels pick from it, and what a panel
   // has in L1 while all tiles do.
   void panels_of_b() {
-    b_.rows = std::min<std::int64_t>(p_.m, 16 * tile_);
+    constexpr double few = 0.125;  // what a range has to do is little beside visiting C again
+    b_.rows = std::min<std::int64_t>(p_.m, (s_.b < few ? 16 : 32) * tile_);
     b_.k = (k_ + 63) / 64 * 64;
     if (!splits_) return;
     const std::int64_t a_fits = l2_ / 2 / (4 * std::max<std::int64_t>(1, b_.rows));
@@ -124,7 +125,7 @@ class Planner {
 
   void both() {
     if (are_elements(rule_.g_rows, rule_.g_columns)) {
-      b_.panels = std::min(2, kernels_.max_panels(static_cast<int>(rule_.g_rows)));
+      b_.panels = std::min(2, max_panels(rule_.g_rows));
       b_.rows = row_block(2 * s_.a, rule_.g_rows, 64, 256);
     } else {
       b_.rows = row_block(s_.a, rule_.g_rows, 16 * tile_, 256 * tile_);
@@ -149,7 +150,11 @@ class Planner {
     b_.rows = rows;
   }
 
-  std::int64_t width() const { return kernels_.width(); }
+  std::int64_t width() const { return layout_.panels.width(); }
+
+  int max_panels(std::int64_t rows) const {
+    return kernels_.max_panels(static_cast<int>(rows), layout_.panels.vectors);
+  }
 
   // Three quarters of L1: the rest is for A, C and the index.
   std::int64_t near_k() const { return std::max<std::int64_t>(64, l1_ * 3 / 4 / row_bytes_); }
@@ -170,7 +175,7 @@ class Planner {
   const Problem& p_;
   const Shares& s_;
   const Rule& rule_;
-  bool packed_;
+  const LayoutB& layout_;
   std::int64_t threads_, k_, tile_, row_bytes_;
   bool splits_;
   std::int64_t l1_, l2_, l3_;
@@ -191,8 +196,8 @@ std::string Blocking::name() const {
 }
 
 Blocking blocking_of(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares,
-                     const Rule& rule, bool packed, int threads) {
-  return Planner(kernels, caches, p, shares, rule, packed, threads).plan();
+                     const Rule& rule, const LayoutB& b, int threads) {
+  return Planner(kernels, caches, p, shares, rule, b, threads).plan();
 }
 
 std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width) {

@@ -15,9 +15,15 @@ struct Shares {
   double c = 1;  ///< of C in a panel
 };
 
-/// How the rule cuts the call for `threads` workers. `packed`: B was packed before.
+/// B as the rules find it.
+struct LayoutB {
+  Panels panels;
+  bool packed = false;  ///< before the call
+};
+
+/// How the rule cuts the call for `threads` workers.
 Blocking blocking_of(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares,
-                     const Rule& rule, bool packed, int threads);
+                     const Rule& rule, const LayoutB& b, int threads);
 
 /// k in as few equal ranges as stay below the length at which macro-tiles that walk a panel of `width` columns from L2
 /// are fastest.

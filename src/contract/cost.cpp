@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "contract/rules.h"
@@ -33,9 +34,9 @@ double share_of_unions(const detect::LiveMap& m, std::int64_t factor) {
 }
 
 /// The share of rows that a panel of `width` columns needs, where micro-tiles are `g` columns wide: panels that lie
-/// across a border need both.
+/// across a border need both sides.
 double share_in_panel(double fraction, std::int64_t g, std::int64_t width) {
-  const double touched = 1 + static_cast<double>(width - 1) / static_cast<double>(g);
+  const double touched = static_cast<double>(g + width - std::gcd(g, width)) / static_cast<double>(g);
   return 1 - std::pow(1 - fraction, touched);
 }
 
@@ -43,36 +44,58 @@ double share_in_panel(double fraction, std::int64_t g, std::int64_t width) {
 
 CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std::string& cache_dir)
     : kernels_(kernels), caches_(caches), costs_(tuning::TileCosts::load(cache_dir, kernels.target())) {
-  for (int rows = 1; rows <= kernels.rows(); ++rows)
-    for (int panels = 1; panels <= kernels.max_panels(rows); panels *= 2)
-      for (int family = 0; family < kFamilyCount; ++family) {
-        tuning::TileKey key;
-        key.rows = rows, key.vectors = kernels.vectors(), key.panels = panels;
-        const auto f = static_cast<Family>(family);
-        key.indexed_k = f == Family::indexed || f == Family::both || f == Family::ragged;
-        key.indexed_a = f == Family::both;
-        key.ragged = f == Family::ragged;
-        key.a = f == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
-        key.arithmetic = tuning::arithmetic_of(kernels.algebra());
-        tiles_[{rows, panels, family}] = costs_.tile(key);
-      }
+  auto add = [&](int rows, int vectors, int panels) {
+    for (int family = 0; family < kFamilyCount; ++family) {
+      tuning::TileKey key;
+      key.rows = rows, key.vectors = vectors, key.panels = panels;
+      const auto f = static_cast<Family>(family);
+      key.indexed_k = f == Family::indexed || f == Family::both || f == Family::ragged;
+      key.indexed_a = f == Family::both;
+      key.ragged = f == Family::ragged;
+      key.a = f == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
+      key.arithmetic = tuning::arithmetic_of(kernels.algebra());
+      tiles_[{rows, vectors, panels, family}] = costs_.tile(key);
+    }
+  };
+  for (int rows = 1; rows <= kernels.rows(); ++rows) {
+    for (int vectors = 1; vectors <= kernels.vectors(); ++vectors) add(rows, vectors, 1);
+    for (int panels = 2; panels <= kernels.max_panels(rows); panels *= 2) add(rows, kernels.vectors(), panels);
+  }
   pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false}).element;
   pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true}).element;
   pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false}).element_memory;
 }
 
-tuning::TileCost CostModel::tile(int rows, int panels, Family family) const {
+tuning::TileCost CostModel::tile(int rows, int vectors, int panels, Family family) const {
   rows = std::clamp(rows, 1, kernels_.rows());
-  return tiles_.at({rows, std::min(panels, kernels_.max_panels(rows)), static_cast<int>(family)});
+  return tiles_.at({rows, vectors, std::min(panels, kernels_.max_panels(rows, vectors)), static_cast<int>(family)});
+}
+
+Panels CostModel::panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live) const {
+  Panels best = kernels_.panels(n);
+  if (live == nullptr) return best;
+  // A tile's height of C.
+  const auto ns = [&](const Panels& panels, Family family, double share) {
+    const tuning::TileCost t = tile(kernels_.rows(), panels.vectors, 1, family);
+    return static_cast<double>(panels.count()) * (static_cast<double>(k) * share * t.at(Level::l2) + t.tile + t.reload);
+  };
+  constexpr double worthwhile = 0.95;
+  double least = ns(best, Family::plain, 1);
+  for (Panels panels = best; panels.vectors > 0; --panels.vectors) {
+    const double price = ns(panels, Family::both, share_in_panel(live->fraction(), live->g_columns, panels.width()));
+    if (price < worthwhile * least) best = panels, least = price;
+  }
+  return best;
 }
 
 // One call by one rule and blocking: the sum of its terms. Times are ns of one thread.
 class CostModel::Pricing {
  public:
-  Pricing(const CostModel& model, const Problem& p, const Shares& s, const Rule& rule, const Blocking& blocks,
-          int threads)
+  Pricing(const CostModel& model, const Problem& p, const Shares& s, const LayoutB& b, const Rule& rule,
+          const Blocking& blocks, int threads)
       : model_(model),
         s_(s),
+        b_(b),
         rule_(rule),
         blocks_(blocks),
         threads_(threads),
@@ -81,7 +104,7 @@ class CostModel::Pricing {
         n_(static_cast<double>(p.n)),
         k_(static_cast<double>(p.k)),
         items_(static_cast<double>(p.items.size())),
-        width_(model.kernels_.width()),
+        width_(static_cast<double>(b.panels.width())),
         mr_(model.kernels_.rows()),
         panels_(std::ceil(n_ / width_)),
         block_rows_(static_cast<double>(std::max<std::int64_t>(1, blocks.rows))),
@@ -91,7 +114,7 @@ class CostModel::Pricing {
         l3_(static_cast<double>(model.caches_.l3)),
         b_bytes_(k_ * panels_ * width_ * 4) {}
 
-  double seconds(bool packed) {
+  double seconds() {
     passes_ = std::ceil(m_ / block_rows_);
     switch (rule_.kind) {
       case RuleKind::dense: dense(); break;
@@ -108,7 +131,7 @@ class CostModel::Pricing {
     const double moving = b_bytes_ * passes_ * reached_ * s_.b / std::max(rate_, 0.1),
                  work = (compute_ + packing_) / threads_;
     double ns = items_ * (std::max(work, moving) + not_hidden_ * std::min(work, moving)) + writing();
-    if (!packed && rule_.kind != RuleKind::stream) ns += items_ * b_bytes_ / 4 * model_.pack_b_ / threads_;
+    if (!b_.packed && rule_.kind != RuleKind::stream) ns += items_ * b_bytes_ / 4 * model_.pack_b_ / threads_;
     return ns * 1e-9;
   }
 
@@ -136,7 +159,12 @@ class CostModel::Pricing {
   }
 
   /// Of a tile: not every height has tiles as wide as the blocking would like.
-  int side_by_side(int rows) const { return std::min(blocks_.panels, model_.kernels_.max_panels(rows)); }
+  int side_by_side(int rows) const {
+    return std::min(blocks_.panels, model_.kernels_.max_panels(rows, b_.panels.vectors));
+  }
+  tuning::TileCost tile(int rows, int panels, Family family) const {
+    return model_.tile(rows, b_.panels.vectors, panels, family);
+  }
   double pieces(int panels) const { return std::ceil(panels_ / panels); }
 
   /// One panel (or several side by side): `tiles` tiles that share `k_count` steps of k in L1, `groups` times.
@@ -148,7 +176,7 @@ class CostModel::Pricing {
   void dense() {
     const double tiles = std::ceil(m_ / mr_), rest = std::fmod(m_, mr_);
     const int height = static_cast<int>(std::min(m_, mr_)), panels = side_by_side(height);
-    const tuning::TileCost t = model_.tile(height, panels, Family::plain);
+    const tuning::TileCost t = tile(height, panels, Family::plain);
     compute_ = macro_tiles(pieces(panels), rest > 0 && m_ > mr_ ? tiles - 0.25 : tiles, k_, ranges_, t);
     if (!blocks_.prefetches) compute_ += pieces(panels) * (tiles - 1) * k_ * (t.at(Level::l2) - t.at(Level::l1));
     packing_ = m_ * k_ * model_.pack_a_;
@@ -161,7 +189,7 @@ class CostModel::Pricing {
     const double groups = std::ceil(m_ / g), tiles = std::ceil(g / mr_);
     const int rows = static_cast<int>(std::min(g, mr_));
     panels = side_by_side(rows);
-    const tuning::TileCost t = model_.tile(rows, panels, family);
+    const tuning::TileCost t = tile(rows, panels, family);
     double ns = macro_tiles(groups * pieces(panels), tiles, k_count, k_blocks, t);
     // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
     if (k_ / k_blocks * 4 * width_ * panels > 0.6 * l2_)
@@ -193,7 +221,9 @@ class CostModel::Pricing {
 
   void k_of_panels() {
     int panels = 1;
-    compute_ = picked_k(std::min(m_, block_rows_), ranges_, Family::both, k_ * s_.a * s_.b, panels);
+    constexpr double scattered = 1.2;  // what is picked of A lies in lines of its own
+    compute_ = scattered * picked_k(std::min(m_, block_rows_), ranges_, Family::both, k_ * s_.a * s_.b, panels) +
+               m_ * n_ * 4 * (2 * ranges_ - 1) / limits_.l3_read_gbytes;
     packing_ = m_ * k_ * s_.a * model_.pack_a_index_;
     rate_ = picking(0.6);
   }
@@ -210,7 +240,7 @@ class CostModel::Pricing {
 
   void both_elements() {
     const double pairs = m_ / static_cast<double>(rule_.g_rows) * pieces(blocks_.panels);
-    const tuning::TileCost t = model_.tile(rule_.tile_rows, blocks_.panels, Family::ragged);
+    const tuning::TileCost t = tile(rule_.tile_rows, blocks_.panels, Family::ragged);
     // ns: a step of k of A is tried; B's rows of one that is common are asked for
     constexpr double picked = 0.5, fetched = 3;
     compute_ = pairs * (k_ * s_.a * s_.b * (t.at(Level::l2) + fetched) + k_ * s_.a * picked + t.tile + t.call / 16) +
@@ -221,7 +251,7 @@ class CostModel::Pricing {
 
   void rows_of_k_blocks() {
     constexpr double compact = 0.4;  // ns: an element of C is prepared and copied
-    const tuning::TileCost t = model_.tile(static_cast<int>(mr_), 1, Family::plain);
+    const tuning::TileCost t = tile(static_cast<int>(mr_), 1, Family::plain);
     const double tiles = m_ * s_.a * ranges_ / mr_ + passes_ * ranges_ * 0.5,
                  k_count = static_cast<double>(rule_.g_columns);
     compute_ = panels_ * (tiles * (k_count * t.at(Level::l1) + t.tile + t.reload) +
@@ -231,7 +261,7 @@ class CostModel::Pricing {
   }
 
   void elements() {
-    const tuning::TileCost t = model_.tile(rule_.tile_rows, blocks_.panels, Family::ragged);
+    const tuning::TileCost t = tile(rule_.tile_rows, blocks_.panels, Family::ragged);
     const double groups = m_ / static_cast<double>(rule_.g_rows);
     const bool in_l1 = static_cast<double>(blocks_.k) * blocks_.panels * width_ * 4 <= l1_;
     // ns: some ranges of k end where nobody foresees it (measured with a fresh pattern per call)
@@ -243,7 +273,7 @@ class CostModel::Pricing {
   }
 
   void output() {
-    const tuning::TileCost t = model_.tile(static_cast<int>(mr_), 1, Family::in_place);
+    const tuning::TileCost t = tile(static_cast<int>(mr_), 1, Family::in_place);
     compute_ = macro_tiles(panels_, std::ceil(m_ * s_.c / mr_), k_, ranges_, t);
     rate_ = walking();
     not_hidden_ = kWalked;
@@ -282,6 +312,7 @@ class CostModel::Pricing {
 
   const CostModel& model_;
   const Shares& s_;
+  const LayoutB& b_;
   const Rule& rule_;
   const Blocking& blocks_;
   int threads_;
@@ -292,16 +323,17 @@ class CostModel::Pricing {
   double not_hidden_ = kPicked;
 };
 
-double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, int threads) const {
-  return seconds(p, s, packed, rule, blocking_of(kernels_, caches_, p, s, rule, packed, threads), threads);
+double CostModel::seconds(const Problem& p, const Shares& s, const LayoutB& b, const Rule& rule, int threads) const {
+  return seconds(p, s, b, rule, blocking_of(kernels_, caches_, p, s, rule, b, threads), threads);
 }
 
-double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const Rule& rule, const Blocking& blocks,
+double CostModel::seconds(const Problem& p, const Shares& s, const LayoutB& b, const Rule& rule, const Blocking& blocks,
                           int threads) const {
-  return Pricing(*this, p, s, rule, blocks, threads).seconds(packed);
+  return Pricing(*this, p, s, b, rule, blocks, threads).seconds();
 }
 
-Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
+Shares CostModel::shares_of(const Live& live, const Rule& rule, const Panels& panels) const {
+  const std::int64_t width = panels.width();
   Shares s;
   if (live.a) {
     if (rule.kind == RuleKind::k || rule.kind == RuleKind::both)
@@ -311,52 +343,54 @@ Shares CostModel::shares_of(const Live& live, const Rule& rule) const {
     else if (rule.kind == RuleKind::m || rule.kind == RuleKind::element) s.a = live.a->fraction();
   }
   if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both))
-    s.b = share_in_panel(live.b->fraction(), live.b->g_columns,
-                         rule.kind == RuleKind::both ? rule.tile_columns : kernels_.width());
-  if (live.c && rule.kind == RuleKind::c_m)
-    s.c = share_in_panel(live.c->fraction(), live.c->g_columns, kernels_.width());
+    s.b =
+        share_in_panel(live.b->fraction(), live.b->g_columns, rule.kind == RuleKind::both ? rule.tile_columns : width);
+  if (live.c && rule.kind == RuleKind::c_m) s.c = share_in_panel(live.c->fraction(), live.c->g_columns, width);
   return s;
 }
 
-Schedule CostModel::schedule(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const {
-  const Shares shares = shares_of(live, rule);
-  Schedule s{.rule = rule, .blocks = blocking_of(kernels_, caches_, p, shares, rule, packed, threads)};
+Schedule CostModel::schedule(const Problem& p, const Live& live, const LayoutB& b, const Rule& rule,
+                             int threads) const {
+  const Shares shares = shares_of(live, rule, b.panels);
+  Schedule s{.rule = rule, .blocks = blocking_of(kernels_, caches_, p, shares, rule, b, threads)};
   if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return s;
-  s.seconds = rule.kind == RuleKind::c_n ? predict_columns(p, live, packed, rule, threads)
-                                         : seconds(p, shares, packed, rule, s.blocks, threads);
+  s.seconds = rule.kind == RuleKind::c_n ? predict_columns(p, live, b, rule, threads)
+                                         : seconds(p, shares, b, rule, s.blocks, threads);
   return s;
 }
 
 // A narrower product, and the gathering of its B and the scattering of its C, element by element.
-double CostModel::predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule,
+double CostModel::predict_columns(const Problem& p, const Live& live, const LayoutB& b, const Rule& rule,
                                   int threads) const {
   constexpr double element = 1.5;  // ns
   Problem narrow = p;
   narrow.n = std::max<std::int64_t>(1, static_cast<std::int64_t>(live.c->fraction() * static_cast<double>(p.n)));
   const Rule inner = narrow_rule(live, rule);
+  const LayoutB layout{.panels = kernels_.panels(narrow.n), .packed = true};
   const double k_count =
       live.a ? share_of_unions(*live.a, live.a->row_groups()) * static_cast<double>(p.k) : static_cast<double>(p.k);
   const double moved =
       static_cast<double>(narrow.n) * (k_count + static_cast<double>(p.m)) * static_cast<double>(p.items.size());
   double ns = element * moved / threads;
-  if (!packed)
+  if (!b.packed)
     ns += pack_b_ * static_cast<double>(p.k) * static_cast<double>(p.n) * static_cast<double>(p.items.size()) / threads;
-  return ns * 1e-9 + seconds(narrow, shares_of({live.a, nullptr, nullptr}, inner), true, inner, threads);
+  return ns * 1e-9 +
+         seconds(narrow, shares_of({live.a, nullptr, nullptr}, inner, layout.panels), layout, inner, threads);
 }
 
 bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction,
-                                bool packed, int threads) const {
+                                const LayoutB& b, int threads) const {
   if (p.m == 0 || p.n == 0 || p.k == 0 || p.items.empty()) return false;
   // A sample is only a sample, and a rule that was not thought of may do better: give up where even much fewer would
   // not pay.
   const double hoped = 0.9 * fraction;
-  const double dense = seconds(p, {}, packed, {RuleKind::dense, 0, 0, 0, 0}, threads);
+  const double dense = seconds(p, {}, b, {RuleKind::dense, 0, 0, 0, 0}, threads);
   for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {
     if (kind == RuleKind::m && g_columns < 16) continue;
     if (kind == RuleKind::element && !are_elements(g_rows, g_columns)) continue;
     if (kind == RuleKind::stream && g_rows > lower::kMaxStreamRows) continue;
     const Rule rule{kind, g_rows, g_columns, static_cast<int>(std::min<std::int64_t>(g_rows, kernels_.rows())), 0};
-    if (seconds(p, {.a = hoped}, packed, rule, threads) < dense) return true;
+    if (seconds(p, {.a = hoped}, b, rule, threads) < dense) return true;
   }
   return false;
 }

@@ -17,23 +17,26 @@ class CostModel {
   CostModel(const Kernels& kernels, const CacheSizes& caches, const std::string& cache_dir);
 
   /// The call by this rule: how it is blocked, and what that costs.
-  Schedule schedule(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
-  bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, bool packed,
+  Schedule schedule(const Problem& p, const Live& live, const LayoutB& b, const Rule& rule, int threads) const;
+  /// Panels of a B of n columns and k rows that every rule can use: as narrow as what `live` (null: all) leaves of them
+  /// makes it worth.
+  Panels panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live) const;
+  bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, const LayoutB& b,
                        int threads) const;
 
  private:
   class Pricing;
-  double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, const Blocking& blocks,
+  double seconds(const Problem& p, const Shares& shares, const LayoutB& b, const Rule& rule, const Blocking& blocks,
                  int threads) const;
-  double seconds(const Problem& p, const Shares& shares, bool packed, const Rule& rule, int threads) const;
-  double predict_columns(const Problem& p, const Live& live, bool packed, const Rule& rule, int threads) const;
-  Shares shares_of(const Live& live, const Rule& rule) const;
-  tuning::TileCost tile(int rows, int panels, Family family) const;
+  double seconds(const Problem& p, const Shares& shares, const LayoutB& b, const Rule& rule, int threads) const;
+  double predict_columns(const Problem& p, const Live& live, const LayoutB& b, const Rule& rule, int threads) const;
+  Shares shares_of(const Live& live, const Rule& rule, const Panels& panels) const;
+  tuning::TileCost tile(int rows, int vectors, int panels, Family family) const;
 
   const Kernels& kernels_;
   CacheSizes caches_;
   tuning::TileCosts costs_;
-  std::map<std::array<int, 3>, tuning::TileCost> tiles_;  ///< rows, panels, family: looked up once
+  std::map<std::array<int, 4>, tuning::TileCost> tiles_;  ///< rows, vectors, panels, family: looked up once
   double pack_a_ = 0, pack_a_index_ = 0, pack_b_ = 0;     ///< ns per element, from memory
 };
 

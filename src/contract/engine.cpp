@@ -23,7 +23,9 @@ class GeneratedEngine final : public Engine {
 
   const lower::Algebra& algebra() const override { return kernels_.algebra(); }
 
-  Panels panels(std::int64_t n) const override { return kernels_.panels(n); }
+  Panels panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live) const override {
+    return costs_.panels(n, k, live);
+  }
 
   std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels,
                                 std::int64_t k_stride, std::int64_t n_stride,
@@ -48,20 +50,21 @@ class GeneratedEngine final : public Engine {
   std::vector<Schedule> schedules(const Problem& p, const Live& live, const PackedB* packed,
                                   int threads) const override {
     std::vector<Schedule> result;
-    for (const Rule& rule : applicable_rules(kernels_, p, live, packed != nullptr))
-      result.push_back(costs_.schedule(p, live, packed != nullptr, rule, threads));
+    for (const Rule& rule : applicable_rules(kernels_, p, live, layout(p, live, packed, RuleKind::both)))
+      result.push_back(schedule(p, live, packed, rule, threads));
     sort_by_price(result);
     return result;
   }
 
   Schedule schedule(const Problem& p, const Live& live, const PackedB* packed, const Rule& rule,
                     int threads) const override {
-    return costs_.schedule(p, live, packed != nullptr, rule, threads);
+    return costs_.schedule(p, live, layout(p, live, packed, rule.kind), rule, threads);
   }
 
   Schedule dense_schedule(const Problem& p, const PackedB* packed, int threads) const override {
     const Rule rule{.kind = RuleKind::dense, .tile_rows = kernels_.rows(), .tile_columns = 1};
-    return {.rule = rule, .blocks = blocking_of(kernels_, caches_, p, {}, rule, packed != nullptr, threads)};
+    return {.rule = rule,
+            .blocks = blocking_of(kernels_, caches_, p, {}, rule, layout(p, {}, packed, rule.kind), threads)};
   }
 
   bool worth_detecting(const Problem& p, const detect::Values& a, std::int64_t g_rows, std::int64_t g_columns,
@@ -74,7 +77,8 @@ class GeneratedEngine final : public Engine {
     const auto isa = detect::scan_isa(kernels_.target());
     const double fraction =
         detect::sample_fraction(a, g_rows, g_columns, static_cast<float>(algebra().absent()), samples, isa);
-    return costs_.worth_detecting(p, g_rows, g_columns, fraction, packed, threads);
+    return costs_.worth_detecting(p, g_rows, g_columns, fraction, {.panels = kernels_.panels(p.n), .packed = packed},
+                                  threads);
   }
 
   static std::vector<Family> families_of(RuleKind rule) {
@@ -133,17 +137,25 @@ class GeneratedEngine final : public Engine {
     const Schedule chosen = p.k > 0 ? schedule : dense_schedule(p, packed, pool.size());
     if (packed) return run_rule({kernels_, p, live, *packed, chosen, pool, buffers_, caches_, poison});
     PackedB here;
-    const Buffer buffer = pack_for_call(p, chosen, pool, here);
+    const Buffer buffer = pack_for_call(p, live, chosen, pool, here);
     run_rule({kernels_, p, live, here, chosen, pool, buffers_, caches_, poison});
   }
 
  private:
+  // B that comes with the call is packed as its rule likes it.
+  LayoutB layout(const Problem& p, const Live& live, const PackedB* packed, RuleKind rule) const {
+    if (packed) return {.panels = packed->panels, .packed = true};
+    const bool gathers_b = rule == RuleKind::b_k || rule == RuleKind::both;
+    return {.panels = panels(p.n, p.k, gathers_b ? live.b : nullptr)};
+  }
+
   // B comes with the call: packed into memory of the pool, once per matrix, through the lists of its item; or by the
   // tasks; or read as it lies. (Panels as narrow as can be where no index of byte offsets serves all.)
-  Buffer pack_for_call(const Problem& p, const Schedule& schedule, const ThreadPool& pool, PackedB& here) const {
+  Buffer pack_for_call(const Problem& p, const Live& live, const Schedule& schedule, const ThreadPool& pool,
+                       PackedB& here) const {
     here.k = p.k;
     here.n = p.n;
-    here.panels = panels(p.n);
+    here.panels = layout(p, live, nullptr, schedule.rule.kind).panels;
     if (schedule.rule.kind == RuleKind::dense) here.panels = {p.n, kernels_.lanes(), kernels_.vectors()};
     if (schedule.rule.kind == RuleKind::stream || schedule.blocks.packs_b) return {};
     std::vector<const Item*> matrices;

@@ -161,8 +161,9 @@ class Engine {
                                               const std::string& cache_dir, int threads = 1);
   virtual ~Engine() = default;
 
-  /// The panels of a B of n columns that every rule can use: uniform ones.
-  virtual Panels panels(std::int64_t n) const = 0;
+  /// The panels of a B of n columns and k rows that every rule can use: uniform ones, as narrow as what `live` (B's map,
+  /// of all its matrices; null: all) leaves of each makes it worth.
+  virtual Panels panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live) const = 0;
 
   /// Packs all matrices of B, of k rows: `b[i]` is the first element of number i. Panels that are not uniform serve the
   /// dense rule alone. `live` (may be null; kept) is B's map.

@@ -36,7 +36,8 @@ Panels Kernels::panels(std::int64_t n) const {
   return {n, lanes(), vectors, true};
 }
 
-int Kernels::max_panels(int tile_rows) const {
+int Kernels::max_panels(int tile_rows, int vectors) const {
+  if (vectors < shape_.vectors) return 1;
   int panels = 1;
   while (2 * panels <= std::min(kMaxPanels, shape_.rows / tile_rows)) panels *= 2;
   return panels;

@@ -60,7 +60,9 @@ class Kernels {
   Panels panels(std::int64_t n) const;
   /// Panels that a tile of so few rows covers at once where it can: enough accumulators to hide the latency of their
   /// chains.
-  int max_panels(int tile_rows) const;
+  int max_panels(int tile_rows) const { return max_panels(tile_rows, vectors()); }
+  /// Narrow panels are visited one by one.
+  int max_panels(int tile_rows, int vectors) const;
 
   /// The tiles of up to rows() rows and vectors() vectors, compiled on first use; several panels only with whole ones,
   /// as `max_panels` says.

@@ -18,20 +18,20 @@ namespace {
 
 class Applicable {
  public:
-  Applicable(const Kernels& kernels, const Problem& p, const Live& live, bool packed)
-      : k_(kernels), p_(p), live_(live), packed_(packed) {}
+  Applicable(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b)
+      : k_(kernels), p_(p), live_(live), b_(b) {}
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
     if (p_.m == 0 || p_.n == 0 || p_.k == 0 || !p_.is_whole()) return std::move(rules_);
-    const std::int64_t panel_bytes = k_.width() * 4;
+    const std::int64_t panel_bytes = b_.panels.width() * 4;
     const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
     if (live_.a && offsets_fit) rules_of_a();
     if (live_.b && offsets_fit) rules_of_b();
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
       add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
-    if (k_.algebra().splits_k() && (packed_ || p_.b_n == 1)) rules_of_streams();
+    if (k_.algebra().splits_k() && (b_.packed || p_.b_n == 1)) rules_of_streams();
     return std::move(rules_);
   }
 
@@ -45,12 +45,12 @@ class Applicable {
     // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better.
     // Groups beyond a few tiles cost nothing more.
     for (std::int64_t rows = g_rows; rows <= std::max<std::int64_t>(g_rows, 2 * k_.rows()); rows *= 2) {
-      add(RuleKind::k, rows, g_columns, tile_rows(rows), k_.max_panels(tile_rows(rows)));
+      add(RuleKind::k, rows, g_columns, tile_rows(rows), max_panels(tile_rows(rows)));
       if (rows >= p_.m) break;
     }
     if (g_columns >= kLeastK && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
     if (are_elements(g_rows, g_columns) && k_.algebra().splits_k())
-      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, k_.max_panels(static_cast<int>(g_rows))));
+      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, max_panels(static_cast<int>(g_rows))));
   }
 
   // Few rows go together; else groups of the pattern's own height, which must be few rows too.
@@ -68,7 +68,7 @@ class Applicable {
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
     const bool elements = are_elements(g_rows, g_columns);
     add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows),
-        elements ? std::min(2, k_.max_panels(tile_rows(g_rows))) : 1);
+        elements ? std::min(2, max_panels(tile_rows(g_rows))) : 1);
     // unions of rows fill registers better
     if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);
   }
@@ -77,8 +77,11 @@ class Applicable {
     return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())}));
   }
 
+  int max_panels(int rows) const { return k_.max_panels(rows, b_.panels.vectors); }
+
   void add(RuleKind kind, std::int64_t g_rows, std::int64_t g_columns, int rows, int panels) {
-    rules_.push_back({kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * k_.width()});
+    rules_.push_back(
+        {kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * static_cast<int>(b_.panels.width())});
   }
 
   static constexpr std::int64_t kLeastK = 16;  // below, a tile loads and stores C more than it multiplies
@@ -86,7 +89,7 @@ class Applicable {
   const Kernels& k_;
   const Problem& p_;
   const Live& live_;
-  bool packed_;
+  const LayoutB& b_;
   std::vector<Rule> rules_;
 };
 
@@ -96,8 +99,8 @@ Rule narrow_rule(const Live& live, const Rule& rule) {
   return {live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows, rule.tile_columns};
 }
 
-std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed) {
-  return Applicable(kernels, p, live, packed).find();
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b) {
+  return Applicable(kernels, p, live, b).find();
 }
 
 }  // namespace pit::contract

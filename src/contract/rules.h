@@ -3,13 +3,14 @@
 
 #include <vector>
 
+#include "contract/blocking.h"
 #include "contract/engine.h"
 #include "contract/kernels.h"
 
 namespace pit::contract {
 
-/// Dense first. `packed`: B was packed before the call (else it is packed in it).
-std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, bool packed);
+/// Dense first.
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b);
 
 /// The rule of the narrower product that C.n (`rule`) computes: k where A has zeros, else dense.
 Rule narrow_rule(const Live& live, const Rule& rule);

@@ -39,7 +39,8 @@ Schedule narrow_schedule(const Call& call, const Problem& p, const Rule& rule) {
   Schedule s;
   s.rule = narrow_rule(call.live, rule);
   const Shares shares{.a = call.live.a ? call.live.a->fraction() : 1};
-  s.blocks = blocking_of(call.kernels, call.caches, p, shares, s.rule, true, call.pool.size());
+  s.blocks = blocking_of(call.kernels, call.caches, p, shares, s.rule,
+                         {.panels = call.kernels.panels(p.n), .packed = true}, call.pool.size());
   return s;
 }
 

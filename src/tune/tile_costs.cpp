@@ -153,12 +153,13 @@ constexpr int kVectors = 3;  // of a panel, everywhere
 /// 12 accumulators of 16 registers, 24 of 32.
 int most_rows(const CpuTarget& target) { return target.vector_bytes == 64 ? 8 : 4; }
 
-/// Register tiles of every height, then the wide ones that the engine uses for few rows (contract/kernels.h): powers of
-/// two of panels.
+/// Register tiles of every height, among them the wide ones that the engine uses for few rows (contract/kernels.h):
+/// powers of two of panels; then those for narrow panels.
 std::vector<Shape> shapes(int most) {
   std::vector<Shape> all;
   for (int rows = most; rows >= 1; --rows)
     for (int panels = 1; panels <= std::clamp(most / rows, 1, 4); panels *= 2) all.push_back({rows, kVectors, panels});
+  for (int vectors = kVectors - 1; vectors > 0; --vectors) all.push_back({most, vectors, 1});
   return all;
 }
 

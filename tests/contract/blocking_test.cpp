@@ -25,9 +25,10 @@ TEST_P(Blocks, AreWholeAndFitTheirCaches) {
     auto share = [&] { return static_cast<double>(1 + random() % 1000) / 1000; };
     const bool splits = random() % 4 != 0;
     const Kernels& kernels = splits ? sums : unsplit;
-    const std::int64_t tile = kernels.rows(), row = kernels.width() * 4;
+    const std::int64_t tile = kernels.rows();
     Problem p;
     p.m = extent(), p.n = extent(), p.k = extent();
+    const std::int64_t row = kernels.panels(p.n).width() * 4;
     p.items.resize(1 + random() % 3);
     Rule rule{.kind = GetParam()};
     const bool elements = random() % 3 == 0 && rule.kind == RuleKind::both;
@@ -37,13 +38,13 @@ TEST_P(Blocks, AreWholeAndFitTheirCaches) {
     rule.tile_rows = static_cast<int>(std::min({rule.g_rows, p.m, tile}));
     const Shares shares{share(), share(), share()};
     const int threads = 1 + static_cast<int>(random() % 8);
-    const Blocking b = blocking_of(kernels, kCaches, p, shares, rule, false, threads);
+    const Blocking b = blocking_of(kernels, kCaches, p, shares, rule, {.panels = kernels.panels(p.n)}, threads);
 
     EXPECT_GE(b.rows, 1);
     EXPECT_GE(b.k, 1);
     EXPECT_GE(b.panels, 1);
     EXPECT_FALSE(b.name().empty());
-    EXPECT_EQ(b, blocking_of(kernels, kCaches, p, shares, rule, false, threads));
+    EXPECT_EQ(b, blocking_of(kernels, kCaches, p, shares, rule, {.panels = kernels.panels(p.n)}, threads));
     if (!splits && rule.kind != RuleKind::m && rule.kind != RuleKind::element) {
       EXPECT_GE(b.k, p.k);
     }
@@ -93,7 +94,7 @@ TEST(Blocking, FewTilesAgainstMuchOfBFetchItAhead) {
     Problem p;
     p.m = m, p.n = n, p.k = 1024;
     p.items.resize(1);
-    return blocking_of(kernels, kCaches, p, {}, dense, false, 1);
+    return blocking_of(kernels, kCaches, p, {}, dense, {.panels = kernels.panels(p.n)}, 1);
   };
   const std::int64_t tile = kernels.rows();
   EXPECT_FALSE(blocks(tile - 1, 4096).prefetches);

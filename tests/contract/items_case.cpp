@@ -137,8 +137,8 @@ Case::Case(unsigned seed, const Machine& machine, bool parts)
   choose_extents();
   if (sums_) choose_epilogue();
   packs_ = one_in(2);
-  panels_ =
-      parts_ && one_in(2) ? Panels{p_.n, machine.shape.lanes, machine.shape.vectors} : machine.engine->panels(p_.n);
+  panels_ = parts_ && one_in(2) ? Panels{p_.n, machine.shape.lanes, machine.shape.vectors}
+                                : machine.engine->panels(p_.n, p_.k, nullptr);
   if (!packs_ && parts_) panels_ = {p_.n, machine.shape.lanes, machine.shape.vectors};
   if (!parts_) {
     if (!one_in(4)) live_a_ = random_map(p_.m, p_.k);
