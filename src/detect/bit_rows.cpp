@@ -62,14 +62,22 @@ void join_bytes(const std::uint64_t* in, std::int64_t words, std::uint64_t* out)
   out[i / 8] = live(_mm256_load_si256(at)) | live(_mm256_load_si256(at + 1)) << 32;
 }
 
+// Which of n <= 64 words are not zero.
+std::uint64_t live_words(const std::uint64_t* in, std::int64_t n) {
+  std::uint64_t live = 0;
+  std::int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
+    const int zeros = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(x, _mm256_setzero_si256())));
+    live |= static_cast<std::uint64_t>(zeros ^ 15) << i;
+  }
+  for (; i < n; ++i) live |= static_cast<std::uint64_t>(in[i] != 0) << i;
+  return live;
+}
+
 // A word is a group of 64.
 void join_words(const std::uint64_t* in, std::int64_t words, std::uint64_t* out) {
-  for (std::int64_t i = 0; i < words; i += 64) {
-    const std::int64_t n = words - i < 64 ? words - i : 64;
-    std::uint64_t word = 0;
-    for (std::int64_t j = 0; j < n; ++j) word |= static_cast<std::uint64_t>(in[i + j] != 0) << j;
-    out[i / 64] = word;
-  }
+  for (std::int64_t i = 0; i < words; i += 64) out[i / 64] = live_words(in + i, words - i < 64 ? words - i : 64);
 }
 
 // Bits appended to a row. It may be the row that they are read from: groups never overtake what they are made of.
@@ -102,6 +110,7 @@ void join_few(const std::uint64_t* in, std::int64_t columns, std::int64_t g, std
   const std::int64_t words = (columns + 63) / 64;
   Appender to(out);
   std::int64_t phase = 0;  // of the word's first bit in its group
+  const std::int64_t step = 64 % g;
   for (std::int64_t w = 0; w < words; ++w) {
     unsigned __int128 x = in[w];
     if (w + 1 < words) x |= static_cast<unsigned __int128>(in[w + 1]) << 64;
@@ -110,7 +119,7 @@ void join_few(const std::uint64_t* in, std::int64_t columns, std::int64_t g, std
     x |= x >> (g - span);
     const std::uint64_t picked = (begins << (phase == 0 ? 0 : g - phase)) & low_bits(columns - 64 * w);
     to.append(_pext_u64(static_cast<std::uint64_t>(x), picked), _mm_popcnt_u64(picked));
-    phase = (phase + 64) % g;
+    phase = phase + step < g ? phase + step : phase + step - g;
   }
   to.finish();
 }
