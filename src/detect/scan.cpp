@@ -1,9 +1,8 @@
 // The scan: from values to live maps, blocks of rows of micro-tiles over threads.
 //
-// Elements are read row by row, four rows at a time that lie apart: as many sequential streams as the hardware
-// prefetchers need to saturate memory. The comparisons of all rows of a micro-tile are united in a row of bits, one per
-// column, which stays in L1. Walking a micro-tile at a time instead would touch as many pages as it has rows for every
-// 64 bytes of each.
+// Elements are read in the order of memory, row by row, and fetched some KiB ahead (scan_passes.h). The comparisons of
+// all rows of a micro-tile are united in a row of bits, one per column, which stays in L1. Walking a micro-tile at a
+// time instead would touch as many pages as it has rows for every 64 bytes of each.
 #include <algorithm>
 #include <bit>
 #include <numeric>
@@ -75,41 +74,37 @@ class Scanner {
 
   std::int64_t column_words() const { return (m_.columns + 63) / 64; }
 
-  /// out[c]: whether an element of column c of these rows of a matrix differs from absent.
-  void columns(std::int64_t batch, std::int64_t first_row, std::int64_t rows, std::uint64_t* out) const {
-    const std::int64_t at = (*m_.offsets)[static_cast<std::size_t>(batch)] + first_row * m_.row_stride;
-    if (m_.column_stride != 1) strided(at, rows, out);
-    else if (m_.f32) kernels_.united_f32(f32() + at, m_.row_stride, rows, m_.columns, m_.absent, out);
-    else kernels_.united_b8(b8() + at, m_.row_stride, rows, m_.columns, m_.absent != 0, out);
+  /// Rows of elements of a matrix into rows of bits (column_words() each), `height` of them united in one: whether an
+  /// element of the column differs from absent.
+  void columns(std::int64_t batch, std::int64_t first, std::int64_t rows, std::int64_t height,
+               std::uint64_t* out) const {
+    const std::int64_t at = (*m_.offsets)[static_cast<std::size_t>(batch)] + first * m_.row_stride;
+    if (m_.column_stride != 1) strided(at, rows, height, out);
+    else if (m_.f32) kernels_.rows_f32(f32() + at, m_.row_stride, rows, m_.columns, height, m_.absent, out);
+    else kernels_.rows_b8(b8() + at, m_.row_stride, rows, m_.columns, height, m_.absent != 0, out);
   }
 
-  /// One row of micro-tiles; `scratch`: column_words().
-  void row(std::int64_t batch_row, std::uint64_t* scratch, std::uint64_t* out) const {
-    const Place p = place(batch_row);
-    std::uint64_t* bits = m_.g_columns == 1 ? out : scratch;
-    columns(p.batch, p.first, p.height, bits);
-    if (m_.g_columns != 1) kernels_.group_columns(bits, m_.columns, m_.g_columns, out);
+  /// `count` rows of micro-tiles of one matrix; `scratch`: column_words() for each, where columns are grouped.
+  void tiles(std::int64_t batch, std::int64_t first, std::int64_t count, std::uint64_t* scratch,
+             std::uint64_t* out) const {
+    const std::int64_t from = first * m_.g_rows, words = column_words(), height = std::min(m_.g_rows, m_.rows);
+    const std::int64_t rows = std::min(count * height, m_.rows - from);
+    if (m_.g_columns == 1) return columns(batch, from, rows, height, out);
+    columns(batch, from, rows, height, scratch);
+    const std::int64_t out_words = ((m_.columns - 1) / m_.g_columns + 64) / 64;
+    for (std::int64_t i = 0; i < count; ++i)
+      kernels_.group_columns(scratch + i * words, m_.columns, m_.g_columns, out + i * out_words);
   }
 
   /// Rows first .. last of micro-tiles of the map.
   void block(std::int64_t first, std::int64_t last, LiveMap& map) const {
-    const bool grouped = m_.g_columns != 1, apart = m_.column_stride == 1 && m_.g_rows < kScanStreams;
-    Buffer<std::uint64_t> scratch(grouped ? static_cast<std::size_t>(kScanStreams * column_words()) : 0);
-    const std::int64_t words = map.words(), part = (last - first + kScanStreams - 1) / kScanStreams;
-    for (std::int64_t r = first; apart && r < first + part; ++r) {
-      std::int64_t rows[kScanStreams];
-      std::uint64_t* bits[kScanStreams];
-      int n = 0;
-      for (; n < kScanStreams && r + n * part < last; ++n) {
-        rows[n] = r + n * part;
-        bits[n] = grouped ? scratch.data() + n * column_words() : map.bits.data() + rows[n] * words;
-      }
-      rows_apart(rows, n, bits);
-      for (int i = 0; grouped && i < n; ++i) {
-        kernels_.group_columns(bits[i], m_.columns, m_.g_columns, map.bits.data() + rows[i] * words);
-      }
+    const std::int64_t groups = map.row_groups(), words = map.words();
+    Buffer<std::uint64_t> scratch(static_cast<std::size_t>(m_.g_columns == 1 ? 0 : (last - first) * column_words()));
+    for (std::int64_t r = first; r < last;) {
+      const std::int64_t in_matrix = r % groups, count = std::min(groups - in_matrix, last - r);
+      tiles(r / groups, in_matrix, count, scratch.data(), map.bits.data() + r * words);
+      r += count;
     }
-    for (std::int64_t r = first; !apart && r < last; ++r) row(r, scratch.data(), map.bits.data() + r * words);
     for (std::int64_t r = first; r < last; ++r) map.counts[static_cast<std::size_t>(r)] = count_bits(map.row(r), words);
   }
 
@@ -117,56 +112,25 @@ class Scanner {
   const float* f32() const { return reinterpret_cast<const float*>(m_.data); }
   const std::uint8_t* b8() const { return reinterpret_cast<const std::uint8_t*>(m_.data); }
 
-  struct Place {
-    std::int64_t batch, first, height;  // rows of values
-  };
-  Place place(std::int64_t batch_row) const {
-    const std::int64_t groups = m_.rows / m_.g_rows + (m_.rows % m_.g_rows != 0);
-    const std::int64_t first = batch_row % groups * m_.g_rows;
-    return {batch_row / groups, first, std::min(m_.g_rows, m_.rows - first)};
-  }
-
-  // Low micro-tiles: a row of each of several rows of micro-tiles at a time, because the rows of one are too few
-  // streams.
-  void rows_apart(const std::int64_t* batch_rows, int n, std::uint64_t* const* bits) const {
-    Place places[kScanStreams];
-    for (int i = 0; i < n; ++i) places[i] = place(batch_rows[i]);
-    for (std::int64_t j = 0; j < m_.g_rows; ++j) {
-      const float* values[kScanStreams];
-      const std::uint8_t* bytes[kScanStreams];
-      std::uint64_t* out[kScanStreams];
-      int count = 0;
-      for (int i = 0; i < n; ++i) {
-        if (j >= places[i].height) continue;
-        const std::int64_t at =
-            (*m_.offsets)[static_cast<std::size_t>(places[i].batch)] + (places[i].first + j) * m_.row_stride;
-        values[count] = f32() + (m_.f32 ? at : 0);
-        bytes[count] = b8() + (m_.f32 ? 0 : at);
-        out[count++] = bits[i];
-      }
-      if (m_.f32) kernels_.apart_f32(values, count, m_.columns, m_.absent, j == 0, out);
-      else kernels_.apart_b8(bytes, count, m_.columns, m_.absent != 0, j == 0, out);
-    }
-  }
-
   // Neither rows nor columns are consecutive: pieces of rows are gathered first.
-  void strided(std::int64_t at, std::int64_t rows, std::uint64_t* out) const {
+  void strided(std::int64_t at, std::int64_t rows, std::int64_t height, std::uint64_t* out) const {
     constexpr std::int64_t piece = 1024;
     float values[piece];
     std::uint8_t bytes[piece];
     std::uint64_t bits[piece / 64];
-    std::fill_n(out, column_words(), 0);
     for (std::int64_t r = 0; r < rows; ++r) {
+      std::uint64_t* to = out + r / height * column_words();
+      if (r % height == 0) std::fill_n(to, column_words(), 0);
       for (std::int64_t c = 0; c < m_.columns; c += piece) {
         const std::int64_t n = std::min(piece, m_.columns - c), from = at + r * m_.row_stride + c * m_.column_stride;
         if (m_.f32) {
           for (std::int64_t i = 0; i < n; ++i) values[i] = f32()[from + i * m_.column_stride];
-          kernels_.united_f32(values, 0, 1, n, m_.absent, bits);
+          kernels_.rows_f32(values, 0, 1, n, 1, m_.absent, bits);
         } else {
           for (std::int64_t i = 0; i < n; ++i) bytes[i] = b8()[from + i * m_.column_stride];
-          kernels_.united_b8(bytes, 0, 1, n, m_.absent != 0, bits);
+          kernels_.rows_b8(bytes, 0, 1, n, 1, m_.absent != 0, bits);
         }
-        for (std::int64_t w = 0; w < (n + 63) / 64; ++w) out[c / 64 + w] |= bits[w];
+        for (std::int64_t w = 0; w < (n + 63) / 64; ++w) to[c / 64 + w] |= bits[w];
       }
     }
   }
@@ -188,7 +152,7 @@ void scan_in_parts(const Matrices& m, const Scanner& scanner, std::int64_t parts
     const std::int64_t from = std::min(first + task % parts * height, end), to = std::min(from + height, end);
     std::uint64_t* out = columns.data() + task * words;
     if (from == to) std::fill_n(out, words, 0);
-    else scanner.columns(row / groups, from, to - from, out);
+    else scanner.columns(row / groups, from, to - from, to - from, out);
   });
   for (std::int64_t row = 0; row < map.batch * groups; ++row) {
     std::uint64_t* all = columns.data() + row * parts * words;
@@ -271,7 +235,7 @@ double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g
   std::int64_t live = 0;
   for (std::int64_t i = 0; i < strata; ++i) {
     const std::int64_t row = sample_at(i, strata, rows);
-    scanner.row(row, scratch.data(), out.data());
+    scanner.tiles(row / groups, row % groups, 1, scratch.data(), out.data());
     live += count_bits(out.data(), shape.words());
   }
   return static_cast<double>(live) / static_cast<double>(strata * shape.column_groups());

@@ -20,28 +20,21 @@ struct F32 {
   using Element = float;
   __m256 absent;
 
-  // Lanes of eight columns in which one of the rows differs. Unordered counts as different, and -0 equals +0.
-  template <int Rows, class Load>
-  __m256i differs(const Load& load) const {
-    __m256 any = _mm256_cmp_ps(load(0), absent, _CMP_NEQ_UQ);
-    for (int r = 1; r < Rows; ++r) any = _mm256_or_ps(any, _mm256_cmp_ps(load(r), absent, _CMP_NEQ_UQ));
-    return _mm256_castps_si256(any);
-  }
+  // Unordered counts as different, and -0 equals +0.
+  __m256i differs(__m256 x) const { return _mm256_castps_si256(_mm256_cmp_ps(x, absent, _CMP_NEQ_UQ)); }
 
-  template <int Rows>
-  std::uint64_t word(const float* const* rows, std::int64_t c) const {
-    const auto mask = [&](int i) { return differs<Rows>([&](int r) { return _mm256_loadu_ps(rows[r] + c + 8 * i); }); };
+  std::uint64_t word(const float* at) const {
+    const auto mask = [&](int i) { return differs(_mm256_loadu_ps(at + 8 * i)); };
     const std::uint64_t low = bits32(mask(0), mask(1), mask(2), mask(3));
     return low | bits32(mask(4), mask(5), mask(6), mask(7)) << 32;
   }
 
-  template <int Rows>
-  std::uint64_t rest(const float* const* rows, std::int64_t c, std::int64_t n) const {
+  std::uint64_t rest(const float* at, std::int64_t n) const {
     std::uint64_t bits = 0;
     for (int i = 0; i < n; i += 8) {
       const __m256i lanes =
           _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n) - i), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-      const __m256i any = differs<Rows>([&](int r) { return _mm256_maskload_ps(rows[r] + c + i, lanes); });
+      const __m256i any = differs(_mm256_maskload_ps(at + i, lanes));
       const int live = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(any, lanes)));
       bits |= static_cast<std::uint64_t>(live) << i;
     }
@@ -53,23 +46,17 @@ struct B8 {
   using Element = std::uint8_t;
   std::uint64_t flip;  // of "is zero"
 
-  template <int Rows>
-  std::uint64_t word(const std::uint8_t* const* rows, std::int64_t c) const {
-    const auto zeros = [&](const std::uint8_t* at) -> std::uint64_t {
-      const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  std::uint64_t word(const std::uint8_t* at) const {
+    const auto zeros = [](const std::uint8_t* half) -> std::uint64_t {
+      const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(half));
       return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_setzero_si256())));
     };
-    std::uint64_t bits = 0;
-    for (int r = 0; r < Rows; ++r) bits |= (zeros(rows[r] + c) | zeros(rows[r] + c + 32) << 32) ^ flip;
-    return bits;
+    return (zeros(at) | zeros(at + 32) << 32) ^ flip;
   }
 
-  template <int Rows>
-  std::uint64_t rest(const std::uint8_t* const* rows, std::int64_t c, std::int64_t n) const {
+  std::uint64_t rest(const std::uint8_t* at, std::int64_t n) const {
     std::uint64_t bits = 0;
-    for (int r = 0; r < Rows; ++r) {
-      for (int i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>((rows[r][c + i] == 0) != (flip != 0)) << i;
-    }
+    for (int i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>((at[i] == 0) != (flip != 0)) << i;
     return bits;
   }
 };
@@ -77,21 +64,13 @@ struct B8 {
 F32 f32(float absent) { return {_mm256_set1_ps(absent)}; }
 B8 b8(bool absent) { return {absent ? 0 : ~std::uint64_t{0}}; }
 
-void united_f32(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, float absent,
-                std::uint64_t* out) {
-  scan_united(f32(absent), data, stride, rows, columns, out);
+void rows_f32(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, std::int64_t height,
+              float absent, std::uint64_t* out) {
+  scan_rows(f32(absent), data, stride, rows, columns, height, out);
 }
-void united_b8(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
-               std::uint64_t* out) {
-  scan_united(b8(absent), data, stride, rows, columns, out);
-}
-void apart_f32(const float* const* rows, int n, std::int64_t columns, float absent, bool first,
-               std::uint64_t* const* out) {
-  scan_apart(f32(absent), rows, n, columns, first, out);
-}
-void apart_b8(const std::uint8_t* const* rows, int n, std::int64_t columns, bool absent, bool first,
-              std::uint64_t* const* out) {
-  scan_apart(b8(absent), rows, n, columns, first, out);
+void rows_b8(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+             std::int64_t height, bool absent, std::uint64_t* out) {
+  scan_rows(b8(absent), data, stride, rows, columns, height, out);
 }
 
 // The positions of the bits of every byte, ascending, then zeros: eight entries are stored and as many kept as the byte
@@ -177,6 +156,6 @@ void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std
 
 }  // namespace
 
-const ScanKernels scan_avx2 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_blocks, expand};
+const ScanKernels scan_avx2 = {rows_f32, rows_b8, group_columns, transpose_blocks, expand};
 
 }  // namespace pit::detect

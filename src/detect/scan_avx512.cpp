@@ -13,28 +13,18 @@ struct F32 {
   __m512 absent;
 
   // Unordered counts as different, and -0 equals +0.
-  template <int Rows>
-  std::uint64_t word(const float* const* rows, std::int64_t c) const {
-    std::uint64_t bits = 0;
-    for (int i = 0; i < 64; i += 16) {
-      __mmask16 any = 0;
-      for (int r = 0; r < Rows; ++r) {
-        any |= _mm512_cmp_ps_mask(_mm512_loadu_ps(rows[r] + c + i), absent, _CMP_NEQ_UQ);
-      }
-      bits |= static_cast<std::uint64_t>(any) << i;
-    }
-    return bits;
+  std::uint64_t word(const float* at) const {
+    const auto differ = [&](int i) { return _mm512_cmp_ps_mask(_mm512_loadu_ps(at + i), absent, _CMP_NEQ_UQ); };
+    const __mmask32 low = _mm512_kunpackw(differ(16), differ(0)), high = _mm512_kunpackw(differ(48), differ(32));
+    return _mm512_kunpackd(high, low);
   }
 
-  template <int Rows>
-  std::uint64_t rest(const float* const* rows, std::int64_t c, std::int64_t n) const {
+  std::uint64_t rest(const float* at, std::int64_t n) const {
     std::uint64_t bits = 0;
     for (int i = 0; i < n; i += 16) {
       const auto lanes = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1 << (n - i)) - 1);
-      for (int r = 0; r < Rows; ++r) {
-        const __m512 x = _mm512_maskz_loadu_ps(lanes, rows[r] + c + i);
-        bits |= static_cast<std::uint64_t>(_mm512_mask_cmp_ps_mask(lanes, x, absent, _CMP_NEQ_UQ)) << i;
-      }
+      const __m512 x = _mm512_maskz_loadu_ps(lanes, at + i);
+      bits |= static_cast<std::uint64_t>(_mm512_mask_cmp_ps_mask(lanes, x, absent, _CMP_NEQ_UQ)) << i;
     }
     return bits;
   }
@@ -44,46 +34,28 @@ struct B8 {
   using Element = std::uint8_t;
   std::uint64_t flip;  // of "is not zero"
 
-  template <int Rows>
-  std::uint64_t word(const std::uint8_t* const* rows, std::int64_t c) const {
-    std::uint64_t bits = 0;
-    for (int r = 0; r < Rows; ++r) {
-      const __m512i x = _mm512_loadu_si512(rows[r] + c);
-      bits |= _mm512_test_epi8_mask(x, x) ^ flip;
-    }
-    return bits;
+  std::uint64_t word(const std::uint8_t* at) const {
+    const __m512i x = _mm512_loadu_si512(at);
+    return _mm512_test_epi8_mask(x, x) ^ flip;
   }
 
-  template <int Rows>
-  std::uint64_t rest(const std::uint8_t* const* rows, std::int64_t c, std::int64_t n) const {
+  std::uint64_t rest(const std::uint8_t* at, std::int64_t n) const {
     const std::uint64_t valid = (std::uint64_t{1} << n) - 1;
-    std::uint64_t bits = 0;
-    for (int r = 0; r < Rows; ++r) {
-      const __m512i x = _mm512_maskz_loadu_epi8(valid, rows[r] + c);
-      bits |= _mm512_test_epi8_mask(x, x) ^ flip;
-    }
-    return bits & valid;
+    const __m512i x = _mm512_maskz_loadu_epi8(valid, at);
+    return (_mm512_test_epi8_mask(x, x) ^ flip) & valid;
   }
 };
 
 F32 f32(float absent) { return {_mm512_set1_ps(absent)}; }
 B8 b8(bool absent) { return {absent ? ~std::uint64_t{0} : 0}; }
 
-void united_f32(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, float absent,
-                std::uint64_t* out) {
-  scan_united(f32(absent), data, stride, rows, columns, out);
+void rows_f32(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, std::int64_t height,
+              float absent, std::uint64_t* out) {
+  scan_rows(f32(absent), data, stride, rows, columns, height, out);
 }
-void united_b8(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
-               std::uint64_t* out) {
-  scan_united(b8(absent), data, stride, rows, columns, out);
-}
-void apart_f32(const float* const* rows, int n, std::int64_t columns, float absent, bool first,
-               std::uint64_t* const* out) {
-  scan_apart(f32(absent), rows, n, columns, first, out);
-}
-void apart_b8(const std::uint8_t* const* rows, int n, std::int64_t columns, bool absent, bool first,
-              std::uint64_t* const* out) {
-  scan_apart(b8(absent), rows, n, columns, first, out);
+void rows_b8(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+             std::int64_t height, bool absent, std::uint64_t* out) {
+  scan_rows(b8(absent), data, stride, rows, columns, height, out);
 }
 
 void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base, std::int32_t scale,
@@ -109,6 +81,6 @@ void expand(const std::uint64_t* row, std::int64_t words, std::int64_t live, std
 
 }  // namespace
 
-const ScanKernels scan_avx512 = {united_f32, united_b8, apart_f32, apart_b8, group_columns, transpose_blocks, expand};
+const ScanKernels scan_avx512 = {rows_f32, rows_b8, group_columns, transpose_blocks, expand};
 
 }  // namespace pit::detect

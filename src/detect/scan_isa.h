@@ -12,24 +12,15 @@ namespace pit::detect {
 /// Entries that `expand` may write behind the last position: what a vector of positions has beyond the first.
 inline constexpr std::int64_t kExpandSlack = 16;
 
-/// Rows that `apart` takes at most. One stream of addresses gets two thirds of a core's bandwidth, four get all of it
-/// (Zen 3; prefetching in software, at any distance, gets less than the hardware alone).
-inline constexpr int kScanStreams = 4;
-
 /// Rows of bits are arrays of words, column c in bit c % 64 of word c / 64; bits behind the last column are 0 on both
 /// sides. Strides in elements. Bytes stand for their truth value.
 struct ScanKernels {
-  /// out[c]: whether any of `rows` (at least 1) elements data[r * stride + c] differs from `absent`.
-  void (*united_f32)(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, float absent,
-                     std::uint64_t* out);
-  void (*united_b8)(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, bool absent,
-                    std::uint64_t* out);
-  /// out[i][c]: whether rows[i][c] differs from `absent`, for n <= kScanStreams rows; added to what is there unless
-  /// `first`.
-  void (*apart_f32)(const float* const* rows, int n, std::int64_t columns, float absent, bool first,
-                    std::uint64_t* const* out);
-  void (*apart_b8)(const std::uint8_t* const* rows, int n, std::int64_t columns, bool absent, bool first,
-                   std::uint64_t* const* out);
+  /// Rows of values into rows of bits, `height` rows (at least 1; fewer at the end) into one: whether an element of the
+  /// column in them differs from `absent`. Rows of bits follow each other.
+  void (*rows_f32)(const float* data, std::int64_t stride, std::int64_t rows, std::int64_t columns, std::int64_t height,
+                   float absent, std::uint64_t* out);
+  void (*rows_b8)(const std::uint8_t* data, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+                  std::int64_t height, bool absent, std::uint64_t* out);
   /// out[g]: whether any of g_columns neighbours is set; g_columns >= 1. `bits` is scratch, and may be `out`.
   void (*group_columns)(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);
   /// 64 rows of 8 words, 8 blocks of 64 x 64 bits: bit i of out[64 * w + j] is bit j of in[i * stride + w].

@@ -54,15 +54,14 @@ struct Region {
 
 constexpr std::size_t kBlock = 256 << 10;
 
-/// Four streams: one does not saturate the memory of every CPU.
+/// One stream, fetched ahead: on Zen 5 that is what reads fastest.
 __attribute__((target("avx2"))) void read_block(const char* at, std::size_t n) {
+  constexpr std::size_t ahead = 8192;
   __m256i all = _mm256_setzero_si256();
-  const std::size_t part = n / 4 / 64 * 64;
-  for (std::size_t i = 0; i < part; i += 64) {
-    for (std::size_t s = 0; s < 4; ++s) {
-      const auto* line = reinterpret_cast<const __m256i*>(at + s * part + i);
-      all = _mm256_or_si256(all, _mm256_or_si256(_mm256_load_si256(line), _mm256_load_si256(line + 1)));
-    }
+  for (std::size_t i = 0; i + 64 <= n; i += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) + i + ahead));
+    const auto* line = reinterpret_cast<const __m256i*>(at + i);
+    all = _mm256_or_si256(all, _mm256_or_si256(_mm256_load_si256(line), _mm256_load_si256(line + 1)));
   }
   asm volatile("" : : "x"(all));
 }

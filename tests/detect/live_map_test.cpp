@@ -136,11 +136,11 @@ std::int64_t extent(Random& random) {
                            : below(random, random() % 4 == 0 ? 700 : 90);
 }
 
-Case random_case(Random& random) {
+Case random_case(Random& random, std::int64_t rows, std::int64_t columns) {
   Case c;
   Values& v = c.values;
   v.dtype = random() % 4 == 0 ? DType::b8 : DType::f32;
-  v.rows = extent(random), v.columns = extent(random);
+  v.rows = rows, v.columns = columns;
   set_strides(random, v);
   c.absent = v.dtype == DType::b8 ? one_of(random, {0.0f, 0.0f, 1.0f})
                                   : one_of(random, {0.0f, 0.0f, -0.0f, -kInfinity, kInfinity, 3.0f, std::nanf("")});
@@ -176,6 +176,11 @@ Case random_case(Random& random) {
   return c;
 }
 
+Case random_case(Random& random) {
+  const std::int64_t rows = extent(random);
+  return random_case(random, rows, extent(random));
+}
+
 Tiles brute_force(const Case& c, std::int64_t g_rows, std::int64_t g_columns) {
   const Values& v = c.values;
   Tiles t(static_cast<std::int64_t>(v.batch_offsets.size()), groups(v.rows, g_rows), groups(v.columns, g_columns));
@@ -203,6 +208,22 @@ LiveMap random_map(Random& random, std::int64_t batch, std::int64_t rows, std::i
   return from_bytes(bytes.data(), offsets, columns, 1, rows, columns, 1, 1, pool(1));
 }
 
+void expect_scan(const Case& c, std::int64_t g_rows, std::int64_t g_columns, LiveMap& reused) {
+  const Values& v = c.values;
+  SCOPED_TRACE(fmt::format("{} matrices of {} x {} {}, strides {} and {}, micro-tiles {} x {}, absent {}",
+                           v.batch_offsets.size(), v.rows, v.columns, name_of(v.dtype), v.row_stride, v.column_stride,
+                           g_rows, g_columns, c.absent));
+  Tiles expected = brute_force(c, g_rows, g_columns);
+  for (ScanIsa isa : isas()) {
+    for (int threads : {1, 2}) {
+      reused = scan(v, g_rows, g_columns, c.absent, pool(threads), std::move(reused), isa);
+      expect_equal(reused, expected);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+  expect_lists(reused, lists(reused, pool(1)));
+}
+
 TEST(Scan, EqualsBruteForce) {
   LiveMap reused;
   for (unsigned seed = 0; seed < 3000; ++seed) {
@@ -210,19 +231,21 @@ TEST(Scan, EqualsBruteForce) {
     Random random(seed);
     const Case c = random_case(random);
     const std::int64_t g_rows = granularity(random), g_columns = granularity(random);
-    const Values& v = c.values;
-    SCOPED_TRACE(fmt::format("{} matrices of {} x {} {}, strides {} and {}, micro-tiles {} x {}, absent {}",
-                             v.batch_offsets.size(), v.rows, v.columns, name_of(v.dtype), v.row_stride, v.column_stride,
-                             g_rows, g_columns, c.absent));
-    Tiles expected = brute_force(c, g_rows, g_columns);
-    for (ScanIsa isa : isas()) {
-      for (int threads : {1, 2}) {
-        reused = scan(v, g_rows, g_columns, c.absent, pool(threads), std::move(reused), isa);
-        expect_equal(reused, expected);
-        if (HasFatalFailure()) return;
-      }
-    }
-    expect_lists(reused, lists(reused, pool(1)));
+    expect_scan(c, g_rows, g_columns, reused);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Rows about as long as what is fetched ahead of a scan, in f32 and in bytes, are scanned in two pieces.
+TEST(Scan, LongRows) {
+  LiveMap reused;
+  for (unsigned seed = 0; seed < 150; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Random random(seed);
+    const std::int64_t columns = one_of<std::int64_t>(random, {2048, 4096, 8192}) + below(random, 131) - 65;
+    const Case c = random_case(random, 1 + below(random, 9), columns);
+    const std::int64_t g_rows = granularity(random), g_columns = granularity(random);
+    expect_scan(c, g_rows, g_columns, reused);
     if (HasFatalFailure()) return;
   }
 }
