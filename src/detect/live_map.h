@@ -20,8 +20,9 @@
 namespace pit::detect {
 
 /// Which back end of inner loops: all give the same maps. `native` is the one of $PIT_CPU or else of this machine.
-enum class ScanIsa { native, avx2, avx512 };
-inline ScanIsa scan_isa(const CpuTarget& target) { return target.vector_bytes >= 64 ? ScanIsa::avx512 : ScanIsa::avx2; }
+enum class ScanIsa { native, avx2, avx512, avx512_vbmi2 };
+/// The best one of this machine whose vectors are no wider than the target's.
+ScanIsa scan_isa(const CpuTarget& target);
 
 struct LiveMap {
   std::int64_t batch = 1, rows = 0, columns = 0;  ///< matrices, and their extents in elements

@@ -204,11 +204,29 @@ std::int64_t sample_at(std::int64_t i, std::int64_t strata, std::int64_t n) {
 
 }  // namespace
 
+ScanIsa scan_isa(const CpuTarget& target) {
+  static const bool vbmi2 = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512vbmi2") != 0;
+  }();
+  if (target.vector_bytes < 64) return ScanIsa::avx2;
+  return vbmi2 ? ScanIsa::avx512_vbmi2 : ScanIsa::avx512;
+}
+
 const ScanKernels& scan_kernels(ScanIsa isa) {
   // Once per process: asking costs more than a small scan. Back ends differ in speed only, so a change of $PIT_CPU
   // loses nothing.
   static const ScanIsa native = scan_isa(cpu_target());
-  return (isa == ScanIsa::native ? native : isa) == ScanIsa::avx512 ? scan_avx512 : scan_avx2;
+  static const ScanKernels vbmi2 = [] {
+    ScanKernels kernels = scan_avx512;
+    kernels.expand = expand_avx512_vbmi2;
+    return kernels;
+  }();
+  switch (isa == ScanIsa::native ? native : isa) {
+    case ScanIsa::avx512_vbmi2: return vbmi2;
+    case ScanIsa::avx512: return scan_avx512;
+    default: return scan_avx2;
+  }
 }
 
 LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent, const ThreadPool& pool,

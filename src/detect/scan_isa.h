@@ -1,4 +1,5 @@
-// The inner loops of live maps, one back end per instruction set: scan_avx2.cpp, scan_avx512.cpp.
+// The inner loops of live maps, one back end per instruction set: scan_avx2.cpp, scan_avx512.cpp,
+// scan_avx512_vbmi2.cpp.
 //
 // The back ends are compiled for more than this library's baseline. An inline function that one of them leaves to the
 // linker could replace everybody's copy and fail on a smaller machine, so they include intrinsics, this header and
@@ -32,6 +33,10 @@ struct ScanKernels {
 };
 
 extern const ScanKernels scan_avx2, scan_avx512;
+
+/// `expand` with AVX-512 VBMI2, the one thing that it makes faster.
+void expand_avx512_vbmi2(const std::uint64_t* row, std::int64_t words, std::int64_t live, std::int32_t base,
+                         std::int32_t scale, std::int32_t* out);
 
 // Operations on rows of bits that no wider vector makes faster; AVX2 and BMI2, used by both back ends.
 void group_columns(std::uint64_t* bits, std::int64_t columns, std::int64_t g_columns, std::uint64_t* out);

@@ -33,6 +33,7 @@ std::vector<ScanIsa> isas() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq")) {
     r.push_back(ScanIsa::avx512);
+    if (__builtin_cpu_supports("avx512vbmi2")) r.push_back(ScanIsa::avx512_vbmi2);
   }
   return r;
 }
