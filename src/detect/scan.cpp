@@ -17,7 +17,10 @@ namespace pit::detect {
 
 namespace {
 
-constexpr std::int64_t kBlockBytes = 256 << 10;  // of values per task: balances threads, hides the cost of a task
+// Of values per task. Small ones balance threads; large ones fetch less of what other threads read, and lose less time
+// where a stream begins.
+constexpr std::int64_t kLeastTask = 256 << 10, kMostTask = 1 << 20;
+constexpr std::int64_t kScratchWords = 1024;  // of bits per column before columns are grouped: a part of L1
 
 /// The columns of a map's matrices may be the columns of memory or its rows; here they are those of memory.
 struct Matrices {
@@ -98,10 +101,12 @@ class Scanner {
 
   /// Rows first .. last of micro-tiles of the map.
   void block(std::int64_t first, std::int64_t last, LiveMap& map) const {
-    const std::int64_t groups = map.row_groups(), words = map.words();
-    Buffer<std::uint64_t> scratch(static_cast<std::size_t>(m_.g_columns == 1 ? 0 : (last - first) * column_words()));
+    const std::int64_t groups = map.row_groups(), words = map.words(), from_words = column_words();
+    const bool grouped = m_.g_columns != 1;
+    const std::int64_t most = grouped ? std::max<std::int64_t>(kScratchWords / from_words, 1) : last - first;
+    Buffer<std::uint64_t> scratch(static_cast<std::size_t>(grouped ? std::min(most, last - first) * from_words : 0));
     for (std::int64_t r = first; r < last;) {
-      const std::int64_t in_matrix = r % groups, count = std::min(groups - in_matrix, last - r);
+      const std::int64_t in_matrix = r % groups, count = std::min({groups - in_matrix, last - r, most});
       tiles(r / groups, in_matrix, count, scratch.data(), map.bits.data() + r * words);
       r += count;
     }
@@ -178,12 +183,14 @@ LiveMap scan_rows(const Matrices& m, const ScanKernels& kernels, const ThreadPoo
   }
   const Scanner scanner(m, kernels);
   const std::int64_t row_bytes = std::max<std::int64_t>(std::min(m.g_rows, m.rows) * m.columns * m.element(), 1);
-  const std::int64_t wanted = std::min(4 * static_cast<std::int64_t>(pool.size()), rows * row_bytes / kBlockBytes);
+  const std::int64_t tasks = 4 * static_cast<std::int64_t>(pool.size());  // or more
+  const std::int64_t wanted = std::min(tasks, rows * row_bytes / kLeastTask);
   if (pool.size() > 1 && rows < wanted && m.g_rows > 1) {
     const std::int64_t parts = std::min((wanted + rows - 1) / rows, std::min(m.g_rows, m.rows));
     scan_in_parts(m, scanner, parts, kernels, pool, map);
   } else {
-    const std::int64_t block = std::clamp<std::int64_t>(kBlockBytes / row_bytes, 1, rows);
+    const std::int64_t bytes = std::clamp(rows * row_bytes / tasks, kLeastTask, kMostTask);
+    const std::int64_t block = std::clamp<std::int64_t>(bytes / row_bytes, 1, rows);
     pool.parallel_for((rows + block - 1) / block, [&](std::int64_t task, int) {
       scanner.block(task * block, std::min((task + 1) * block, rows), map);
     });
