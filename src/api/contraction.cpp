@@ -114,7 +114,7 @@ class Call {
     first_ = c_.found.swapped ? second_operand() : operand(view_a_, true);
     second_ = c_.found.swapped ? operand(view_a_, false) : second_operand();
     const bool stage = may_overlap(out, view_a_) || (view_b_ && may_overlap(out, *view_b_));
-    const contract::Result result = contract::result_of(out, form, extents_, stage);
+    const contract::Result result = contract::result_of(out, form, extents_, c_.element(), stage);
     problem_ = contract::make_problem(form, extents_, first_, second_, result);
     const double prepared = seconds_since(begin_);
 
@@ -169,8 +169,8 @@ class Call {
 
   Matrices operand(const TensorView& view, bool is_first) const {
     const contract::Form& f = c_.form;
-    return is_first ? contract::matrices_of(view, f.a, f.a_batch, f.m, f.k, extents_, *c_.pool)
-                    : contract::matrices_of(view, f.b, f.b_batch, f.k, f.n, extents_, *c_.pool);
+    return is_first ? contract::matrices_of(view, f.a, f.a_batch, f.m, f.k, extents_, c_.element(), *c_.pool)
+                    : contract::matrices_of(view, f.b, f.b_batch, f.k, f.n, extents_, c_.element(), *c_.pool);
   }
 
   Matrices second_operand() const { return prepared_ ? prepared_->matrices : operand(*view_b_, c_.found.swapped); }
@@ -194,7 +194,7 @@ class Call {
     if (first_word(options_.rule) == "dense") return nullptr;
     const std::int64_t g_rows = t ? g.columns : g.rows, g_columns = t ? g.rows : g.columns;
     const detect::Values values = m.values();
-    const auto absent = static_cast<float>(c_.algebra.absent());
+    const double absent = c_.algebra.absent();
     const bool choice = is_first && options_.rule.empty();
     if (choice &&
         !c_.engine->worth_detecting(problem_, values, g_rows, g_columns, prepared_ != nullptr, c_.pool->size()))
@@ -251,7 +251,7 @@ class Call {
                second_known = (t ? options_.a : options_.b).kind == Zeros::known;
     const bool walks_k = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element ||
                          rule.kind == RuleKind::both;
-    const auto absent = static_cast<float>(c_.algebra.absent());
+    const double absent = c_.algebra.absent();
     const bool first =
         first_known && !(walks_k && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
     if (first) first_ = contract::masked(first_, *first_live_, absent, *c_.pool);
@@ -277,7 +277,7 @@ class Call {
     if (c_.poison == Poison::none) return;
     for (const std::int64_t item : result.items)
       for (const std::int64_t row : result.rows)
-        fill_poison(result.data + item + row, DType::f32, problem_.n, c_.poison);
+        fill_poison(result.data + (item + row) * result.element(), result.type, problem_.n, c_.poison);
   }
 
   const Clock::time_point begin_ = Clock::now();
@@ -362,19 +362,19 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
     p->expression = c.expression;
     p->target = c.target;
     p->shape = b.shape;
-    p->matrices = t ? contract::matrices_of(b, f.a, f.a_batch, f.m, f.k, extents, *c.pool, true)
-                    : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, *c.pool);
+    p->matrices = t ? contract::matrices_of(b, f.a, f.a_batch, f.m, f.k, extents, c.element(), *c.pool, true)
+                    : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, c.element(), *c.pool);
     Matrices& m = p->matrices;
     if (zeros.kind == Zeros::detected) {
       const Granularity g =
           api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c.expression, "b");
-      p->live = std::make_shared<const detect::LiveMap>(
-          detect::scan(m.values(), t ? g.columns : g.rows, t ? g.rows : g.columns,
-                       static_cast<float>(c.algebra.absent()), *c.pool, {}, detect::scan_isa(c.target)));
+      p->live = std::make_shared<const detect::LiveMap>(detect::scan(m.values(), t ? g.columns : g.rows,
+                                                                     t ? g.rows : g.columns, c.algebra.absent(),
+                                                                     *c.pool, {}, detect::scan_isa(c.target)));
     }
     if (!t) {
-      std::vector<const float*> matrices;
-      for (const std::int64_t offset : m.offsets) matrices.push_back(m.data + offset);
+      std::vector<const char*> matrices;
+      for (std::size_t i = 0; i < m.offsets.size(); ++i) matrices.push_back(m.matrix(static_cast<std::int64_t>(i)));
       p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns), m.row_stride, m.column_stride, p->live,
                                  *c.pool);
       m.data = nullptr;
@@ -420,9 +420,8 @@ const Shape& PreparedOperand::shape() const { return impl_->shape; }
 
 std::size_t PreparedOperand::bytes() const {
   const contract::Matrices& m = impl_->matrices;
-  const std::int64_t floats = static_cast<std::int64_t>(m.offsets.size()) * m.rows * m.columns;
-  const std::int64_t values =
-      impl_->packed ? contract::bytes_of(*impl_->packed) : floats * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t elements = static_cast<std::int64_t>(m.offsets.size()) * m.rows * m.columns;
+  const std::int64_t values = impl_->packed ? contract::bytes_of(*impl_->packed) : elements * m.element();
   return static_cast<std::size_t>(values) + (impl_->live ? impl_->live->bits.size() * sizeof(std::uint64_t) : 0);
 }
 

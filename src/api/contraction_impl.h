@@ -36,6 +36,8 @@ struct Contraction::Impl {
   contract::Form form;
   lower::Algebra algebra;
   DType dtype = DType::f32;  ///< of operands and result
+  /// What tiles compute on: booleans are numbers to them.
+  DType element() const { return algebra.types.c; }
   CpuTarget target;
   std::shared_ptr<const contract::Engine> engine;
   std::unique_ptr<ThreadPool> pool;

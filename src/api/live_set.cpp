@@ -76,7 +76,7 @@ LiveSet LiveSet::detect(const TensorView& values, Granularity granularity, doubl
     const ThreadPool pool(api::thread_count(threads));
     const detect::Values matrices{values.data,       DType::f32,       matrix_offsets(values, strides), rows, columns,
                                   strides[rank - 2], strides[rank - 1]};
-    return LiveSet(wrap(detect::scan(matrices, g.rows, g.columns, static_cast<float>(absent), pool)));
+    return LiveSet(wrap(detect::scan(matrices, g.rows, g.columns, absent, pool)));
   });
 }
 

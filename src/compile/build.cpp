@@ -290,7 +290,7 @@ class ProgramBuilder {
     if (options_.learn && (c.scans_a || c.pruned)) c.prices = std::make_shared<contract::LearnedPrices>();
     const Panels tight{weight_values(*p_, group).columns, p_->tile.lanes, p_->tile.vectors},
         uniform = p_->engine->panels(tight.columns);
-    const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));
+    const bool many = static_cast<double>(uniform.elements(1)) <= wasted * static_cast<double>(tight.elements(1));
     return c.scans_a || c.pruned || many ? uniform : tight;
   }
 

@@ -81,7 +81,8 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
          static_cast<double>(p.items.size()),
          std::ceil(static_cast<double>(p.n) / width),
          width};
-  const double b_bytes = c.k * c.panels * width * 4, l2 = static_cast<double>(caches_.l2),
+  const double b_size = static_cast<double>(kernels_.sizes().b), c_size = static_cast<double>(kernels_.sizes().c);
+  const double b_bytes = c.k * c.panels * width * b_size, l2 = static_cast<double>(caches_.l2),
                l3 = static_cast<double>(caches_.l3);
   const bool prefetching = blocks.prefetches;
   const double rows_per_block = static_cast<double>(std::max<std::int64_t>(1, blocks.rows)),
@@ -132,7 +133,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const double k_blocks = rule.kind == RuleKind::both ? 1 : ranges;
       c.compute = macro_tile_ns(groups * std::ceil(c.panels / panels), tiles, k_count, k_blocks, t);
       // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
-      const double range_bytes = c.k / k_blocks * 4 * width * panels;
+      const double range_bytes = c.k / k_blocks * b_size * width * panels;
       if (range_bytes > 0.6 * l2)
         c.compute +=
             groups * std::ceil(c.panels / panels) * k_count * (t.at(tuning::Level::l3) - t.at(tuning::Level::l2)) / 2;
@@ -165,7 +166,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
       const tuning::TileCost t = tile(rule.tile_rows, panels, Family::ragged);
       const auto range = static_cast<double>(blocks.k);
       const double groups = c.m / static_cast<double>(rule.g_rows);
-      const bool in_l1 = range * panels * width * 4 <= static_cast<double>(caches_.l1d);
+      const bool in_l1 = range * panels * width * b_size <= static_cast<double>(caches_.l1d);
       // ns: some ranges of k end where nobody foresees it (measured with a fresh pattern per call)
       constexpr double mispredicted = 4;
       c.compute = std::ceil(c.panels / panels) * groups *
@@ -216,7 +217,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
   // (Hardware fetches ahead what is walked from end to end; rows that are picked hide little.)
   const double not_hidden = rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m || again ? 0.3 : 0.8;
   double ns = c.items * (std::max(work, moving) + not_hidden * std::min(work, moving));
-  const double c_bytes = c.m * c.n * 4 * c.items;
+  const double c_bytes = c.m * c.n * c_size * c.items;
   // What is written is first fetched, or written past the caches: about the rate of memory either way, but for what
   // stays in L2.
   const double fetched = c_bytes > l3 ? 1 : 3;  // streams past the caches; lines that others share or that are cold

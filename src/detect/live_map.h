@@ -54,12 +54,12 @@ struct Values {
 /// from +0; booleans differ by their truth). One vectorised pass at memory bandwidth when columns (or rows) are
 /// consecutive. Any extents, any strides (64 bit), any granularity. `reuse` is a map that is no longer needed: its
 /// memory serves again if it is large enough, which saves page faults.
-LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent, const ThreadPool& pool,
+LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent, const ThreadPool& pool,
              LiveMap reuse = {}, ScanIsa isa = ScanIsa::native);
 
 /// The share of live micro-tiles among about `samples` rows of micro-tiles (columns, where those are consecutive in
 /// memory), spread over the matrices: a first impression (deterministic).
-double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent,
+double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent,
                        std::int64_t samples, ScanIsa isa = ScanIsa::native);
 
 /// From a byte per micro-tile ([batch, row groups, column groups], strides in bytes; non-zero is live).

@@ -247,17 +247,17 @@ const ScanKernels& scan_kernels(ScanIsa isa) {
   return (isa == ScanIsa::native ? native : isa) == ScanIsa::avx512 ? scan_avx512 : scan_avx2;
 }
 
-LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent, const ThreadPool& pool,
+LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent, const ThreadPool& pool,
              LiveMap reuse, ScanIsa isa) {
-  const Matrices m = matrices_of(values, g_rows, g_columns, absent);
+  const Matrices m = matrices_of(values, g_rows, g_columns, static_cast<float>(absent));
   const ScanKernels& kernels = scan_kernels(isa);
   if (!transposed_in_memory(values)) return scan_rows(m, kernels, pool, std::move(reuse));
   return transposed(scan_rows(swapped(m), kernels, pool, {}), pool, std::move(reuse), isa);
 }
 
-double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent,
+double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent,
                        std::int64_t samples, ScanIsa isa) {
-  Matrices m = matrices_of(values, g_rows, g_columns, absent);
+  Matrices m = matrices_of(values, g_rows, g_columns, static_cast<float>(absent));
   if (transposed_in_memory(values)) m = swapped(m);
   LiveMap shape;
   shape.batch = static_cast<std::int64_t>(m.offsets->size());

@@ -116,11 +116,11 @@ void ContractionRunner::split_rows_without_k() {
 
 // Items are batch positions x groups of panels, each with its own rows.
 void ContractionRunner::make_problem() {
-  constexpr std::int64_t size = sizeof(float);
+  const lower::ElementSizes size = run_.p_.engine->algebra().sizes();
   problem_.n = plan_.n, problem_.k = plan_.k;
-  problem_.a_k = plan_.operands[0].k / size;
-  if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size, problem_.b_n = plan_.operands[1].n / size;
-  problem_.a_rows = rows_at(0, size);
+  problem_.a_k = plan_.operands[0].k / size.a;
+  if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size.b, problem_.b_n = plan_.operands[1].n / size.b;
+  problem_.a_rows = rows_at(0, size.a);
   problem_.c_rows = rows_at(2, static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype)));
   n_live_.resize(static_cast<std::size_t>(plan_.batch));
   add_operands();
@@ -148,10 +148,10 @@ void ContractionRunner::add_operands() {
 
 void ContractionRunner::add_item(const PanelGroup& group, std::int64_t batch) {
   contract::Item item;
-  item.a = reinterpret_cast<const float*>(run_.root_address(group_.operands[0].value) + batch_offset(0, batch));
+  item.a = run_.root_address(group_.operands[0].value) + batch_offset(0, batch);
   item.c = run_.root_address(group_.operands[2].value) + batch_offset(2, batch);
   if (!group_.static_b && group.has_k) {
-    item.b = reinterpret_cast<const float*>(run_.root_address(group_.operands[1].value) + batch_offset(1, batch));
+    item.b = run_.root_address(group_.operands[1].value) + batch_offset(1, batch);
     item.b_number = batch;
   }
   if (group.last_panel - group.first_panel != panels_.count())
@@ -193,8 +193,8 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
   const ContractionStep& step = step_.contraction;
   const contract::Engine& engine = *run_.p_.engine;
   const int threads = run_.pool_.size();
-  if ((step.scans_a || step.pruned) && problem_.items.size() == 1 && problem_.is_whole() && problem_.a_k == 1 &&
-      problem_.k > 0) {
+  if ((step.scans_a || step.pruned) && problem_.items.size() == 1 && problem_.is_whole(engine.algebra()) &&
+      problem_.a_k == 1 && problem_.k > 0) {
     live.b = contract::live_of(*step.weights);
     const contract::Item& item = problem_.items[0];
     detect::Values values{.data = item.a, .batch_offsets = {}, .rows = 1, .columns = problem_.k};

@@ -297,17 +297,18 @@ class PlanMaker {
     const std::int64_t operands = static_cast<std::int64_t>(p_.fusion.groups[a.scores].operands.size() +
                                                             p_.fusion.groups[a.output].operands.size());
     // K, V
-    const std::int64_t floats =
-        keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +
+    const std::int64_t elements =
+        keys.elements(scores.k) + values.elements(output.k) + keys.width() + values.width() +
         // S, P
         2 * kAttentionRows * ld +
         // packed Q, P
-        contract::Block::packed_floats(kAttentionRows, p_.tile.rows, std::max(scores.k, output.k)) + 3 * kPackSlack +
+        contract::Block::packed_elements(kAttentionRows, p_.tile.rows, std::max(scores.k, output.k)) + 3 * kPackSlack +
         // gathered operands
         operands * kAttentionRows * ld * 2;
     const std::int64_t pointers = (operands + 8) * aligned(kAttentionRows * 8);
-    plan_->scratch_bytes = std::max(plan_->scratch_bytes,
-                                    plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
+    plan_->scratch_bytes =
+        std::max(plan_->scratch_bytes,
+                 plan_->rows[a.softmax].scratch_bytes + aligned(elements * p_.packs.element) + pointers + (64 << 10));
   }
 
   // -- storage

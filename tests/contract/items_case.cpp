@@ -244,8 +244,8 @@ std::shared_ptr<detect::LiveMap> Case::random_map(std::int64_t rows, std::int64_
 
 void Case::add_whole(std::int64_t batch) {
   Batch& b = batches_.back();
-  Item item{.a = reinterpret_cast<float*>(b.a->first()), .c = b.c->first(), .operands = b.first.data()};
-  item.b = packs_ ? nullptr : reinterpret_cast<float*>(b.b->first());
+  Item item{.a = b.a->first(), .c = b.c->first(), .operands = b.first.data()};
+  item.b = packs_ ? nullptr : b.b->first();
   item.a_number = item.b_number = item.c_number = batch;
   if (one_in(3)) {
     std::vector<std::int32_t>& rows = row_lists_.emplace_back(static_cast<std::size_t>(universe_));
@@ -260,8 +260,8 @@ void Case::add_whole(std::int64_t batch) {
 // Lists of one position of the batch are the same for all of its items; panels and rows are not.
 void Case::add_parts(std::int64_t batch) {
   Batch& b = batches_.back();
-  Item item{.a = reinterpret_cast<float*>(b.a->first()), .c = b.c->first(), .operands = b.first.data()};
-  item.b = packs_ ? nullptr : reinterpret_cast<float*>(b.b->first());
+  Item item{.a = b.a->first(), .c = b.c->first(), .operands = b.first.data()};
+  item.b = packs_ ? nullptr : b.b->first();
   item.b_number = item.c_number = batch;
   if (sums_ && one_in(2)) {
     b.k_list = some_of(p_.k);

@@ -17,8 +17,8 @@ void Case::fill() {
   for (const Item& item : p_.items) fill_b(batch_of(item), item);
   for (const Item& item : p_.items) fill_operands(item);
   if (!packs_) return;
-  std::vector<const float*> b;
-  for (Batch& batch : batches_) b.push_back(reinterpret_cast<const float*>(batch.b->first()));
+  std::vector<const char*> b;
+  for (Batch& batch : batches_) b.push_back(batch.b->first());
   packed_ = machine_.engine->pack(b, p_.k, panels_, p_.b_k, p_.b_n, live_b_, pool_);
 }
 
@@ -120,7 +120,7 @@ void Case::check() {
 // Blocks are as small as they may be, so that small products have several; what a rule needs as it is stays.
 Schedule Case::vary(Schedule s) {
   Blocking& b = s.blocks;
-  const bool splits = machine_.engine->algebra().splits_k() && p_.sums_fit_c();
+  const bool splits = machine_.engine->algebra().splits_k() && p_.sums_fit_c(machine_.engine->algebra());
   const std::int64_t step = std::max<std::int64_t>({1, s.rule.g_rows, live_a_ ? live_a_->g_rows : 1});
   if (splits) b.k = pick({1, 5, 64, 200, 1000});
   b.rows = step * pick({1, 2, 5});
@@ -128,7 +128,7 @@ Schedule Case::vary(Schedule s) {
     case RuleKind::dense:
       b.rows = machine_.shape.rows * pick({1, 2, 5});
       b.packs_all = !splits || one_in(2);
-      b.panels = p_.sums_fit_c() ? static_cast<int>(pick({1, 2, 3, 4})) : 1;
+      b.panels = p_.sums_fit_c(machine_.engine->algebra()) ? static_cast<int>(pick({1, 2, 3, 4})) : 1;
       b.prefetches = splits && one_in(3);
       b.packs_b = !packs_ && one_in(2);
       break;
@@ -181,7 +181,7 @@ std::string Case::text() const {
   std::string text =
       fmt::format("PIT_TEST_SEED={}: {} m={} n={} k={}, {} items, {} thread(s), {}{}{}", seed_, machine_.target.name,
                   p_.m, p_.n, p_.k, p_.items.size(), pool_.size(), packs_ ? "B packed before, " : "",
-                  tiles_ ? tiles_->text() : "no epilogue", p_.sums_fit_c() ? "" : ", sums do not fit C");
+                  tiles_ ? tiles_->text() : "no epilogue", p_.sums_fit_c(machine_.engine->algebra()) ? "" : ", sums do not fit C");
   text += fmt::format("; a_k={} b_k={} b_n={}", p_.a_k, p_.b_k, p_.b_n);
   for (const Item& i : p_.items)
     text += fmt::format("\n  matrix {}: rows {}{} panels {}..{} k {}{}", i.c_number, p_.rows_of(i),
