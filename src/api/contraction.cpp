@@ -102,11 +102,12 @@ class Call {
                                      prepared->target == c.target ? "" : " on another target CPU"),
                          c.expression, "b");
       static char somewhere;
-      bind(c, {&somewhere, c.dtype, prepared->shape, {}}, c.dims_of_b(), "b", extents_);
+      bind(c, {&somewhere, prepared->dtype, prepared->shape, {}}, c.dims_of_b(), "b", extents_);
     }
   }
 
   Shape result_shape() const { return shape_over(c_.form.c, extents_); }
+  DType result_dtype() const { return c_.dtype; }
 
   void run(const TensorView& out) {
     check_result(out);
@@ -314,12 +315,13 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   c->algebra = {found->combiner, found->product};
   if (const auto reason = lower::refuse_algebra(c->algebra))
     throw UnsupportedError(fmt::format("{}: {}", c->expression, *reason), c->expression);
-  c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : DType::f32;
-  c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
+  c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : c->element();
+  c->pool = std::make_shared<ThreadPool>(api::thread_count(options.threads));
   c->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
   if (api::learns(options.learn)) c->prices = std::make_unique<contract::LearnedPrices>();
   c->target = cpu_target(options.cpu);
-  c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir), c->pool->size());
+  c->cache_dir = api::cache_directory(options.cache_dir);
+  c->engine = contract::Engine::create(c->algebra, c->target, c->cache_dir, c->pool->size());
   return c;
 }
 
@@ -331,6 +333,24 @@ detect::LiveMap Contraction::Impl::take_map() const {
   detect::LiveMap map = std::move(maps_.back());
   maps_.pop_back();
   return map;
+}
+
+const Contraction::Impl& Contraction::Impl::on(DType operand) const {
+  lower::Algebra wanted = algebra;
+  wanted.types = lower::ElementTypes::all(operand);
+  if (operand == dtype || dtype != element() || lower::refuse_algebra(wanted)) return *this;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto other = others_.find(operand); other != others_.end()) return *other->second;
+  }
+  auto made = std::make_shared<Impl>();
+  made->expression = expression, made->program = program, made->found = found, made->form = form;
+  made->algebra = wanted, made->dtype = operand;
+  made->target = target, made->cache_dir = cache_dir, made->pool = pool, made->poison = poison;
+  if (prices) made->prices = std::make_unique<contract::LearnedPrices>();
+  made->engine = contract::Engine::create(wanted, target, cache_dir, pool->size());
+  const std::lock_guard lock(mutex_);
+  return *others_.try_emplace(operand, std::move(made)).first->second;  // another thread's may have come first
 }
 
 void Contraction::Impl::give_map(detect::LiveMap map) const {
@@ -351,7 +371,7 @@ std::string Contraction::explain(bool json) const { return api::explain_contract
 
 PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) const {
   return api::typed<InputError>(kNoMemory, [&] {
-    const Impl& c = *impl_;
+    const Impl& c = impl_->on(b.dtype);
     const contract::Form& f = c.form;
     const bool t = c.found.swapped;
     Extents extents(static_cast<std::size_t>(f.axis_count), -1);
@@ -361,6 +381,7 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
     auto p = std::make_shared<PreparedOperand::Impl>();
     p->expression = c.expression;
     p->target = c.target;
+    p->dtype = b.dtype;
     p->shape = b.shape;
     p->matrices = t ? contract::matrices_of(b, f.a, f.a_batch, f.m, f.k, extents, c.element(), *c.pool, true)
                     : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, c.element(), *c.pool);
@@ -387,20 +408,20 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
 void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b,
                            const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  api::typed<InputError>(kNoMemory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
+  api::typed<InputError>(kNoMemory, [&] { Call(impl_->on(a.dtype), a, &b, nullptr, options).run(c); });
 }
 
 void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b,
                            const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  api::typed<InputError>(kNoMemory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
+  api::typed<InputError>(kNoMemory, [&] { Call(impl_->on(a.dtype), a, nullptr, &b.impl(), options).run(c); });
 }
 
 Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOptions& options) const {
   const CancelScope scope(options.cancel);
   return api::typed<InputError>(kNoMemory, [&] {
-    Call call(*impl_, a, &b, nullptr, options);
-    Tensor out(impl_->dtype, call.result_shape());
+    Call call(impl_->on(a.dtype), a, &b, nullptr, options);
+    Tensor out(call.result_dtype(), call.result_shape());
     call.run(out.view());
     return out;
   });
@@ -409,8 +430,8 @@ Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOpti
 Tensor Contraction::run(const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
   const CancelScope scope(options.cancel);
   return api::typed<InputError>(kNoMemory, [&] {
-    Call call(*impl_, a, nullptr, &b.impl(), options);
-    Tensor out(impl_->dtype, call.result_shape());
+    Call call(impl_->on(a.dtype), a, nullptr, &b.impl(), options);
+    Tensor out(call.result_dtype(), call.result_shape());
     call.run(out.view());
     return out;
   });

@@ -49,11 +49,13 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
         key.ragged = f == Family::ragged;
         key.a = f == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
         key.arithmetic = tuning::arithmetic_of(kernels.algebra());
+        key.element = kernels.algebra().types.accumulator;
         tiles_[{rows, panels, family}] = costs_.tile(key);
       }
-  pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false}).element;
-  pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true}).element;
-  pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false}).element_memory;
+  const DType a = kernels.algebra().types.a, b = kernels.algebra().types.b;
+  pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false, a}).element;
+  pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true, a}).element;
+  pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false, b}).element_memory;
 }
 
 tuning::TileCost CostModel::tile(int rows, int panels, Family family) const {
@@ -182,7 +184,7 @@ double CostModel::seconds(const Problem& p, const Shares& s, bool packed, const 
     }
     case RuleKind::c_n: break;  // predict_columns
     case RuleKind::stream: {
-      const double rate = (rule.tile_rows == 1 ? 0.4 : 0.5) * costs_.limits(1).fma_gflops;
+      const double rate = (rule.tile_rows == 1 ? 0.4 : 0.5) * costs_.fma_gflops(kernels_.algebra().types.accumulator);
       c.compute = 2 * c.m * c.k * s.a * c.n / rate + 60 * std::ceil(c.m / std::max(1, rule.tile_rows));
       c.packing = c.m * c.k * s.a * 2;
       break;

@@ -18,6 +18,7 @@ void put(ElementBits& bits, T value) {
 ElementBits::ElementBits(DType type, double value) {
   switch (type) {
     case DType::f32: put(*this, static_cast<float>(value)); break;
+    case DType::f64: put(*this, value); break;
     default: PIT_UNREACHABLE("sums of {}", name_of(type));
   }
 }

@@ -42,10 +42,10 @@ struct LiveMap {
   }
 };
 
-/// A batch of f32 (or, one byte each, boolean) matrices in memory. Strides in elements.
+/// A batch of f32 or f64 (or, one byte each, boolean) matrices in memory. Strides in elements.
 struct Values {
   const void* data = nullptr;
-  DType dtype = DType::f32;                       ///< f32 or b8
+  DType dtype = DType::f32;                       ///< f32, f64 or b8
   std::vector<std::int64_t> batch_offsets = {0};  ///< where each matrix begins, in elements
   std::int64_t rows = 0, columns = 0, row_stride = 0, column_stride = 1;
 };

@@ -8,7 +8,7 @@ namespace pit::lower {
 namespace {
 
 /// What elements may be of: there are tiles for every algebra.
-constexpr ElementTypes kTypes[] = {ElementTypes::all(DType::f32)};
+constexpr ElementTypes kTypes[] = {ElementTypes::all(DType::f32), ElementTypes::all(DType::f64)};
 
 }  // namespace
 
