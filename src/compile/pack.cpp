@@ -27,8 +27,8 @@ void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& 
   if (step.pruned)
     live = std::make_shared<const detect::LiveMap>(
         detect::scan(b, 1, step.panels.width(), 0, pool, {}, detect::scan_isa(p.target)));
-  step.weights = p.engine->pack({static_cast<const char*>(b.data)}, b.rows, step.panels, b.row_stride, b.column_stride,
-                                live, pool);
+  step.weights = p.engine_of(group).engine->pack({static_cast<const char*>(b.data)}, b.rows, step.panels, b.row_stride,
+                                                 b.column_stride, live, pool);
 }
 
 }  // namespace pit::compile

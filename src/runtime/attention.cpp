@@ -32,16 +32,17 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
       softmax_group_(run.p_.fusion.groups[a.softmax]),
       output_group_(run.p_.fusion.groups[a.output]),
       scores_runner_(run, scores_step_, scores_),
-      output_runner_(run, output_step_, output_) {
+      output_runner_(run, output_step_, output_),
+      engine_(run.p_.engine_of(output_group_)) {
   const int batch = static_cast<int>(output_.batch_extents.size());
   rows_ = run.list(output_step_.contraction.live, batch, output_.batch, output_.m, false);
   keys_ = run.list(output_step_.contraction.live_k, batch, output_.batch, output_.k, false);
-  key_panels_ = {scores_.n, run.p_.tile.lanes, run.p_.tile.vectors};
-  value_panels_ = {output_.n, run.p_.tile.lanes, run.p_.tile.vectors};
-  element_ = run.p_.packs.element;
+  key_panels_ = {scores_.n, engine_.tile.lanes, engine_.tile.vectors};
+  value_panels_ = {output_.n, engine_.tile.lanes, engine_.tile.vectors};
+  element_ = engine_.packs.element;
   stride_ = attention_stride(scores_.n, key_panels_);
   value_steps_ =
-      output_group_.operands[2].access.dtype == DType::f32
+      output_group_.operands[2].access.dtype == output_group_.epilogue.sum
           ? contract::even_range(std::max<std::int64_t>(output_.k, 1), static_cast<std::int64_t>(cache_sizes().l2),
                                  value_panels_.width() * element_)
           : std::max<std::int64_t>(output_.k, 1);
@@ -131,7 +132,7 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   w.scores = take(kAttentionRows * stride_);
   w.probabilities = take(kAttentionRows * stride_);
   w.packed_rows =
-      take(contract::Block::packed_elements(kAttentionRows, run_.p_.tile.rows, std::max(scores_.k, output_.k)));
+      take(contract::Block::packed_elements(kAttentionRows, engine_.tile.rows, std::max(scores_.k, output_.k)));
   w.trash = take(2 * key_panels_.width());
   for (auto& p : w.pointers) p = w.scratch.take<void*>(kAttentionRows);
   pack_operands(w);
@@ -146,12 +147,12 @@ void AttentionRunner::pack_operands(Work& w) const {
                   .k_stride = scores_.operands[1].k,
                   .n_stride = scores_.operands[1].n,
                   .n_list = w.keys};
-  contract::pack_panels(run_.p_.packs, keys, 0, keys.count(), k, scores_.k, scores_.k, w.k_packed);
+  contract::pack_panels(engine_.packs, keys, 0, keys.count(), k, scores_.k, scores_.k, w.k_packed);
   const MatrixB v{.data = run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch),
                   .k_stride = output_.operands[1].k,
                   .n_stride = output_.operands[1].n,
                   .k_list = w.key_count == output_.k ? nullptr : w.keys};
-  contract::pack_panels(run_.p_.packs, value_panels_, 0, value_panels_.count(), v, w.key_count, w.key_count,
+  contract::pack_panels(engine_.packs, value_panels_, 0, value_panels_.count(), v, w.key_count, w.key_count,
                         w.v_packed);
   auto prepare = [&](const fuse::Group& group, std::vector<contract::EpilogueRows>& epilogue) {
     epilogue.resize(group.operands.size() - 3);
@@ -258,8 +259,8 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
 
   // Scores of the chosen panels, side by side.
   contract::Block b;
-  b.packs = &run_.p_.packs;
-  b.tile_rows = run_.p_.tile.rows;
+  b.packs = &engine_.packs;
+  b.tile_rows = engine_.tile.rows;
   b.rows = rows;
   b.packed = w.packed_rows;
   b.packs_all = true;

@@ -33,6 +33,7 @@ class AttentionRunner {
   const ContractionPlan &scores_, &output_;
   const fuse::Group &scores_group_, &softmax_group_, &output_group_;
   ContractionRunner scores_runner_, output_runner_;
+  const compile::EngineOfType& engine_;
   LiveList rows_, keys_;
   Panels key_panels_, value_panels_;
   std::int64_t value_steps_ = 1;                     ///< of k, between which sums wait in the output
