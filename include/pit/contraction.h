@@ -54,7 +54,7 @@ struct Granularity {
 /// `batch` matrices fits an operand of one matrix with `batch * rows` rows, and the other way round.
 class PIT_API LiveSet {
  public:
-  /// One pass over `values` (f32, [batch..., rows, columns], any strides): a micro-tile is live if any element differs
+  /// One pass over `values` (f32 or f64, [batch..., rows, columns], any strides): a micro-tile is live if any element differs
   /// from `absent`. `threads`: 0 as everywhere.
   static LiveSet detect(const TensorView& values, Granularity granularity, double absent = 0.0, int threads = 0);
   /// `mask` ([batch..., rows of micro-tiles, columns of micro-tiles], bool or u8; non-zero is live) of matrices of
@@ -182,8 +182,8 @@ class PIT_API Contraction {
   /// exchanged (see above) a contiguous copy and the live set are held, and packing is part of each call.
   PreparedOperand prepare(const TensorView& b, const Zeros& zeros = {}) const;
 
-  /// The result, row-major, f32 (b8 for or-and). Operands: f32 (b8 for or-and), any strides. Throws InputError when
-  /// shapes do not fit.
+  /// The result, row-major, of the operands' type: both f32, or both f64 (b8 for or-and). Any strides. Throws InputError
+  /// when types or shapes do not fit. Kernels for f64 are made when first asked for.
   Tensor run(const TensorView& a, const TensorView& b, const CallOptions& options = {}) const;
   Tensor run(const TensorView& a, const PreparedOperand& b, const CallOptions& options = {}) const;
   /// The same into `c` (contiguous along its last axis; must not overlap the operands).

@@ -174,7 +174,7 @@ class Contraction:
     def prepare(self, b: Any, zeros: Optional[Literal["detect"]] = None, granularity: tuple[int, int] = (1, 1)) -> Prepared:
         """Packs a second operand once, for any number of calls.
 
-        b:     float32 (bool for or-and), any strides; it is copied.
+        b:     float32 or float64 (bool for or-and), any strides; it is copied.
         zeros: "detect" also finds its live micro-tiles of `granularity`, once.
 
         Where the result's last axis is the first operand's ("mk,kn->nm"), what is held is a contiguous copy and the live micro-tiles: the
@@ -187,7 +187,7 @@ class Contraction:
     def __call__(self, a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = (1, 1), b_zeros: Any = None,
                  b_granularity: tuple[int, int] = (1, 1), c_live: Optional[LiveSet] = None, out: Any = None, rule: Optional[str] = None,
                  report: bool = False, cancel: Optional[CancelToken] = None) -> Any:  # fmt: skip
-        """Computes the result, float32 (bool for or-and).
+        """Computes the result, of the operands' type: both float32, or both float64 (bool for or-and).
 
         a, b:          NumPy arrays, or anything that speaks DLPack, of any strides, read in place; `b` also what `prepare` returned.
         zeros:         of `a`. None: everything is live. "detect": find the live micro-tiles of `granularity` (rows, columns) in the values. A
@@ -234,7 +234,7 @@ def einsum(expression: str, a: Any, b: Any, *, zeros: Any = None, granularity: t
 def matmul(a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = (1, 1), b_zeros: Any = None,
            b_granularity: tuple[int, int] = (1, 1), c_live: Optional[LiveSet] = None, out: Any = None, threads: Optional[int] = 0,
            rule: Optional[str] = None, report: bool = False, cancel: Optional[CancelToken] = None) -> Any:  # fmt: skip
-    """The matrix product `a @ b` in float32, computing only what is live.
+    """The matrix product `a @ b` in float32 or float64, whichever both are, computing only what is live.
 
         y = pit.matmul(a, b, zeros="detect", granularity=(32, 1))
 
@@ -254,7 +254,7 @@ def matmul(a: Any, b: Any, *, zeros: Any = None, granularity: tuple[int, int] = 
 def detect(values: Any, granularity: tuple[int, int] = (32, 1), absent: float = 0.0, threads: Optional[int] = 0) -> LiveSet:
     """Finds the live micro-tiles of matrices in one pass over their values: those with an element that differs from `absent` (NaN does).
 
-    values: float32, shape (..., rows, columns), any strides. Raises InputError for anything else.
+    values: float32 or float64, shape (..., rows, columns), any strides. Raises InputError for anything else.
     """
     return LiveSet(_pit.LiveSet.detect(values, _granularity(granularity), _number("absent", absent), _thread_count(threads)))
 

@@ -102,11 +102,12 @@ class Call {
                                      prepared->target == c.target ? "" : " on another target CPU"),
                          c.expression, "b");
       static char somewhere;
-      bind(c, {&somewhere, c.dtype, prepared->shape, {}}, c.dims_of_b(), "b", extents_);
+      bind(c, {&somewhere, prepared->dtype, prepared->shape, {}}, c.dims_of_b(), "b", extents_);
     }
   }
 
   Shape result_shape() const { return shape_over(c_.form.c, extents_); }
+  DType result_dtype() const { return c_.dtype; }
 
   void run(const TensorView& out) {
     check_result(out);
@@ -114,7 +115,7 @@ class Call {
     first_ = c_.found.swapped ? second_operand() : operand(view_a_, true);
     second_ = c_.found.swapped ? operand(view_a_, false) : second_operand();
     const bool stage = may_overlap(out, view_a_) || (view_b_ && may_overlap(out, *view_b_));
-    const contract::Result result = contract::result_of(out, form, extents_, stage);
+    const contract::Result result = contract::result_of(out, form, extents_, c_.element(), stage);
     problem_ = contract::make_problem(form, extents_, first_, second_, result);
     const double prepared = seconds_since(begin_);
 
@@ -169,8 +170,8 @@ class Call {
 
   Matrices operand(const TensorView& view, bool is_first) const {
     const contract::Form& f = c_.form;
-    return is_first ? contract::matrices_of(view, f.a, f.a_batch, f.m, f.k, extents_, *c_.pool)
-                    : contract::matrices_of(view, f.b, f.b_batch, f.k, f.n, extents_, *c_.pool);
+    return is_first ? contract::matrices_of(view, f.a, f.a_batch, f.m, f.k, extents_, c_.element(), *c_.pool)
+                    : contract::matrices_of(view, f.b, f.b_batch, f.k, f.n, extents_, c_.element(), *c_.pool);
   }
 
   Matrices second_operand() const { return prepared_ ? prepared_->matrices : operand(*view_b_, c_.found.swapped); }
@@ -194,7 +195,7 @@ class Call {
     if (first_word(options_.rule) == "dense") return nullptr;
     const std::int64_t g_rows = t ? g.columns : g.rows, g_columns = t ? g.rows : g.columns;
     const detect::Values values = m.values();
-    const auto absent = static_cast<float>(c_.algebra.absent());
+    const double absent = c_.algebra.absent();
     const bool choice = is_first && options_.rule.empty();
     if (choice &&
         !c_.engine->worth_detecting(problem_, values, g_rows, g_columns, prepared_ != nullptr, c_.pool->size()))
@@ -251,7 +252,7 @@ class Call {
                second_known = (t ? options_.a : options_.b).kind == Zeros::known;
     const bool walks_k = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element ||
                          rule.kind == RuleKind::both;
-    const auto absent = static_cast<float>(c_.algebra.absent());
+    const double absent = c_.algebra.absent();
     const bool first =
         first_known && !(walks_k && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
     if (first) first_ = contract::masked(first_, *first_live_, absent, *c_.pool);
@@ -277,7 +278,7 @@ class Call {
     if (c_.poison == Poison::none) return;
     for (const std::int64_t item : result.items)
       for (const std::int64_t row : result.rows)
-        fill_poison(result.data + item + row, DType::f32, problem_.n, c_.poison);
+        fill_poison(result.data + (item + row) * result.element(), result.type, problem_.n, c_.poison);
   }
 
   const Clock::time_point begin_ = Clock::now();
@@ -314,12 +315,13 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   c->algebra = {found->combiner, found->product};
   if (const auto reason = lower::refuse_algebra(c->algebra))
     throw UnsupportedError(fmt::format("{}: {}", c->expression, *reason), c->expression);
-  c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : DType::f32;
-  c->pool = std::make_unique<ThreadPool>(api::thread_count(options.threads));
+  c->dtype = found->combiner == expr::Combiner::logical_or ? DType::b8 : c->element();
+  c->pool = std::make_shared<ThreadPool>(api::thread_count(options.threads));
   c->poison = options.poison != Poison::none ? options.poison : api::environment_poison();
   if (api::learns(options.learn)) c->prices = std::make_unique<contract::LearnedPrices>();
   c->target = cpu_target(options.cpu);
-  c->engine = contract::Engine::create(c->algebra, c->target, api::cache_directory(options.cache_dir), c->pool->size());
+  c->cache_dir = api::cache_directory(options.cache_dir);
+  c->engine = contract::Engine::create(c->algebra, c->target, c->cache_dir, c->pool->size());
   return c;
 }
 
@@ -331,6 +333,24 @@ detect::LiveMap Contraction::Impl::take_map() const {
   detect::LiveMap map = std::move(maps_.back());
   maps_.pop_back();
   return map;
+}
+
+const Contraction::Impl& Contraction::Impl::on(DType operand) const {
+  lower::Algebra wanted = algebra;
+  wanted.types = lower::ElementTypes::all(operand);
+  if (operand == dtype || dtype != element() || lower::refuse_algebra(wanted)) return *this;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto other = others_.find(operand); other != others_.end()) return *other->second;
+  }
+  auto made = std::make_shared<Impl>();
+  made->expression = expression, made->program = program, made->found = found, made->form = form;
+  made->algebra = wanted, made->dtype = operand;
+  made->target = target, made->cache_dir = cache_dir, made->pool = pool, made->poison = poison;
+  if (prices) made->prices = std::make_unique<contract::LearnedPrices>();
+  made->engine = contract::Engine::create(wanted, target, cache_dir, pool->size());
+  const std::lock_guard lock(mutex_);
+  return *others_.try_emplace(operand, std::move(made)).first->second;  // another thread's may have come first
 }
 
 void Contraction::Impl::give_map(detect::LiveMap map) const {
@@ -351,7 +371,7 @@ std::string Contraction::explain(bool json) const { return api::explain_contract
 
 PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) const {
   return api::typed<InputError>(kNoMemory, [&] {
-    const Impl& c = *impl_;
+    const Impl& c = impl_->on(b.dtype);
     const contract::Form& f = c.form;
     const bool t = c.found.swapped;
     Extents extents(static_cast<std::size_t>(f.axis_count), -1);
@@ -361,22 +381,23 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
     auto p = std::make_shared<PreparedOperand::Impl>();
     p->expression = c.expression;
     p->target = c.target;
+    p->dtype = b.dtype;
     p->shape = b.shape;
-    p->matrices = t ? contract::matrices_of(b, f.a, f.a_batch, f.m, f.k, extents, *c.pool, true)
-                    : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, *c.pool);
+    p->matrices = t ? contract::matrices_of(b, f.a, f.a_batch, f.m, f.k, extents, c.element(), *c.pool, true)
+                    : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, c.element(), *c.pool);
     Matrices& m = p->matrices;
     if (zeros.kind == Zeros::detected) {
       const Granularity g =
           api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c.expression, "b");
-      p->live = std::make_shared<const detect::LiveMap>(
-          detect::scan(m.values(), t ? g.columns : g.rows, t ? g.rows : g.columns,
-                       static_cast<float>(c.algebra.absent()), *c.pool, {}, detect::scan_isa(c.target)));
+      p->live = std::make_shared<const detect::LiveMap>(detect::scan(m.values(), t ? g.columns : g.rows,
+                                                                     t ? g.rows : g.columns, c.algebra.absent(),
+                                                                     *c.pool, {}, detect::scan_isa(c.target)));
     }
     if (!t) {
-      std::vector<const float*> matrices;
-      for (const std::int64_t offset : m.offsets) matrices.push_back(m.data + offset);
-      p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns, m.rows, p->live.get()), m.row_stride, m.column_stride, p->live,
-                                 *c.pool);
+      std::vector<const char*> matrices;
+      for (std::size_t i = 0; i < m.offsets.size(); ++i) matrices.push_back(m.matrix(static_cast<std::int64_t>(i)));
+      p->packed = c.engine->pack(matrices, m.rows, c.engine->panels(m.columns, m.rows, p->live.get()), m.row_stride,
+                                 m.column_stride, p->live, *c.pool);
       m.data = nullptr;
       m.copy.reset();
     }
@@ -387,20 +408,20 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
 void Contraction::run_into(const TensorView& c, const TensorView& a, const TensorView& b,
                            const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  api::typed<InputError>(kNoMemory, [&] { Call(*impl_, a, &b, nullptr, options).run(c); });
+  api::typed<InputError>(kNoMemory, [&] { Call(impl_->on(a.dtype), a, &b, nullptr, options).run(c); });
 }
 
 void Contraction::run_into(const TensorView& c, const TensorView& a, const PreparedOperand& b,
                            const CallOptions& options) const {
   const CancelScope scope(options.cancel);
-  api::typed<InputError>(kNoMemory, [&] { Call(*impl_, a, nullptr, &b.impl(), options).run(c); });
+  api::typed<InputError>(kNoMemory, [&] { Call(impl_->on(a.dtype), a, nullptr, &b.impl(), options).run(c); });
 }
 
 Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOptions& options) const {
   const CancelScope scope(options.cancel);
   return api::typed<InputError>(kNoMemory, [&] {
-    Call call(*impl_, a, &b, nullptr, options);
-    Tensor out(impl_->dtype, call.result_shape());
+    Call call(impl_->on(a.dtype), a, &b, nullptr, options);
+    Tensor out(call.result_dtype(), call.result_shape());
     call.run(out.view());
     return out;
   });
@@ -409,8 +430,8 @@ Tensor Contraction::run(const TensorView& a, const TensorView& b, const CallOpti
 Tensor Contraction::run(const TensorView& a, const PreparedOperand& b, const CallOptions& options) const {
   const CancelScope scope(options.cancel);
   return api::typed<InputError>(kNoMemory, [&] {
-    Call call(*impl_, a, nullptr, &b.impl(), options);
-    Tensor out(impl_->dtype, call.result_shape());
+    Call call(impl_->on(a.dtype), a, nullptr, &b.impl(), options);
+    Tensor out(call.result_dtype(), call.result_shape());
     call.run(out.view());
     return out;
   });
@@ -420,9 +441,8 @@ const Shape& PreparedOperand::shape() const { return impl_->shape; }
 
 std::size_t PreparedOperand::bytes() const {
   const contract::Matrices& m = impl_->matrices;
-  const std::int64_t floats = static_cast<std::int64_t>(m.offsets.size()) * m.rows * m.columns;
-  const std::int64_t values =
-      impl_->packed ? contract::bytes_of(*impl_->packed) : floats * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t elements = static_cast<std::int64_t>(m.offsets.size()) * m.rows * m.columns;
+  const std::int64_t values = impl_->packed ? contract::bytes_of(*impl_->packed) : elements * m.element();
   return static_cast<std::size_t>(values) + (impl_->live ? impl_->live->bits.size() * sizeof(std::uint64_t) : 0);
 }
 

@@ -1,6 +1,7 @@
 // Inside of a Contraction, a PreparedOperand and a LiveSet.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,11 +37,18 @@ struct Contraction::Impl {
   contract::Form form;
   lower::Algebra algebra;
   DType dtype = DType::f32;  ///< of operands and result
+  /// What tiles compute on: booleans are numbers to them.
+  DType element() const { return algebra.types.c; }
   CpuTarget target;
+  std::string cache_dir;  ///< usable, or empty
   std::shared_ptr<const contract::Engine> engine;
-  std::unique_ptr<ThreadPool> pool;
+  std::shared_ptr<ThreadPool> pool;
   Poison poison = Poison::none;
   std::unique_ptr<contract::LearnedPrices> prices;  ///< null: calls teach nothing
+
+  /// The same on operands of this type: itself, or one made when first asked for. Itself, too, for what no tile computes
+  /// on: it says what it wants instead.
+  const Impl& on(DType operand) const;
 
   /// Memory of live maps that earlier calls found: fresh pages cost as much as the scan itself.
   detect::LiveMap take_map() const;
@@ -53,6 +61,7 @@ struct Contraction::Impl {
  private:
   mutable Mutex mutex_;
   mutable std::vector<detect::LiveMap> maps_;
+  mutable std::map<DType, std::shared_ptr<const Impl>> others_;
 };
 
 /// For tests.
@@ -65,6 +74,7 @@ struct Contraction::Access {
 struct PreparedOperand::Impl {
   std::string expression;  ///< of the contraction that prepared it
   CpuTarget target;
+  DType dtype = DType::f32;
   Shape shape;
   contract::Matrices matrices;                  ///< not exchanged: geometry without data
   std::shared_ptr<contract::PackedB> packed;    ///< null where exchanged

@@ -332,13 +332,14 @@ std::string summary_text(const Model::Impl& m, const Report& r) {
 
 std::string flops_text(const Program& p, const sparsity::LiveFlops& f) {
   std::string text = "\nLIVE SHARE OF THESE INPUTS\n";
+  const lower::TileShape tile = lower::tile_shape(p.target);
   text += field("weights", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls with constant weights",
                                        share(f.weight_live, f.weight_dense), 2e-9 * f.weight_dense));
   text += field("attention", fmt::format("{:.4f} of {:.4g} GFLOP in matmuls of computed operands",
                                          share(f.attention_live, f.attention_dense), 2e-9 * f.attention_dense));
   text +=
       field("", fmt::format("(elements; kernels take live rows by {}, and attention live keys by {} per {} query rows)",
-                            p.tile.rows, p.tile.lanes * p.tile.vectors, runtime::kAttentionRows));
+                            tile.rows, tile.lanes * tile.vectors, runtime::kAttentionRows));
   return text;
 }
 

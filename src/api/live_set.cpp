@@ -65,8 +65,8 @@ std::shared_ptr<const detect::LiveMap> LiveSet::Impl::transposed(const ThreadPoo
 LiveSet LiveSet::detect(const TensorView& values, Granularity granularity, double absent, int threads) {
   return api::typed<InputError>(kNoMemory, [&] {
     check_view(values, "values");
-    want(values.dtype == DType::f32, "values",
-         fmt::format("'values' is {}; zeros are detected in f32", name_of(values.dtype)));
+    want(values.dtype == DType::f32 || values.dtype == DType::f64, "values",
+         fmt::format("'values' is {}; zeros are detected in f32 and f64", name_of(values.dtype)));
     want(values.shape.size() >= 2, "values",
          fmt::format("'values' has the shape {}; give [batch..., rows, columns]", to_string(values.shape)));
     const std::size_t rank = values.shape.size();
@@ -74,9 +74,9 @@ LiveSet LiveSet::detect(const TensorView& values, Granularity granularity, doubl
     const Granularity g = api::checked(granularity, rows, columns, "LiveSet", "values");
     const std::vector<std::int64_t> strides = contract::strides_of(values);
     const ThreadPool pool(api::thread_count(threads));
-    const detect::Values matrices{values.data,       DType::f32,       matrix_offsets(values, strides), rows, columns,
+    const detect::Values matrices{values.data,       values.dtype,     matrix_offsets(values, strides), rows, columns,
                                   strides[rank - 2], strides[rank - 1]};
-    return LiveSet(wrap(detect::scan(matrices, g.rows, g.columns, static_cast<float>(absent), pool)));
+    return LiveSet(wrap(detect::scan(matrices, g.rows, g.columns, absent, pool)));
   });
 }
 

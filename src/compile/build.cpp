@@ -70,7 +70,6 @@ class ProgramBuilder {
     p_->graph = std::move(g);
     p_->target = o.target;
     p_->demands = o.outputs;
-    p_->tile = lower::tile_shape(o.target);
   }
 
   /// The passes, in order; behind each, the dump that shows what it has made (dump.h).
@@ -116,13 +115,20 @@ class ProgramBuilder {
   void schedule() {
     Stages::begin("schedule", 0.24);
     const auto& groups = p_->fusion.groups;
-    if (std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.kind == GroupKind::contraction; }))
-      p_->engine = contract::Engine::create({}, p_->target, options_.cache_dir, options_.threads);
+    for (const Group& g : groups)
+      if (g.kind == GroupKind::contraction && !p_->engines.contains(g.epilogue.sum)) make_engine(g.epilogue.sum);
     p_->extent_nodes = graph::extent_nodes(p_->graph);
     if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
     p_->steps.resize(groups.size());
     mark_attention();
+  }
+
+  void make_engine(DType type) {
+    const lower::Algebra algebra{.types = lower::ElementTypes::all(type)};
+    p_->engines[type] = {.engine = contract::Engine::create(algebra, p_->target, options_.cache_dir, options_.threads),
+                         .packs = {},
+                         .tile = lower::tile_shape(p_->target, algebra)};
   }
 
   void lower() {
@@ -270,10 +276,11 @@ class ProgramBuilder {
     const std::string key = epilogue_key(group.epilogue);
     auto& table = tiles_[key];
     if (!table) table = std::make_shared<contract::TileTable>();
-    for (const int rows : {1, 2, 4, 6, 8, p_->tile.rows})
+    const int most = p_->engine_of(group).tile.rows;
+    for (const int rows : {1, 2, 4, 6, 8, most})
       for (const int vectors : widths(step, group)) {
         codegen::KernelFn* const where = &table->function[rows][vectors][0];
-        if (rows > p_->tile.rows || !wanted_tiles_.insert(where).second) continue;
+        if (rows > most || !wanted_tiles_.insert(where).second) continue;
         kernels_.add(lower::lower_tile(tile_spec(group.epilogue, key, rows, vectors, p_->target)), where);
       }
     return table;
@@ -289,22 +296,25 @@ class ProgramBuilder {
     c.scans_a = holds_value_zeros(group);
     c.pruned = is_pruned(group);
     if (options_.learn && (c.scans_a || c.pruned)) c.prices = std::make_shared<contract::LearnedPrices>();
+    const EngineOfType& of = p_->engine_of(group);
     if (c.pruned)
-      c.live_b = std::make_shared<const detect::LiveMap>(
-          detect::scan(b, 1, finest(b.columns), 0, ThreadPool(options_.threads), {}, detect::scan_isa(p_->target)));
-    const Panels tight{b.columns, p_->tile.lanes, p_->tile.vectors},
-        uniform = p_->engine->panels(b.columns, b.rows, c.live_b.get());
-    const bool many = static_cast<double>(uniform.floats(1)) <= wasted * static_cast<double>(tight.floats(1));
+      c.live_b = std::make_shared<const detect::LiveMap>(detect::scan(
+          b, 1, finest(group, b.columns), 0, ThreadPool(options_.threads), {}, detect::scan_isa(p_->target)));
+    const Panels tight{b.columns, of.tile.lanes, of.tile.vectors},
+        uniform = of.engine->panels(b.columns, b.rows, c.live_b.get());
+    const bool many = static_cast<double>(uniform.elements(1)) <= wasted * static_cast<double>(tight.elements(1));
     return c.scans_a || c.pruned || many ? uniform : tight;
   }
 
   // Columns of the narrowest panel, which zeros are looked for in.
-  std::int64_t finest(std::int64_t columns) const { return std::min<std::int64_t>(columns, p_->tile.lanes); }
+  std::int64_t finest(const Group& group, std::int64_t columns) const {
+    return std::min<std::int64_t>(columns, p_->engine_of(group).tile.lanes);
+  }
 
   bool engine_takes(const Group& group) const {
-    return options_.sparse && !group.control && group.operands[0].access.dtype == DType::f32 &&
-           group.operands[2].access.dtype == DType::f32 &&
-           p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant.dtype() == DType::f32;
+    const DType type = group.epilogue.sum;
+    return options_.sparse && !group.control && group.operands[2].access.dtype == type &&
+           p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant.dtype() == type;
   }
 
   // Leaving out what is zero is exact only where nothing infinite stands against it.
@@ -321,11 +331,15 @@ class ProgramBuilder {
     const detect::Values values = weight_values(*p_, group);
     const auto isa = detect::scan_isa(p_->target);
     return values.rows > 0 && values.columns > 0 &&
-           detect::sample_fraction(values, 1, finest(values.columns), 0, samples, isa) < worthwhile;
+           detect::sample_fraction(values, 1, finest(group, values.columns), 0, samples, isa) < worthwhile;
   }
 
   static bool is_finite(const Tensor& t) {
-    const float* x = t.as<float>();
+    return t.dtype() == DType::f64 ? are_finite<double>(t) : are_finite<float>(t);
+  }
+  template <class T>
+  static bool are_finite(const Tensor& t) {
+    const T* x = t.as<T>();
     std::uint32_t odd = 0;  // x * 0 is NaN for infinities and NaN; without an exit, so that it vectorises
     for (std::int64_t i = 0; i < t.size(); ++i) odd |= static_cast<std::uint32_t>(x[i] * 0 != 0);
     return odd == 0;
@@ -336,7 +350,8 @@ class ProgramBuilder {
     constexpr std::int64_t unknown = 1 << 20;
     const auto n = p_->graph.dims.constant_value(group.extents[group.axes.n]);
     if (group.static_b) return panel_widths(step.panels, false);
-    return panel_widths({n.value_or(unknown), p_->tile.lanes, p_->tile.vectors}, step.gathers_columns || !n);
+    const lower::TileShape& tile = p_->engine_of(group).tile;
+    return panel_widths({n.value_or(unknown), tile.lanes, tile.vectors}, step.gathers_columns || !n);
   }
 
   std::string label_of(const Group& group) const {
@@ -361,11 +376,15 @@ class ProgramBuilder {
   void generate() {
     Stages::begin("generate", 0.3);
     // Nothing is generated while the model runs.
-    std::vector<contract::RuleKind> rules;
+    std::map<DType, std::vector<contract::RuleKind>> rules;
+    for (const auto& [type, of] : p_->engines) rules[type];
     for (const Step& s : p_->steps)
-      for (const contract::RuleKind rule : engine_rules(*p_, s)) rules.push_back(rule);
-    ThreadPool(options_.threads).parallel_for(p_->engine ? 2 : 1, [&](std::int64_t job, int) {
-      if (job == 1) return p_->engine->generate(rules);
+      for (const contract::RuleKind rule : engine_rules(*p_, s)) rules[p_->group(s).epilogue.sum].push_back(rule);
+    ThreadPool(options_.threads).parallel_for(1 + std::ssize(rules), [&](std::int64_t job, int) {
+      if (job > 0) {
+        const auto& [type, wanted] = *std::next(rules.begin(), job - 1);
+        return p_->engines.at(type).engine->generate(wanted);
+      }
       p_->code = codegen::compile(kernels_.kernels(),
                                   {.target = p_->target, .cache_dir = options_.cache_dir, .threads = options_.threads});
     });
@@ -373,7 +392,7 @@ class ProgramBuilder {
     p_->code_report = fmt::format("{} kernels for {}, {:.0f} ms{}", kernels_.kernels().size(), p_->target.name,
                                   p_->code->seconds * 1e3, p_->code->from_cache ? " (from the cache)" : "");
     Stages::note(p_->code_report);
-    if (p_->engine) p_->packs = p_->engine->packs();
+    for (auto& [type, of] : p_->engines) of.packs = of.engine->packs();
   }
 
   ValueId root_of(ValueId v) const {

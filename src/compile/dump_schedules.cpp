@@ -85,17 +85,18 @@ class ScheduleDump {
   std::string schedules(const Step& s, const Sizes& sizes) const {
     const contract::Problem problem = problem_of(s, sizes);
     const contract::PackedB* packed = s.contraction.weights.get();
+    const contract::Engine& engine = *p_.engine_of(p_.group(s)).engine;
     if (packed && !s.contraction.panels.uniform)  // serve the dense rule alone
-      return print({p_.engine->schedule(problem, {}, packed, {}, sizes_.threads)});
+      return print({engine.schedule(problem, {}, packed, {}, sizes_.threads)});
     contract::Live live{.b = packed ? contract::live_of(*packed) : nullptr};
     std::string text;
     if (live.b) text += fmt::format("  of the weights {:.2f} live\n", live.b->fraction());
-    text += print(p_.engine->schedules(problem, live, packed, sizes_.threads));
+    text += print(engine.schedules(problem, live, packed, sizes_.threads));
     if (!s.contraction.scans_a || problem.m > kMostElements / std::max<std::int64_t>(1, problem.k)) return text;
     const detect::LiveMap map = a_tenth(problem);
     live.a = &map;
     return text + "  where a run finds a tenth of A's elements live (assumed)\n" +
-           print(p_.engine->schedules(problem, live, packed, sizes_.threads));
+           print(engine.schedules(problem, live, packed, sizes_.threads));
   }
 
   static constexpr std::int64_t kMostElements = 1 << 28;  // of A, for which zeros are made up

@@ -22,7 +22,7 @@ class KernelList {
       if (p_.group(s).kind == GroupKind::rows) rows(s);
       if (p_.group(s).kind == GroupKind::contraction) tiles(s);
     }
-    if (p_.engine) engine();
+    for (const auto& [type, of] : p_.engines) engine(type, *of.engine);
     return std::move(list_);
   }
 
@@ -35,15 +35,15 @@ class KernelList {
     return list_[known->second];
   }
 
-  void engine() {
-    const std::vector<codegen::Kernel> packs = p_.engine->kernels({});
+  void engine(DType type, const contract::Engine& engine) {
+    const std::vector<codegen::Kernel> packs = engine.kernels({});
     std::map<contract::RuleKind, std::vector<codegen::Kernel>> of_rule;  // packs among them
     for (const Step& s : p_.steps) {
-      if (p_.group(s).kind != GroupKind::contraction) continue;
+      if (p_.group(s).kind != GroupKind::contraction || p_.group(s).epilogue.sum != type) continue;
       used_by_engine(packs, s.group);
       for (const contract::RuleKind rule : engine_rules(p_, s)) {
         const auto [known, fresh] = of_rule.try_emplace(rule);
-        if (fresh) known->second = p_.engine->kernels({rule});
+        if (fresh) known->second = engine.kernels({rule});
         used_by_engine(known->second, s.group);
       }
     }
@@ -87,8 +87,9 @@ class KernelList {
 }  // namespace
 
 std::string epilogue_key(const lower::Epilogue& e) {
-  if (e.program.statements.empty()) return "none";
-  std::string text = expr::print(e.program);
+  std::string text = e.sum == DType::f32 ? "" : name_of(e.sum);
+  if (e.program.statements.empty()) return "none" + text;
+  text += expr::print(e.program);
   for (auto a : e.operands) text += fmt::format("|{}", static_cast<int>(a));
   for (auto d : e.dtypes) text += fmt::format("|{}", name_of(d));
   for (const auto& t : e.program.tensors) text += t.dtype ? name_of(*t.dtype) : "?";
@@ -98,7 +99,12 @@ std::string epilogue_key(const lower::Epilogue& e) {
 
 lower::TileSpec tile_spec(const lower::Epilogue& epilogue, const std::string& key, int rows, int vectors,
                           const CpuTarget& target) {
-  return {.rows = rows, .vectors = vectors, .epilogue = epilogue, .epilogue_key = key, .target = target};
+  return {.rows = rows,
+          .vectors = vectors,
+          .algebra = {.types = lower::ElementTypes::all(epilogue.sum)},
+          .epilogue = epilogue,
+          .epilogue_key = key,
+          .target = target};
 }
 
 std::vector<contract::RuleKind> engine_rules(const Program& p, const Step& s) {

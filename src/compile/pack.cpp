@@ -13,7 +13,9 @@ detect::Values weight_values(const Program& p, const fuse::Group& group) {
     return *c;
   };
   detect::Values v;
-  v.data = p.graph.values[p.fusion.layouts[b.value].root].constant.as<float>() + value(b.base);
+  const Tensor& constant = p.graph.values[p.fusion.layouts[b.value].root].constant;
+  v.dtype = constant.dtype();
+  v.data = static_cast<const char*>(constant.data()) + value(b.base) * static_cast<std::int64_t>(size_of(v.dtype));
   v.rows = value(group.extents[group.axes.k]), v.columns = value(group.extents[group.axes.n]);
   v.row_stride = value(b.strides[group.axes.k]), v.column_stride = value(b.strides[group.axes.n]);
   return v;
@@ -21,8 +23,8 @@ detect::Values weight_values(const Program& p, const fuse::Group& group) {
 
 void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step) {
   const detect::Values b = weight_values(p, group);
-  step.weights = p.engine->pack({static_cast<const float*>(b.data)}, b.rows, step.panels, b.row_stride, b.column_stride,
-                                step.live_b, pool);
+  step.weights = p.engine_of(group).engine->pack({static_cast<const char*>(b.data)}, b.rows, step.panels, b.row_stride,
+                                                 b.column_stride, step.live_b, pool);
 }
 
 }  // namespace pit::compile

@@ -72,6 +72,13 @@ struct Step {
   std::string label;      ///< for profiles: the names of its nodes
 };
 
+/// What computes the contractions on elements of one type.
+struct EngineOfType {
+  std::shared_ptr<const contract::Engine> engine;
+  PackSet packs;
+  lower::TileShape tile;
+};
+
 struct ProgramOptions {
   std::vector<sparsity::OutputDemand> outputs;
   CpuTarget target;
@@ -93,17 +100,17 @@ struct Program {
   std::vector<ValueId> mask_leaves;      ///< control values that the mask program reads
   /// run before planning: extents depend on their results (see graph::extent_nodes)
   std::vector<graph::NodeId> extent_nodes;
-  PackSet packs;
-  lower::TileShape tile;
+  std::map<DType, EngineOfType> engines;  ///< of the types that contractions have
   CpuTarget target;
   std::vector<std::shared_ptr<void>> files;  ///< FileMaps in which constants lie that runs read
   std::shared_ptr<const codegen::Code> code;
-  std::string code_report;                         ///< "43 kernels, 0.31 s" for explain
-  std::shared_ptr<const contract::Engine> engine;  ///< null: no contractions
+  std::string code_report;  ///< "43 kernels, 0.31 s" for explain
 
   /// Of all packed weights, with the second layouts that some steps have asked for by now.
   std::size_t packed_bytes() const;
   const fuse::Group& group(const Step& s) const { return fusion.groups[s.group]; }
+  /// Of a contraction.
+  const EngineOfType& engine_of(const fuse::Group& group) const { return engines.at(group.epilogue.sum); }
 };
 
 /// Builds everything. The graph has run its passes; `options.outputs` refers to its values.

@@ -1,6 +1,7 @@
 #include "contract/block.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace pit::contract {
 namespace {
@@ -8,7 +9,7 @@ namespace {
 /// Steps of k; between these and the next ones partial sums wait in C.
 struct KBlock {
   KRange k;
-  const float* a = nullptr;  ///< packed, tile after tile
+  const char* a = nullptr;  ///< packed, tile after tile
   bool first = false, last = false;
 };
 
@@ -16,8 +17,9 @@ class BlockRunner {
  public:
   BlockRunner(const Block& b, std::vector<KBlock>& k_blocks)
       : b_(b),
-        kernel_(*b.tiles, Family::plain, b.panels, b.b_k, b.b, {b.c_element, b.epilogue, b.trash}),
+        kernel_(*b.tiles, Family::plain, b.panels, b.b_k, b.b, b.packs->element, {b.c_element, b.epilogue, b.trash}),
         k_blocks_(k_blocks),
+        element_(b.packs->element),
         whole_(b.rows / b.tile_rows * b.tile_rows),
         rest_(static_cast<int>(b.rows - whole_)) {
     if (rest_ > 0) rest_height_ = b.tiles->height(rest_);
@@ -29,11 +31,11 @@ class BlockRunner {
   // k-block.
   void operator()() {
     if (b_.packs_all) {
-      std::int64_t floats = 0;
+      std::int64_t bytes = 0;
       for (KBlock& p : k_blocks_) {
-        p.a = b_.packed + floats;
+        p.a = b_.packed + bytes;
         pack(p);
-        floats += p.k.count * (whole_ + rest_height_);
+        bytes += p.k.count * (whole_ + rest_height_) * element_;
       }
       over_panels(b_.panels_at_once, [&](std::int64_t panel, int count, std::int64_t column) {
         for (const KBlock& p : k_blocks_) run(p, panel, count, column);
@@ -64,7 +66,7 @@ class BlockRunner {
   // SRead: packs the block's rows, tile by tile.
   void pack(const KBlock& block) const {
     const KRange& s = block.k;
-    auto* at = const_cast<float*>(block.a);
+    auto* at = const_cast<char*>(block.a);
     const bool indexed = b_.k_index != nullptr;
     for (std::int64_t r = 0; r < b_.rows; r += b_.tile_rows) {
       const int rows = static_cast<int>(std::min<std::int64_t>(b_.tile_rows, b_.rows - r)),
@@ -73,8 +75,9 @@ class BlockRunner {
       for (int i = 0; i < rows; ++i) moved[i] = static_cast<char*>(b_.a[r + i]) + (indexed ? 0 : s.a * b_.a_k_stride);
       pack_rows(*b_.packs, height, at, moved, rows, s.count, b_.a_k_stride, indexed ? b_.k_index + s.a : nullptr);
       for (std::int64_t i = 0; b_.live_k && i < s.count; ++i)
-        if (!b_.live_k[s.a + i]) std::fill_n(at + i * height, height, 0.0f);
-      at += s.count * height;
+        if (!b_.live_k[s.a + i])
+          std::memset(at + i * height * element_, 0, static_cast<std::size_t>(height * element_));
+      at += s.count * height * element_;
     }
   }
 
@@ -99,12 +102,12 @@ class BlockRunner {
     MacroTile s{.k_count = p.k.count, .b_shift = p.k.b, .first = p.first, .last = p.last};
     if (whole_ > 0) {
       s.rows = b_.tile_rows, s.tiles = whole_ / b_.tile_rows;
-      s.a = p.a, s.a_step = p.k.count * b_.tile_rows * static_cast<std::int64_t>(sizeof(float)), s.c_rows = b_.c;
+      s.a = p.a, s.a_step = p.k.count * b_.tile_rows * element_, s.c_rows = b_.c;
       kernel_.run(s, panel, count, column * b_.c_element);
     }
     if (rest_ > 0) {
       s.rows = rest_, s.tiles = 1;
-      s.a = p.a + p.k.count * whole_, s.c_rows = b_.c + whole_, s.first_row = whole_;
+      s.a = p.a + p.k.count * whole_ * element_, s.c_rows = b_.c + whole_, s.first_row = whole_;
       kernel_.run(s, panel, count, column * b_.c_element);
     }
   }
@@ -112,6 +115,7 @@ class BlockRunner {
   const Block& b_;
   MacroKernel kernel_;
   std::vector<KBlock>& k_blocks_;
+  std::int64_t element_;        ///< bytes
   std::int64_t whole_;          ///< rows in whole tiles
   int rest_, rest_height_ = 0;  ///< rows left, and the height of their tile
 };

@@ -16,24 +16,24 @@ struct KRange {
 /// A block of rows against panels of B. All pointers are of live rows.
 struct Block {
   const TileTable* tiles = nullptr;
-  const PackSet* packs = nullptr;
+  const PackSet* packs = nullptr;  ///< which know the size of A's and B's elements
   int tile_rows = 8;
   std::int64_t rows = 0;
   void* const* a = nullptr;     ///< per row; element (row, k=0)
-  std::int64_t a_k_stride = 4;  ///< bytes
+  std::int64_t a_k_stride = 0;  ///< bytes
   const std::int32_t* k_index = nullptr;
   std::int64_t k = 0, k_block = 512;  ///< steps of k between which partial sums wait in C
-  const float* b = nullptr;           ///< packed panels
+  const char* b = nullptr;            ///< packed panels
   Panels panels;
   std::int64_t first_panel = 0, last_panel = 0;
   int panels_at_once = 1;    ///< side by side in a macro-tile, where there are tiles for that
   std::int64_t b_k = 0;      ///< rows per panel of the packed B (its k)
   void* const* c = nullptr;  ///< per row; element (row, column 0)
-  std::int64_t c_element = 4;
+  std::int64_t c_element = 0;
   const std::vector<EpilogueRows>* epilogue = nullptr;
-  float* packed = nullptr;  ///< packed_floats(rows, ...) of them
-  bool packs_all = false;   ///< `packed` has room for all k
-  float* trash = nullptr;   ///< as MacroKernel::Result has it
+  char* packed = nullptr;  ///< packed_elements(rows, ...) of them
+  bool packs_all = false;  ///< `packed` has room for all k
+  char* trash = nullptr;   ///< as MacroKernel::Result has it
   /// Only these panels, their columns side by side in C and in per-column epilogue operands; null: [first_panel,
   /// last_panel).
   const std::vector<int>* panel_list = nullptr;
@@ -44,7 +44,7 @@ struct Block {
   const std::uint8_t* live_k = nullptr;
 
   /// Of `packed`, for blocks of up to `rows` rows: a last tile may be higher than what is left.
-  static std::int64_t packed_floats(std::int64_t rows, int tile_rows, std::int64_t k) {
+  static std::int64_t packed_elements(std::int64_t rows, int tile_rows, std::int64_t k) {
     return (rows + tile_rows) * k + kPackSlack;
   }
 };

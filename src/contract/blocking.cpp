@@ -21,14 +21,15 @@ class Planner {
         threads_(std::max(1, threads)),
         k_(std::max<std::int64_t>(1, p.k)),
         tile_(kernels.rows()),
-        row_bytes_(layout.panels.width() * 4),
-        splits_(kernels.algebra().splits_k() && p.sums_fit_c()),
+        size_(kernels.sizes()),
+        row_bytes_(layout.panels.width() * size_.b),
+        splits_(kernels.algebra().splits_k() && sums_fit_c()),
         l1_(static_cast<std::int64_t>(caches.l1d)),
         l2_(static_cast<std::int64_t>(caches.l2)),
         l3_(static_cast<std::int64_t>(caches.l3)) {
     b_.k = b_.k_near = k_;
     // C so large that what is written of it leaves the caches before anybody reads it. (An epilogue does.)
-    b_.streams_c = p.epilogue == nullptr && p.m * p.n * 4 * static_cast<std::int64_t>(p.items.size()) > l3_;
+    b_.streams_c = p.epilogue == nullptr && p.m * p.n * size_.c * static_cast<std::int64_t>(p.items.size()) > l3_;
   }
 
   Blocking plan() {
@@ -56,9 +57,9 @@ class Planner {
     b_.rows = row_block(0, tile_, 16 * tile_, 96 * tile_);
     const std::int64_t rows = std::min(b_.rows, p_.m), b_bytes = k_ * ((p_.n + width() - 1) / width()) * row_bytes_;
     b_.prefetches = splits_ && rows >= tile_ && rows <= few_tiles * tile_ && b_bytes > l2_;
-    if (splits_) b_.k = b_.prefetches ? kPrefetchBytes / row_bytes_ : even_range(k_, l2_, width());
-    b_.packs_all = rows * p_.k * 4 <= l3_ / 16 || !splits_;
-    b_.panels = rows < tile_ && p_.sums_fit_c() ? 4 : 1;
+    if (splits_) b_.k = b_.prefetches ? kPrefetchBytes / row_bytes_ : even_range(k_, l2_, row_bytes_);
+    b_.packs_all = rows * p_.k * size_.a <= l3_ / 16 || !splits_;
+    b_.panels = rows < tile_ && sums_fit_c() ? 4 : 1;
     b_.packs_b = packs_b();
   }
 
@@ -117,7 +118,7 @@ class Planner {
     b_.rows = std::min<std::int64_t>(p_.m, (s_.b < few ? 16 : 32) * tile_);
     b_.k = (k_ + 63) / 64 * 64;
     if (!splits_) return;
-    const std::int64_t a_fits = l2_ / 2 / (4 * std::max<std::int64_t>(1, b_.rows));
+    const std::int64_t a_fits = l2_ / 2 / (size_.a * std::max<std::int64_t>(1, b_.rows));
     const std::int64_t b_fits =
         whole(static_cast<double>(l1_) / 2 / static_cast<double>(row_bytes_) / std::max(s_.b, 0.01));
     b_.k = std::min(b_.k, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
@@ -133,7 +134,7 @@ class Planner {
   }
 
   void output() {
-    if (splits_) b_.k = even_range(k_, l2_, width());
+    if (splits_) b_.k = even_range(k_, l2_, row_bytes_);
     b_.rows = row_block(s_.c, tile_, 64 * tile_, 512 * tile_);
   }
 
@@ -142,8 +143,8 @@ class Planner {
   // pieces for each worker, of whole cache lines.
   void stream() {
     const std::int64_t rows = std::max(1, rule_.tile_rows), groups = (p_.m + rows - 1) / rows;
-    std::int64_t columns = (rows > 1 || groups > 1 ? 16 << 10 : 64 << 10) / 4;
-    if (groups > 1) columns = std::clamp<std::int64_t>(l3_ / 8 / (4 * k_), 128, columns);
+    std::int64_t columns = (rows > 1 || groups > 1 ? 16 << 10 : 64 << 10) / size_.b;
+    if (groups > 1) columns = std::clamp<std::int64_t>(l3_ / 8 / (size_.b * k_), 128, columns);
     const std::int64_t workers = groups > 1 ? 1 : threads_;
     const std::int64_t pieces = ((p_.n + columns - 1) / columns + workers - 1) / workers * workers;
     b_.columns = ((p_.n + pieces - 1) / pieces + 15) / 16 * 16;
@@ -155,6 +156,7 @@ class Planner {
   int max_panels(std::int64_t rows) const {
     return kernels_.max_panels(static_cast<int>(rows), layout_.panels.vectors);
   }
+  bool sums_fit_c() const { return p_.sums_fit_c(kernels_.algebra()); }
 
   // Three quarters of L1: the rest is for A, C and the index.
   std::int64_t near_k() const { return std::max<std::int64_t>(64, l1_ * 3 / 4 / row_bytes_); }
@@ -162,7 +164,7 @@ class Planner {
   // Rows, a multiple of `step`, so that a block's packed A (live_share of m x k) stays within its share of the caches
   // and every worker gets blocks.
   std::int64_t row_block(double live_share, std::int64_t step, std::int64_t least, std::int64_t most) const {
-    const double per_row = std::max(64.0, 4 * live_share * static_cast<double>(p_.k));
+    const double per_row = std::max(64.0, static_cast<double>(size_.a) * live_share * static_cast<double>(p_.k));
     std::int64_t rows = std::clamp(whole(static_cast<double>(l3_) / 8 / per_row), least, most);
     // At least a few blocks per worker, so that they balance; but blocks too small read B too often.
     const std::int64_t even = (p_.m + threads_ - 1) / threads_;
@@ -176,7 +178,9 @@ class Planner {
   const Shares& s_;
   const Rule& rule_;
   const LayoutB& layout_;
-  std::int64_t threads_, k_, tile_, row_bytes_;
+  std::int64_t threads_, k_, tile_;
+  lower::ElementSizes size_;
+  std::int64_t row_bytes_;
   bool splits_;
   std::int64_t l1_, l2_, l3_;
   Blocking b_;
@@ -200,9 +204,9 @@ Blocking blocking_of(const Kernels& kernels, const CacheSizes& caches, const Pro
   return Planner(kernels, caches, p, shares, rule, b, threads).plan();
 }
 
-std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width) {
+std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t row_bytes) {
   // Measured from 256 to 4096 steps of k: C's traffic below, L2 above.
-  const std::int64_t most = std::max<std::int64_t>(64, l2_bytes / 5 / (width * 4)), ranges = (k + most - 1) / most;
+  const std::int64_t most = std::max<std::int64_t>(64, l2_bytes / 5 / row_bytes), ranges = (k + most - 1) / most;
   return (k + ranges - 1) / ranges;
 }
 

@@ -25,8 +25,8 @@ struct LayoutB {
 Blocking blocking_of(const Kernels& kernels, const CacheSizes& caches, const Problem& p, const Shares& shares,
                      const Rule& rule, const LayoutB& b, int threads);
 
-/// k in as few equal ranges as stay below the length at which macro-tiles that walk a panel of `width` columns from L2
+/// k in as few equal ranges as stay below the length at which macro-tiles that walk a panel from L2, `row_bytes` a step,
 /// are fastest.
-std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t width);
+std::int64_t even_range(std::int64_t k, std::int64_t l2_bytes, std::int64_t row_bytes);
 
 }  // namespace pit::contract

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "contract/elements.h"
 #include "contract/pack.h"
 #include "support/check.h"
 
@@ -82,20 +83,24 @@ void for_rows(const ThreadPool& pool, const Rows& rows, F&& body) {
   });
 }
 
-std::shared_ptr<float> copy_of(const TensorView& view, const std::vector<int>& axes, const std::vector<int>& dims,
-                               const Extents& extents, const ThreadPool& pool) {
+std::shared_ptr<char> copy_of(const TensorView& view, const std::vector<int>& axes, const std::vector<int>& dims,
+                              const Extents& extents, DType type, const ThreadPool& pool) {
   const Rows rows = rows_over(axes, dims, strides_of(view), extents);
-  std::shared_ptr<float> copy =
-      aligned_floats(std::max<std::int64_t>(1, static_cast<std::int64_t>(rows.offsets.size()) * rows.count));
-  for_rows(pool, rows, [&](std::int64_t r) {
-    float* to = copy.get() + r * rows.count;
-    if (view.dtype == DType::f32) {
-      const float* from = static_cast<const float*>(view.data) + rows.offsets[static_cast<std::size_t>(r)];
-      for (std::int64_t i = 0; i < rows.count; ++i) to[i] = from[i * rows.step];
-    } else {
-      const auto* from = static_cast<const std::uint8_t*>(view.data) + rows.offsets[static_cast<std::size_t>(r)];
-      for (std::int64_t i = 0; i < rows.count; ++i) to[i] = from[i * rows.step] != 0 ? 1.0F : 0.0F;
-    }
+  const auto from_size = static_cast<std::int64_t>(size_of(view.dtype));
+  const ElementBits one(type, 1), zero(type, 0);
+  std::shared_ptr<char> copy =
+      aligned_bytes(std::max<std::int64_t>(1, static_cast<std::int64_t>(rows.offsets.size()) * rows.count * one.size));
+  with_size(one.size, [&](auto size) {
+    for_rows(pool, rows, [&](std::int64_t r) {
+      char* to = copy.get() + r * rows.count * size;
+      const char* from = static_cast<const char*>(view.data) + rows.offsets[static_cast<std::size_t>(r)] * from_size;
+      const std::int64_t step = rows.step * from_size, count = rows.count;
+      if (view.dtype == type)
+        for (std::int64_t i = 0; i < count; ++i) move_element<size>(to + i * size, from + i * step);
+      else
+        for (std::int64_t i = 0; i < count; ++i)
+          move_element<size>(to + i * size, from[i * step] != 0 ? one.bytes : zero.bytes);
+    });
   });
   return copy;
 }
@@ -153,14 +158,13 @@ std::vector<std::int64_t> strides_of(const TensorView& view) {
   return strides;
 }
 
-detect::Values Matrices::values() const {
-  return {data, DType::f32, offsets, rows, columns, row_stride, column_stride};
-}
+detect::Values Matrices::values() const { return {data, type, offsets, rows, columns, row_stride, column_stride}; }
 
 Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const std::vector<int>& batch,
-                     const std::vector<int>& rows, const std::vector<int>& columns, const Extents& extents,
+                     const std::vector<int>& rows, const std::vector<int>& columns, const Extents& extents, DType type,
                      const ThreadPool& pool, bool always_copy) {
   Matrices out;
+  out.type = type;
   out.rows = product_of(rows, extents);
   out.columns = product_of(columns, extents);
   std::vector<std::int64_t> strides = strides_of(view);
@@ -171,10 +175,10 @@ Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const
     if (down) out.row_stride = *down;
     return across && down;
   };
-  if (view.dtype == DType::f32 && !always_copy && merge(dims)) {
+  if (view.dtype == type && !always_copy && merge(dims)) {
     // Null means something else here; an operand without elements may have no address.
-    static const float nothing = 0;
-    out.data = view.data ? static_cast<const float*>(view.data) : &nothing;
+    static const char nothing = 0;
+    out.data = view.data ? static_cast<const char*>(view.data) : &nothing;
     out.offsets = offsets_of(batch, dims, strides, extents);
     return out;
   }
@@ -183,7 +187,7 @@ Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const
       !columns.empty() && !rows.empty() &&
       std::abs(stride_along(rows.back(), dims, strides)) < std::abs(stride_along(columns.back(), dims, strides));
   const std::vector<int> order = transposed ? joined({&batch, &columns, &rows}) : joined({&batch, &rows, &columns});
-  const std::shared_ptr<float> copy = copy_of(view, order, dims, extents, pool);
+  const std::shared_ptr<char> copy = copy_of(view, order, dims, extents, type, pool);
   strides = dense_strides(order, extents);
   PIT_CHECK(merge(order), "a contiguous operand does not merge");
   out.offsets = offsets_of(batch, order, strides, extents);
@@ -192,20 +196,25 @@ Matrices matrices_of(const TensorView& view, const std::vector<int>& dims, const
   return out;
 }
 
-Matrices masked(const Matrices& m, const detect::LiveMap& live, float absent, const ThreadPool& pool) {
+Matrices masked(const Matrices& m, const detect::LiveMap& live, double absent, const ThreadPool& pool) {
   const auto count = static_cast<std::int64_t>(m.offsets.size());
-  const std::shared_ptr<float> copy = aligned_floats(std::max<std::int64_t>(1, count * m.rows * m.columns));
-  pool.parallel_for(count * m.rows, [&](std::int64_t t, int) {
-    const std::int64_t number = t / m.rows, row = t % m.rows;
-    const float* from = m.data + m.offsets[static_cast<std::size_t>(number)] + row * m.row_stride;
-    float* to = copy.get() + t * m.columns;
-    for (std::int64_t g = 0; g < live.column_groups(); ++g) {
-      const std::int64_t begin = g * live.g_columns, end = std::min(m.columns, begin + live.g_columns);
-      const bool is_live = live.test(number * live.row_groups() + row / live.g_rows, g);
-      for (std::int64_t c = begin; c < end; ++c) to[c] = is_live ? from[c * m.column_stride] : absent;
-    }
+  const ElementBits nothing(m.type, absent);
+  const std::shared_ptr<char> copy = aligned_bytes(std::max<std::int64_t>(1, count * m.rows * m.columns * m.element()));
+  with_size(m.element(), [&](auto size) {
+    pool.parallel_for(count * m.rows, [&](std::int64_t t, int) {
+      const std::int64_t number = t / m.rows, row = t % m.rows, step = m.column_stride * size;
+      const char* from = m.matrix(number) + row * m.row_stride * size;
+      char* to = copy.get() + t * m.columns * size;
+      for (std::int64_t g = 0; g < live.column_groups(); ++g) {
+        const std::int64_t begin = g * live.g_columns, end = std::min(m.columns, begin + live.g_columns);
+        const bool is_live = live.test(number * live.row_groups() + row / live.g_rows, g);
+        for (std::int64_t c = begin; c < end; ++c)
+          move_element<size>(to + c * size, is_live ? from + c * step : nothing.bytes);
+      }
+    });
   });
   Matrices out;
+  out.type = m.type;
   out.data = copy.get();
   out.copy = copy;
   out.rows = m.rows, out.columns = m.columns, out.row_stride = m.columns;
@@ -213,19 +222,20 @@ Matrices masked(const Matrices& m, const detect::LiveMap& live, float absent, co
   return out;
 }
 
-Result result_of(const TensorView& view, const Form& form, const Extents& extents, bool stage) {
+Result result_of(const TensorView& view, const Form& form, const Extents& extents, DType type, bool stage) {
   Result out;
+  out.type = type;
   const std::vector<std::int64_t> strides = strides_of(view);
   const auto across = merged_stride(form.n, form.c, strides, extents, 1);
-  if (view.dtype == DType::f32 && !stage && across == 1) {
-    out.data = static_cast<float*>(view.data);
+  if (view.dtype == type && !stage && across == 1) {
+    out.data = static_cast<char*>(view.data);
     out.items = offsets_of(form.batch, form.c, strides, extents);
     out.rows = offsets_of(form.m, form.c, strides, extents);
     return out;
   }
   const std::vector<int> order = joined({&form.batch, &form.m, &form.n});
   const std::vector<std::int64_t> dense = dense_strides(order, extents);
-  out.staged = aligned_floats(std::max<std::int64_t>(1, product_of(order, extents)));
+  out.staged = aligned_bytes(std::max<std::int64_t>(1, product_of(order, extents) * out.element()));
   out.data = out.staged.get();
   out.items = offsets_of(form.batch, order, dense, extents);
   out.rows = offsets_of(form.m, order, dense, extents);
@@ -236,14 +246,19 @@ void unstage(const Result& result, const TensorView& view, const Form& form, con
              const ThreadPool& pool) {
   if (!result.staged) return;
   const Rows rows = rows_over(joined({&form.batch, &form.m, &form.n}), form.c, strides_of(view), extents);
-  for_rows(pool, rows, [&](std::int64_t r) {
-    const float* from = result.staged.get() + r * rows.count;
-    const std::int64_t offset = rows.offsets[static_cast<std::size_t>(r)];
-    for (std::int64_t i = 0; i < rows.count; ++i) {
-      const std::int64_t at = offset + i * rows.step;
-      if (view.dtype == DType::f32) static_cast<float*>(view.data)[at] = from[i];
-      else static_cast<std::uint8_t*>(view.data)[at] = from[i] != 0 ? 1 : 0;
-    }
+  const auto to_size = static_cast<std::int64_t>(size_of(view.dtype));
+  const ElementBits zero(result.type, 0);
+  with_size(result.element(), [&](auto size) {
+    for_rows(pool, rows, [&](std::int64_t r) {
+      const char* from = result.staged.get() + r * rows.count * size;
+      char* to = static_cast<char*>(view.data) + rows.offsets[static_cast<std::size_t>(r)] * to_size;
+      const std::int64_t step = rows.step * to_size, count = rows.count;
+      if (view.dtype == result.type)
+        for (std::int64_t i = 0; i < count; ++i) move_element<size>(to + i * step, from + i * size);
+      else  // booleans, which were summed as 0 and 1
+        for (std::int64_t i = 0; i < count; ++i)
+          to[i * step] = std::memcmp(from + i * size, zero.bytes, static_cast<std::size_t>(size)) != 0 ? 1 : 0;
+    });
   });
 }
 
@@ -262,9 +277,9 @@ Problem make_problem(const Form& form, const Extents& extents, const Matrices& a
   for (std::size_t i = 0; i < c.items.size(); ++i) {
     Item item;
     item.a_number = a_numbers[i], item.b_number = b_numbers[i], item.c_number = static_cast<std::int64_t>(i);
-    item.a = a.data + a.offsets[static_cast<std::size_t>(item.a_number)];
-    if (b.data) item.b = b.data + b.offsets[static_cast<std::size_t>(item.b_number)];
-    item.c = c.data + c.items[i];
+    item.a = a.matrix(item.a_number);
+    if (b.data) item.b = b.matrix(item.b_number);
+    item.c = c.data + c.items[i] * c.element();
     p.items.push_back(item);
   }
   return p;

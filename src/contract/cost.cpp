@@ -54,6 +54,7 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
       key.ragged = f == Family::ragged;
       key.a = f == Family::in_place ? lower::TileA::rows : lower::TileA::packed;
       key.arithmetic = tuning::arithmetic_of(kernels.algebra());
+      key.element = kernels.algebra().types.accumulator;
       tiles_[{rows, vectors, panels, family}] = costs_.tile(key);
     }
   };
@@ -61,9 +62,10 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
     for (int vectors = 1; vectors <= kernels.vectors(); ++vectors) add(rows, vectors, 1);
     for (int panels = 2; panels <= kernels.max_panels(rows); panels *= 2) add(rows, kernels.vectors(), panels);
   }
-  pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false}).element;
-  pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true}).element;
-  pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false}).element_memory;
+  const DType a = kernels.algebra().types.a, b = kernels.algebra().types.b;
+  pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false, a}).element;
+  pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true, a}).element;
+  pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false, b}).element_memory;
 }
 
 tuning::TileCost CostModel::tile(int rows, int vectors, int panels, Family family) const {
@@ -112,7 +114,8 @@ class CostModel::Pricing {
         l1_(static_cast<double>(model.caches_.l1d)),
         l2_(static_cast<double>(model.caches_.l2)),
         l3_(static_cast<double>(model.caches_.l3)),
-        b_bytes_(k_ * panels_ * width_ * 4) {}
+        b_size_(static_cast<double>(model.kernels_.sizes().b)),
+        b_bytes_(k_ * panels_ * width_ * b_size_) {}
 
   double seconds() {
     passes_ = std::ceil(m_ / block_rows_);
@@ -131,7 +134,7 @@ class CostModel::Pricing {
     const double moving = b_bytes_ * passes_ * reached_ * s_.b / std::max(rate_, 0.1),
                  work = (compute_ + packing_) / threads_;
     double ns = items_ * (std::max(work, moving) + not_hidden_ * std::min(work, moving)) + writing();
-    if (!b_.packed && rule_.kind != RuleKind::stream) ns += items_ * b_bytes_ / 4 * model_.pack_b_ / threads_;
+    if (!b_.packed && rule_.kind != RuleKind::stream) ns += items_ * b_bytes_ / b_size_ * model_.pack_b_ / threads_;
     return ns * 1e-9;
   }
 
@@ -151,6 +154,7 @@ class CostModel::Pricing {
     }
     return known.back().second;
   }
+  double c_bytes() const { return m_ * n_ * static_cast<double>(model_.kernels_.sizes().c); }
   /// The same where rows of B are picked, each a few lines: hardware does not foresee where the next one lies, and
   /// memory likes several such walks side by side.
   double picking(double share, int walks = 4) const {
@@ -192,7 +196,7 @@ class CostModel::Pricing {
     const tuning::TileCost t = tile(rows, panels, family);
     double ns = macro_tiles(groups * pieces(panels), tiles, k_count, k_blocks, t);
     // Rows that are picked from a panel too large for L2 come from L3; groups of a few tiles pay for each call.
-    if (k_ / k_blocks * 4 * width_ * panels > 0.6 * l2_)
+    if (k_ / k_blocks * b_size_ * width_ * panels > 0.6 * l2_)
       ns += groups * pieces(panels) * k_count * (t.at(Level::l3) - t.at(Level::l2)) / 2;
     return ns;
   }
@@ -223,7 +227,7 @@ class CostModel::Pricing {
     int panels = 1;
     constexpr double scattered = 1.2;  // what is picked of A lies in lines of its own
     compute_ = scattered * picked_k(std::min(m_, block_rows_), ranges_, Family::both, k_ * s_.a * s_.b, panels) +
-               m_ * n_ * 4 * (2 * ranges_ - 1) / limits_.l3_read_gbytes;
+               c_bytes() * (2 * ranges_ - 1) / limits_.l3_read_gbytes;
     packing_ = m_ * k_ * s_.a * model_.pack_a_index_;
     rate_ = picking(0.6);
   }
@@ -263,7 +267,7 @@ class CostModel::Pricing {
   void elements() {
     const tuning::TileCost t = tile(rule_.tile_rows, blocks_.panels, Family::ragged);
     const double groups = m_ / static_cast<double>(rule_.g_rows);
-    const bool in_l1 = static_cast<double>(blocks_.k) * blocks_.panels * width_ * 4 <= l1_;
+    const bool in_l1 = static_cast<double>(blocks_.k) * blocks_.panels * width_ * b_size_ <= l1_;
     // ns: some ranges of k end where nobody foresees it (measured with a fresh pattern per call)
     constexpr double mispredicted = 2;
     compute_ = pieces(blocks_.panels) * groups *
@@ -283,7 +287,8 @@ class CostModel::Pricing {
   void stream() {
     const double rows = std::max(1, rule_.tile_rows), groups = std::ceil(m_ / rows);
     constexpr double found = 100;  // ns: a row of B begins somewhere, the one before is not there
-    const double rate = (rule_.tile_rows == 1 ? 0.5 : 0.6) * model_.costs_.limits(1).fma_gflops,
+    const double rate = (rule_.tile_rows == 1 ? 0.5 : 0.6) *
+                        model_.costs_.fma_gflops(model_.kernels_.algebra().types.accumulator),
                  share = 1 - std::pow(1 - s_.a, groups);
     compute_ = 2 * m_ * k_ * s_.a * n_ / rate + 60 * groups + found * k_ * share * (1 - share);
     packing_ = m_ * k_ * s_.a * 2;
@@ -298,7 +303,7 @@ class CostModel::Pricing {
   // What is written is first fetched, but for what streams past the caches; and lines that others share, or that are
   // cold, cost more.
   double writing() const {
-    const double bytes = m_ * n_ * 4 * items_;
+    const double bytes = c_bytes() * items_;
     const double rate = bytes > l3_       ? limits_.write_gbytes
                         : bytes > l3_ / 2 ? limits_.write_gbytes / 3
                         : bytes > l2_ / 2 ? limits_.l3_read_gbytes / 5
@@ -317,7 +322,7 @@ class CostModel::Pricing {
   const Blocking& blocks_;
   int threads_;
   MachineLimits limits_;
-  double m_, n_, k_, items_, width_, mr_, panels_, block_rows_, ranges_, l1_, l2_, l3_, b_bytes_;
+  double m_, n_, k_, items_, width_, mr_, panels_, block_rows_, ranges_, l1_, l2_, l3_, b_size_, b_bytes_;
   double compute_ = 0, packing_ = 0;
   double passes_ = 1, reached_ = 1, rate_ = 1;  // of B: how often, which part of it, GB/s
   double not_hidden_ = kPicked;

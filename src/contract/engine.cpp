@@ -27,18 +27,18 @@ class GeneratedEngine final : public Engine {
     return costs_.panels(n, k, live);
   }
 
-  std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels,
+  std::shared_ptr<PackedB> pack(const std::vector<const char*>& b, std::int64_t k, const Panels& panels,
                                 std::int64_t k_stride, std::int64_t n_stride,
                                 std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const override {
     auto packed = std::make_shared<PackedB>();
     packed->k = k;
     packed->n = panels.columns;
     packed->panels = panels;
+    packed->element = kernels_.sizes().b;
     packed->live = std::move(live);
-    const std::int64_t floats = packed->panels.floats(k) + kPackSlack;
+    const std::int64_t bytes = (packed->panels.elements(k) + kPackSlack) * packed->element;
     for (std::size_t i = 0; i < b.size(); ++i) {
-      packed->data.push_back(
-          std::static_pointer_cast<float>(long_lived_memory(static_cast<std::size_t>(floats) * sizeof(float))));
+      packed->data.push_back(std::static_pointer_cast<char>(long_lived_memory(static_cast<std::size_t>(bytes))));
     }
     std::vector<Item> items(b.size());
     std::vector<const Item*> from;
@@ -75,8 +75,7 @@ class GeneratedEngine final : public Engine {
     const std::int64_t groups = matrices * (a.rows / g_rows), samples = std::clamp<std::int64_t>(groups / 32, 2, 16);
     if (a.rows * a.columns * matrices < small || groups < 8 * samples) return true;
     const auto isa = detect::scan_isa(kernels_.target());
-    const double fraction =
-        detect::sample_fraction(a, g_rows, g_columns, static_cast<float>(algebra().absent()), samples, isa);
+    const double fraction = detect::sample_fraction(a, g_rows, g_columns, algebra().absent(), samples, isa);
     return costs_.worth_detecting(p, g_rows, g_columns, fraction, {.panels = kernels_.panels(p.n), .packed = packed},
                                   threads);
   }
@@ -155,6 +154,7 @@ class GeneratedEngine final : public Engine {
                        PackedB& here) const {
     here.k = p.k;
     here.n = p.n;
+    here.element = kernels_.sizes().b;
     here.panels = layout(p, live, nullptr, schedule.rule.kind).panels;
     if (schedule.rule.kind == RuleKind::dense) here.panels = {p.n, kernels_.lanes(), kernels_.vectors()};
     if (schedule.rule.kind == RuleKind::stream || schedule.blocks.packs_b) return {};
@@ -165,10 +165,10 @@ class GeneratedEngine final : public Engine {
       if (matrices.size() <= number) matrices.resize(number + 1, nullptr);
       matrices[number] = &item;
     }
-    const std::int64_t floats = here.panels.floats(p.k) + kPackSlack;
-    Buffer buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<float>(floats));
+    const std::int64_t bytes = (here.panels.elements(p.k) + kPackSlack) * here.element;
+    Buffer buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<char>(bytes));
     for (std::size_t i = 0; i < matrices.size(); ++i)
-      here.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
+      here.data.push_back({std::shared_ptr<void>(), buffer.take<char>(bytes)});
     fill_panels(here, matrices, p.b_k, p.b_n, pool);
     return buffer;
   }
@@ -182,9 +182,9 @@ class GeneratedEngine final : public Engine {
       const std::int64_t p = t % count;
       if (from[i] == nullptr) return;
       const Item& item = *from[i];
-      const MatrixB matrix{.data = reinterpret_cast<const char*>(item.b),
-                           .k_stride = k_stride * 4,
-                           .n_stride = n_stride * 4,
+      const MatrixB matrix{.data = item.b,
+                           .k_stride = k_stride * b.element,
+                           .n_stride = n_stride * b.element,
                            .k_list = item.k_list,
                            .n_live = item.n_live};
       pack_panels(kernels_.packs(), b.panels, p, p + 1, matrix, item.k_list ? item.k_count : b.k, b.k, b.data[i].get());

@@ -39,9 +39,9 @@ namespace pit::contract {
 /// what of it is there. An item with a part that is absent is for the dense rule alone. Steps of k and columns can be
 /// absent from sums of products only, and from all items of a matrix of B alike, but for those that take no k at all.
 struct Item {
-  const float* a = nullptr;
-  const float* b = nullptr;  ///< null where B was packed before, or where no step of k is there
-  void* c = nullptr;         ///< f32, or what the epilogue makes of it
+  const char* a = nullptr;
+  const char* b = nullptr;  ///< null where B was packed before, or where no step of k is there
+  char* c = nullptr;        ///< of the algebra's type, or what the epilogue makes of it
   std::int64_t a_number = 0, b_number = 0, c_number = 0;
   const std::int32_t* row_list = nullptr;         ///< row i is the problem's row row_list[i]; null: row i
   std::int64_t rows = -1;                         ///< -1: m
@@ -52,8 +52,6 @@ struct Item {
   /// Per column of a B that comes with the call: absent ones (0) count as zeros; null: all are there.
   const std::uint8_t* n_live = nullptr;
   char* const* operands = nullptr;  ///< the epilogue's, first elements
-
-  float* c_floats() const { return static_cast<float*>(c); }
 };
 
 /// How far rows lie behind the first one: at a stride, or each somewhere.
@@ -69,15 +67,15 @@ struct RowOffsets {
 struct Epilogue {
   struct Operand {
     lower::EpilogueAccess access;
-    std::int64_t element = 4;  ///< bytes
+    std::int64_t element = 0;  ///< bytes
     RowOffsets rows;           ///< per_m, per_mn: bytes, from the item's operand
   };
   const TileTable* tiles = nullptr;  ///< the generated tiles that apply it
   std::vector<Operand> operands;
-  DType result = DType::f32;  ///< of C: sums wait in it where it is f32
+  DType result = DType::f32;  ///< of C: sums wait in it where it is the algebra's type of C
 };
 
-/// Extents and strides in elements, the same for the whole batch. C's columns are consecutive; any stride may be 0 or
+/// Extents and strides in elements (of the algebra's types; sizes: `Kernels::sizes`), the same for the whole batch. C's columns are consecutive; any stride may be 0 or
 /// negative.
 struct Problem {
   std::int64_t m = 0, n = 0, k = 0;  ///< m: of an item's rows; where items have as many as they like, of the longest
@@ -89,12 +87,12 @@ struct Problem {
 
   std::int64_t rows_of(const Item& item) const { return item.rows < 0 ? m : item.rows; }
   static std::int64_t row_of(const Item& item, std::int64_t i) { return item.row_list ? item.row_list[i] : i; }
-  const float* a_row(const Item& item, std::int64_t i) const { return item.a + a_rows[row_of(item, i)]; }
-  float* c_row(const Item& item, std::int64_t i) const { return item.c_floats() + c_rows[row_of(item, i)]; }
   /// Whether every rule can compute it, not only the dense one.
-  bool is_whole() const;
+  bool is_whole(const lower::Algebra& algebra) const;
   /// Whether partial sums can wait in C.
-  bool sums_fit_c() const { return epilogue == nullptr || epilogue->result == DType::f32; }
+  bool sums_fit_c(const lower::Algebra& algebra) const {
+    return epilogue == nullptr || epilogue->result == algebra.types.c;
+  }
 };
 
 /// Which micro-tiles are live; null: all. A's maps are over [m, k], B's over [k, n], C's over [m, n].
@@ -167,7 +165,7 @@ class Engine {
 
   /// Packs all matrices of B, of k rows: `b[i]` is the first element of number i. Panels that are not uniform serve the
   /// dense rule alone. `live` (may be null; kept) is B's map.
-  virtual std::shared_ptr<PackedB> pack(const std::vector<const float*>& b, std::int64_t k, const Panels& panels,
+  virtual std::shared_ptr<PackedB> pack(const std::vector<const char*>& b, std::int64_t k, const Panels& panels,
                                         std::int64_t k_stride, std::int64_t n_stride,
                                         std::shared_ptr<const detect::LiveMap> live, const ThreadPool& pool) const = 0;
 

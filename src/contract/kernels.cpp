@@ -25,6 +25,7 @@ bool TileTable::has(int vectors) const {
 Kernels::Kernels(const lower::Algebra& algebra, const CpuTarget& target, std::string cache_dir, int threads,
                  std::vector<Kernel>* list)
     : algebra_(algebra),
+      sizes_(algebra.sizes()),
       target_(target),
       cache_dir_(std::move(cache_dir)),
       threads_(threads),
@@ -80,7 +81,11 @@ const TileTable& Kernels::tiles(Family family) const {
   return tiles.table;
 }
 
+// A and B are packed by the same kernels.
 void Kernels::make_packs() const {
+  const DType type = algebra_.types.b;
+  PIT_CHECK(algebra_.types.a == type, "A and B of unlike types are packed");
+  packs_.element = sizes_.b;
   std::vector<Kernel> kernels;
   std::vector<std::pair<std::string, KernelFn*>> wanted;
   auto add = [&](Kernel k, KernelFn* where) {
@@ -91,10 +96,10 @@ void Kernels::make_packs() const {
     if (packs_.transpose.contains(width)) copy = copy && !packs_.copy.contains(width);
     for (int indexed = 0; indexed < 2; ++indexed) {
       if (!packs_.transpose[width][indexed])
-        add(lower::lower_pack_transpose(width, indexed, target_), &packs_.transpose[width][indexed]);
+        add(lower::lower_pack_transpose(width, indexed, target_, type), &packs_.transpose[width][indexed]);
       if (!packs_.gather[width][indexed])
-        add(lower::lower_pack_gather(width, indexed, target_), &packs_.gather[width][indexed]);
-      if (copy) add(lower::lower_pack_copy(width, indexed, target_), &packs_.copy[width][indexed]);
+        add(lower::lower_pack_gather(width, indexed, target_, type), &packs_.gather[width][indexed]);
+      if (copy) add(lower::lower_pack_copy(width, indexed, target_, type), &packs_.copy[width][indexed]);
     }
   };
   for (int rows = 1; rows <= std::max(shape_.rows, lower::kMaxStreamRows); ++rows) add_width(rows, false);

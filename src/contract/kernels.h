@@ -50,6 +50,8 @@ class Kernels {
           std::vector<codegen::Kernel>* list = nullptr);
 
   const lower::Algebra& algebra() const { return algebra_; }
+  /// Bytes of elements: all that loops around the kernels know of types.
+  const lower::ElementSizes& sizes() const { return sizes_; }
   const CpuTarget& target() const { return target_; }
   int threads() const { return threads_; }        ///< that generate
   int rows() const { return shape_.rows; }        ///< of the largest tile
@@ -84,6 +86,7 @@ class Kernels {
   std::shared_ptr<const codegen::Code> compile(const std::vector<codegen::Kernel>& kernels) const;
 
   lower::Algebra algebra_;
+  lower::ElementSizes sizes_;
   CpuTarget target_;
   std::string cache_dir_;
   int threads_;

@@ -1,8 +1,6 @@
 #include "contract/macro_tile.h"
 
 #include <algorithm>
-#include <cstring>
-#include <emmintrin.h>
 
 #include "support/cancel.h"
 #include "support/check.h"
@@ -14,17 +12,19 @@ static_assert(sizeof(lower::TileInts) == 10 * sizeof(std::int64_t), "passed as a
 
 Buffer Call::scratch(std::int64_t bytes) const {
   Buffer buffer = buffers.take(bytes);
-  fill_poison(buffer.data(), DType::f32, buffer.bytes() / 4, poison);
+  const DType type = kernels.algebra().types.accumulator;
+  fill_poison(buffer.data(), type, buffer.bytes() / sizes().accumulator, poison);
   return buffer;
 }
 
 MacroKernel::MacroKernel(const Call& call, Family family, std::int64_t b_number)
     : MacroKernel(call.kernels.tiles(family), family, call.b.panels, call.b.k,
-                  call.b.data[static_cast<std::size_t>(b_number)].get(), {}) {}
+                  call.b.data[static_cast<std::size_t>(b_number)].get(), call.b.element,
+                  {.c_element = call.sizes().c}) {}
 
-MacroKernel::MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const float* b,
-                         const Result& result)
-    : tiles_(tiles), panels_(panels), k_(k), family_(family), b_(b), result_(result) {}
+MacroKernel::MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const char* b,
+                         std::int64_t b_element, const Result& result)
+    : tiles_(tiles), panels_(panels), k_(k), family_(family), b_(b), b_element_(b_element), result_(result) {}
 
 void MacroKernel::run(const MacroTile& s, std::int64_t panel, int count, std::int64_t c_offset) const {
   poll_cancel();
@@ -46,19 +46,20 @@ void MacroKernel::run(const MacroTile& s, std::int64_t panel, int count, std::in
 void MacroKernel::call(const MacroTile& s, std::int64_t panel, int panels, std::int64_t columns,
                        std::int64_t c_offset) const {
   const int vectors = panels_.vectors_of(panel);
-  const float* b = b_ + panels_.offset(panel, k_) + s.b_shift * vectors * panels_.lanes;
+  const char* b = panel_at(panel) + s.b_shift * vectors * panels_.lanes * b_element_;
   void* ptrs[7];
   int n = 0;
   ptrs[n++] =
-      family_ == Family::in_place ? const_cast<void*>(static_cast<const void*>(s.a_rows)) : const_cast<float*>(s.a);
-  ptrs[n++] = const_cast<float*>(b);
+      family_ == Family::in_place ? const_cast<void*>(static_cast<const void*>(s.a_rows)) : const_cast<char*>(s.a);
+  ptrs[n++] = const_cast<char*>(b);
   if (s.k_offset) ptrs[n++] = const_cast<std::int32_t*>(s.k_offset);
   if (s.a_offset) ptrs[n++] = const_cast<std::int32_t*>(s.a_offset);
   if (s.starts) ptrs[n++] = const_cast<std::int32_t*>(s.starts);
   ptrs[n++] = const_cast<void*>(static_cast<const void*>(s.c_rows));
   const std::int64_t next_offset = s.next == 0 ? c_offset + columns * result_.c_element : c_offset;
-  const lower::TileInts ints{s.k_count, columns,    s.first,    s.last, s.tiles, s.a_step, panels_.width() * k_ * 4,
-                             c_offset,  s.next * 8, next_offset};
+  const lower::TileInts ints{
+      s.k_count, columns,    s.first,    s.last, s.tiles, s.a_step, panels_.width() * k_ * b_element_,
+      c_offset,  s.next * 8, next_offset};
   if (result_.epilogue != nullptr) return call_with_epilogue(s, vectors, c_offset / result_.c_element, ptrs, n, ints);
   tiles_.of(s.rows, vectors, panels)(ptrs, &ints.k);
 }
@@ -74,8 +75,7 @@ void MacroKernel::call_with_epilogue(const MacroTile& s, int vectors, std::int64
   pointers.assign(arguments, arguments + count);
   void* padded[kMaxTileRows];
   if (height != s.rows) {
-    for (int i = 0; i < height; ++i)
-      padded[i] = i < rows ? s.c_rows[i] : reinterpret_cast<char*>(result_.trash) - ints.c_offset;
+    for (int i = 0; i < height; ++i) padded[i] = i < rows ? s.c_rows[i] : result_.trash - ints.c_offset;
     pointers.back() = static_cast<void*>(padded);
   }
   const auto needed = epilogue.size() * static_cast<std::size_t>(table_rows);
@@ -103,9 +103,9 @@ void MacroKernel::call_with_epilogue(const MacroTile& s, int vectors, std::int64
 void MacroKernel::prefetch(std::int64_t panel, int count, std::int64_t k0, std::int64_t k1, std::int64_t piece,
                            std::int64_t pieces) const {
   constexpr std::int64_t line = 64;
-  const std::int64_t row = panels_.width() * 4, begin = k0 * row, lines = ((k1 - k0) * row + line - 1) / line;
+  const std::int64_t row = panels_.width() * b_element_, begin = k0 * row, lines = ((k1 - k0) * row + line - 1) / line;
   for (int q = 0; q < count && panel + q < panels_.count(); ++q) {
-    const char* from = reinterpret_cast<const char*>(b_ + panels_.offset(panel + q, k_)) + begin;
+    const char* from = panel_at(panel + q) + begin;
     for (std::int64_t i = lines * piece / pieces; i < lines * (piece + 1) / pieces; ++i)
       __builtin_prefetch(from + i * line, 0, 2);
   }
@@ -113,9 +113,9 @@ void MacroKernel::prefetch(std::int64_t panel, int count, std::int64_t k0, std::
 
 void MacroKernel::prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t k_count) const {
   constexpr std::int64_t line = 64;
-  const std::int64_t row = panels_.width() * 4;
+  const std::int64_t row = panels_.width() * b_element_;
   for (int q = 0; q < count && panel + q < panels_.count(); ++q) {
-    const char* from = reinterpret_cast<const char*>(b_ + panels_.offset(panel + q, k_));
+    const char* from = panel_at(panel + q);
     for (std::int64_t t = 0; t < k_count; ++t) {
       for (std::int64_t at = 0; at < row; at += line) __builtin_prefetch(from + k_offset[t] + at, 0, 2);
     }
@@ -159,29 +159,14 @@ std::vector<Task> make_tasks_of_items(const Call& call, std::int64_t block, std:
   return split(call, [&](const Item& item) { return call.problem.rows_of(item); }, block, step);
 }
 
-bool Problem::is_whole() const {
-  return sums_fit_c() && std::all_of(items.begin(), items.end(), [&](const Item& i) {
+bool Problem::is_whole(const lower::Algebra& algebra) const {
+  return sums_fit_c(algebra) && std::all_of(items.begin(), items.end(), [&](const Item& i) {
            return rows_of(i) == m && i.first_panel == 0 && i.last_panel < 0 && !i.k_list && !i.n_live;
          });
 }
 
-void point_to_rows(const Problem& p, const Item& item, std::int64_t begin, std::int64_t end, void** rows) {
-  for (std::int64_t i = begin; i < end; ++i) *rows++ = p.c_row(item, i);
-}
-
-void fill(float* p, std::int64_t count, float value) { std::fill_n(p, count, value); }
-
-void copy_row(float* to, const float* from, std::int64_t count, bool streaming) {
-  if (!streaming) {
-    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-    return;
-  }
-  // Around the caches go whole lines only: memory would have to read the rest of a line that is written in part.
-  constexpr std::int64_t line = 16;
-  for (; count > 0 && (reinterpret_cast<std::uintptr_t>(to) & 63) != 0; --count) *to++ = *from++;
-  for (; count >= line; count -= line, to += line, from += line)
-    for (std::int64_t i = 0; i < line; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
-  for (; count > 0; --count) *to++ = *from++;
+void point_to_rows(const Call& call, const Item& item, std::int64_t begin, std::int64_t end, void** rows) {
+  for (std::int64_t i = begin; i < end; ++i) *rows++ = call.c_row(item, i);
 }
 
 }  // namespace pit::contract

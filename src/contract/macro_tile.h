@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "contract/buffers.h"
+#include "contract/elements.h"
 #include "contract/engine.h"
 #include "contract/kernels.h"
 #include "contract/packed.h"
@@ -25,6 +26,20 @@ struct Call {
 
   /// Memory of the buffers, poisoned.
   Buffer scratch(std::int64_t bytes) const;
+  const lower::ElementSizes& sizes() const { return kernels.sizes(); }
+  /// Row i of the item; of C where sums fit it.
+  const char* a_row(const Item& item, std::int64_t i) const {
+    return item.a + problem.a_rows[Problem::row_of(item, i)] * sizes().a;
+  }
+  char* c_row(const Item& item, std::int64_t i) const {
+    return item.c + problem.c_rows[Problem::row_of(item, i)] * sizes().c;
+  }
+  /// Bytes from a step of k of A to the next one, of a step of k of a whole panel of B, of a whole panel's row of C.
+  std::int64_t a_k() const { return problem.a_k * sizes().a; }
+  std::int64_t panel_row() const { return b.panels.width() * sizes().b; }
+  std::int64_t panel_of_c() const { return b.panels.width() * sizes().c; }
+  /// What C holds where nothing is summed.
+  ElementBits identity() const { return {kernels.algebra().types.c, kernels.algebra().identity()}; }
 };
 
 /// A piece of work for one worker: rows begin..end (or groups of rows) of an item, panels first..last.
@@ -72,7 +87,7 @@ void run_rows_of_groups(const Call& call, const detect::LiveMap& map) {
 /// An epilogue operand of a block of rows: a pointer for scalar / per_n, row pointers for per_m / per_mn (at column 0).
 struct EpilogueRows {
   lower::EpilogueAccess access;
-  std::int64_t element = 4;     ///< bytes
+  std::int64_t element = 0;     ///< bytes
   char* base = nullptr;         ///< scalar, per_n
   void* const* rows = nullptr;  ///< per_m, per_mn
 };
@@ -81,11 +96,11 @@ struct EpilogueRows {
 struct MacroTile {
   int rows = 0;
   std::int64_t tiles = 0;
-  const float* a = nullptr;       ///< packed; in_place: unused
+  const char* a = nullptr;        ///< packed; in_place: unused
   std::int64_t a_step = 0;        ///< bytes from a tile's A to the next one's (in_place: to the first step of k)
   void* const* a_rows = nullptr;  ///< in_place: row pointers
   std::int64_t k_count = 0;
-  std::int64_t b_shift = 0;                ///< floats of one panel column ahead of the steps of k, in units of k
+  std::int64_t b_shift = 0;                ///< the first step of k, in a panel
   const std::int32_t* k_offset = nullptr;  ///< indexed, both, ragged: bytes into the panel
   const std::int32_t* a_offset = nullptr;  ///< both
   const std::int32_t* starts = nullptr;    ///< ragged
@@ -101,17 +116,17 @@ class MacroKernel {
  public:
   /// What becomes of sums.
   struct Result {
-    std::int64_t c_element = 4;                           ///< bytes
+    std::int64_t c_element = 0;                           ///< bytes
     const std::vector<EpilogueRows>* epilogue = nullptr;  ///< of the tiles' operands
     /// Stores of rows that a tile has too many: as many elements as columns, of up to 8 bytes. Null where the tiles
     /// have every height.
-    float* trash = nullptr;
+    char* trash = nullptr;
   };
 
   MacroKernel(const Call& call, Family family, std::int64_t b_number);
   /// `b`: packed panels, of `k` rows each.
-  MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const float* b,
-              const Result& result);
+  MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const char* b,
+              std::int64_t b_element, const Result& result);
 
   /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few
   /// rows cover several whole panels at once.
@@ -125,6 +140,7 @@ class MacroKernel {
   void prefetch(std::int64_t panel, int count, const std::int32_t* k_offset, std::int64_t k_count) const;
 
  private:
+  const char* panel_at(std::int64_t p) const { return b_ + panels_.offset(p, k_) * b_element_; }
   void call(const MacroTile& s, std::int64_t panel, int panels, std::int64_t columns, std::int64_t c_offset) const;
   void call_with_epilogue(const MacroTile& s, int vectors, std::int64_t column, void** arguments, int count,
                           const lower::TileInts& ints) const;
@@ -133,18 +149,15 @@ class MacroKernel {
   const Panels& panels_;
   std::int64_t k_;
   Family family_;
-  const float* b_;
+  const char* b_;
+  std::int64_t b_element_;  ///< bytes
   Result result_;
 };
 
 /// Row pointers of rows begin..end of the item's C.
-void point_to_rows(const Problem& p, const Item& item, std::int64_t begin, std::int64_t end, void** rows);
+void point_to_rows(const Call& call, const Item& item, std::int64_t begin, std::int64_t end, void** rows);
 /// The steps of k that any row of the item's A has.
 std::vector<std::int32_t> needed_k(const Call& call, const Item& item);
-/// Fills `count` floats.
-void fill(float* p, std::int64_t count, float value);
-/// Copies `count` floats past the caches where `streaming`.
-void copy_row(float* to, const float* from, std::int64_t count, bool streaming);
 
 // The rules. Each computes all items.
 void run_dense(const Call& call);

@@ -13,6 +13,7 @@ namespace pit::contract {
 
 /// The packing kernels for panels of every width, with and without an index on k.
 struct PackSet {
+  std::int64_t element = 0;                                                 ///< bytes of what they move
   std::map<int, std::array<codegen::KernelFn, 2>> transpose, copy, gather;  ///< by width; [indexed]
 };
 
@@ -29,15 +30,15 @@ struct Panels {
     return uniform || left >= width() ? vectors : static_cast<int>((left + lanes - 1) / lanes);
   }
   std::int64_t columns_of(std::int64_t p) const { return std::min(width(), columns - p * width()); }
-  /// Floats before panel p, for k rows per panel.
+  /// Elements before panel p, for k rows per panel.
   std::int64_t offset(std::int64_t p, std::int64_t k) const { return p * width() * k; }
-  std::int64_t floats(std::int64_t k) const {
+  std::int64_t elements(std::int64_t k) const {
     return columns == 0 ? 0 : offset(count() - 1, k) + static_cast<std::int64_t>(vectors_of(count() - 1)) * lanes * k;
   }
 };
 
 /// dst[k][width] from up to `width` rows (byte pointers), `k_stride` bytes apart along k, optionally through k_index.
-void pack_rows(const PackSet& packs, int width, float* dst, void* const* rows, int count, std::int64_t k,
+void pack_rows(const PackSet& packs, int width, char* dst, void* const* rows, int count, std::int64_t k,
                std::int64_t k_stride, const std::int32_t* k_index);
 
 /// A matrix B[k,n] in memory, strides in bytes, and which of it is packed. Lists and `n_live` may be null: everything.
@@ -49,13 +50,13 @@ struct MatrixB {
   const std::uint8_t* n_live = nullptr;  ///< per column of B: those that are dead (0) pack as zeros
 };
 
-/// Panels first..last of B, `k` steps each: panel p at panels.offset(p, k_room) floats from `dst`.
+/// Panels first..last of B, `k` steps each: panel p at panels.offset(p, k_room) elements from `dst`.
 void pack_panels(const PackSet& packs, const Panels& panels, std::int64_t first, std::int64_t last, const MatrixB& b,
-                 std::int64_t k, std::int64_t k_room, float* dst);
+                 std::int64_t k, std::int64_t k_room, char* dst);
 
-/// Floats of slack that packing may write behind its destination.
+/// Elements of slack that packing may write behind its destination.
 inline constexpr std::int64_t kPackSlack = 1024;
 
-std::shared_ptr<float> aligned_floats(std::int64_t count);
+std::shared_ptr<char> aligned_bytes(std::int64_t bytes);
 
 }  // namespace pit::contract

@@ -9,23 +9,23 @@ namespace pit::contract {
 
 std::int64_t PackedB::bytes() const {
   const std::lock_guard lock(mutex_);
-  std::int64_t total = static_cast<std::int64_t>(data.size()) * panels.floats(k) * 4;
-  for (const auto& r : rows_) total += r ? k * n * 4 : 0;
+  std::int64_t total = static_cast<std::int64_t>(data.size()) * panels.elements(k) * element;
+  for (const auto& r : rows_) total += r ? k * n * element : 0;
   return total;
 }
 
-const float* PackedB::rows(std::int64_t number) {
+const char* PackedB::rows(std::int64_t number) {
   const std::lock_guard lock(mutex_);
   rows_.resize(data.size());
-  std::shared_ptr<float>& made = rows_[static_cast<std::size_t>(number)];
+  std::shared_ptr<char>& made = rows_[static_cast<std::size_t>(number)];
   if (made) return made.get();
-  made = std::static_pointer_cast<float>(long_lived_memory(static_cast<std::size_t>(k * n) * sizeof(float)));
+  made = std::static_pointer_cast<char>(long_lived_memory(static_cast<std::size_t>(k * n * element)));
   for (std::int64_t p = 0; p < panels.count(); ++p) {
     const std::int64_t width = panels.vectors_of(p) * panels.lanes, columns = panels.columns_of(p);
-    const float* from = data[static_cast<std::size_t>(number)].get() + panels.offset(p, k);
+    const char* from = panel(number, p);
     for (std::int64_t i = 0; i < k; ++i)
-      std::memcpy(made.get() + i * n + p * panels.width(), from + i * width,
-                  static_cast<std::size_t>(columns) * sizeof(float));
+      std::memcpy(made.get() + (i * n + p * panels.width()) * element, from + i * width * element,
+                  static_cast<std::size_t>(columns * element));
   }
   return made.get();
 }

@@ -15,12 +15,17 @@ class PackedB {
  public:
   std::int64_t k = 0, n = 0;
   Panels panels;
-  std::vector<std::shared_ptr<float>> data;     ///< per matrix: panels.floats(k) floats
+  std::int64_t element = 0;                     ///< bytes
+  std::vector<std::shared_ptr<char>> data;      ///< per matrix: panels.elements(k) elements
   std::shared_ptr<const detect::LiveMap> live;  ///< null: all
 
   std::int64_t bytes() const;
+  /// Panel p of a matrix.
+  char* panel(std::int64_t number, std::int64_t p) const {
+    return data[static_cast<std::size_t>(number)].get() + panels.offset(p, k) * element;
+  }
   /// The same elements as rows of n: made when first asked for, by products of a few rows.
-  const float* rows(std::int64_t number);
+  const char* rows(std::int64_t number);
   /// The steps of k that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all
   /// matrices). Made when first asked for; `map` must be the same for the life of this object.
   const std::uint64_t* live_k(const detect::LiveMap& map, std::int64_t number, std::int64_t panel);
@@ -29,7 +34,7 @@ class PackedB {
   void make_live_k(const detect::LiveMap& map);
 
   mutable Mutex mutex_;
-  std::vector<std::shared_ptr<float>> rows_;
+  std::vector<std::shared_ptr<char>> rows_;
   Once live_k_once_;
   std::vector<std::uint64_t> live_k_;  ///< [number][panel][words of k]
 };

@@ -23,8 +23,8 @@ class Applicable {
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
-    if (p_.m == 0 || p_.n == 0 || p_.k == 0 || !p_.is_whole()) return std::move(rules_);
-    const std::int64_t panel_bytes = b_.panels.width() * 4;
+    if (p_.m == 0 || p_.n == 0 || p_.k == 0 || !p_.is_whole(k_.algebra())) return std::move(rules_);
+    const std::int64_t panel_bytes = b_.panels.width() * k_.sizes().b;
     const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
     if (live_.a && offsets_fit) rules_of_a();
     if (live_.b && offsets_fit) rules_of_b();

@@ -25,37 +25,42 @@ class BothElementsBlock {
         task_(task),
         map_(map),
         item_(call.problem.items[static_cast<std::size_t>(task.item)]),
+        size_(call.sizes().a),
         panels_(call.schedule.blocks.panels),
         first_row_(task.begin * map.g_rows),
         rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
         groups_(task.end - task.begin),
         whole_(rows_ / map.g_rows),
-        panel_bytes_(static_cast<std::int32_t>(call.b.panels.width() * 4)),
+        panel_bytes_(static_cast<std::int32_t>(call.panel_row())),
         runner_(call, Family::ragged, item_.b_number) {}
 
   void operator()() {
     allocate();
-    for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
+    with_size(size_, [&](auto size) { run_all<size>(); });
+  }
+
+ private:
+  template <std::int64_t size>
+  void run_all() {
+    for (std::int64_t g = 0; g < groups_; ++g) read_group<size>(g);
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
       const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
       join_panels(p, count);
       // A last group of fewer rows is a macro-tile of its own.
-      run(0, whole_, map_.g_rows, p, count);
-      if (whole_ < groups_) run(whole_, groups_, rows_ - whole_ * map_.g_rows, p, count);
+      run<size>(0, whole_, map_.g_rows, p, count);
+      if (whole_ < groups_) run<size>(whole_, groups_, rows_ - whole_ * map_.g_rows, p, count);
     }
   }
 
- private:
   void allocate() {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
-    const std::int64_t k = map_.words() * 64;
-    buffer_ =
-        call_.scratch(2 * Buffer::rounded<float>(live * map_.g_rows + 16) +
-                      2 * Buffer::rounded<std::int32_t>(live + 16) + 2 * Buffer::rounded<std::int32_t>(groups_ + 1) +
-                      Buffer::rounded<std::uint8_t>(k) + Buffer::rounded<void*>(rows_ + kMaxTileRows));
-    a_ = buffer_.take<float>(live * map_.g_rows + 16);
-    packed_ = buffer_.take<float>(live * map_.g_rows + 16);
+    const std::int64_t k = map_.words() * 64, elements = (live * map_.g_rows + 16) * size_;
+    buffer_ = call_.scratch(2 * Buffer::rounded<char>(elements) + 2 * Buffer::rounded<std::int32_t>(live + 16) +
+                            2 * Buffer::rounded<std::int32_t>(groups_ + 1) + Buffer::rounded<std::uint8_t>(k) +
+                            Buffer::rounded<void*>(rows_ + kMaxTileRows));
+    a_ = buffer_.take<char>(elements);
+    packed_ = buffer_.take<char>(elements);
     live_k_ = buffer_.take<std::int32_t>(live + 16);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     first_ = buffer_.take<std::int32_t>(groups_ + 1);
@@ -63,21 +68,24 @@ class BothElementsBlock {
     live_ = buffer_.take<std::uint8_t>(k);
     first_[0] = 0;
     c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    point_to_rows(call_.problem, item_, first_row_, first_row_ + rows_, c_rows_);
+    point_to_rows(call_, item_, first_row_, first_row_ + rows_, c_rows_);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
   // SRead of one group: its elements and their steps of k.
+  template <std::int64_t size>
   void read_group(std::int64_t group) {
-    const Problem& p = call_.problem;
     const std::int64_t rows = std::min(map_.g_rows, rows_ - group * map_.g_rows), from = first_[group];
-    const float* a_rows[kMaxTileRows];
-    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = p.a_row(item_, first_row_ + group * map_.g_rows + i);
+    const char* a_rows[kMaxTileRows];
+    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = call_.a_row(item_, first_row_ + group * map_.g_rows + i);
     const std::int64_t count = live_columns(map_, number(group), 1, live_k_ + from);
-    float* to = a_ + from * map_.g_rows;
+    // Locals, here and in `pick`: none of the stores may be taken to change what is read.
+    const std::int32_t* live_k = live_k_;
+    const std::int64_t a_k = call_.a_k();
+    char* to = a_ + from * map_.g_rows * size;
     for (std::int64_t t = from; t < from + count; ++t)
-      for (std::int64_t i = 0; i < rows; ++i) *to++ = a_rows[i][live_k_[t] * p.a_k];
+      for (std::int64_t i = 0; i < rows; ++i, to += size) move_element<size>(to, a_rows[i] + live_k[t] * a_k);
     first_[group + 1] = static_cast<std::int32_t>(from + count);
   }
 
@@ -91,12 +99,13 @@ class BothElementsBlock {
   }
 
   // Groups begin..end of `rows` rows each.
+  template <std::int64_t size>
   void run(std::int64_t begin, std::int64_t end, std::int64_t rows, std::int64_t panel, int count) {
     if (begin == end) return;
     std::int64_t k_count = 0;
     for (std::int64_t g = begin; g < end; ++g) {
       starts_[g - begin] = static_cast<std::int32_t>(k_count);
-      const std::int64_t found = rows == 1 ? pick<1>(g, k_count) : pick<2>(g, k_count);
+      const std::int64_t found = rows == 1 ? pick<1, size>(g, k_count) : pick<2, size>(g, k_count);
       runner_.prefetch(panel, count, offsets_ + k_count,
                        found);  // on its way while the other groups' steps of k are picked
       k_count += found;
@@ -105,25 +114,24 @@ class BothElementsBlock {
     MacroTile s;
     s.rows = static_cast<int>(rows), s.tiles = end - begin;
     s.a = packed_, s.k_offset = offsets_, s.starts = starts_, s.c_rows = c_rows_ + begin * map_.g_rows;
-    runner_.run(s, panel, count, panel * panel_bytes_);
+    runner_.run(s, panel, count, panel * call_.panel_of_c());
   }
 
   // The group's steps of k that the panels have too, behind `at` others. Returns how many.
-  template <int rows>
+  template <int rows, std::int64_t size>
   std::int64_t pick(std::int64_t group, std::int64_t at) {
-    // Locals: none of the stores may be taken to change what is read.
     const std::int32_t *live_k = live_k_ + first_[group], bytes = panel_bytes_;
     const std::int64_t all = first_[group + 1] - first_[group];
     const std::uint8_t* live = live_;
-    const float* a = a_ + first_[group] * map_.g_rows;
+    const char* a = a_ + first_[group] * map_.g_rows * size;
     std::int32_t* offset = offsets_ + at;
-    float* to = packed_ + at * rows;
+    char* to = packed_ + at * rows * size;
     std::int64_t count = 0;
     for (std::int64_t t = 0; t < all; ++t) {
       const std::int32_t k = live_k[t];
       const std::uint8_t there = live[k];
       offset[count] = k * bytes;
-      for (int i = 0; i < rows; ++i) to[count * rows + i] = a[t * rows + i];
+      for (int i = 0; i < rows; ++i) move_element<size>(to + (count * rows + i) * size, a + (t * rows + i) * size);
       count += there;
     }
     return count;
@@ -133,13 +141,14 @@ class BothElementsBlock {
   const Task& task_;
   const detect::LiveMap& map_;
   const Item& item_;
+  std::int64_t size_;  ///< bytes of an element of A
   int panels_;
   std::int64_t first_row_, rows_, groups_, whole_;
   std::int32_t panel_bytes_;
   MacroKernel runner_;
   Buffer buffer_;
   /// live elements of all groups; those that the panels have steps of k for
-  float *a_ = nullptr, *packed_ = nullptr;
+  char *a_ = nullptr, *packed_ = nullptr;
   std::int32_t *live_k_ = nullptr, *first_ = nullptr;  ///< k of each of a_, and where groups begin
   /// of packed_: bytes into the panel, and where groups begin
   std::int32_t *offsets_ = nullptr, *starts_ = nullptr;

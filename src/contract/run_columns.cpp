@@ -2,6 +2,7 @@
 // columns of B are gathered (of the steps of k that A has at all), the narrower product is computed by the k or the
 // dense rule, and its columns are scattered.
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "contract/blocking.h"
@@ -13,24 +14,37 @@ namespace {
 
 /// B's columns `columns`, steps of k `live_k`, in panels of their own. Other steps of k are left as they are: nobody
 /// walks them.
+template <std::int64_t size>
 void gather_columns(const Call& call, std::int64_t number, const std::vector<std::int32_t>& columns,
                     const std::vector<std::int32_t>& live_k, PackedB& to) {
   const PackedB& b = call.b;
   const std::int64_t width = b.panels.width(), to_width = to.panels.width();
-  const float* from = b.data[static_cast<std::size_t>(number)].get();
   call.pool.parallel_for(to.panels.count(), [&](std::int64_t p, int) {
-    float* out = to.data[0].get() + to.panels.offset(p, b.k);
+    char* out = to.panel(0, p);
     const std::int64_t count = to.panels.columns_of(p);
-    std::vector<const float*> source(static_cast<std::size_t>(count));
+    std::vector<const char*> source(static_cast<std::size_t>(count));
     for (std::int64_t j = 0; j < count; ++j) {
       const std::int64_t column = columns[static_cast<std::size_t>(p * to_width + j)];
-      source[static_cast<std::size_t>(j)] = from + b.panels.offset(column / width, b.k) + column % width;
+      source[static_cast<std::size_t>(j)] = b.panel(number, column / width) + column % width * size;
     }
     for (const std::int32_t t : live_k) {
-      float* row = out + t * to_width;
-      for (std::int64_t j = 0; j < count; ++j) row[j] = source[static_cast<std::size_t>(j)][t * width];
-      std::fill(row + count, row + to_width, 0.0f);
+      char* row = out + t * to_width * size;
+      for (std::int64_t j = 0; j < count; ++j)
+        move_element<size>(row + j * size, source[static_cast<std::size_t>(j)] + t * width * size);
+      std::memset(row + count * size, 0, static_cast<std::size_t>((to_width - count) * size));
     }
+  });
+}
+
+/// The narrower product's result `c`, the identity where it has no column.
+template <std::int64_t size>
+void scatter_columns(const Call& call, const Item& item, const std::vector<std::int32_t>& columns, const char* c) {
+  const auto n = static_cast<std::int64_t>(columns.size());
+  call.pool.parallel_for(call.problem.m, [&](std::int64_t i, int) {
+    char* row = call.c_row(item, i);
+    fill(row, call.problem.n, call.identity());
+    for (std::int64_t j = 0; j < n; ++j)
+      move_element<size>(row + columns[static_cast<std::size_t>(j)] * size, c + (i * n + j) * size);
   });
 }
 
@@ -73,11 +87,14 @@ void run_columns(const Call& call) {
     narrow.k = p.k;
     narrow.n = n;
     narrow.panels = call.kernels.panels(n);
-    const std::int64_t floats = narrow.panels.floats(p.k) + kPackSlack;
-    Buffer buffer = call.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<float>(p.m * n));
-    narrow.data.push_back({std::shared_ptr<void>(), buffer.take<float>(floats)});
-    auto* c = buffer.take<float>(p.m * n);
-    gather_columns(call, item.b_number, columns, needed_k(call, item), narrow);
+    narrow.element = call.b.element;
+    const std::int64_t bytes = (narrow.panels.elements(p.k) + kPackSlack) * narrow.element,
+                       c_bytes = p.m * n * call.sizes().c;
+    Buffer buffer = call.scratch(Buffer::rounded<char>(bytes) + Buffer::rounded<char>(c_bytes));
+    narrow.data.push_back({std::shared_ptr<void>(), buffer.take<char>(bytes)});
+    auto* c = buffer.take<char>(c_bytes);
+    with_size(narrow.element,
+              [&](auto size) { gather_columns<size>(call, item.b_number, columns, needed_k(call, item), narrow); });
     Problem part = p;
     part.n = n;
     Item narrowed;
@@ -89,11 +106,7 @@ void run_columns(const Call& call) {
     const Schedule schedule = narrow_schedule(call, part, rule);
     const Call inner{call.kernels, part, live, narrow, schedule, call.pool, call.buffers, call.caches, call.poison};
     if (n > 0) schedule.rule.kind == RuleKind::k ? run_k(inner) : run_dense(inner);
-    call.pool.parallel_for(p.m, [&](std::int64_t i, int) {
-      float* row = p.c_row(item, i);
-      fill(row, p.n, static_cast<float>(call.kernels.algebra().identity()));
-      for (std::int64_t j = 0; j < n; ++j) row[columns[static_cast<std::size_t>(j)]] = c[i * n + j];
-    });
+    with_size(call.sizes().c, [&](auto size) { scatter_columns<size>(call, item, columns, c); });
   }
 }
 

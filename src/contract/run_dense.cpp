@@ -9,6 +9,9 @@
 namespace pit::contract {
 namespace {
 
+/// What an epilogue may make of a sum.
+constexpr std::int64_t kMostBytes = 8;
+
 class DenseBlock {
  public:
   DenseBlock(const Call& call, const Task& task, bool epilogue_alone)
@@ -28,7 +31,7 @@ class DenseBlock {
     Block b;
     b.packs = &call_.kernels.packs();
     b.tile_rows = call_.kernels.rows();
-    b.a_k_stride = problem_.a_k * 4;
+    b.a_k_stride = call_.a_k();
     b.k = k_;
     b.k_block = blocks_.k;
     b.packs_all = blocks_.packs_all;
@@ -48,21 +51,23 @@ class DenseBlock {
  private:
   std::size_t operands() const { return problem_.epilogue ? problem_.epilogue->operands.size() : 0; }
   std::int64_t c_element() const {
-    return problem_.epilogue ? static_cast<std::int64_t>(size_of(problem_.epilogue->result)) : 4;
+    return problem_.epilogue ? static_cast<std::int64_t>(size_of(problem_.epilogue->result)) : call_.sizes().c;
   }
   bool packs_b() const { return blocks_.packs_b && !alone_; }
 
   void allocate(Block& b) {
     const std::int64_t k = item_.k_list && !alone_ ? problem_.k : k_;  // with zeros for what is absent
-    const std::int64_t a = Block::packed_floats(rows_, b.tile_rows, b.packs_all ? k : std::min(k, b.k_block)),
-                       trash = 2 * b.panels.width(), panels = packs_b() ? task_floats(b) : 0,
+    const lower::ElementSizes& size = call_.sizes();
+    const std::int64_t a = Block::packed_elements(rows_, b.tile_rows, b.packs_all ? k : std::min(k, b.k_block)) *
+                           size.a,
+                       trash = kMostBytes * b.panels.width(), panels = packs_b() ? task_elements(b) * size.b : 0,
                        live = item_.k_list ? problem_.k : 0, tables = 2 + static_cast<std::int64_t>(operands());
     buffer_ =
-        call_.scratch(Buffer::rounded<float>(a) + Buffer::rounded<float>(trash) + Buffer::rounded<float>(panels) +
+        call_.scratch(Buffer::rounded<char>(a) + Buffer::rounded<char>(trash) + Buffer::rounded<char>(panels) +
                       Buffer::rounded<std::uint8_t>(live) + tables * Buffer::rounded<void*>(rows_ + kMaxTileRows));
-    b.packed = buffer_.take<float>(a);
-    b.trash = buffer_.take<float>(trash);
-    packed_b_ = buffer_.take<float>(panels);
+    b.packed = buffer_.take<char>(a);
+    b.trash = buffer_.take<char>(trash);
+    packed_b_ = buffer_.take<char>(panels);
     live_k_ = buffer_.take<std::uint8_t>(live);
     a_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
     c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
@@ -75,7 +80,7 @@ class DenseBlock {
     }
   }
 
-  std::int64_t task_floats(const Block& b) const {
+  std::int64_t task_elements(const Block& b) const {
     return b.panels.offset(task_.last_panel - task_.first_panel, k_) + kPackSlack;
   }
 
@@ -85,12 +90,13 @@ class DenseBlock {
   void find_b(Block& b) {
     if (k_ == 0) return;
     if (packs_b()) {
-      const MatrixB matrix{.data = reinterpret_cast<const char*>(item_.b),
-                           .k_stride = problem_.b_k * 4,
-                           .n_stride = problem_.b_n * 4,
+      const std::int64_t size = call_.sizes().b;
+      const MatrixB matrix{.data = item_.b,
+                           .k_stride = problem_.b_k * size,
+                           .n_stride = problem_.b_n * size,
                            .k_list = item_.k_list,
                            .n_live = item_.n_live};
-      float* const panel_0 = packed_b_ - b.panels.offset(task_.first_panel, k_);
+      char* const panel_0 = packed_b_ - b.panels.offset(task_.first_panel, k_) * size;
       pack_panels(call_.kernels.packs(), b.panels, task_.first_panel, task_.last_panel, matrix, k_, k_, panel_0);
       b.b = panel_0;
       b.b_k = k_;
@@ -111,7 +117,7 @@ class DenseBlock {
       else k_ranges_.push_back({k, k, 1});
     }
     const auto runs = static_cast<std::int64_t>(k_ranges_.size());
-    if (runs <= 1 || (problem_.sums_fit_c() && k_ >= worthwhile * runs)) {
+    if (runs <= 1 || (problem_.sums_fit_c(call_.kernels.algebra()) && k_ >= worthwhile * runs)) {
       b.k_ranges = &k_ranges_;
       return;
     }
@@ -124,8 +130,8 @@ class DenseBlock {
   void find_rows(std::int64_t first, Block& b) {
     for (std::int64_t i = 0; i < b.rows; ++i) {
       const std::int64_t row = Problem::row_of(item_, first + i);
-      if (!alone_) a_rows_[i] = const_cast<float*>(item_.a + problem_.a_rows[row]);
-      c_rows_[i] = static_cast<char*>(item_.c) + problem_.c_rows[row] * c_element();
+      if (!alone_) a_rows_[i] = const_cast<char*>(call_.a_row(item_, first + i));
+      c_rows_[i] = item_.c + problem_.c_rows[row] * c_element();
     }
     for (std::size_t o = 0; o < operands(); ++o) {
       const Epilogue::Operand& from = problem_.epilogue->operands[o];
@@ -177,7 +183,7 @@ class DenseBlock {
   bool alone_, separate_;
   std::int64_t rows_, k_;
   Buffer buffer_;
-  float* packed_b_ = nullptr;
+  char* packed_b_ = nullptr;
   std::uint8_t* live_k_ = nullptr;
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;

@@ -26,6 +26,8 @@ class ElementsBlock {
         groups_(task.end - task.begin),
         whole_(rows_ / map.g_rows),
         width_(call.b.panels.width()),
+        size_(call.sizes().a),
+        panel_row_(call.panel_row()),
         runner_(call, Family::ragged, item_.b_number) {}
 
   void operator()() {
@@ -34,10 +36,12 @@ class ElementsBlock {
       plan_range(r, 0, whole_);
       plan_range(r, whole_, groups_);
     }
-    for (std::int64_t g = 0; g < groups_; ++g) read_group(g);
+    with_size(size_, [&](auto size) {
+      for (std::int64_t g = 0; g < groups_; ++g) read_group<size>(g);
+    });
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
       const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
-      for (const MacroTile& s : macro_tiles_) runner_.run(s, p, count, scratch_ ? 0 : p * width_ * 4);
+      for (const MacroTile& s : macro_tiles_) runner_.run(s, p, count, scratch_ ? 0 : p * call_.panel_of_c());
       if (scratch_) flush(p, count);
     }
   }
@@ -53,18 +57,19 @@ class ElementsBlock {
     std::int64_t live = 0;
     for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
     // With one range, results need no place to wait for the next one.
-    const std::int64_t scratch = ranges_ > 1 ? rows_ * panels_ * width_ : 0, tables = ranges_ * rows_ + kMaxTileRows;
-    const std::int64_t starts = ranges_ * (groups_ + 2);
-    buffer_ = call_.scratch(Buffer::rounded<float>(live * map_.g_rows + 16) + Buffer::rounded<std::int32_t>(live + 16) +
+    const std::int64_t scratch = ranges_ > 1 ? rows_ * panels_ * call_.panel_of_c() : 0,
+                       tables = ranges_ * rows_ + kMaxTileRows;
+    const std::int64_t starts = ranges_ * (groups_ + 2), packed = (live * map_.g_rows + 16) * size_;
+    buffer_ = call_.scratch(Buffer::rounded<char>(packed) + Buffer::rounded<std::int32_t>(live + 16) +
                             Buffer::rounded<std::int32_t>(call_.problem.k + 64) +
                             Buffer::rounded<std::int32_t>(starts) + Buffer::rounded<GroupRange>(ranges_ * groups_) +
-                            Buffer::rounded<float>(scratch) + Buffer::rounded<void*>(tables));
-    packed_ = buffer_.take<float>(live * map_.g_rows + 16);
+                            Buffer::rounded<char>(scratch) + Buffer::rounded<void*>(tables));
+    packed_ = buffer_.take<char>(packed);
     offsets_ = buffer_.take<std::int32_t>(live + 16);
     list_ = buffer_.take<std::int32_t>(call_.problem.k + 64);
     starts_ = buffer_.take<std::int32_t>(starts);
     k_ranges_ = buffer_.take<GroupRange>(ranges_ * groups_);
-    if (scratch > 0) scratch_ = buffer_.take<float>(scratch);
+    if (scratch > 0) scratch_ = buffer_.take<char>(scratch);
     c_rows_ = buffer_.take<void*>(tables);
     macro_tiles_.reserve(static_cast<std::size_t>(2 * ranges_));
   }
@@ -81,7 +86,7 @@ class ElementsBlock {
     s.tiles = end - begin;
     s.first = range == 0;
     s.b_shift = range * range_;
-    s.a = packed_ + k_count_ * map_.g_rows;
+    s.a = packed_ + k_count_ * map_.g_rows * size_;
     s.k_offset = offsets_ + k_count_;
     s.starts = starts_;
     s.c_rows = c_rows_;
@@ -99,7 +104,7 @@ class ElementsBlock {
   }
 
   void* row_of_c(std::int64_t row) const {
-    return scratch_ ? scratch_ + row * panels_ * width_ : call_.problem.c_row(item_, first_row_ + row);
+    return scratch_ ? scratch_ + row * panels_ * call_.panel_of_c() : call_.c_row(item_, first_row_ + row);
   }
 
   // order_: the groups begin..end, by their number of elements in the range.
@@ -123,31 +128,35 @@ class ElementsBlock {
 
   // SRead of a group: its live elements side by side, each range's where its macro-tile looks for them. All of a row is
   // read at once, as memory likes it.
+  template <std::int64_t size>
   void read_group(std::int64_t g) {
-    const Problem& p = call_.problem;
     detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
     const std::int64_t rows = std::min(map_.g_rows, rows_ - g * map_.g_rows);
-    const float* a_rows[kMaxTileRows];
-    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = p.a_row(item_, first_row_ + g * map_.g_rows + i);
+    const char* a_rows[kMaxTileRows];
+    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = call_.a_row(item_, first_row_ + g * map_.g_rows + i);
+    // Locals: none of the stores may be taken to change what is read.
     const std::int32_t* list = list_;
+    const std::int64_t a_k = call_.a_k(), panel_row = panel_row_;
     for (std::int64_t r = 0; r < ranges_; ++r) {
-      const GroupRange& here = k_ranges_[r * groups_ + g];
-      float* to = packed_ + here.first * map_.g_rows;
+      const GroupRange here = k_ranges_[r * groups_ + g];
+      const std::int64_t first = r * range_;
+      char* to = packed_ + here.first * map_.g_rows * size;
       // A last group of fewer rows is a macro-tile of its own, whose first step of k is the range's.
       std::int32_t* offset = offsets_ + here.first;
       for (std::int32_t t = 0; t < here.count; ++t) {
         const std::int64_t k = *list++;
-        offset[t] = static_cast<std::int32_t>((k - r * range_) * width_ * 4);
-        for (std::int64_t i = 0; i < rows; ++i) *to++ = a_rows[i][k * p.a_k];
+        offset[t] = static_cast<std::int32_t>((k - first) * panel_row);
+        for (std::int64_t i = 0; i < rows; ++i, to += size) move_element<size>(to, a_rows[i] + k * a_k);
       }
     }
   }
 
   void flush(std::int64_t panel, int count) const {
-    const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_);
+    const std::int64_t first = panel * width_, columns = std::min(call_.problem.n - first, count * width_),
+                       size = call_.sizes().c;
     for (std::int64_t i = 0; i < rows_; ++i)
-      copy_row(call_.problem.c_row(item_, first_row_ + i) + first, scratch_ + i * panels_ * width_, columns,
-               streaming_);
+      copy_row(call_.c_row(item_, first_row_ + i) + first * size, scratch_ + i * panels_ * width_ * size,
+               columns * size, streaming_);
   }
 
   const Call& call_;
@@ -158,12 +167,13 @@ class ElementsBlock {
   std::int64_t range_, ranges_;
   bool streaming_;
   std::int64_t first_row_, rows_, groups_, whole_, width_;
+  std::int64_t size_, panel_row_;  ///< bytes of an element of A, of a step of k of a panel
   MacroKernel runner_;
   Buffer buffer_;
-  float* packed_ = nullptr;
+  char* packed_ = nullptr;
   std::int32_t *offsets_ = nullptr, *list_ = nullptr, *starts_ = nullptr;
   GroupRange* k_ranges_ = nullptr;
-  float* scratch_ = nullptr;  ///< null: results go to C at once
+  char* scratch_ = nullptr;  ///< null: results go to C at once
   void** c_rows_ = nullptr;
   std::int64_t k_count_ = 0;
   std::vector<MacroTile> macro_tiles_;

@@ -19,7 +19,8 @@ class KRuleBlock {
         ranges_(std::max<std::int64_t>(1, (call.problem.k + blocks_.k - 1) / blocks_.k)),
         begin_(task.begin * map.g_rows),
         end_(std::min(task.end * map.g_rows, call.problem.m)),
-        panel_bytes_(call.b.panels.width() * 4),
+        size_(call.sizes().a),
+        panel_bytes_(call.panel_row()),
         runner_(call, Family::indexed, item_.b_number) {}
 
   // Panel by panel, in each one range of k after the other, in each all groups: a range of a panel stays in L2 while
@@ -49,7 +50,7 @@ class KRuleBlock {
   struct Group {
     std::int64_t row, rows;  ///< within the block
     std::int64_t k_count;
-    const float* a;
+    const char* a;
     const std::int32_t* k_offset;
     const std::int32_t* range;  ///< first step of k of each range, and the end
   };
@@ -70,38 +71,37 @@ class KRuleBlock {
   }
 
   void allocate() {
-    std::int64_t floats = kPackSlack, k_count = 0;
+    std::int64_t packed = kPackSlack * size_, k_count = 0;
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
       const std::int64_t bound = live_columns_bound(map_, number(g)),
                          rows = std::min(map_.g_rows, call_.problem.m - g * map_.g_rows);
-      floats += (bound * rows + 15) / 16 * 16;
+      packed += (bound * rows * size_ + 63) / 64 * 64;
       k_count += bound + 16;
     }
     const std::int64_t rows = end_ - begin_, groups = task_.end - task_.begin,
-                       width = blocks_.panels * call_.b.panels.width();
-    const std::int64_t scratch = blocks_.streams_c ? map_.g_rows * width : 0;
+                       row_bytes = blocks_.panels * call_.panel_of_c();
+    const std::int64_t scratch = blocks_.streams_c ? map_.g_rows * row_bytes : 0;
     k_count += groups * (ranges_ + 1);
-    buffer_ = call_.scratch(Buffer::rounded<float>(floats) + Buffer::rounded<std::int32_t>(k_count) +
-                            2 * Buffer::rounded<void*>(rows + kMaxTileRows) + Buffer::rounded<float>(scratch));
-    packed_ = buffer_.take<float>(floats);
+    buffer_ = call_.scratch(Buffer::rounded<char>(packed) + Buffer::rounded<std::int32_t>(k_count) +
+                            2 * Buffer::rounded<void*>(rows + kMaxTileRows) + Buffer::rounded<char>(scratch));
+    packed_ = buffer_.take<char>(packed);
     offsets_ = buffer_.take<std::int32_t>(k_count);
     a_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
     c_rows_ = buffer_.take<void*>(rows + kMaxTileRows);
-    auto* compact = buffer_.take<float>(scratch);
+    auto* compact = buffer_.take<char>(scratch);
     groups_.reserve(static_cast<std::size_t>(groups));
     if (!blocks_.streams_c) {
-      point_to_rows(call_.problem, item_, begin_, end_, c_rows_);
+      point_to_rows(call_, item_, begin_, end_, c_rows_);
     } else {
-      for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + i % map_.g_rows * width;
+      for (std::int64_t i = 0; i < rows; ++i) c_rows_[i] = compact + i % map_.g_rows * row_bytes;
     }
-    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<float*>(call_.problem.a_row(item_, begin_ + i));
+    for (std::int64_t i = 0; i < rows; ++i) a_rows_[i] = const_cast<char*>(call_.a_row(item_, begin_ + i));
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
 
   // SRead of one group.
   void read_group(std::int64_t i) {
-    const Problem& p = call_.problem;
     Group g;
     g.row = i * map_.g_rows;
     g.rows = std::min(map_.g_rows, end_ - begin_ - g.row);
@@ -111,10 +111,10 @@ class KRuleBlock {
     const int tile = call_.kernels.rows();
     for (std::int64_t r = 0; r < g.rows; r += tile) {
       const int count = static_cast<int>(std::min<std::int64_t>(tile, g.rows - r));
-      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.k_count, p.a_k * 4, offsets_);
-      packed_ += g.k_count * count;
+      pack_rows(call_.kernels.packs(), count, packed_, a_rows_ + g.row + r, count, g.k_count, call_.a_k(), offsets_);
+      packed_ += g.k_count * count * size_;
     }
-    packed_ = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(packed_) + 63) / 64 * 64);
+    packed_ = reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(packed_) + 63) / 64 * 64);
     std::int32_t* range = offsets_ + g.k_count;
     g.range = range;
     for (std::int64_t r = 0; r < ranges_; ++r)
@@ -128,7 +128,7 @@ class KRuleBlock {
   void multiply(const Group& g, std::int64_t range, std::int64_t panel, int count) {
     const int tile = call_.kernels.rows();
     const std::int64_t begin = g.range[range], end = g.range[range + 1], whole = g.rows / tile * tile;
-    const std::int64_t c_offset = blocks_.streams_c ? 0 : panel * panel_bytes_;
+    const std::int64_t c_offset = blocks_.streams_c ? 0 : panel * call_.panel_of_c();
     if (begin == end && range > 0) return;
     // As many steps of k as k_near stay in L1 for all tiles of the group; with few tiles there is nothing to keep.
     // Blocks of about the same size.
@@ -148,14 +148,14 @@ class KRuleBlock {
       for (std::int64_t row = 0; row < whole; row += tiles_at_once * tile) {
         prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = tile, s.tiles = std::min(tiles_at_once, (whole - row) / tile);
-        s.a = g.a + row * g.k_count + t * tile, s.a_step = g.k_count * tile * 4, s.c_rows = c_rows_ + g.row + row,
-        s.next = s.tiles * tile;
+        s.a = g.a + (row * g.k_count + t * tile) * size_, s.a_step = g.k_count * tile * size_,
+        s.c_rows = c_rows_ + g.row + row, s.next = s.tiles * tile;
         runner_.run(s, panel, count, c_offset);
       }
       if (whole < g.rows) {
         if (whole == 0) prefetch_next(panel, count, range, g, piece++, pieces);
         s.rows = static_cast<int>(g.rows - whole), s.tiles = 1;
-        s.a = g.a + whole * g.k_count + t * s.rows, s.c_rows = c_rows_ + g.row + whole, s.next = s.rows;
+        s.a = g.a + (whole * g.k_count + t * s.rows) * size_, s.c_rows = c_rows_ + g.row + whole, s.next = s.rows;
         runner_.run(s, panel, count, c_offset);
       }
     }
@@ -164,9 +164,10 @@ class KRuleBlock {
   // SWrite of a group's results.
   void flush(const Group& g, std::int64_t panel, int count) {
     const std::int64_t first = panel * call_.b.panels.width(),
-                       columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
+                       columns = std::min(call_.problem.n - first, count * call_.b.panels.width()),
+                       size = call_.sizes().c;
     for (std::int64_t i = g.row; i < g.row + g.rows; ++i)
-      copy_row(call_.problem.c_row(item_, begin_ + i) + first, static_cast<float*>(c_rows_[i]), columns, true);
+      copy_row(call_.c_row(item_, begin_ + i) + first * size, static_cast<char*>(c_rows_[i]), columns * size, true);
   }
 
   const Call& call_;
@@ -175,11 +176,11 @@ class KRuleBlock {
   const Item& item_;
   const Blocking& blocks_;
   std::int64_t ranges_;
-  std::int64_t begin_, end_, panel_bytes_;  ///< rows of the block; bytes of a panel's row
+  std::int64_t begin_, end_, size_, panel_bytes_;  ///< rows of the block; bytes of an element of A, of a panel's row
   std::int64_t tiles_at_once_ = 1;
   MacroKernel runner_;
   Buffer buffer_;
-  float* packed_ = nullptr;
+  char* packed_ = nullptr;
   std::int32_t* offsets_ = nullptr;
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;

@@ -44,8 +44,8 @@ class OutputBlock {
       if (!any) continue;
       for (std::int64_t r = std::max(task_.begin, g * map_.g_rows); r < std::min(task_.end, (g + 1) * map_.g_rows);
            ++r) {
-        a_rows_.push_back(const_cast<float*>(call_.problem.a_row(item_, r)));
-        c_rows_.push_back(call_.problem.c_row(item_, r));
+        a_rows_.push_back(const_cast<char*>(call_.a_row(item_, r)));
+        c_rows_.push_back(call_.c_row(item_, r));
       }
     }
   }
@@ -55,9 +55,9 @@ class OutputBlock {
     s.rows = static_cast<int>(rows), s.tiles = tiles;
     s.k_count = std::min(kb_, call_.problem.k - k0);
     s.b_shift = k0;
-    s.a_rows = a_rows_.data() + row, s.a_step = k0 * 4, s.c_rows = c_rows_.data() + row;
+    s.a_rows = a_rows_.data() + row, s.a_step = k0 * call_.sizes().a, s.c_rows = c_rows_.data() + row;
     s.first = k0 == 0, s.last = k0 + kb_ >= call_.problem.k;
-    runner_.run(s, panel, 1, panel * call_.b.panels.width() * 4);
+    runner_.run(s, panel, 1, panel * call_.panel_of_c());
   }
 
   const Call& call_;
@@ -76,7 +76,7 @@ void run_output(const Call& call) { run_rows_of_tiles<OutputBlock>(call); }
 void mask_output(const Call& call) {
   const Problem& p = call.problem;
   const detect::LiveMap& map = *call.live.c;
-  const auto identity = static_cast<float>(call.kernels.algebra().identity());
+  const ElementBits identity = call.identity();
   const std::int64_t groups = map.row_groups();
   call.pool.parallel_for(static_cast<std::int64_t>(p.items.size()) * groups, [&](std::int64_t t, int) {
     const Item& item = p.items[static_cast<std::size_t>(t / groups)];
@@ -90,7 +90,7 @@ void mask_output(const Call& call) {
       while (end < map.column_groups() && !map.test(row, end)) ++end;
       const std::int64_t first = c * map.g_columns, last = std::min(end * map.g_columns, p.n);
       for (std::int64_t r = g * map.g_rows; r < std::min((g + 1) * map.g_rows, p.m); ++r)
-        fill(p.c_row(item, r) + first, last - first, identity);
+        fill(call.c_row(item, r) + first * identity.size, last - first, identity);
       c = end;
     }
   });

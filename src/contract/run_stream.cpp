@@ -16,7 +16,7 @@ class StreamItem {
     const Problem& p = call.problem;
     const bool in_place = item.b != nullptr && p.b_n == 1;
     b_ = in_place ? item.b : call.b.rows(item.b_number);
-    b_step_ = in_place ? p.b_k : p.n;
+    b_step_ = (in_place ? p.b_k : p.n) * call.sizes().b;
   }
 
   /// Groups begin..end, columns from `column` on.
@@ -26,28 +26,30 @@ class StreamItem {
     // Several rows are put together in a block whose rows lie an eighth of 4 KiB apart, modulo 4 KiB: a load waits for
     // a recent store that has the same address but for its page, and rows of C as they lie may all be such (8 rows
     // 44032 bytes apart, B in L2: 9 GB/s instead of 17).
-    constexpr std::int64_t page = 1024, apart = page / lower::kMaxStreamRows;
-    const std::int64_t step = group_rows_ > 1 ? (columns + page - 1) / page * page + apart : 0;
-    Buffer buffer =
-        call_.scratch(Buffer::rounded<float>(most * group_rows_ + kPackSlack) +
-                      Buffer::rounded<std::int32_t>(most + 16) + Buffer::rounded<float>(step * group_rows_));
-    auto* block = buffer.take<float>(step * group_rows_);
-    auto* packed = buffer.take<float>(most * group_rows_ + kPackSlack);
+    constexpr std::int64_t page = 4096, apart = page / lower::kMaxStreamRows;
+    const lower::ElementSizes& size = call_.sizes();
+    const std::int64_t bytes = columns * size.c, c_offset = column * size.c,
+                       a_bytes = (most * group_rows_ + kPackSlack) * size.a;
+    const std::int64_t step = group_rows_ > 1 ? (bytes + page - 1) / page * page + apart : 0;
+    Buffer buffer = call_.scratch(Buffer::rounded<char>(a_bytes) + Buffer::rounded<std::int32_t>(most + 16) +
+                                  Buffer::rounded<char>(step * group_rows_));
+    auto* block = buffer.take<char>(step * group_rows_);
+    auto* packed = buffer.take<char>(a_bytes);
     auto* live_k = buffer.take<std::int32_t>(most + 16);
     for (std::int64_t g = begin; g < end; ++g) {
       const std::int64_t first = g * group_rows_;
       const int rows = static_cast<int>(std::min(group_rows_, p.m - first));
       const std::int64_t count = find_live_k(g, live_k);
       void *a_rows[lower::kMaxStreamRows], *c_rows[lower::kMaxStreamRows];
-      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<float*>(call_.problem.a_row(item_, first + i));
-      if (step == 0) point_to_rows(call_.problem, item_, first, first + rows, c_rows);
+      for (int i = 0; i < rows; ++i) a_rows[i] = const_cast<char*>(call_.a_row(item_, first + i));
+      if (step == 0) point_to_rows(call_, item_, first, first + rows, c_rows);
       for (int i = 0; step > 0 && i < rows; ++i) c_rows[i] = block + i * step;
-      pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, p.a_k * 4, live_k);
-      void* ptrs[4] = {packed, const_cast<float*>(b_ + column), live_k, static_cast<void*>(c_rows)};
-      const lower::StreamInts ints{count, columns, b_step_ * 4, 1, step > 0 ? 0 : column * 4};
+      pack_rows(call_.kernels.packs(), rows, packed, a_rows, rows, count, call_.a_k(), live_k);
+      void* ptrs[4] = {packed, const_cast<char*>(b_ + column * size.b), live_k, static_cast<void*>(c_rows)};
+      const lower::StreamInts ints{count, columns, b_step_, 1, step > 0 ? 0 : c_offset};
       call_.kernels.stream(rows)(ptrs, &ints.k_count);
       for (int i = 0; step > 0 && i < rows; ++i)
-        copy_row(call_.problem.c_row(item_, first + i) + column, block + i * step, columns, false);
+        copy_row(call_.c_row(item_, first + i) + c_offset, block + i * step, bytes, false);
     }
   }
 
@@ -71,8 +73,8 @@ class StreamItem {
   const Item& item_;
   const detect::LiveMap* map_;
   std::int64_t group_rows_;
-  const float* b_;
-  std::int64_t b_step_;
+  const char* b_;
+  std::int64_t b_step_;  ///< bytes from a row to the next one
 };
 
 }  // namespace

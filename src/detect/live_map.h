@@ -43,10 +43,10 @@ struct LiveMap {
   }
 };
 
-/// A batch of f32 (or, one byte each, boolean) matrices in memory. Strides in elements.
+/// A batch of f32 or f64 (or, one byte each, boolean) matrices in memory. Strides in elements.
 struct Values {
   const void* data = nullptr;
-  DType dtype = DType::f32;                       ///< f32 or b8
+  DType dtype = DType::f32;                       ///< f32, f64 or b8
   std::vector<std::int64_t> batch_offsets = {0};  ///< where each matrix begins, in elements
   std::int64_t rows = 0, columns = 0, row_stride = 0, column_stride = 1;
 };
@@ -55,12 +55,12 @@ struct Values {
 /// from +0; booleans differ by their truth). One vectorised pass at memory bandwidth when columns (or rows) are
 /// consecutive. Any extents, any strides (64 bit), any granularity. `reuse` is a map that is no longer needed: its
 /// memory serves again if it is large enough, which saves page faults.
-LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent, const ThreadPool& pool,
+LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent, const ThreadPool& pool,
              LiveMap reuse = {}, ScanIsa isa = ScanIsa::native);
 
 /// The share of live micro-tiles among about `samples` rows of micro-tiles (columns, where those are consecutive in
 /// memory), spread over the matrices: a first impression (deterministic).
-double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent,
+double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent,
                        std::int64_t samples, ScanIsa isa = ScanIsa::native);
 
 /// From a byte per micro-tile ([batch, row groups, column groups], strides in bytes; non-zero is live).

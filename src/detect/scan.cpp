@@ -25,13 +25,14 @@ constexpr std::int64_t kScratchWords = 1024;  // of bits per column before colum
 /// The columns of a map's matrices may be the columns of memory or its rows; here they are those of memory.
 struct Matrices {
   const char* data;
-  bool f32;
+  bool f32, f64;
   const std::vector<std::int64_t>* offsets;
   std::int64_t rows, columns, row_stride, column_stride;
   std::int64_t g_rows, g_columns;
   float absent;
+  double wide_absent;  ///< f64
 
-  std::int64_t element() const { return f32 ? 4 : 1; }
+  std::int64_t element() const { return f64 ? 8 : f32 ? 4 : 1; }
 };
 
 Matrices swapped(Matrices m) {
@@ -47,12 +48,13 @@ bool transposed_in_memory(const Values& v) {
   return v.row_stride == 1;
 }
 
-Matrices matrices_of(const Values& v, std::int64_t g_rows, std::int64_t g_columns, float absent) {
-  PIT_CHECK(v.dtype == DType::f32 || v.dtype == DType::b8, "a scan of {}", name_of(v.dtype));
+Matrices matrices_of(const Values& v, std::int64_t g_rows, std::int64_t g_columns, double absent) {
+  PIT_CHECK(v.dtype == DType::f32 || v.dtype == DType::f64 || v.dtype == DType::b8, "a scan of {}", name_of(v.dtype));
   PIT_CHECK(g_rows >= 1 && g_columns >= 1, "micro-tiles of {} x {}", g_rows, g_columns);
   PIT_CHECK(v.rows >= 0 && v.columns >= 0, "matrices of {} x {}", v.rows, v.columns);
   Matrices m{static_cast<const char*>(v.data),
              v.dtype == DType::f32,
+             v.dtype == DType::f64,
              &v.batch_offsets,
              v.rows,
              v.columns,
@@ -60,6 +62,7 @@ Matrices matrices_of(const Values& v, std::int64_t g_rows, std::int64_t g_column
              v.column_stride,
              g_rows,
              g_columns,
+             static_cast<float>(absent),
              absent};
   if (m.columns == 1) m.column_stride = 1;
   return m;
@@ -82,7 +85,7 @@ class Scanner {
   void columns(std::int64_t batch, std::int64_t first, std::int64_t rows, std::int64_t height,
                std::uint64_t* out) const {
     const std::int64_t at = (*m_.offsets)[static_cast<std::size_t>(batch)] + first * m_.row_stride;
-    if (m_.column_stride != 1) strided(at, rows, height, out);
+    if (m_.column_stride != 1 || m_.f64) strided(at, rows, height, out);
     else if (m_.f32) kernels_.rows_f32(f32() + at, m_.row_stride, rows, m_.columns, height, m_.absent, out);
     else kernels_.rows_b8(b8() + at, m_.row_stride, rows, m_.columns, height, m_.absent != 0, out);
   }
@@ -115,9 +118,11 @@ class Scanner {
 
  private:
   const float* f32() const { return reinterpret_cast<const float*>(m_.data); }
+  const double* f64() const { return reinterpret_cast<const double*>(m_.data); }
   const std::uint8_t* b8() const { return reinterpret_cast<const std::uint8_t*>(m_.data); }
 
-  // Neither rows nor columns are consecutive: pieces of rows are gathered first.
+  // Neither rows nor columns are consecutive: pieces of rows are gathered first. So are truths about f64, of which there
+  // is no vectorised pass.
   void strided(std::int64_t at, std::int64_t rows, std::int64_t height, std::uint64_t* out) const {
     constexpr std::int64_t piece = 1024;
     float values[piece];
@@ -131,6 +136,9 @@ class Scanner {
         if (m_.f32) {
           for (std::int64_t i = 0; i < n; ++i) values[i] = f32()[from + i * m_.column_stride];
           kernels_.rows_f32(values, 0, 1, n, 1, m_.absent, bits);
+        } else if (m_.f64) {
+          for (std::int64_t i = 0; i < n; ++i) bytes[i] = f64()[from + i * m_.column_stride] != m_.wide_absent;
+          kernels_.rows_b8(bytes, 0, 1, n, 1, false, bits);
         } else {
           for (std::int64_t i = 0; i < n; ++i) bytes[i] = b8()[from + i * m_.column_stride];
           kernels_.rows_b8(bytes, 0, 1, n, 1, m_.absent != 0, bits);
@@ -236,7 +244,7 @@ const ScanKernels& scan_kernels(ScanIsa isa) {
   }
 }
 
-LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent, const ThreadPool& pool,
+LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent, const ThreadPool& pool,
              LiveMap reuse, ScanIsa isa) {
   const Matrices m = matrices_of(values, g_rows, g_columns, absent);
   const ScanKernels& kernels = scan_kernels(isa);
@@ -244,7 +252,7 @@ LiveMap scan(const Values& values, std::int64_t g_rows, std::int64_t g_columns, 
   return transposed(scan_rows(swapped(m), kernels, pool, {}), pool, std::move(reuse), isa);
 }
 
-double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, float absent,
+double sample_fraction(const Values& values, std::int64_t g_rows, std::int64_t g_columns, double absent,
                        std::int64_t samples, ScanIsa isa) {
   Matrices m = matrices_of(values, g_rows, g_columns, absent);
   if (transposed_in_memory(values)) m = swapped(m);

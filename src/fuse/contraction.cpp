@@ -14,8 +14,10 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
   const auto found = rules::contraction_in(p, s, why);
   if (!found) return std::nullopt;
   if (found->combiner != expr::Combiner::sum || found->product != expr::Fn::mul) return refuse("not a sum of products");
-  if (p.tensors[found->a->id].dtype != DType::f32 || p.tensors[found->b->id].dtype != DType::f32)
-    return refuse("not f32");
+  const auto type = p.tensors[found->a->id].dtype;
+  if (!type || p.tensors[found->b->id].dtype != type ||
+      lower::refuse_algebra({.types = lower::ElementTypes::all(*type)}))
+    return refuse("not of a type that tiles have");
   if (found->k.size() != 1) return refuse("not exactly one reduced axis");
   std::vector<int> out;
   for (const expr::Expr& i : s.out_index)

@@ -458,7 +458,7 @@ class Fuser {
       const int c = sole_writer(softmax.reads[0]);
       if (c < 0 || f_.groups[c].kind != GroupKind::contraction || f_.groups[c].static_b) continue;
       const Group& scores = f_.groups[c];
-      if (scores.control || output.control) continue;
+      if (scores.control || output.control || scores.epilogue.sum != output.epilogue.sum) continue;
       if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 ||
           scores.axes.batch.size() != output.axes.batch.size())
         continue;

@@ -1,14 +1,34 @@
 #include "lower/algebra.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 
 namespace pit::lower {
+namespace {
+
+/// What elements may be of: there are tiles for every algebra.
+constexpr ElementTypes kTypes[] = {ElementTypes::all(DType::f32), ElementTypes::all(DType::f64)};
+
+}  // namespace
 
 using codegen::Builder;
 using codegen::Op;
 using codegen::Value;
 
-std::string Algebra::name() const {
+std::string ElementTypes::name() const {
+  if (*this == all(a)) return name_of(a);
+  return fmt::format("{}_{}_{}_{}", name_of(a), name_of(b), name_of(accumulator), name_of(c));
+}
+
+ElementSizes Algebra::sizes() const {
+  const auto size = [](DType t) { return static_cast<std::int64_t>(size_of(t)); };
+  return {size(types.a), size(types.b), size(types.accumulator), size(types.c)};
+}
+
+std::string Algebra::name() const { return types == ElementTypes{} ? operation() : operation() + "_" + types.name(); }
+
+std::string Algebra::operation() const {
   std::string combine(expr::info(combiner).text);
   combine.pop_back();
   if (combine == "+") combine = "sum";
@@ -18,6 +38,8 @@ std::string Algebra::name() const {
 std::optional<std::string> refuse_algebra(const Algebra& a) {
   using expr::Combiner;
   using expr::Fn;
+  if (std::find(std::begin(kTypes), std::end(kTypes), a.types) == std::end(kTypes))
+    return fmt::format("no tile computes on elements of {}", a.types.name());
   const bool tropical =
       (a.combiner == Combiner::max || a.combiner == Combiner::min || a.combiner == Combiner::logsumexp) &&
       a.product == Fn::add;

@@ -9,12 +9,27 @@
 
 namespace pit::lower {
 
+/// Of what type a contraction's elements are, where they lie in memory (packed, too), and its sums in registers.
+struct ElementTypes {
+  DType a = DType::f32, b = DType::f32, accumulator = DType::f32, c = DType::f32;
+  bool operator==(const ElementTypes&) const = default;
+  static constexpr ElementTypes all(DType t) { return {t, t, t, t}; }
+  std::string name() const;  ///< "f32" where all are the same, else all four
+};
+
+/// Bytes of one element of each.
+struct ElementSizes {
+  std::int64_t a = 0, b = 0, accumulator = 0, c = 0;
+};
+
 /// What a contraction sums and multiplies with: `C combine= product(A, B)`. Two functions of the expression language
-/// that a tile can emit; its identity and its absent element follow.
+/// that a tile can emit, and types that it can emit them for; its identity and its absent element follow.
 struct Algebra {
   expr::Combiner combiner = expr::Combiner::sum;
   expr::Fn product = expr::Fn::mul;
+  ElementTypes types = {};
   bool operator==(const Algebra&) const = default;
+  ElementSizes sizes() const;
   bool is_sum_of_products() const { return combiner == expr::Combiner::sum && product == expr::Fn::mul; }
   /// Whether partial results may wait in C between k-blocks. logsumexp needs all of k at once: first its maximum,
   /// then the sum.
@@ -23,10 +38,12 @@ struct Algebra {
   double identity() const { return expr::info(combiner).identity; }
   /// The annihilator of the product: a step of k with it is the identity. Requires !refuse_algebra.
   double absent() const { return is_sum_of_products() || combiner == expr::Combiner::logical_or ? 0 : identity(); }
-  std::string name() const;  ///< "sum_mul", "max_add", ...
+  std::string operation() const;  ///< "sum_mul", "max_add", ...
+  std::string name() const;       ///< the same, and the types where they are not all f32: "max_add_f64"
 };
 
-/// Why no tile can be generated for it (no annihilator, so nothing could be absent; not emitted), or nothing.
+/// Why no tile can be generated for it (no annihilator, so nothing could be absent; not emitted; types that tiles do not
+/// have), or nothing.
 std::optional<std::string> refuse_algebra(const Algebra& a);
 
 /// combine(acc, product(x, y)): one fused multiply-add for sums of products. logsumexp: its first walk, the maximum.

@@ -9,6 +9,7 @@ namespace pit::lower {
 using codegen::Builder;
 using codegen::Op;
 using codegen::Scalar;
+using codegen::Type;
 using codegen::Value;
 
 namespace {
@@ -17,9 +18,11 @@ class StreamEmitter {
  public:
   explicit StreamEmitter(const StreamSpec& s)
       : spec_(s),
-        lanes_(s.target.lanes(4)),
-        b_(fmt::format("stream_{}{}_f32x{}_{}", s.rows, s.algebra.is_sum_of_products() ? "" : "_" + s.algebra.name(),
-                       s.target.lanes(4), s.target.name)) {}
+        size_(s.algebra.sizes()),
+        lanes_(s.target.lanes(static_cast<std::size_t>(size_.accumulator))),
+        b_(fmt::format("stream_{}{}_{}x{}_{}", s.rows,
+                       s.algebra.is_sum_of_products() ? "" : "_" + s.algebra.operation(), s.algebra.types.name(),
+                       lanes_, s.target.name)) {}
 
   codegen::Kernel run() {
     a_ = b_.ptr_arg("a", true);
@@ -45,20 +48,23 @@ class StreamEmitter {
   }
 
  private:
-  /// body(byte offset, mask or null) for vectors along the columns.
+  Type vector_of(DType t) const { return {codegen::scalar_of(t), lanes_}; }
+
+  /// body(byte offset, mask or null) for vectors along the columns: the same in B and C.
   template <class F>
   void over_columns(F&& body) {
     b_.loop("j", Builder::i(0), whole_, Builder::i(lanes_),
-            [&](const Value& j) { body(b_.let("at", Builder::binary(Op::mul, j, Builder::i(4))), nullptr); });
+            [&](const Value& j) { body(b_.let("at", Builder::binary(Op::mul, j, Builder::i(size_.c))), nullptr); });
     b_.branch(Builder::binary(Op::lt, whole_, columns_), [&] {
       Value mask = b_.let("mask", Builder::lane_mask(Builder::binary(Op::sub, columns_, whole_), lanes_));
-      body(b_.let("at", Builder::binary(Op::mul, whole_, Builder::i(4))), mask);
+      body(b_.let("at", Builder::binary(Op::mul, whole_, Builder::i(size_.c))), mask);
     });
   }
 
   void clear() {
     over_columns([&](const Value& at, const Value& mask) {
-      for (const Value& c : c_) b_.store(c, at, Builder::f(spec_.algebra.identity(), {Scalar::f32, lanes_}), mask);
+      for (const Value& c : c_)
+        b_.store(c, at, Builder::f(spec_.algebra.identity(), vector_of(spec_.algebra.types.accumulator)), mask);
     });
   }
 
@@ -78,17 +84,19 @@ class StreamEmitter {
       if (count > 1 && spec_.rows > 1)
         next.push_back(row_of(Builder::binary(Op::min, Builder::binary(Op::add, step, Builder::i(count)), last_)));
       for (int i = 0; i < spec_.rows; ++i) {
-        Value at =
-            Builder::binary(Op::add, Builder::binary(Op::mul, step, Builder::i(4 * spec_.rows)), Builder::i(4 * i));
-        factors.push_back(b_.let("x", Builder::splat(Builder::load({Scalar::f32, 1}, a_, at), lanes_)));
+        Value at = Builder::binary(Op::add, Builder::binary(Op::mul, step, Builder::i(size_.a * spec_.rows)),
+                                   Builder::i(size_.a * i));
+        const Type one{codegen::scalar_of(spec_.algebra.types.a), 1};
+        factors.push_back(b_.let("x", Builder::splat(Builder::load(one, a_, at), lanes_)));
       }
     }
     over_columns([&](const Value& at, const Value& mask) {
       std::vector<Value> y;
-      for (const Value& row : rows) y.push_back(b_.let("y", Builder::load({Scalar::f32, lanes_}, row, at, mask)));
+      for (const Value& row : rows)
+        y.push_back(b_.let("y", Builder::load(vector_of(spec_.algebra.types.b), row, at, mask)));
       for (const Value& row : next) b_.prefetch(row, at);
       for (int i = 0; i < spec_.rows; ++i) {
-        Value acc = Builder::load({Scalar::f32, lanes_}, c_[i], at, mask);
+        Value acc = Builder::load(vector_of(spec_.algebra.types.c), c_[i], at, mask);
         for (int u = 0; u < count; ++u)
           acc = b_.let("acc", accumulated(spec_.algebra, factors[u * spec_.rows + i], y[u], acc));
         b_.store(c_[i], at, acc, mask);
@@ -97,6 +105,7 @@ class StreamEmitter {
   }
 
   const StreamSpec& spec_;
+  const ElementSizes size_;
   int lanes_;
   Builder b_;
   Value a_, panel_, b_row_, c_rows_, k_, columns_, b_step_, whole_, last_;
@@ -107,6 +116,7 @@ class StreamEmitter {
 
 codegen::Kernel lower_stream(const StreamSpec& spec) {
   PIT_CHECK(spec.rows >= 1 && spec.rows <= kMaxStreamRows, "a streaming product of {} rows", spec.rows);
+  PIT_CHECK(spec.algebra.sizes().b == spec.algebra.sizes().c, "a streaming product of unlike types");
   PIT_CHECK(spec.algebra.splits_k(), "a streaming product over the algebra {}", spec.algebra.name());
   return StreamEmitter(spec).run();
 }

@@ -25,7 +25,6 @@ namespace {
 
 constexpr int kHeavy = 14;  // cost of an epilogue (cost_of) from which on it is a loop
 constexpr int kUnroll = 2;  // of k
-constexpr Type kF32{Scalar::f32, 1};
 constexpr Type kPtr{Scalar::ptr, 1};
 
 /// An epilogue's program with types, ready to be evaluated at one place of the tile.
@@ -59,7 +58,7 @@ class TypedEpilogue {
       if (decl.role != expr::Role::input) continue;
       if (inputs > static_cast<int>(epilogue_.dtypes.size()) || epilogue_.dtypes.size() != epilogue_.operands.size())
         throw Refusal{"an epilogue has more inputs than operands"};
-      decl.dtype = inputs == 0 ? DType::f32 : epilogue_.dtypes[inputs - 1];
+      decl.dtype = inputs == 0 ? epilogue_.sum : epilogue_.dtypes[inputs - 1];
       input_[t] = inputs++;
     }
     if (inputs != static_cast<int>(epilogue_.operands.size()) + 1)
@@ -74,7 +73,7 @@ class TypedEpilogue {
         program_.tensors[program_.statements.back().out].role != expr::Role::output)
       throw Refusal{"an epilogue must write one output, last"};
     for (expr::TensorDecl& t : program_.tensors)
-      if (t.role == expr::Role::output) t.dtype = DType::f32;
+      if (t.role == expr::Role::output) t.dtype = epilogue_.sum;
     if (auto problem = expr::check(program_)) throw Refusal{*problem};
   }
 
@@ -90,9 +89,11 @@ class TileEmitter {
  public:
   explicit TileEmitter(const TileSpec& s)
       : spec_(s),
-        lanes_(s.target.lanes(4)),
+        size_(s.algebra.sizes()),
+        a_type_{codegen::scalar_of(s.algebra.types.a), 1},
+        lanes_(s.target.lanes(static_cast<std::size_t>(size_.accumulator))),
         vectors_(s.vectors * s.panels),
-        panel_bytes_(4 * s.vectors * lanes_),
+        panel_bytes_(static_cast<int>(size_.b) * s.vectors * lanes_),
         b_(name()) {
     if (!s.epilogue.program.statements.empty()) epilogue_ = std::make_unique<TypedEpilogue>(s.epilogue);
   }
@@ -111,9 +112,9 @@ class TileEmitter {
  private:
   std::string name() const {
     std::string key = spec_.epilogue.program.statements.empty() ? "" : "_" + content_hash(spec_.epilogue_key);
-    return fmt::format("tile_{}x{}{}_f32x{}{}{}{}{}{}{}_{}", spec_.rows, spec_.vectors,
-                       spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "", lanes_,
-                       spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.name(),
+    return fmt::format("tile_{}x{}{}_{}x{}{}{}{}{}{}{}_{}", spec_.rows, spec_.vectors,
+                       spec_.panels > 1 ? fmt::format("x{}", spec_.panels) : "", spec_.algebra.types.name(), lanes_,
+                       spec_.algebra.is_sum_of_products() ? "" : "_" + spec_.algebra.operation(),
                        spec_.a == TileA::rows ? "_rows" : "",
                        spec_.indexed_k        ? "_index"
                        : spec_.prefetch_bytes ? fmt::format("_ahead{}", spec_.prefetch_bytes)
@@ -151,7 +152,7 @@ class TileEmitter {
     find_a(t, table);
     acc_.clear();
     for (int i = 0; i < spec_.rows * vectors_; ++i)
-      acc_.push_back(b_.var("acc", Builder::f(spec_.algebra.identity(), {Scalar::f32, lanes_})));
+      acc_.push_back(b_.var("acc", Builder::f(spec_.algebra.identity(), vector_of(spec_.algebra.types.accumulator))));
     b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)),
               [&] { b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); }); });
     prefetch_c(t);
@@ -162,6 +163,9 @@ class TileEmitter {
     if (heavy) b_.branch(Builder::binary(Op::ne, last_, Builder::i(0)), [&] { epilogue_loop(); });
   }
 
+  Type vector_of(DType t) const { return {codegen::scalar_of(t), lanes_}; }
+  /// The j-th vector of a row of C, in bytes.
+  Value c_at(int j) const { return Builder::i(size_.c * j * lanes_); }
   bool per_row(std::size_t o) const { return is_per_row(spec_.epilogue.operands[o]); }
 
   // The tile's A and its steps of k.
@@ -195,15 +199,15 @@ class TileEmitter {
   // begins, and a store that misses would hold up all that follow it.
   void prefetch_c(const Value& t) {
     constexpr int line = 64;
-    const int bytes = 4 * vectors_ * lanes_;
+    const std::int64_t bytes = size_.c * vectors_ * lanes_;
     Value within = b_.let("within", Builder::binary(Op::lt, Builder::binary(Op::add, t, Builder::i(1)), tiles_));
     Value table = b_.let("next_c", Builder::select(within, Builder::offset(tile_c_, Builder::i(8 * spec_.rows)),
                                                    Builder::offset(c_rows_, next_rows_)));
     Value offset = b_.let("offset", Builder::select(within, c_offset_, next_offset_));
     for (int i = 0; i < spec_.rows; ++i) {
       Value row = b_.let("row", Builder::offset(Builder::load(kPtr, table, Builder::i(8 * i)), offset));
-      for (int at = 0; at < bytes; at += line) b_.prefetch(row, Builder::i(at));
-      b_.prefetch(row, Builder::i(bytes - 4));
+      for (std::int64_t at = 0; at < bytes; at += line) b_.prefetch(row, Builder::i(at));
+      b_.prefetch(row, Builder::i(bytes - size_.c));
     }
   }
 
@@ -220,14 +224,14 @@ class TileEmitter {
     for (int i = 0; i < spec_.rows; ++i) {
       Value row = row_pointer(i);
       for (int j = 0; j < vectors_; ++j)
-        b_.assign(acc_[i * vectors_ + j], Builder::load({Scalar::f32, lanes_}, row, Builder::i(4 * j * lanes_), m[j]));
+        b_.assign(acc_[i * vectors_ + j], Builder::load(vector_of(spec_.algebra.types.c), row, c_at(j), m[j]));
     }
   }
 
   // logsumexp, second walk: the accumulators hold the maximum, or 0 where that is not finite (all absent, infinite or
   // NaN).
   void sum_exponentials() {
-    const Type vec{Scalar::f32, lanes_};
+    const Type vec = vector_of(spec_.algebra.types.accumulator);
     std::vector<Value> shift;
     for (Value& acc : acc_) {
       Value finite = Builder::binary(Op::lt, Builder::unary(Op::abs, acc),
@@ -254,7 +258,7 @@ class TileEmitter {
   template <class Step>
   void steps(const Value& k, int count, Step&& step) {
     const bool packed = spec_.a == TileA::packed;
-    const std::int64_t a_bytes = packed ? 4 * spec_.rows : 4;
+    const std::int64_t a_bytes = packed ? size_.a * spec_.rows : size_.a;
     Value a = spec_.indexed_a ? nullptr : b_.let("ak", Builder::binary(Op::mul, k, Builder::i(a_bytes)));
     Value dense = spec_.indexed_k ? nullptr : b_.let("bk", Builder::binary(Op::mul, k, Builder::i(panel_bytes_)));
     if (spec_.prefetch_bytes > 0)
@@ -267,11 +271,12 @@ class TileEmitter {
       Value at = a ? Builder::binary(Op::add, a, Builder::i(a_bytes * u)) : b_.let("arow", offset_at(a_offset_, k, u));
       auto load_a = [&](int i) {
         Value from = Builder::offset(packed ? tile_a_ : a_rows_[i], at);
-        return b_.let("a", Builder::splat(Builder::load(kF32, from, Builder::i(packed ? 4 * i : 0)), lanes_));
+        return b_.let("a", Builder::splat(Builder::load(a_type_, from, Builder::i(packed ? size_.a * i : 0)), lanes_));
       };
       auto load_b = [&](int j) {
         Value from = Builder::offset(panel_[j / spec_.vectors], row);
-        return b_.let("b", Builder::load({Scalar::f32, lanes_}, from, Builder::i(4 * (j % spec_.vectors) * lanes_)));
+        return b_.let("b", Builder::load(vector_of(spec_.algebra.types.b), from,
+                                         Builder::i(size_.b * (j % spec_.vectors) * lanes_)));
       };
       // The side with fewer registers is loaded first and held; the other one comes one at a time.
       if (spec_.rows < vectors_) {
@@ -315,7 +320,7 @@ class TileEmitter {
             std::vector<Value> rows = operand_rows(Builder::i(i));
             for (int j = 0; j < vectors_; ++j) {
               Value v = evaluate(acc_[i * vectors_ + j], rows, Builder::i(j * lanes_), m[j], scalars);
-              b_.store(row, Builder::i(4 * j * lanes_), v, m[j]);
+              b_.store(row, c_at(j), v, m[j]);
             }
           }
         },
@@ -325,7 +330,7 @@ class TileEmitter {
   void store_accumulators(const std::vector<Value>& m) {
     for (int i = 0; i < spec_.rows; ++i) {
       Value row = row_pointer(i);
-      for (int j = 0; j < vectors_; ++j) b_.store(row, Builder::i(4 * j * lanes_), acc_[i * vectors_ + j], m[j]);
+      for (int j = 0; j < vectors_; ++j) b_.store(row, c_at(j), acc_[i * vectors_ + j], m[j]);
     }
   }
 
@@ -337,8 +342,8 @@ class TileEmitter {
           "row", Builder::offset(Builder::load(kPtr, tile_c_, Builder::binary(Op::mul, i, Builder::i(8))), c_offset_));
       std::vector<Value> rows = operand_rows(i);
       auto at = [&](const Value& column, const Value& mask) {
-        Value bytes = Builder::binary(Op::mul, column, Builder::i(4));
-        Value acc = b_.let("acc", Builder::load({Scalar::f32, lanes_}, row, bytes, mask));
+        Value bytes = Builder::binary(Op::mul, column, Builder::i(size_.c));
+        Value acc = b_.let("acc", Builder::load(vector_of(spec_.algebra.types.c), row, bytes, mask));
         b_.store(row, bytes, evaluate(acc, rows, column, mask, scalars), mask);
       };
       Value whole = b_.let("whole", Builder::binary(Op::bit_and, columns_, Builder::i(-lanes_)));
@@ -424,6 +429,8 @@ class TileEmitter {
   }
 
   const TileSpec& spec_;
+  const ElementSizes size_;
+  const Type a_type_;
   int lanes_, vectors_, panel_bytes_;
   Builder b_;
   std::unique_ptr<TypedEpilogue> epilogue_;
@@ -439,6 +446,8 @@ codegen::Kernel lower_tile(const TileSpec& spec) {
   PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1 && spec.panels >= 1, "a tile of {} x {} x {}", spec.rows, spec.vectors,
             spec.panels);
   PIT_CHECK(!refuse_algebra(spec.algebra), "a tile over the algebra {}", spec.algebra.name());
+  PIT_CHECK(spec.epilogue.program.statements.empty() || spec.epilogue.sum == spec.algebra.types.c,
+            "an epilogue of {} behind a tile over {}", name_of(spec.epilogue.sum), spec.algebra.name());
   try {
     return TileEmitter(spec).run();
   } catch (const Refusal& r) {
@@ -457,7 +466,8 @@ std::optional<std::string> refuse_epilogue(const Epilogue& e) {
 }
 
 TileShape tile_shape(const CpuTarget& target, const Algebra& algebra) {
-  TileShape shape = target.vector_bytes == 64 ? TileShape{8, 3, 16} : TileShape{4, 3, 8};
+  const int lanes = target.lanes(static_cast<std::size_t>(algebra.sizes().accumulator));
+  TileShape shape = target.vector_bytes == 64 ? TileShape{8, 3, lanes} : TileShape{4, 3, lanes};
   // The second walk of logsumexp holds maxima and sums, and an exponential's temporaries.
   if (!algebra.splits_k()) shape.rows /= 2;
   return shape;

@@ -6,7 +6,8 @@
 // index; SWrite is the tile's store through a pointer per row. The order of summation is the same for every tile shape,
 // row set and split of k (partial sums go through memory unchanged), so results are bit-identical sparse or dense.
 //
-// Layouts (f32): packed A: [k][rows]; packed B: panels [k][vectors * lanes], zero beyond the last column.
+// Layouts: packed A: [k][rows]; packed B: panels [k][vectors * lanes], zero beyond the last column. Elements have the
+// algebra's types; a vector has as many lanes as fit it of the accumulator's.
 // Drivers and blocking: contract (block, macro_tile, blocking).
 #pragma once
 
@@ -39,6 +40,7 @@ struct Epilogue {
   std::vector<DType> dtypes;             ///< per input after acc
   std::vector<int> absorbing;            ///< as in RowSpec
   std::vector<double> params;            ///< values of the program's parameters (constants by now)
+  DType sum = DType::f32;                ///< of acc and of the output
 };
 
 /// Where a tile finds A.
@@ -88,24 +90,26 @@ struct TileInts {
 /// Why this element-wise program cannot be an epilogue, or nothing.
 std::optional<std::string> refuse_epilogue(const Epilogue& e);
 
-/// The register tile for a target and an algebra: rows x vectors (sums of products: 8x3 with 32 registers of 16 lanes,
-/// 4x3 with 16 of 8: a panel's width is the same for every algebra of a target).
+/// The register tile for a target and an algebra: rows x vectors (sums of products: 8x3 with 32 registers of 64 bytes,
+/// 4x3 with 16 of 32: a panel's width is the same for every algebra of a target and type).
 struct TileShape {
   int rows, vectors, lanes;
 };
 TileShape tile_shape(const CpuTarget& target, const Algebra& algebra = {});
 
+// Packing moves elements of 4 or 8 bytes as they are.
+
 /// dst[k][width] from `width` row pointers with consecutive k (the transposing SRead): vectorised in-register
 /// transposes. ptrs: dst, row pointers (array of `width`), [k_index (i32)]; ints: k, rows (live rows, the rest packs as
-/// 0). Requires 8 * width floats of slack behind dst. With k_index: element k_index[i] of each row.
-codegen::Kernel lower_pack_transpose(int width, bool indexed_k, const CpuTarget& target);
+/// 0). Requires 8 * width elements of slack behind dst. With k_index: element k_index[i] of each row.
+codegen::Kernel lower_pack_transpose(int width, bool indexed_k, const CpuTarget& target, DType type = DType::f32);
 
 /// dst[k][width] from rows along k: src + (k or k_index[k]) * k_stride, consecutive columns.
 /// ptrs: dst, src, [k_index]; ints: k, columns (live, the rest packs as 0), k_stride (bytes).
-codegen::Kernel lower_pack_copy(int width, bool indexed_k, const CpuTarget& target);
+codegen::Kernel lower_pack_copy(int width, bool indexed_k, const CpuTarget& target, DType type = DType::f32);
 
 /// The general case: dst[k][i] = *(row[i] + k * k_stride). ptrs: dst, row pointers, [k_index]; ints: k, rows, k_stride
 /// (bytes).
-codegen::Kernel lower_pack_gather(int width, bool indexed_k, const CpuTarget& target);
+codegen::Kernel lower_pack_gather(int width, bool indexed_k, const CpuTarget& target, DType type = DType::f32);
 
 }  // namespace pit::lower

@@ -13,8 +13,8 @@ struct AttentionRunner::Work {
   const std::int32_t* keys = nullptr;
   std::int64_t key_count = 0;
   Scratch scratch{nullptr};
-  float *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr,
-        *trash = nullptr;
+  char *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr,
+       *trash = nullptr;
   void** pointers[6] = {};
   std::vector<contract::EpilogueRows> score_epilogue, output_epilogue;
   std::vector<char*> gathered;       // per score operand: room for compact per_n / per_mn elements
@@ -32,17 +32,20 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
       softmax_group_(run.p_.fusion.groups[a.softmax]),
       output_group_(run.p_.fusion.groups[a.output]),
       scores_runner_(run, scores_step_, scores_),
-      output_runner_(run, output_step_, output_) {
+      output_runner_(run, output_step_, output_),
+      engine_(run.p_.engine_of(output_group_)) {
   const int batch = static_cast<int>(output_.batch_extents.size());
   rows_ = run.list(output_step_.contraction.live, batch, output_.batch, output_.m, false);
   keys_ = run.list(output_step_.contraction.live_k, batch, output_.batch, output_.k, false);
-  key_panels_ = {scores_.n, run.p_.tile.lanes, run.p_.tile.vectors};
-  value_panels_ = {output_.n, run.p_.tile.lanes, run.p_.tile.vectors};
+  key_panels_ = {scores_.n, engine_.tile.lanes, engine_.tile.vectors};
+  value_panels_ = {output_.n, engine_.tile.lanes, engine_.tile.vectors};
+  element_ = engine_.packs.element;
   stride_ = attention_stride(scores_.n, key_panels_);
-  value_steps_ = output_group_.operands[2].access.dtype == DType::f32
-                     ? contract::even_range(std::max<std::int64_t>(output_.k, 1),
-                                            static_cast<std::int64_t>(cache_sizes().l2), value_panels_.width())
-                     : std::max<std::int64_t>(output_.k, 1);
+  value_steps_ =
+      output_group_.operands[2].access.dtype == output_group_.epilogue.sum
+          ? contract::even_range(std::max<std::int64_t>(output_.k, 1), static_cast<std::int64_t>(cache_sizes().l2),
+                                 value_panels_.width() * element_)
+          : std::max<std::int64_t>(output_.k, 1);
   live_pairs_ = run.mask(output_step_.contraction.live_mk);
 }
 
@@ -123,13 +126,14 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   char* base = run_.arena_.scratch(worker);
   w.scratch = Scratch(
       base + (softmax_step_.rows.abi.scratch_rows > 0 ? run_.plan_.rows[softmax_step_.group].scratch_bytes : 0));
-  w.k_packed = w.scratch.take<float>(key_panels_.floats(scores_.k) + key_panels_.width() + kPackSlack);
-  w.v_packed = w.scratch.take<float>(value_panels_.floats(output_.k) + value_panels_.width() + kPackSlack);
-  w.scores = w.scratch.take<float>(kAttentionRows * stride_);
-  w.probabilities = w.scratch.take<float>(kAttentionRows * stride_);
-  w.packed_rows = w.scratch.take<float>(
-      contract::Block::packed_floats(kAttentionRows, run_.p_.tile.rows, std::max(scores_.k, output_.k)));
-  w.trash = w.scratch.take<float>(2 * key_panels_.width());
+  const auto take = [&](std::int64_t elements) { return w.scratch.take<char>(elements * element_); };
+  w.k_packed = take(key_panels_.elements(scores_.k) + key_panels_.width() + kPackSlack);
+  w.v_packed = take(value_panels_.elements(output_.k) + value_panels_.width() + kPackSlack);
+  w.scores = take(kAttentionRows * stride_);
+  w.probabilities = take(kAttentionRows * stride_);
+  w.packed_rows =
+      take(contract::Block::packed_elements(kAttentionRows, engine_.tile.rows, std::max(scores_.k, output_.k)));
+  w.trash = take(2 * key_panels_.width());
   for (auto& p : w.pointers) p = w.scratch.take<void*>(kAttentionRows);
   pack_operands(w);
   for (std::int64_t r = 0; r < rows_.count(batch); r += kAttentionRows)
@@ -143,12 +147,12 @@ void AttentionRunner::pack_operands(Work& w) const {
                   .k_stride = scores_.operands[1].k,
                   .n_stride = scores_.operands[1].n,
                   .n_list = w.keys};
-  contract::pack_panels(run_.p_.packs, keys, 0, keys.count(), k, scores_.k, scores_.k, w.k_packed);
+  contract::pack_panels(engine_.packs, keys, 0, keys.count(), k, scores_.k, scores_.k, w.k_packed);
   const MatrixB v{.data = run_.root_address(output_group_.operands[1].value) + output_runner_.batch_offset(1, w.batch),
                   .k_stride = output_.operands[1].k,
                   .n_stride = output_.operands[1].n,
                   .k_list = w.key_count == output_.k ? nullptr : w.keys};
-  contract::pack_panels(run_.p_.packs, value_panels_, 0, value_panels_.count(), v, w.key_count, w.key_count,
+  contract::pack_panels(engine_.packs, value_panels_, 0, value_panels_.count(), v, w.key_count, w.key_count,
                         w.v_packed);
   auto prepare = [&](const fuse::Group& group, std::vector<contract::EpilogueRows>& epilogue) {
     epilogue.resize(group.operands.size() - 3);
@@ -224,7 +228,7 @@ void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) cons
     switch (softmax_step_.rows.abi.ints[i].kind) {
       case lower::Slot::row_count: ints[i] = rows; break;
       case lower::Slot::inner_extent: ints[i] = columns; break;
-      case lower::Slot::row_stride: ints[i] = stride_ * 4; break;
+      case lower::Slot::row_stride: ints[i] = stride_ * element_; break;
       default: ints[i] = plan.ints[i];
     }
   }
@@ -246,8 +250,8 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   char* c_base = run_.root_address(output_group_.operands[2].value) + output_runner_.batch_offset(2, w.batch);
   for (int i = 0; i < rows; ++i) {
     q[i] = q_base + scores_runner_.row_offset(0, list[i]);
-    s[i] = w.scores + i * stride_;
-    pr[i] = w.probabilities + i * stride_;
+    s[i] = w.scores + i * stride_ * element_;
+    pr[i] = w.probabilities + i * stride_ * element_;
     out[i] = c_base + output_runner_.row_offset(2, list[i]);
   }
   w.pointers[5] = reinterpret_cast<void**>(const_cast<std::int32_t*>(list));
@@ -255,12 +259,13 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
 
   // Scores of the chosen panels, side by side.
   contract::Block b;
-  b.packs = &run_.p_.packs;
-  b.tile_rows = run_.p_.tile.rows;
+  b.packs = &engine_.packs;
+  b.tile_rows = engine_.tile.rows;
   b.rows = rows;
   b.packed = w.packed_rows;
   b.packs_all = true;
   b.trash = w.trash;
+  b.c_element = element_;
   b.tiles = scores_step_.contraction.tiles.get();
   b.a = q;
   b.a_k_stride = scores_.operands[0].k;
@@ -283,7 +288,7 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
   }
   b.tiles = output_step_.contraction.tiles.get();
   b.a = pr;
-  b.a_k_stride = 4;
+  b.a_k_stride = element_;
   b.b = w.v_packed;
   b.b_k = w.key_count;
   b.panels = value_panels_;

@@ -33,10 +33,12 @@ class AttentionRunner {
   const ContractionPlan &scores_, &output_;
   const fuse::Group &scores_group_, &softmax_group_, &output_group_;
   ContractionRunner scores_runner_, output_runner_;
+  const compile::EngineOfType& engine_;
   LiveList rows_, keys_;
   Panels key_panels_, value_panels_;
   std::int64_t value_steps_ = 1;                     ///< of k, between which sums wait in the output
-  std::int64_t stride_ = 0;                          ///< floats between rows of scores
+  std::int64_t stride_ = 0;                          ///< elements between rows of scores
+  std::int64_t element_ = 0;                         ///< bytes
   const sparsity::MaskArray* live_pairs_ = nullptr;  ///< (batch..., q, k); null: every panel is live
   std::vector<std::int64_t> panel_offset_;           ///< per batch position, into panel_live_
   std::vector<std::uint8_t> panel_live_;             ///< [tile][panel]

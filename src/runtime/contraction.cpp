@@ -24,7 +24,8 @@ ContractionRunner::ContractionRunner(Run& run, const Step& step, const Contracti
       step_(step),
       plan_(plan),
       group_(run.p_.group(step)),
-      panels_(group_.static_b ? step.contraction.panels : Panels{plan.n, run.p_.tile.lanes, run.p_.tile.vectors}) {
+      engine_(run.p_.engine_of(group_)),
+      panels_(group_.static_b ? step.contraction.panels : Panels{plan.n, engine_.tile.lanes, engine_.tile.vectors}) {
   const int batch = static_cast<int>(plan.batch_extents.size());
   rows_ = run.list(step.contraction.live, batch, plan.batch, plan.m, group_.control);
   reached_rows_ = run.list(step.contraction.reached_rows, batch, plan.batch, plan.m, group_.control);
@@ -57,7 +58,7 @@ void ContractionRunner::operator()() {
   if (chosen.rule.kind == contract::RuleKind::dense) micro_tiles = {};
   else run_.record_.live *= contract::live_share(problem_, micro_tiles);
   const contract::RunTimer timer(run_.pool_.size());
-  run_.p_.engine->run(problem_, micro_tiles, step_.contraction.weights.get(), chosen, run_.pool_, run_.poison_);
+  engine_.engine->run(problem_, micro_tiles, step_.contraction.weights.get(), chosen, run_.pool_, run_.poison_);
   if (step_.contraction.prices) step_.contraction.prices->observe(choice_, timer.seconds());
 }
 
@@ -116,11 +117,11 @@ void ContractionRunner::split_rows_without_k() {
 
 // Items are batch positions x groups of panels, each with its own rows.
 void ContractionRunner::make_problem() {
-  constexpr std::int64_t size = sizeof(float);
+  const lower::ElementSizes size = engine_.engine->algebra().sizes();
   problem_.n = plan_.n, problem_.k = plan_.k;
-  problem_.a_k = plan_.operands[0].k / size;
-  if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size, problem_.b_n = plan_.operands[1].n / size;
-  problem_.a_rows = rows_at(0, size);
+  problem_.a_k = plan_.operands[0].k / size.a;
+  if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size.b, problem_.b_n = plan_.operands[1].n / size.b;
+  problem_.a_rows = rows_at(0, size.a);
   problem_.c_rows = rows_at(2, static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype)));
   n_live_.resize(static_cast<std::size_t>(plan_.batch));
   add_operands();
@@ -148,10 +149,10 @@ void ContractionRunner::add_operands() {
 
 void ContractionRunner::add_item(const PanelGroup& group, std::int64_t batch) {
   contract::Item item;
-  item.a = reinterpret_cast<const float*>(run_.root_address(group_.operands[0].value) + batch_offset(0, batch));
+  item.a = run_.root_address(group_.operands[0].value) + batch_offset(0, batch);
   item.c = run_.root_address(group_.operands[2].value) + batch_offset(2, batch);
   if (!group_.static_b && group.has_k) {
-    item.b = reinterpret_cast<const float*>(run_.root_address(group_.operands[1].value) + batch_offset(1, batch));
+    item.b = run_.root_address(group_.operands[1].value) + batch_offset(1, batch);
     item.b_number = batch;
   }
   if (group.last_panel - group.first_panel != panels_.count())
@@ -191,13 +192,14 @@ void ContractionRunner::find_lists(std::int64_t batch, contract::Item& item) {
 // left in the caches; those of pruned weights when they were packed. All rules sum the same chains of ascending k.
 contract::Schedule ContractionRunner::choose(contract::Live& live) {
   const ContractionStep& step = step_.contraction;
-  const contract::Engine& engine = *run_.p_.engine;
+  const contract::Engine& engine = *engine_.engine;
   const int threads = run_.pool_.size();
-  if ((step.scans_a || step.pruned) && problem_.items.size() == 1 && problem_.is_whole() && problem_.a_k == 1 &&
-      problem_.k > 0) {
+  if ((step.scans_a || step.pruned) && problem_.items.size() == 1 && problem_.is_whole(engine.algebra()) &&
+      problem_.a_k == 1 && problem_.k > 0) {
     live.b = contract::live_of(*step.weights);
     const contract::Item& item = problem_.items[0];
-    detect::Values values{.data = item.a, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
+    detect::Values values{
+        .data = item.a, .dtype = group_.epilogue.sum, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
     for (std::int64_t i = 0; i < problem_.m; ++i)  // each row a matrix: they lie anywhere
       values.batch_offsets.push_back(problem_.a_rows[contract::Problem::row_of(item, i)]);
     if (step.scans_a && engine.worth_detecting(problem_, values, 1, 1, true, threads)) {

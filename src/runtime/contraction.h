@@ -57,6 +57,7 @@ class ContractionRunner {
   const Step& step_;
   const ContractionPlan& plan_;
   const fuse::Group& group_;
+  const compile::EngineOfType& engine_;
   Panels panels_;
   std::vector<PanelGroup> panel_groups_;
   LiveList rows_, reached_rows_, live_k_, live_n_;

@@ -283,7 +283,8 @@ class PlanMaker {
   void check_kernels(const Step& step, std::int64_t columns) const {
     if (step.contraction.tiles == nullptr) return;  // the engine's own: all widths
     const Group& group = p_.group(step);
-    const Panels panels = group.static_b ? step.contraction.panels : Panels{columns, p_.tile.lanes, p_.tile.vectors};
+    const lower::TileShape& tile = p_.engine_of(group).tile;
+    const Panels panels = group.static_b ? step.contraction.panels : Panels{columns, tile.lanes, tile.vectors};
     for (int vectors : panel_widths(panels, step.contraction.gathers_columns))
       PIT_CHECK(step.contraction.tiles->has(vectors), "{}: no tile of {} vectors was generated for {} columns",
                 step.label, vectors, columns);
@@ -292,22 +293,24 @@ class PlanMaker {
   void plan_attention(const fuse::Fusion::Attention& a) {
     const ContractionPlan& scores = plan_->contractions[a.scores];
     const ContractionPlan& output = plan_->contractions[a.output];
-    const Panels keys{scores.n, p_.tile.lanes, p_.tile.vectors}, values{output.n, p_.tile.lanes, p_.tile.vectors};
+    const auto& [engine, packs, tile] = p_.engine_of(p_.fusion.groups[a.output]);
+    const Panels keys{scores.n, tile.lanes, tile.vectors}, values{output.n, tile.lanes, tile.vectors};
     const std::int64_t ld = attention_stride(scores.n, keys);
     const std::int64_t operands = static_cast<std::int64_t>(p_.fusion.groups[a.scores].operands.size() +
                                                             p_.fusion.groups[a.output].operands.size());
     // K, V
-    const std::int64_t floats =
-        keys.floats(scores.k) + values.floats(output.k) + keys.width() + values.width() +
+    const std::int64_t elements =
+        keys.elements(scores.k) + values.elements(output.k) + keys.width() + values.width() +
         // S, P
         2 * kAttentionRows * ld +
         // packed Q, P
-        contract::Block::packed_floats(kAttentionRows, p_.tile.rows, std::max(scores.k, output.k)) + 3 * kPackSlack +
+        contract::Block::packed_elements(kAttentionRows, tile.rows, std::max(scores.k, output.k)) + 3 * kPackSlack +
         // gathered operands
         operands * kAttentionRows * ld * 2;
     const std::int64_t pointers = (operands + 8) * aligned(kAttentionRows * 8);
-    plan_->scratch_bytes = std::max(plan_->scratch_bytes,
-                                    plan_->rows[a.softmax].scratch_bytes + aligned(floats * 4) + pointers + (64 << 10));
+    plan_->scratch_bytes =
+        std::max(plan_->scratch_bytes,
+                 plan_->rows[a.softmax].scratch_bytes + aligned(elements * packs.element) + pointers + (64 << 10));
   }
 
   // -- storage

@@ -30,6 +30,13 @@ const char* name_of(PackKind k) {
   return "?";
 }
 
+/// What prices are asked of f32 for others: bytes of an element, in elements of f32.
+double in_f32(DType element) {
+  return static_cast<double>(size_of(element)) / static_cast<double>(size_of(DType::f32));
+}
+
+std::string suffix(DType element) { return element == DType::f32 ? "" : fmt::format(" {}", pit::name_of(element)); }
+
 /// How unlike two tiles are: the arithmetic first, then how they are driven, then their shape.
 int distance(const TileKey& x, const TileKey& y) {
   const int driven =
@@ -62,16 +69,25 @@ Arithmetic arithmetic_of(const lower::Algebra& algebra) {
 }
 
 std::string TileKey::name() const {
-  return fmt::format("{}x{}x{}{}{}{}{} {}", rows, vectors, panels, a == lower::TileA::rows ? " rows" : "",
+  return fmt::format("{}x{}x{}{}{}{}{} {}{}", rows, vectors, panels, a == lower::TileA::rows ? " rows" : "",
                      indexed_k ? " k-index" : "", indexed_a ? " a-index" : "", ragged ? " ragged" : "",
-                     name_of(arithmetic));
+                     name_of(arithmetic), suffix(element));
 }
 
-std::string PackKey::name() const { return fmt::format("{} {}{}", name_of(kind), width, indexed_k ? " k-index" : ""); }
+std::string PackKey::name() const {
+  return fmt::format("{} {}{}{}", name_of(kind), width, indexed_k ? " k-index" : "", suffix(element));
+}
 
 TileKey key_of(const lower::TileSpec& spec) {
-  return {spec.rows,      spec.vectors, spec.panels, spec.indexed_k,
-          spec.indexed_a, spec.ragged,  spec.a,      arithmetic_of(spec.algebra)};
+  return {spec.rows,
+          spec.vectors,
+          spec.panels,
+          spec.indexed_k,
+          spec.indexed_a,
+          spec.ragged,
+          spec.a,
+          arithmetic_of(spec.algebra),
+          spec.algebra.types.accumulator};
 }
 
 lower::TileSpec spec_of(const TileKey& key, const CpuTarget& target) {
@@ -86,6 +102,7 @@ lower::TileSpec spec_of(const TileKey& key, const CpuTarget& target) {
   spec.target = target;
   if (key.arithmetic == Arithmetic::tropical) spec.algebra = {expr::Combiner::max, expr::Fn::add};
   if (key.arithmetic == Arithmetic::logsumexp) spec.algebra = {expr::Combiner::logsumexp, expr::Fn::add};
+  spec.algebra.types = lower::ElementTypes::all(key.element);
   return spec;
 }
 
@@ -98,6 +115,11 @@ TileCosts TileCosts::defaults(const CpuTarget& target) {
 
 TileCost TileCosts::tile(const TileKey& key) const {
   if (auto found = tiles_.find(key); found != tiles_.end()) return found->second;
+  if (key.element != DType::f32) {
+    TileKey like = key;
+    like.element = DType::f32;
+    return tile(like);
+  }
   TileCost cost = default_tile(key, target_);
   if (tiles_.empty()) return cost;
   const auto& [like, known] = nearest(tiles_, key);
@@ -112,6 +134,14 @@ TileCost TileCosts::tile(const TileKey& key) const {
 
 PackCost TileCosts::pack(const PackKey& key) const {
   if (auto found = packs_.find(key); found != packs_.end()) return found->second;
+  if (key.element != DType::f32) {
+    PackKey like = key;
+    like.element = DType::f32;
+    if (key.kind == PackKind::copy) like.width = static_cast<int>(key.width * in_f32(key.element));
+    PackCost cost = pack(like);
+    cost.element *= in_f32(key.element), cost.element_memory *= in_f32(key.element);
+    return cost;
+  }
   PackCost cost = default_pack(key, target_);
   if (packs_.empty()) return cost;
   const auto& [like, known] = nearest(packs_, key);
@@ -121,6 +151,8 @@ PackCost TileCosts::pack(const PackKey& key) const {
   cost.call *= factor(known.call, assumed.call);
   return cost;
 }
+
+double TileCosts::fma_gflops(DType element) const { return limits(1).fma_gflops / in_f32(element); }
 
 MachineLimits TileCosts::limits(int threads) const {
   threads = std::max(threads, 1);

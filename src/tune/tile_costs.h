@@ -15,6 +15,8 @@
 // memory beyond that is the model's to add, from `limits`. Costs do not depend on the number of threads; bandwidths of
 // L3 and memory do.
 //
+// f32 is measured. Tiles of other types cost what one of as many vectors costs, packs by the bytes that they move.
+//
 // Where nothing was measured, the same questions are answered from vector width, register counts and a clock of 3 GHz
 // (`defaults`). Keys that were not measured are answered from the defaults, scaled by what was measured of the most
 // similar key: any tile that lower_tile accepts has a cost, positive and finite.
@@ -49,8 +51,9 @@ struct TileKey {
   bool indexed_k = false, indexed_a = false, ragged = false;
   lower::TileA a = lower::TileA::packed;
   Arithmetic arithmetic = Arithmetic::sum_of_products;
+  DType element = DType::f32;  ///< of the accumulators
   auto operator<=>(const TileKey&) const = default;
-  /// "4x3x1 k-index ragged sum": stable, the key in the file.
+  /// "4x3x1 k-index ragged sum", "4x3x1 sum f64": stable, the key in the file.
   std::string name() const;
 };
 TileKey key_of(const lower::TileSpec& spec);
@@ -77,6 +80,7 @@ struct PackKey {
   PackKind kind = PackKind::transpose;
   int width = 1;  ///< rows of an A tile; columns of a panel of B
   bool indexed_k = false;
+  DType element = DType::f32;
   auto operator<=>(const PackKey&) const = default;
   std::string name() const;  ///< "transpose 4 k-index"
 };
@@ -118,6 +122,8 @@ class TileCosts {
   /// Of `threads` threads together. Measured for one thread and for all that PIT uses by default; in between it grows
   /// in proportion until the figure for all is reached (bandwidth) or in proportion throughout (arithmetic, L2).
   MachineLimits limits(int threads = 1) const;
+  /// Of one thread, on elements of this type.
+  double fma_gflops(DType element) const;
   /// Whether these are figures of this machine rather than defaults.
   bool measured() const { return !tiles_.empty(); }
   const CpuTarget& target() const { return target_; }

@@ -58,7 +58,7 @@ const Contraction& compiled(const std::string& expression, const std::string& cp
   return it->second;
 }
 
-/// A strided f32 or b8 tensor in a buffer of its own, with gaps of NaN (or true) between its elements.
+/// A strided f32, f64 or b8 tensor in a buffer of its own, with gaps of NaN (or true) between its elements.
 class Operand {
  public:
   Operand(std::mt19937& random, DType dtype, Shape shape, bool odd)
@@ -78,23 +78,30 @@ class Operand {
           base_ += strides_[d] * (shape_[d] - 1);
           strides_[d] = -strides_[d];
         }
-    floats_.assign(static_cast<std::size_t>(step + 1), kNan);
-    bytes_.assign(static_cast<std::size_t>(step + 1), 1);
+    const auto size = static_cast<std::size_t>(step + 1);
+    if (dtype == DType::f32) floats_.assign(size, kNan);
+    if (dtype == DType::f64) doubles_.assign(size, kNan);
+    if (dtype == DType::b8) bytes_.assign(size, 1);
     for (std::int64_t i = 0; i < element_count(shape_); ++i)
-      set(i, dtype == DType::b8 ? static_cast<float>(random() % 2) : value(random));
+      set(i, dtype == DType::b8 ? static_cast<double>(random() % 2) : value(random));
   }
 
-  static float value(std::mt19937& random) { return std::uniform_real_distribution<float>(-2, 2)(random); }
+  static double value(std::mt19937& random) { return std::uniform_real_distribution<double>(-2, 2)(random); }
 
   /// Elements are numbered as if contiguous.
-  float get(std::int64_t i) const { return dtype_ == DType::b8 ? static_cast<float>(bytes_[at(i)]) : floats_[at(i)]; }
-  void set(std::int64_t i, float v) {
+  double get(std::int64_t i) const {
+    if (dtype_ == DType::f64) return doubles_[at(i)];
+    return dtype_ == DType::b8 ? bytes_[at(i)] : static_cast<double>(floats_[at(i)]);
+  }
+  void set(std::int64_t i, double v) {
     if (dtype_ == DType::b8) bytes_[at(i)] = v != 0;
-    else floats_[at(i)] = v;
+    else if (dtype_ == DType::f64) doubles_[at(i)] = v;
+    else floats_[at(i)] = static_cast<float>(v);
   }
   const Shape& shape() const { return shape_; }
   TensorView view() {
     if (dtype_ == DType::b8) return {bytes_.data() + base_, dtype_, shape_, strides_};
+    if (dtype_ == DType::f64) return {doubles_.data() + base_, dtype_, shape_, strides_};
     return {floats_.data() + base_, dtype_, shape_, strides_};
   }
 
@@ -109,6 +116,7 @@ class Operand {
   std::vector<std::int64_t> strides_;
   std::int64_t base_ = 0;
   std::vector<float> floats_;
+  std::vector<double> doubles_;
   std::vector<std::uint8_t> bytes_;
 };
 
@@ -167,7 +175,7 @@ std::string expression_of(const std::string& einsum, const Algebra& algebra) {
 class Case {
  public:
   /// `large`: several blocks and panels of everything; compared with the dense rule, and in places with plain loops.
-  Case(std::uint32_t seed, const Form& form, const std::string& algebra, bool large)
+  Case(std::uint32_t seed, const Form& form, const std::string& algebra, DType type, bool large)
       : seed_(seed), random_(seed), name_(algebra), algebra_(kAlgebras.at(algebra)), large_(large) {
     constexpr std::int64_t small_extents[] = {1, 2, 3, 5, 8, 17, 24, 33, 48, 65, 100},
                            large_extents[] = {1, 16, 130, 257, 600, 1100};
@@ -180,7 +188,7 @@ class Case {
     const std::size_t comma = text.find(','), arrow = text.find("->");
     a_axes_ = text.substr(0, comma), b_axes_ = text.substr(comma + 1, arrow - comma - 1),
     c_axes_ = text.substr(arrow + 2);
-    dtype_ = algebra == "or-and" ? DType::b8 : DType::f32;
+    dtype_ = type;
     a_ = std::make_unique<Operand>(random_, dtype_, shape(a_axes_), random_() % 2 == 0);
     b_ = std::make_unique<Operand>(random_, dtype_, shape(b_axes_), random_() % 2 == 0);
     map_a_ = random_map(random_, form.batch_a ? e_['b'] : 1, e_['m'], e_['k']);
@@ -193,14 +201,15 @@ class Case {
 
   /// Calls of all kinds against plain loops and against each other.
   void check(const Contraction& contraction) {
-    SCOPED_TRACE("seed " + std::to_string(seed_) + ": " + contraction.expression() + " b=" + std::to_string(e_['b']) +
-                 " m=" + std::to_string(e_['m']) + " n=" + std::to_string(e_['n']) + " k=" + std::to_string(e_['k']) +
-                 ", sparse sides " + std::to_string(sides_));
+    SCOPED_TRACE("seed " + std::to_string(seed_) + ", " + name_of(dtype_) + ": " + contraction.expression() +
+                 " b=" + std::to_string(e_['b']) + " m=" + std::to_string(e_['m']) + " n=" + std::to_string(e_['n']) +
+                 " k=" + std::to_string(e_['k']) + ", sparse sides " + std::to_string(sides_));
     CallReport report;
     CallOptions options;
     options.report = &report;
     const Tensor full = contraction.run(a_->view(), b_->view(), options);
     ASSERT_EQ(full.shape(), shape(c_axes_));
+    ASSERT_EQ(full.dtype(), dtype_);
     compare_with_loops(full);
     EXPECT_EQ(report.live_fraction, 1);
 
@@ -223,7 +232,7 @@ class Case {
       options.rule = c.rule;
       same(contraction.run(a_->view(), b_->view(), options), full, wanted, "rule " + c.rule);
       EXPECT_EQ(report.rule, c.rule);
-      ++rules_seen()[c.rule.substr(0, c.rule.find(' '))];
+      ++rules_seen()[name_of(dtype_) + (" " + c.rule.substr(0, c.rule.find(' ')))];
     }
     prepared(contraction, full, wanted);
     undefined_outside(contraction, full, wanted);
@@ -262,17 +271,21 @@ class Case {
     return i;
   }
 
-  static float read(const Tensor& t, std::int64_t i) {
-    return t.dtype() == DType::b8 ? static_cast<float>(t.as<std::uint8_t>()[i]) : t.as<float>()[i];
+  static double read(const Tensor& t, std::int64_t i) {
+    if (t.dtype() == DType::f64) return t.as<double>()[i];
+    return t.dtype() == DType::b8 ? t.as<std::uint8_t>()[i] : static_cast<double>(t.as<float>()[i]);
   }
+  double tolerance() const { return dtype_ == DType::f64 ? 1e-14 : 2e-5; }
 
-  double by_loops(const Point& at) {
-    float chain = 0;
+  double by_loops(const Point& at) { return dtype_ == DType::f64 ? loops<double>(at) : loops<float>(at); }
+  template <class T>
+  double loops(const Point& at) {
+    T chain = 0;
     double best = name_ == "min-plus" ? kInf : name_ == "or-and" ? 0 : -kInf, sum = 0;
     Point p = at;
     for (int pass = 0; pass < 2; ++pass)
       for (p['k'] = 0; p['k'] < e_['k']; ++p['k']) {
-        const float x = a_->get(element(a_axes_, p)), y = b_->get(element(b_axes_, p));
+        const T x = static_cast<T>(a_->get(element(a_axes_, p))), y = static_cast<T>(b_->get(element(b_axes_, p)));
         if (pass == 0) chain = std::fma(x, y, chain);
         if (name_ == "min-plus") best = std::min<double>(best, x + y);
         else if (name_ == "or-and") best = std::max<double>(best, x != 0 && y != 0);
@@ -298,7 +311,7 @@ class Case {
       if (i % every != 0) return;
       const double want = by_loops(at), x = read(got, i);
       const bool good =
-          name_ == "logsumexp" ? x == want || std::abs(x - want) <= 2e-5 * (1 + std::abs(want)) : x == want;
+          name_ == "logsumexp" ? x == want || std::abs(x - want) <= tolerance() * (1 + std::abs(want)) : x == want;
       if (!good && shown++ < 3)
         ADD_FAILURE() << "m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << want;
     });
@@ -307,13 +320,13 @@ class Case {
   /// Bit for bit (zeros of either sign alike); elements that nobody wants are the identity.
   void same(const Tensor& got, const Tensor& full, const Map* wanted, const std::string& what) {
     ASSERT_EQ(got.shape(), full.shape());
-    const float identity = name_ == "or-and" ? 0 : algebra_.absent;
+    const double identity = name_ == "or-and" ? 0 : algebra_.absent;
     int shown = 0;
     for_each_result([&](const Point& at, std::int64_t i) {
       const bool live = !wanted || wanted->at(wanted->batch == 1 ? 0 : at.at('b'), at.at('m'), at.at('n'));
-      const float x = read(got, i), y = live ? read(full, i) : identity;
+      const double x = read(got, i), y = live ? read(full, i) : identity;
       // A regrouped sum of exponentials is equal within rounding only.
-      const bool good = x == y || (name_ == "logsumexp" && std::abs(x - y) <= 2e-5F * (1 + std::abs(y)));
+      const bool good = x == y || (name_ == "logsumexp" && std::abs(x - y) <= tolerance() * (1 + std::abs(y)));
       if (!good && shown++ < 3)
         ADD_FAILURE() << what << ": m=" << at.at('m') << " n=" << at.at('n') << ": " << x << ", not " << y;
     });
@@ -391,8 +404,12 @@ void run_cases(const std::string& algebra, std::uint32_t first, int count, Poiso
        ++seed) {
     const Form& form = kForms[std::mt19937(seed)() % std::size(kForms)];
     const std::string expression = expression_of(form.einsum, kAlgebras.at(algebra));
+    // Types differ in tables alone, so a part of the cases tries all of them.
+    std::vector<DType> types = {algebra == "or-and" ? DType::b8 : DType::f32};
+    if (algebra != "or-and" && (seed % 3 == 0 || only)) types.push_back(DType::f64);
     for (const std::string& cpu : cpus())
-      Case(seed, form, algebra, large).check(compiled(expression, cpu, 1 + static_cast<int>(seed % 2), poison));
+      for (const DType type : types)
+        Case(seed, form, algebra, type, large).check(compiled(expression, cpu, 1 + static_cast<int>(seed % 2), poison));
   }
 }
 
@@ -400,7 +417,8 @@ TEST(Contraction, SumsOfProducts) {
   run_cases("sum", 1000, 250, Poison::none);
   if (test::kThreadSanitizer) return;  // too few cases for each rule
   for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"})
-    EXPECT_GT(Case::rules_seen()[rule], 0) << rule << " never ran";
+    for (const char* type : {"f32 ", "f64 "})
+      EXPECT_GT(Case::rules_seen()[type + std::string(rule)], 0) << type << rule << " never ran";
 }
 TEST(Contraction, SeveralBlocks) { run_cases("sum", 7000, 6, Poison::nan, true); }
 TEST(Contraction, SeveralBlocksOfMaxPlus) { run_cases("max-plus", 7100, 3, Poison::none, true); }

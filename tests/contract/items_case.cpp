@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 namespace pit::contract::test {
 
@@ -42,7 +43,7 @@ Matrix::Matrix(const Layout& layout)
   forget();
 }
 
-EpilogueTiles::EpilogueTiles(int kind, const CpuTarget& target) {
+EpilogueTiles::EpilogueTiles(int kind, const CpuTarget& target, DType type) {
   using A = EpilogueAccess;
   struct Kind {
     const char* text;
@@ -50,36 +51,36 @@ EpilogueTiles::EpilogueTiles(int kind, const CpuTarget& target) {
     std::vector<DType> dtypes;
     std::vector<int> heights;  ///< of tiles, besides the largest
   };
-  const DType f32 = DType::f32;
   const Kind kinds[kKinds] = {
-      {"Y[m,n] = acc[m,n] + B[n]", {A::per_n}, {f32}, {1, 4}},
-      {"Y[m,n] = acc[m,n] * S[] + 1", {A::scalar}, {f32}, {2}},
+      {"Y[m,n] = acc[m,n] + B[n]", {A::per_n}, {type}, {1, 4}},
+      {"Y[m,n] = acc[m,n] * S[] + 1", {A::scalar}, {type}, {2}},
       {"t[m,n] = acc[m,n] + B[n]; Y[m,n] = max(R[m,n] + t[m,n], -1) * D[m]",
        {A::per_n, A::per_mn, A::per_m},
-       {f32, f32, f32},
+       {type, type, type},
        {1, 2, 4, 6}},
       {"t[m,n] = acc[m,n] + S[]; Y[m,n] = select(K[m,n], t[m,n], 2) * D[m]",
        {A::scalar, A::per_mn, A::per_m},
-       {f32, DType::b8, f32},
+       {type, DType::b8, type},
        {}},
       {"t[m,n] = acc[m,n] + B[n]; Y[m,n] = R[m,n] + t[m,n] * 0.5 * (1 + erf(t[m,n] * 0.7))",
        {A::per_n, A::per_mn},
-       {f32, f32},
+       {type, type},
        {1, 4}},
-      {"t[m,n] = tanh(acc[m,n]) * D[m]; Y[m,n] = exp(t[m,n])", {A::per_m}, {f32}, {}},
+      {"t[m,n] = tanh(acc[m,n]) * D[m]; Y[m,n] = exp(t[m,n])", {A::per_m}, {type}, {}},
   };
   const Kind& k = kinds[kind - 1];
   text_ = k.text;
   epilogue_.program = expr::parse(k.text);
-  epilogue_.operands = k.operands, epilogue_.dtypes = k.dtypes;
-  const lower::TileShape shape = lower::tile_shape(target);
+  epilogue_.operands = k.operands, epilogue_.dtypes = k.dtypes, epilogue_.sum = type;
+  const lower::Algebra sums{.types = lower::ElementTypes::all(type)};
+  const lower::TileShape shape = lower::tile_shape(target, sums);
   std::vector<int> heights = k.heights;
   heights.push_back(shape.rows);
   std::vector<codegen::Kernel> kernels;
   std::map<std::pair<int, int>, std::string> names;
   const auto add = [&](int rows, int vectors) {
     lower::TileSpec spec;
-    spec.rows = rows, spec.vectors = vectors, spec.target = target;
+    spec.rows = rows, spec.vectors = vectors, spec.algebra = sums, spec.target = target;
     spec.epilogue = epilogue_, spec.epilogue_key = k.text;
     codegen::Kernel kernel = lower::lower_tile(spec);
     if (names.emplace(std::pair(rows, vectors), kernel.name).second) kernels.push_back(std::move(kernel));
@@ -97,15 +98,14 @@ EpilogueTiles::EpilogueTiles(int kind, const CpuTarget& target) {
       table_.function[key.first][key.second][0] = code_->function(name);
 }
 
-float EpilogueTiles::apply(float sum, const std::vector<char*>& operands) const {
-  void *c = &sum, *rows[8], *pointers[11] = {&c, &c, &c};
+void EpilogueTiles::apply(char* sum, const std::vector<char*>& operands) const {
+  void *c = sum, *rows[8], *pointers[11] = {&c, &c, &c};
   for (std::size_t o = 0; o < operands.size(); ++o) {
     rows[o] = operands[o];
     pointers[3 + o] = of_rows(epilogue_.operands[o]) ? static_cast<void*>(&rows[o]) : rows[o];
   }
   const lower::TileInts ints{.k = 0, .columns = 1, .first = 0};
   one_(pointers, &ints.k);
-  return sum;
 }
 
 const Machine& Machine::of(const std::string& cpu, const lower::Algebra& algebra) {
@@ -120,9 +120,9 @@ const Machine& Machine::of(const std::string& cpu, const lower::Algebra& algebra
 }
 
 const EpilogueTiles& Machine::epilogue(int kind) const {
-  static std::map<std::pair<std::string, int>, std::unique_ptr<EpilogueTiles>> made;
-  std::unique_ptr<EpilogueTiles>& tiles = made[{target.name, kind}];
-  if (!tiles) tiles = std::make_unique<EpilogueTiles>(kind, target);
+  static std::map<std::tuple<std::string, int, DType>, std::unique_ptr<EpilogueTiles>> made;
+  std::unique_ptr<EpilogueTiles>& tiles = made[{target.name, kind, type()}];
+  if (!tiles) tiles = std::make_unique<EpilogueTiles>(kind, target, type());
   return *tiles;
 }
 
@@ -192,15 +192,16 @@ void Case::choose_epilogue() {
   if (kind == 0 || kind > EpilogueTiles::kKinds) return;
   tiles_ = &machine_.epilogue(kind);
   epilogue_.tiles = &tiles_->table();
-  // Stands for results that sums cannot wait in; tiles store f32 whatever it says.
-  if (parts_ && one_in(4)) epilogue_.result = DType::i32;
+  // Stands for results that sums cannot wait in; tiles store sums whatever it says.
+  epilogue_.result = type();
+  if (parts_ && one_in(4)) epilogue_.result = type() == DType::f64 ? DType::i64 : DType::i32;
   p_.epilogue = &epilogue_;
 }
 
 void Case::choose_layouts() {
-  a_ = Layout(random_, universe_, p_.k, {.table = true, .steps = true, .zeros = !live_a_}, 4);
-  b_ = Layout(random_, p_.k, p_.n, {.steps = true, .zeros = !live_b_}, 4);
-  c_ = Layout(random_, universe_, p_.n, {.table = true}, 4);
+  a_ = Layout(random_, universe_, p_.k, {.table = true, .steps = true, .zeros = !live_a_}, element());
+  b_ = Layout(random_, p_.k, p_.n, {.steps = true, .zeros = !live_b_}, element());
+  c_ = Layout(random_, universe_, p_.n, {.table = true}, element());
   p_.a_rows = a_.rows, p_.a_k = a_.step;
   p_.b_k = b_.rows.stride, p_.b_n = b_.step;
   p_.c_rows = c_.rows;
@@ -244,8 +245,8 @@ std::shared_ptr<detect::LiveMap> Case::random_map(std::int64_t rows, std::int64_
 
 void Case::add_whole(std::int64_t batch) {
   Batch& b = batches_.back();
-  Item item{.a = reinterpret_cast<float*>(b.a->first()), .c = b.c->first(), .operands = b.first.data()};
-  item.b = packs_ ? nullptr : reinterpret_cast<float*>(b.b->first());
+  Item item{.a = b.a->first(), .c = b.c->first(), .operands = b.first.data()};
+  item.b = packs_ ? nullptr : b.b->first();
   item.a_number = item.b_number = item.c_number = batch;
   if (one_in(3)) {
     std::vector<std::int32_t>& rows = row_lists_.emplace_back(static_cast<std::size_t>(universe_));
@@ -260,8 +261,8 @@ void Case::add_whole(std::int64_t batch) {
 // Lists of one position of the batch are the same for all of its items; panels and rows are not.
 void Case::add_parts(std::int64_t batch) {
   Batch& b = batches_.back();
-  Item item{.a = reinterpret_cast<float*>(b.a->first()), .c = b.c->first(), .operands = b.first.data()};
-  item.b = packs_ ? nullptr : reinterpret_cast<float*>(b.b->first());
+  Item item{.a = b.a->first(), .c = b.c->first(), .operands = b.first.data()};
+  item.b = packs_ ? nullptr : b.b->first();
   item.b_number = item.c_number = batch;
   if (sums_ && one_in(2)) {
     b.k_list = some_of(p_.k);

@@ -20,6 +20,10 @@ namespace pit::contract::test {
 
 using Random = std::mt19937;
 
+/// Elements of f32 and f64 as numbers.
+double read(DType type, const char* at);
+void write(DType type, char* at, double value);
+
 /// Where the elements of a matrix lie.
 struct Layout {
   RowOffsets rows;
@@ -69,8 +73,9 @@ class EpilogueTiles {
  public:
   /// Number `kind` of 1..kKinds of them, tiles of few heights each.
   static constexpr int kKinds = 6;
-  EpilogueTiles(int kind, const CpuTarget& target);
-  float apply(float sum, const std::vector<char*>& operands) const;
+  EpilogueTiles(int kind, const CpuTarget& target, DType type);
+  /// On the sum at `c`.
+  void apply(char* c, const std::vector<char*>& operands) const;
   const TileTable& table() const { return table_; }
   const lower::Epilogue& epilogue() const { return epilogue_; }
   const std::string& text() const { return text_; }
@@ -89,6 +94,7 @@ struct Machine {
   CpuTarget target;
   std::shared_ptr<const Engine> engine;
   lower::TileShape shape;
+  DType type() const { return engine->algebra().types.c; }
   const EpilogueTiles& epilogue(int kind) const;
 };
 
@@ -99,7 +105,7 @@ class Case {
   /// By every rule that is listed, blocked as it is and otherwise.
   void check();
   /// How often each rule ran.
-  static std::map<RuleKind, int>& rules_seen();
+  static std::map<std::pair<DType, RuleKind>, int>& rules_seen();
 
  private:
   /// Matrices of one position of the batch, and its lists.
@@ -113,7 +119,9 @@ class Case {
   };
   bool one_in(unsigned n) { return random_() % n == 0; }
   std::int64_t pick(std::initializer_list<std::int64_t> of) { return of.begin()[random_() % of.size()]; }
-  float value() { return std::uniform_real_distribution<float>(-2, 2)(random_); }
+  double value() { return std::uniform_real_distribution<double>(-2, 2)(random_); }
+  DType type() const { return machine_.type(); }
+  std::int64_t element() const { return static_cast<std::int64_t>(size_of(type())); }
   std::vector<std::int32_t> some_of(std::int64_t extent);
 
   void choose_extents();
@@ -129,7 +137,9 @@ class Case {
   void fill_b(Batch& batch, const Item& item);
   void fill_operands(const Item& item);
   void expect();
-  float chain(const Item& item, std::int64_t i, std::int64_t column);
+  /// As elements of type T are summed.
+  template <class T>
+  T chain(const Item& item, std::int64_t i, std::int64_t column);
   Batch& batch_of(const Item& item) { return batches_[static_cast<std::size_t>(item.c_number)]; }
   std::int64_t first_column(const Item& item) const { return item.first_panel * panels_.width(); }
   std::int64_t end_column(const Item& item) const {

@@ -109,9 +109,10 @@ struct Case {
   Values values;
   float absent = 0;
   float f32(std::int64_t at) const { return static_cast<const float*>(values.data)[at]; }
+  double f64(std::int64_t at) const { return static_cast<const double*>(values.data)[at]; }
   bool live(std::int64_t at) const {
     if (values.dtype == DType::b8) return (static_cast<const std::uint8_t*>(values.data)[at] != 0) != (absent != 0);
-    return !(f32(at) == absent);
+    return values.dtype == DType::f64 ? !(f64(at) == absent) : !(f32(at) == absent);
   }
 };
 
@@ -140,7 +141,7 @@ std::int64_t extent(Random& random) {
 Case random_case(Random& random, std::int64_t rows, std::int64_t columns) {
   Case c;
   Values& v = c.values;
-  v.dtype = random() % 4 == 0 ? DType::b8 : DType::f32;
+  v.dtype = one_of(random, {DType::f32, DType::f32, DType::f64, DType::b8});
   v.rows = rows, v.columns = columns;
   set_strides(random, v);
   c.absent = v.dtype == DType::b8 ? one_of(random, {0.0f, 0.0f, 1.0f})
@@ -161,7 +162,7 @@ Case random_case(Random& random, std::int64_t rows, std::int64_t columns) {
   std::shuffle(v.batch_offsets.begin(), v.batch_offsets.end(), random);
   std::int64_t size = 0;
   for (std::int64_t o : v.batch_offsets) size = std::max(size, o + high + 1);
-  c.memory.resize(static_cast<std::size_t>(size) * (v.dtype == DType::b8 ? 1 : 4));
+  c.memory.resize(static_cast<std::size_t>(size) * size_of(v.dtype));
   const int share = one_of(random, {0, 1, 1, 10, 50, 90, 100});  // of live elements, in percent
   for (std::int64_t i = 0; i < size; ++i) {
     const bool live = static_cast<int>(random() % 100) < share;
@@ -170,7 +171,9 @@ Case random_case(Random& random, std::int64_t rows, std::int64_t columns) {
     } else {
       float x = live ? one_of(random, {1.0f, -1e-45f, std::nanf(""), kInfinity, -kInfinity, 2.5f}) : c.absent;
       if (!live && c.absent == 0 && random() % 2) x = -c.absent;
-      std::memcpy(&c.memory[static_cast<std::size_t>(4 * i)], &x, 4);
+      const double wide = live && x == -1e-45f ? -5e-324 : x;
+      if (v.dtype == DType::f64) std::memcpy(&c.memory[static_cast<std::size_t>(8 * i)], &wide, 8);
+      else std::memcpy(&c.memory[static_cast<std::size_t>(4 * i)], &x, 4);
     }
   }
   v.data = c.memory.data();
@@ -285,7 +288,7 @@ TEST(Scan, ManyTasks) {
 
 TEST(Scan, SaysWhatItCannot) {
   const float x = 0;
-  EXPECT_THROW(scan({&x, DType::f64, {0}, 1, 1, 1, 1}, 1, 1, 0, pool(1)), InternalError);
+  EXPECT_THROW(scan({&x, DType::i64, {0}, 1, 1, 1, 1}, 1, 1, 0, pool(1)), InternalError);
   EXPECT_THROW(scan({&x, DType::f32, {0}, 1, 1, 1, 1}, 0, 1, 0, pool(1)), InternalError);
   EXPECT_THROW(scan({&x, DType::f32, {0}, 1, 1, 1, 1}, 1, -1, 0, pool(1)), InternalError);
 }

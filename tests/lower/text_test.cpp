@@ -180,6 +180,7 @@ Epilogue epilogue_of(const Case& c, const Words& words) {
 std::vector<std::string> tile(const Case& c, const Words& words) {
   words.expect(8, {"panels", "prefetch", "absorbing"});
   TileSpec spec;
+  DType type = DType::f32;
   spec.target = words.target();
   const std::string& shape = words.plain.at(2);
   spec.rows = std::stoi(shape);
@@ -192,8 +193,10 @@ std::vector<std::string> tile(const Case& c, const Words& words) {
     else if (w == "indexed_a") spec.indexed_a = true;
     else if (w == "ragged") spec.ragged = true;
     else if (w == "rows") spec.a = TileA::rows;
+    else if (w == "f64") type = DType::f64;
     else spec.algebra = algebra_named(w);
   }
+  spec.algebra.types = ElementTypes::all(type);
   spec.epilogue = epilogue_of(c, words);
   spec.epilogue_key = "key";
   if (const auto why = refuse_epilogue(spec.epilogue)) return {"refused: " + *why};
@@ -203,12 +206,17 @@ std::vector<std::string> tile(const Case& c, const Words& words) {
 std::vector<std::string> pack(const Words& words) {
   const std::string& kind = words.plain.at(2);
   const int width = std::stoi(words.plain.at(3));
-  const bool indexed = words.plain.size() > 4;
-  words.expect(5, {});
-  if (indexed && words.plain[4] != "indexed_k") throw InputError("word '" + words.plain[4] + "' means nothing here");
-  if (kind == "transpose") return kernel_lines(lower_pack_transpose(width, indexed, words.target()));
-  if (kind == "copy") return kernel_lines(lower_pack_copy(width, indexed, words.target()));
-  if (kind == "gather") return kernel_lines(lower_pack_gather(width, indexed, words.target()));
+  words.expect(6, {});
+  bool indexed = false;
+  DType type = DType::f32;
+  for (std::size_t i = 4; i < words.plain.size(); ++i) {
+    if (words.plain[i] == "indexed_k") indexed = true;
+    else if (words.plain[i] == "f64") type = DType::f64;
+    else throw InputError("word '" + words.plain[i] + "' means nothing here");
+  }
+  if (kind == "transpose") return kernel_lines(lower_pack_transpose(width, indexed, words.target(), type));
+  if (kind == "copy") return kernel_lines(lower_pack_copy(width, indexed, words.target(), type));
+  if (kind == "gather") return kernel_lines(lower_pack_gather(width, indexed, words.target(), type));
   throw InputError("no pack '" + kind + "'");
 }
 
@@ -237,26 +245,30 @@ INSTANTIATE_TEST_SUITE_P(Files, LoweredFiles, ::testing::ValuesIn(testing::pit_f
 TEST(RoundTrip, EveryKernelOfContractions) {
   for (const char* name : {"haswell", "x86-64-v4"}) {
     const CpuTarget target = Words(std::string("tile ") + name).target();
-    for (const Algebra& algebra : algebras()) {
-      TileSpec spec;
-      spec.target = target, spec.algebra = algebra;
-      for (const int rows : {1, 2, 4}) {
-        spec.rows = rows, spec.vectors = 2;
-        for (int way = 0; way < 7; ++way) {
-          spec.panels = way == 1 ? 2 : 1, spec.indexed_k = way >= 2 && way <= 4, spec.indexed_a = way == 3;
-          spec.ragged = way == 4, spec.a = way == 5 ? TileA::rows : TileA::packed,
-          spec.prefetch_bytes = way == 6 ? 4096 : 0;
-          codegen::testing::expect_round_trip(lower_tile(spec));
+    for (Algebra algebra : algebras()) {
+      for (const DType type : {DType::f32, DType::f64}) {
+        algebra.types = ElementTypes::all(type);
+        TileSpec spec;
+        spec.target = target, spec.algebra = algebra;
+        for (const int rows : {1, 2, 4}) {
+          spec.rows = rows, spec.vectors = 2;
+          for (int way = 0; way < 7; ++way) {
+            spec.panels = way == 1 ? 2 : 1, spec.indexed_k = way >= 2 && way <= 4, spec.indexed_a = way == 3;
+            spec.ragged = way == 4, spec.a = way == 5 ? TileA::rows : TileA::packed,
+            spec.prefetch_bytes = way == 6 ? 4096 : 0;
+            codegen::testing::expect_round_trip(lower_tile(spec));
+          }
+          if (algebra.splits_k()) codegen::testing::expect_round_trip(lower_stream({rows, algebra, target}));
         }
-        if (algebra.splits_k()) codegen::testing::expect_round_trip(lower_stream({rows, algebra, target}));
       }
     }
     for (const int width : {1, 2, 3, 6, 8, 16, 48}) {
-      for (const bool indexed : {false, true}) {
-        codegen::testing::expect_round_trip(lower_pack_transpose(width, indexed, target));
-        codegen::testing::expect_round_trip(lower_pack_copy(width, indexed, target));
-        codegen::testing::expect_round_trip(lower_pack_gather(width, indexed, target));
-      }
+      for (const bool indexed : {false, true})
+        for (const DType type : {DType::f32, DType::f64}) {
+          codegen::testing::expect_round_trip(lower_pack_transpose(width, indexed, target, type));
+          codegen::testing::expect_round_trip(lower_pack_copy(width, indexed, target, type));
+          codegen::testing::expect_round_trip(lower_pack_gather(width, indexed, target, type));
+        }
     }
   }
 }

@@ -17,7 +17,13 @@ namespace {
 
 constexpr float kPoison = -12345.5f;
 
-float uniform(std::mt19937& random) { return std::uniform_real_distribution<float>(-1, 1)(random); }
+template <class T = float>
+T uniform(std::mt19937& random) {
+  return std::uniform_real_distribution<T>(-1, 1)(random);
+}
+
+template <class T>
+constexpr DType kType = sizeof(T) == 8 ? DType::f64 : DType::f32;
 
 /// Runs kernels compiled together, through LLVM or the kernel interpreter.
 class Kernels {
@@ -38,38 +44,40 @@ class Kernels {
   std::shared_ptr<const codegen::Code> code_;
 };
 
+template <class T>
 struct TileData {
   int rows, width, k;
-  std::vector<float> a, b, c, expected;
+  std::vector<T> a, b, c;
   std::vector<int> offset;  // bytes
-  std::vector<float*> c_rows;
+  std::vector<T*> c_rows;
   std::int64_t pitch;
 
   TileData(int r, int w, int kk, std::mt19937& random) : rows(r), width(w), k(kk), pitch(w + 5) {
-    for (int i = 0; i < k * rows; ++i) a.push_back(uniform(random));
-    for (int i = 0; i < 2 * k * width + width; ++i) b.push_back(uniform(random));
-    for (int i = 0; i < k; ++i) offset.push_back(static_cast<int>(random() % (2 * k + 1)) * width * 4);
+    for (int i = 0; i < k * rows; ++i) a.push_back(uniform<T>(random));
+    for (int i = 0; i < 2 * k * width + width; ++i) b.push_back(uniform<T>(random));
+    for (int i = 0; i < k; ++i)
+      offset.push_back(static_cast<int>(random() % (2 * k + 1)) * width * static_cast<int>(sizeof(T)));
     c.assign(static_cast<std::size_t>(rows * pitch), kPoison);
     for (int i = 0; i < rows; ++i) c_rows.push_back(c.data() + ((i + 3) % rows) * pitch);
   }
-  float chain(int i, int n, bool indexed) const {
-    float acc = 0;
+  T chain(int i, int n, bool indexed) const {
+    T acc = 0;
     for (int p = 0; p < k; ++p) {
-      const float* row = indexed ? b.data() + offset[p] / 4 : b.data() + p * width;
+      const T* row = b.data() + (indexed ? offset[p] / static_cast<int>(sizeof(T)) : p * width);
       acc = std::fma(a[p * rows + i], row[n], acc);
     }
     return acc;
   }
 };
 
-void expect_rows(const TileData& d, int columns, bool indexed, const std::function<float(float, int, int)>& epilogue,
-                 const std::string& where) {
+template <class T>
+void expect_rows(const TileData<T>& d, int columns, bool indexed, const std::string& where) {
   for (int i = 0; i < d.rows; ++i)
     for (int n = 0; n < d.width + 5; ++n) {
-      float got = d.c_rows[i][n], want = n < columns ? epilogue(d.chain(i, n, indexed), i, n) : kPoison;
+      T got = d.c_rows[i][n], want = n < columns ? d.chain(i, n, indexed) : T{kPoison};
       if (n >= columns) {
         ASSERT_EQ(got, kPoison) << where << " wrote beyond its columns at " << n;
-      } else if (std::memcmp(&got, &want, 4) != 0) {
+      } else if (std::memcmp(&got, &want, sizeof(T)) != 0) {
         ADD_FAILURE() << where << " row " << i << " column " << n << " of " << columns << ": got " << got
                       << ", expected " << want;
         return;
@@ -77,17 +85,19 @@ void expect_rows(const TileData& d, int columns, bool indexed, const std::functi
     }
 }
 
-TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
+template <class T>
+void expect_chains() {
   std::mt19937 random(7);
+  const Algebra sums{.types = ElementTypes::all(kType<T>)};
   for (const CpuTarget& target : targets()) {
-    TileShape shape = tile_shape(target);
+    TileShape shape = tile_shape(target, sums);
     std::vector<TileSpec> specs;
     std::vector<codegen::Kernel> kernels;
     for (int rows = 1; rows <= shape.rows; ++rows)
       for (int vectors = 1; vectors <= shape.vectors; ++vectors)
         for (bool indexed : {false, true}) {
           TileSpec s;
-          s.rows = rows, s.vectors = vectors, s.indexed_k = indexed, s.target = target;
+          s.rows = rows, s.vectors = vectors, s.indexed_k = indexed, s.algebra = sums, s.target = target;
           specs.push_back(s);
           kernels.push_back(lower_tile(s));
           if (indexed) continue;
@@ -102,11 +112,11 @@ TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
         for (int columns : {1, shape.lanes - 1, shape.lanes, width - 1, width}) {
           if (columns < 1 || columns > width) continue;
           bool llvm = random() % 8 != 0;
-          TileData d(specs[t].rows, width, k, random);
+          TileData<T> d(specs[t].rows, width, k, random);
           int split = k == 0 ? 0 : static_cast<int>(random() % (k + 1));
-          std::string where =
-              fmt::format("{} rows {} vectors {} k {}+{} {} {}", target.name, specs[t].rows, specs[t].vectors, split,
-                          k - split, specs[t].indexed_k ? "indexed" : "", llvm ? "LLVM" : "interpreter");
+          std::string where = fmt::format("{} {} rows {} vectors {} k {}+{} {} {}", target.name, name_of(kType<T>),
+                                          specs[t].rows, specs[t].vectors, split, k - split,
+                                          specs[t].indexed_k ? "indexed" : "", llvm ? "LLVM" : "interpreter");
           std::int64_t step = specs[t].indexed_k ? 0 : static_cast<std::int64_t>(split) * width;
           auto call = [&](int from, int count, bool first, bool last) {
             std::vector<void*> p{d.a.data() + from * d.rows, d.b.data() + (from > 0 ? step : 0)};
@@ -116,11 +126,16 @@ TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
           };
           call(0, split, true, split == k);
           if (split < k) call(split, k - split, false, true);
-          expect_rows(d, columns, specs[t].indexed_k, [](float v, int, int) { return v; }, where);
-          if (HasFailure()) return;
+          expect_rows(d, columns, specs[t].indexed_k, where);
+          if (testing::Test::HasFailure()) return;
         }
       }
   }
+}
+
+TEST(Tile, IsTheChainOfFusedMultiplyAdds) {
+  expect_chains<float>();
+  expect_chains<double>();
 }
 
 Epilogue epilogue_of(const std::string& text, std::vector<EpilogueAccess> access, std::vector<DType> dtypes) {
@@ -191,7 +206,7 @@ TEST(Tile, Epilogues) {
           int width = shape.vectors * shape.lanes;
           for (bool llvm : {true, false})
             for (int columns : {1, width - 1, width}) {
-              TileData d(rows, width, k, random);
+              TileData<float> d(rows, width, k, random);
               std::vector<void*> scale_rows, residual_rows, keep_rows, p{d.a.data(), d.b.data(), d.c_rows.data()};
               for (int i = 0; i < rows; ++i)
                 scale_rows.push_back(&scale[i]), residual_rows.push_back(residual[i].data()),
@@ -263,19 +278,20 @@ std::vector<PackCase> pack_cases(const std::vector<int>& widths) {
   return cases;
 }
 
-/// Source rows of 50 floats each; rows beyond `live` have pointers that must not be followed.
+/// Source rows of 50 elements each; rows beyond `live` have pointers that must not be followed.
+template <class T>
 struct PackData {
   std::vector<Guarded> guarded;
-  std::vector<float*> rows, pointers;
+  std::vector<T*> rows, pointers;
   std::vector<int> index;
-  std::vector<float> dst;
+  std::vector<T> dst;
 
   PackData(const PackCase& c, std::mt19937& random, std::int64_t stride) {
     for (int i = 0; i < c.width; ++i) {
       std::size_t count = c.k > 0 ? static_cast<std::size_t>((c.k - 1) * stride + 1) : 0;
-      guarded.emplace_back(4 * count);
-      rows.push_back(reinterpret_cast<float*>(guarded.back().data()));
-      for (std::size_t p = 0; p < count; ++p) rows.back()[p] = uniform(random);
+      guarded.emplace_back(sizeof(T) * count);
+      rows.push_back(reinterpret_cast<T*>(guarded.back().data()));
+      for (std::size_t p = 0; p < count; ++p) rows.back()[p] = uniform<T>(random);
       pointers.push_back(i < c.live ? rows.back() : nullptr);
     }
     for (int p = 0; p < c.k; ++p) index.push_back(static_cast<int>(random() % std::max(c.k, 1)));
@@ -284,7 +300,7 @@ struct PackData {
   void expect(const PackCase& c, std::int64_t stride, const std::string& where) const {
     for (int p = 0; p < c.k; ++p)
       for (int i = 0; i < c.width; ++i) {
-        float want = i < c.live ? rows[i][(c.indexed ? index[p] : p) * stride] : 0.0f;
+        T want = i < c.live ? rows[i][(c.indexed ? index[p] : p) * stride] : T{0};
         ASSERT_EQ(dst[p * c.width + i], want)
             << where << " width " << c.width << " k " << p << " of " << c.k << " row " << i << " of " << c.live;
       }
@@ -293,53 +309,69 @@ struct PackData {
   }
 };
 
-TEST(Pack, TransposeAndGather) {
+template <class T>
+void expect_transposes() {
   std::mt19937 random(3);
+  const DType type = kType<T>;
   const std::vector<int> widths{1, 2, 3, 4, 5, 6, 8, 12, 14, 16, 32, 48};
   for (const CpuTarget& target : targets())
     for (int width : widths) {
-      Kernels code({lower_pack_transpose(width, false, target), lower_pack_transpose(width, true, target),
-                    lower_pack_gather(width, false, target), lower_pack_gather(width, true, target)},
+      Kernels code({lower_pack_transpose(width, false, target, type), lower_pack_transpose(width, true, target, type),
+                    lower_pack_gather(width, false, target, type), lower_pack_gather(width, true, target, type)},
                    target);
       for (const PackCase& c : pack_cases({width}))
         for (bool gather : {false, true}) {
           std::int64_t stride = gather ? 3 : 1;
           bool llvm = random() % 8 != 0;
-          PackData d(c, random, stride);
+          PackData<T> d(c, random, stride);
           std::vector<void*> p{d.dst.data(), d.pointers.data()};
           if (c.indexed) p.push_back(d.index.data());
           std::vector<std::int64_t> ints{c.k, c.live};
-          if (gather) ints.push_back(4 * stride);
+          if (gather) ints.push_back(static_cast<std::int64_t>(sizeof(T)) * stride);
           code.call(2 * gather + c.indexed, llvm, p, ints);
           d.expect(c, stride,
-                   fmt::format("{} {} {}", target.name, gather ? "gather" : "transpose", c.indexed ? "indexed" : ""));
-          if (HasFatalFailure()) return;
+                   fmt::format("{} {} {} {}", target.name, name_of(type), gather ? "gather" : "transpose",
+                               c.indexed ? "indexed" : ""));
+          if (testing::Test::HasFatalFailure()) return;
         }
     }
 }
 
-TEST(Pack, Copy) {
+TEST(Pack, TransposeAndGather) {
+  expect_transposes<float>();
+  expect_transposes<double>();
+}
+
+template <class T>
+void expect_copies() {
   std::mt19937 random(5);
+  const auto size = static_cast<std::int64_t>(sizeof(T));
   for (const CpuTarget& target : targets())
     for (int width : {1, 2, 4, 6, 8, 16, 32, 48}) {
-      Kernels code({lower_pack_copy(width, false, target), lower_pack_copy(width, true, target)}, target);
+      Kernels code({lower_pack_copy(width, false, target, kType<T>), lower_pack_copy(width, true, target, kType<T>)},
+                   target);
       for (const PackCase& c : pack_cases({width})) {
-        Guarded memory(static_cast<std::size_t>(4 * (c.k > 0 ? (c.k - 1) * 60 + c.live : 0)));
-        float* src = reinterpret_cast<float*>(memory.data());
-        for (std::size_t i = 0; i < memory.size() / 4; ++i) src[i] = uniform(random);
-        PackData d(c, random, 1);
+        Guarded memory(static_cast<std::size_t>(size * (c.k > 0 ? (c.k - 1) * 60 + c.live : 0)));
+        T* src = reinterpret_cast<T*>(memory.data());
+        for (std::size_t i = 0; i < memory.size() / sizeof(T); ++i) src[i] = uniform<T>(random);
+        PackData<T> d(c, random, 1);
         std::vector<void*> p{d.dst.data(), src};
         if (c.indexed) p.push_back(d.index.data());
-        code.call(c.indexed, random() % 8 != 0, p, {c.k, c.live, 4 * 60});
+        code.call(c.indexed, random() % 8 != 0, p, {c.k, c.live, size * 60});
         for (int q = 0; q < c.k; ++q)
           for (int i = 0; i < c.width; ++i) {
-            float want = i < c.live ? src[(c.indexed ? d.index[q] : q) * 60 + i] : 0.0f;
+            T want = i < c.live ? src[(c.indexed ? d.index[q] : q) * 60 + i] : T{0};
             ASSERT_EQ(d.dst[q * c.width + i], want)
                 << target.name << " width " << c.width << " k " << q << " column " << i;
           }
         ASSERT_EQ(d.dst[c.k * c.width], kPoison);
       }
     }
+}
+
+TEST(Pack, Copy) {
+  expect_copies<float>();
+  expect_copies<double>();
 }
 
 }  // namespace

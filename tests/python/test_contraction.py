@@ -19,8 +19,11 @@ ALGEBRAS = {
 }
 
 
-def floats(random, *shape):
-    return random.standard_normal(shape, dtype=np.float32)
+TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def floats(random, *shape, dtype=np.float32):
+    return random.standard_normal(shape, dtype=dtype)
 
 
 def strided(random, x):
@@ -28,7 +31,7 @@ def strided(random, x):
     order = random.permutation(x.ndim)
     y = np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
     if random.integers(2) and x.ndim:
-        wide = np.full((*x.shape[:-1], 2 * x.shape[-1] + 3), np.nan, np.float32)
+        wide = np.full((*x.shape[:-1], 2 * x.shape[-1] + 3), np.nan, x.dtype)
         wide[..., 1 : 1 + 2 * x.shape[-1] : 2] = x
         y = wide[..., 1 : 1 + 2 * x.shape[-1] : 2]
     if random.integers(2) and x.ndim:
@@ -59,24 +62,26 @@ def reference(name, a, b):
 
 
 def assert_near(got, want):
-    np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
+    tolerance = 1e-12 if np.asarray(got).dtype == np.float64 else 2e-5
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
 class TestMatmul:
+    @TYPES
     @pytest.mark.parametrize("seed", range(40))
-    def test_random(self, seed):
+    def test_random(self, seed, dtype):
         random = np.random.default_rng(seed)
         m, n, k = (int(random.choice([0, 1, 2, 7, 16, 33, 64, 100])) for _ in range(3))
         lead = [(), (), (2,), (3, 2)][random.integers(4)]
         lead_b = lead if random.integers(2) else ()
-        a, b = floats(random, *lead, m, k), floats(random, *lead_b, k, n)
+        a, b = floats(random, *lead, m, k, dtype=dtype), floats(random, *lead_b, k, n, dtype=dtype)
         granularity = tuple(int(x) for x in random.choice([1, 2, 8, 32], 2))
         live, elements = sparse(random, a, granularity, random.choice([0, 0.1, 0.5, 1]))
         a = a * elements
         want = np.matmul(a.astype(np.float64), b)
         a, b = strided(random, a), strided(random, b)
         dense = pit.matmul(a, b)
-        assert dense.shape == want.shape and dense.dtype == np.float32
+        assert dense.shape == want.shape and dense.dtype == dtype
         assert_near(dense, want)
         for keywords in ({"zeros": "detect", "granularity": granularity}, {"zeros": "detect", "granularity": granularity, "b_zeros": "detect"},
                          {"zeros": "detect", "threads": 2}, {"threads": 1}):  # fmt: skip
@@ -130,9 +135,10 @@ class TestMatmul:
         np.testing.assert_array_equal(pit.matmul(Foreign(a), Foreign(b)), pit.matmul(a, b))
         np.testing.assert_array_equal(pit.einsum("mk,kn->mn", Foreign(a), Foreign(b)), pit.matmul(a, b))
 
-    def test_every_rule_gives_the_same_bits(self):
+    @TYPES
+    def test_every_rule_gives_the_same_bits(self, dtype):
         random = np.random.default_rng(4)
-        a, b = floats(random, 96, 80), floats(random, 80, 72)
+        a, b = floats(random, 96, 80, dtype=dtype), floats(random, 80, 72, dtype=dtype)
         _, elements = sparse(random, a, (1, 1), 0.2)
         a *= elements
         dense = pit.matmul(a, b)
@@ -171,14 +177,15 @@ class TestMatmul:
 
 
 class TestContraction:
+    @TYPES
     @pytest.mark.parametrize("name", ALGEBRAS)
-    def test_algebras(self, name):
+    def test_algebras(self, name, dtype):
         expression, absent = ALGEBRAS[name]
         contraction = pit.Contraction(expression, threads=2)
         for seed in range(8):
             random = np.random.default_rng(seed)
             m, n, k = (int(random.choice([0, 1, 5, 32, 70])) for _ in range(3))
-            a, b = floats(random, m, k), floats(random, k, n)
+            a, b = floats(random, m, k, dtype=dtype), floats(random, k, n, dtype=dtype)
             granularity = tuple(int(x) for x in random.choice([1, 4, 32], 2))
             _, elements = sparse(random, a, granularity, random.choice([0, 0.2, 1]))
             a[~elements] = absent
@@ -206,17 +213,20 @@ class TestContraction:
         assert_near(pit.einsum(expression, a, b), np.einsum(expression, a, b))
         assert_near(pit.einsum(expression, strided(random, a), strided(random, b)), np.einsum(expression, a, b))
 
-    def test_weights(self):
+    @TYPES
+    def test_weights(self, dtype):
         random = np.random.default_rng(1)
-        w = floats(random, 64, 48)
+        w = floats(random, 64, 48, dtype=dtype)
         _, elements = sparse(random, w, (1, 16), 0.25)
         w *= elements
         for expression in ("mk,kn->mn", "mk,kn->nm"):
             contraction = pit.Contraction(expression)
             prepared = contraction.prepare(w, zeros="detect", granularity=(1, 16))
             assert 0.1 < prepared.live_fraction < 0.5 and "64x48" in repr(prepared)
-            a = floats(random, 20, 64)
+            a = floats(random, 20, 64, dtype=dtype)
             np.testing.assert_array_equal(contraction(a, prepared), contraction(a, w))
+            with pytest.raises(pit.InputError, match="'b' is"):
+                contraction(a.astype(np.float32 if dtype == np.float64 else np.float64), prepared)
 
     def test_expression_and_explain(self):
         contraction = pit.Contraction("mk,kn->mn")
@@ -226,9 +236,10 @@ class TestContraction:
         assert [a["part"] for a in found["axes"]] == ["m", "n", "k"]
         assert {"matrix": "A", "axis": "k"}.items() <= next(r for r in found["rules"] if r["admitted"] and r["matrix"] == "A" and r["axis"] == "k").items()
 
-    def test_cpu_and_poison(self):
+    @TYPES
+    def test_cpu_and_poison(self, dtype):
         random = np.random.default_rng(2)
-        a, b = floats(random, 37, 50), floats(random, 50, 29)
+        a, b = floats(random, 37, 50, dtype=dtype), floats(random, 50, 29, dtype=dtype)
         want = pit.Contraction("mk,kn->mn")(a, b)
         for options in ({"cpu": "haswell"}, {"poison": True}, {"cache_dir": "none", "threads": 1}):
             np.testing.assert_array_equal(pit.Contraction("mk,kn->mn", **options)(a, b, zeros="detect"), want)
@@ -245,10 +256,11 @@ class TestContraction:
 
 
 class TestLiveSets:
-    def test_detect(self):
+    @TYPES
+    def test_detect(self, dtype):
         random = np.random.default_rng(0)
         for granularity in ((1, 1), (32, 1), (1, 64), (3, 5)):
-            x = floats(random, 2, 70, 130)
+            x = floats(random, 2, 70, 130, dtype=dtype)
             live, elements = sparse(random, x, granularity, 0.3)
             found = pit.detect(strided(random, x * elements), granularity, threads=2)
             np.testing.assert_array_equal(found.mask(), live)
@@ -284,13 +296,13 @@ class TestLiveSets:
     def test_refused(self):
         good = pit.LiveSet.from_rows([0], 4, 4)
         a = np.zeros((4, 5), np.float32)
-        for arguments, tensor in (((lambda: pit.detect(np.zeros(4, np.float32))), "values"), ((lambda: pit.detect(np.zeros((4, 4)))), "values"),
+        for arguments, tensor in (((lambda: pit.detect(np.zeros(4, np.float32))), "values"), ((lambda: pit.detect(np.zeros((4, 4), np.int64))), "values"),
                                   ((lambda: pit.LiveSet.from_rows([4], 4, 4)), "indices"), ((lambda: pit.LiveSet.from_lengths([5], 4, 4)), "lengths"),
                                   ((lambda: pit.LiveSet.from_experts([7], 4, 4)), "experts"),
                                   ((lambda: pit.LiveSet.from_mask(np.ones((2, 2), bool), rows=5, columns=2)), "mask"),
                                   ((lambda: pit.matmul(a, a.T, zeros=good)), "a"), ((lambda: pit.matmul(a, a.T, zeros="maybe")), "a"),
                                   ((lambda: pit.matmul(a, a.T, c_live="detect")), "c"), ((lambda: pit.matmul(a, a)), "b"),
-                                  ((lambda: pit.matmul(a.astype(np.float64), a.T)), "a"), ((lambda: pit.matmul([[1.0]], a)), "a"),
+                                  ((lambda: pit.matmul(a.astype(np.float64), a.T)), "b"), ((lambda: pit.matmul(a.astype(np.int64), a.T)), "a"), ((lambda: pit.matmul([[1.0]], a)), "a"),
                                   ((lambda: pit.matmul(a, a.T, out=np.zeros((4, 5), np.float32))), "c"),
                                   ((lambda: pit.matmul(a, a.T, out=np.zeros((4, 4)))), "c")):  # fmt: skip
             with pytest.raises(pit.InputError) as caught:

@@ -1,9 +1,9 @@
 // Inputs, results and their comparison by bits.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <map>
@@ -18,11 +18,15 @@ namespace pit::test {
 using Floats = std::vector<float>;
 using Ints = std::vector<std::int64_t>;
 
-inline Floats random_floats(std::mt19937& r, std::int64_t count, float scale = 1) {
-  std::normal_distribution<float> d(0, scale);
-  Floats v(static_cast<std::size_t>(count));
-  for (float& x : v) x = d(r);
+template <class T>
+std::vector<T> random_numbers(std::mt19937& r, std::int64_t count, T scale = 1) {
+  std::normal_distribution<T> d(0, scale);
+  std::vector<T> v(static_cast<std::size_t>(count));
+  for (T& x : v) x = d(r);
   return v;
+}
+inline Floats random_floats(std::mt19937& r, std::int64_t count, float scale = 1) {
+  return random_numbers<float>(r, count, scale);
 }
 
 /// 0 or 1 each, 1 with this probability.
@@ -36,19 +40,28 @@ inline Ints random_mask(std::mt19937& r, std::int64_t count, double live) {
 inline TensorView view(const Floats& v, Shape shape) {
   return {const_cast<float*>(v.data()), DType::f32, std::move(shape), {}};
 }
+inline TensorView view(const std::vector<double>& v, Shape shape) {
+  return {const_cast<double*>(v.data()), DType::f64, std::move(shape), {}};
+}
 inline TensorView view(const Ints& v, Shape shape) {
   return {const_cast<std::int64_t*>(v.data()), DType::i64, std::move(shape), {}};
 }
 
-inline Floats floats_of(const Tensor& t) { return {t.as<float>(), t.as<float>() + t.size()}; }
+template <class T>
+std::vector<T> numbers_of(const Tensor& t) {
+  return {t.as<T>(), t.as<T>() + t.size()};
+}
+inline Floats floats_of(const Tensor& t) { return numbers_of<float>(t); }
 
 /// The same number: equal bits, or both zero, or both NaN.
-inline bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (a == 0 && b == 0) ||
-         (std::isnan(a) && std::isnan(b));
+template <class T>
+bool same(T a, T b) {
+  return std::memcmp(&a, &b, sizeof a) == 0 || (a == 0 && b == 0) || (std::isnan(a) && std::isnan(b));
 }
 
-inline ::testing::AssertionResult same_bits(const Floats& got, const Floats& want, const std::string& what = {}) {
+template <class T>
+::testing::AssertionResult same_bits(const std::vector<T>& got, const std::vector<T>& want,
+                                     const std::string& what = {}) {
   if (got.size() != want.size())
     return ::testing::AssertionFailure() << what << ": " << got.size() << " elements instead of " << want.size();
   for (std::size_t i = 0; i < got.size(); ++i)

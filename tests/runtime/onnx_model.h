@@ -14,8 +14,8 @@ class OnnxModel {
  public:
   using Type = pit_onnx::TensorProto::DataType;
   using Dims = std::vector<std::variant<int, const char*>>;  ///< a name: free
-  static constexpr Type f32 = pit_onnx::TensorProto::FLOAT, i64 = pit_onnx::TensorProto::INT64,
-                        b8 = pit_onnx::TensorProto::BOOL;
+  static constexpr Type f32 = pit_onnx::TensorProto::FLOAT, f64 = pit_onnx::TensorProto::DOUBLE,
+                        i64 = pit_onnx::TensorProto::INT64, b8 = pit_onnx::TensorProto::BOOL;
 
   explicit OnnxModel(int opset = 17) {
     model_.set_ir_version(8);
@@ -31,10 +31,14 @@ class OnnxModel {
   }
 
   template <class T>
+  static constexpr Type type_of = std::is_same_v<T, float>    ? f32
+                                  : std::is_same_v<T, double> ? f64
+                                                              : i64;
+  template <class T>
   OnnxModel& constant(const std::string& name, const std::vector<std::int64_t>& dims, const std::vector<T>& values) {
     pit_onnx::TensorProto* t = model_.mutable_graph()->add_initializer();
     t->set_name(name);
-    t->set_data_type(std::is_same_v<T, float> ? f32 : i64);
+    t->set_data_type(type_of<T>);
     for (const std::int64_t d : dims) t->add_dims(d);
     t->set_raw_data(std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)));
     return *this;
