@@ -10,12 +10,11 @@
 
 namespace pit::contract {
 
-/// body(std::integral_constant) of the size, for loops that are compiled for each.
+/// body(std::integral_constant) of the size, for loops that are compiled for each. (Loops that have many elements to move
+/// are functions of their own, not inlined: beside those of other sizes they would lack registers.)
 template <class Body>
 decltype(auto) with_size(std::int64_t bytes, Body&& body) {
   switch (bytes) {
-    case 1: return body(std::integral_constant<std::int64_t, 1>());
-    case 2: return body(std::integral_constant<std::int64_t, 2>());
     case 4: return body(std::integral_constant<std::int64_t, 4>());
     case 8: return body(std::integral_constant<std::int64_t, 8>());
     default: PIT_UNREACHABLE("elements of {} bytes", bytes);

@@ -75,7 +75,7 @@ class BothElementsBlock {
 
   // SRead of one group: its elements and their steps of k.
   template <std::int64_t size>
-  void read_group(std::int64_t group) {
+  [[gnu::noinline]] void read_group(std::int64_t group) {
     const std::int64_t rows = std::min(map_.g_rows, rows_ - group * map_.g_rows), from = first_[group];
     const char* a_rows[kMaxTileRows];
     for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = call_.a_row(item_, first_row_ + group * map_.g_rows + i);
@@ -119,22 +119,22 @@ class BothElementsBlock {
 
   // The group's steps of k that the panels have too, behind `at` others. Returns how many.
   template <int rows, std::int64_t size>
-  std::int64_t pick(std::int64_t group, std::int64_t at) {
+  [[gnu::noinline]] std::int64_t pick(std::int64_t group, std::int64_t at) {
     const std::int32_t *live_k = live_k_ + first_[group], bytes = panel_bytes_;
     const std::int64_t all = first_[group + 1] - first_[group];
     const std::uint8_t* live = live_;
     const char* a = a_ + first_[group] * map_.g_rows * size;
-    std::int32_t* offset = offsets_ + at;
+    std::int32_t *const first = offsets_ + at, *offset = first;
     char* to = packed_ + at * rows * size;
-    std::int64_t count = 0;
-    for (std::int64_t t = 0; t < all; ++t) {
+    for (std::int64_t t = 0; t < all; ++t, a += rows * size) {
       const std::int32_t k = live_k[t];
-      const std::uint8_t there = live[k];
-      offset[count] = k * bytes;
-      for (int i = 0; i < rows; ++i) move_element<size>(to + (count * rows + i) * size, a + (t * rows + i) * size);
-      count += there;
+      const std::int64_t there = live[k];
+      *offset = k * bytes;
+      for (int i = 0; i < rows; ++i) move_element<size>(to + i * size, a + i * size);
+      offset += there;
+      to += there * rows * size;
     }
-    return count;
+    return offset - first;
   }
 
   const Call& call_;

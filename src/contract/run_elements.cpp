@@ -129,7 +129,7 @@ class ElementsBlock {
   // SRead of a group: its live elements side by side, each range's where its macro-tile looks for them. All of a row is
   // read at once, as memory likes it.
   template <std::int64_t size>
-  void read_group(std::int64_t g) {
+  [[gnu::noinline]] void read_group(std::int64_t g) {
     detect::expand(map_.row(number(g)), map_.words(), 0, 1, list_);
     const std::int64_t rows = std::min(map_.g_rows, rows_ - g * map_.g_rows);
     const char* a_rows[kMaxTileRows];
