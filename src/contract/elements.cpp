@@ -23,7 +23,35 @@ ElementBits::ElementBits(DType type, double value) {
   }
 }
 
-void fill(char* p, std::int64_t count, const ElementBits& value) {
+namespace {
+
+constexpr std::int64_t kLine = 64;  // of the caches
+
+/// Bytes until the next line begins.
+std::int64_t to_line(const char* p) {
+  return static_cast<std::int64_t>(-reinterpret_cast<std::uintptr_t>(p) & (kLine - 1));
+}
+
+/// Whole lines from `to` on, where one begins; returns how many bytes that were.
+std::int64_t stream_lines(char* to, std::int64_t bytes, const ElementBits& value) {
+  char line[kLine];
+  for (std::int64_t i = 0; i < kLine; i += value.size)
+    std::memcpy(line + i, value.bytes, static_cast<std::size_t>(value.size));
+  const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(line));
+  const std::int64_t whole = bytes / kLine * kLine;
+  for (std::int64_t at = 0; at < whole; at += 16) _mm_stream_si128(reinterpret_cast<__m128i*>(to + at), part);
+  return whole;
+}
+
+}  // namespace
+
+void fill(char* p, std::int64_t count, const ElementBits& value, bool streaming) {
+  const std::int64_t head = to_line(p);
+  if (streaming && head % value.size == 0 && count * value.size >= head + kLine) {
+    fill(p, head / value.size, value);
+    const std::int64_t streamed = stream_lines(p + head, count * value.size - head, value);
+    p += head + streamed, count -= (head + streamed) / value.size;
+  }
   with_size(value.size, [&](auto size) {
     const ElementBits local = value;  // not what the stores may change
     for (std::int64_t i = 0; i < count; ++i) move_element<size>(p + i * size, local.bytes);
@@ -36,13 +64,11 @@ void copy_row(char* to, const char* from, std::int64_t bytes, bool streaming) {
     return;
   }
   // Around the caches go whole lines only: memory would have to read the rest of a line that is written in part.
-  constexpr std::int64_t line = 64;
-  const auto misaligned = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) & (line - 1)),
-             head = std::min(bytes, (line - misaligned) % line);
+  const std::int64_t head = std::min(bytes, to_line(to));
   std::memcpy(to, from, static_cast<std::size_t>(head));
   to += head, from += head, bytes -= head;
-  for (; bytes >= line; bytes -= line, to += line, from += line)
-    for (std::int64_t i = 0; i < line; i += 16)
+  for (; bytes >= kLine; bytes -= kLine, to += kLine, from += kLine)
+    for (std::int64_t i = 0; i < kLine; i += 16)
       _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
   std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }

@@ -34,8 +34,8 @@ struct ElementBits {
   ElementBits(DType type, double value);
 };
 
-/// Fills `count` elements.
-void fill(char* p, std::int64_t count, const ElementBits& value);
+/// Fills `count` elements, past the caches where `streaming`.
+void fill(char* p, std::int64_t count, const ElementBits& value, bool streaming = false);
 /// Copies `bytes`, past the caches where `streaming`.
 void copy_row(char* to, const char* from, std::int64_t bytes, bool streaming);
 

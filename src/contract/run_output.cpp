@@ -1,6 +1,7 @@
 // Sampled results: per panel of B only the rows that somebody wants there (C.m). The rows of a tile differ from panel
 // to panel, so A is read in place, through a pointer per row.
 #include <algorithm>
+#include <immintrin.h>
 #include <vector>
 
 #include "contract/live_k.h"
@@ -78,6 +79,8 @@ void mask_output(const Call& call) {
   const detect::LiveMap& map = *call.live.c;
   const ElementBits identity = call.identity();
   const std::int64_t groups = map.row_groups();
+  const bool streaming = p.m * p.n * identity.size * static_cast<std::int64_t>(p.items.size()) >
+                         static_cast<std::int64_t>(call.caches.l3 / 4);
   call.pool.parallel_for(static_cast<std::int64_t>(p.items.size()) * groups, [&](std::int64_t t, int) {
     const Item& item = p.items[static_cast<std::size_t>(t / groups)];
     const std::int64_t g = t % groups, row = item.c_number * groups + g;
@@ -90,9 +93,10 @@ void mask_output(const Call& call) {
       while (end < map.column_groups() && !map.test(row, end)) ++end;
       const std::int64_t first = c * map.g_columns, last = std::min(end * map.g_columns, p.n);
       for (std::int64_t r = g * map.g_rows; r < std::min((g + 1) * map.g_rows, p.m); ++r)
-        fill(call.c_row(item, r) + first * identity.size, last - first, identity);
+        fill(call.c_row(item, r) + first * identity.size, last - first, identity, streaming);
       c = end;
     }
+    if (streaming) _mm_sfence();
   });
 }
 
