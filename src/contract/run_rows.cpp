@@ -25,12 +25,13 @@ class RowsBlock {
   void operator()() {
     allocate();
     for (std::int64_t g = 0; g < map_.column_groups(); ++g) read_k(g);
+    clear_dead_rows();
     const std::int64_t width = panels_ * call_.b.panels.width(), c_size = call_.sizes().c;
     for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
       const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
       const std::int64_t first = p * call_.b.panels.width(),
                          columns = std::min(call_.problem.n - first, count * call_.b.panels.width());
-      fill(scratch_, rows_ * width, call_.identity());
+      for (const std::int64_t row : cleared_) fill(scratch_ + row * width * c_size, width, call_.identity());
       for (std::size_t i = 0; i < macro_tiles_.size(); ++i) {
         if (i + 1 < macro_tiles_.size() && macro_tiles_[i + 1].b_shift != macro_tiles_[i].b_shift)
           runner_.prefetch(p, count, macro_tiles_[i + 1].b_shift,
@@ -38,8 +39,7 @@ class RowsBlock {
         runner_.run(macro_tiles_[i], p, count, 0);
       }
       for (std::int64_t i = 0; i < rows_; ++i)
-        copy_row(call_.c_row(item_, task_.begin * map_.g_rows + i) + first * c_size, scratch_ + i * width * c_size,
-                 columns * c_size, streaming_);
+        if (begun_[i]) copy_row(c_row(i) + first * c_size, scratch_ + i * width * c_size, columns * c_size, streaming_);
     }
   }
 
@@ -51,45 +51,70 @@ class RowsBlock {
     const std::int64_t packed = (live * map_.g_columns + kPackSlack) * size_,
                        scratch = rows_ * panels_ * call_.panel_of_c();
     buffer_ = call_.scratch(Buffer::rounded<char>(packed) + Buffer::rounded<char>(scratch) +
-                            Buffer::rounded<void*>(live + kMaxTileRows));
+                            Buffer::rounded<void*>(live + kMaxTileRows) + Buffer::rounded<std::uint8_t>(rows_));
     packed_ = buffer_.take<char>(packed);
     scratch_ = buffer_.take<char>(scratch);
     c_rows_ = buffer_.take<void*>(live + kMaxTileRows);
+    begun_ = buffer_.take<std::uint8_t>(rows_);
+    std::fill_n(begun_, rows_, std::uint8_t{0});
+  }
+
+  char* c_row(std::int64_t row) const { return call_.c_row(item_, task_.begin * map_.g_rows + row); }
+
+  // From end to end, as memory likes it.
+  void clear_dead_rows() const {
+    const std::int64_t width = call_.b.panels.width(), first = task_.first_panel * width,
+                       columns = std::min(call_.problem.n, task_.last_panel * width) - first;
+    for (std::int64_t i = 0; i < rows_; ++i)
+      if (!begun_[i]) fill(c_row(i) + first * call_.sizes().c, columns, call_.identity(), streaming_);
   }
 
   std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + group; }
 
-  // SRead of the rows that are live in one k-block.
+  // SRead of the rows that are live in one k-block. Those that no earlier one had begin their sums, whole tiles of them;
+  // the others add to what is there.
   void read_k(std::int64_t column) {
-    const Problem& p = call_.problem;
-    const std::int64_t k0 = column * map_.g_columns, k_count = std::min(map_.g_columns, p.k - k0);
-    const std::int64_t row_bytes = panels_ * call_.panel_of_c();
-    void** c = c_rows_;
-    live_.clear();
+    const std::int64_t tile = call_.kernels.rows();
+    fresh_.clear();
+    again_.clear();
     for (std::int64_t g = task_.begin; g < task_.end; ++g) {
       if (!map_.test(number(g), column)) continue;
-      const std::int64_t first = g * map_.g_rows, end = std::min(first + map_.g_rows, p.m);
-      for (std::int64_t r = first; r < end; ++r) {
-        live_.push_back(const_cast<char*>(call_.a_row(item_, r) + k0 * call_.a_k()));
-        *c_rows_++ = scratch_ + (r - task_.begin * map_.g_rows) * row_bytes;
+      for (std::int64_t r = g * map_.g_rows; r < std::min((g + 1) * map_.g_rows, call_.problem.m); ++r) {
+        const std::int64_t row = r - task_.begin * map_.g_rows;
+        (begun_[row] ? again_ : fresh_).push_back(row);
+        begun_[row] = 1;
       }
     }
-    const std::int64_t tile = call_.kernels.rows(), count = static_cast<std::int64_t>(live_.size()),
-                       whole = count / tile * tile;
-    MacroTile s;
-    s.k_count = k_count, s.b_shift = k0, s.first = false, s.last = true, s.a_step = k_count * tile * size_;
-    if (whole > 0) {
-      s.rows = static_cast<int>(tile), s.tiles = whole / tile, s.a = packed_, s.c_rows = c, s.next = whole;
-      for (std::int64_t r = 0; r < whole; r += tile, packed_ += k_count * tile * size_)
-        pack_rows(call_.kernels.packs(), static_cast<int>(tile), packed_, live_.data() + r, static_cast<int>(tile),
-                  k_count, call_.a_k(), nullptr);
-      macro_tiles_.push_back(s);
-    }
-    if (whole < count) {
-      s.rows = static_cast<int>(count - whole), s.tiles = 1, s.a = packed_, s.c_rows = c + whole, s.next = s.rows;
-      pack_rows(call_.kernels.packs(), s.rows, packed_, live_.data() + whole, s.rows, k_count, call_.a_k(), nullptr);
-      packed_ += k_count * s.rows * size_;
-      macro_tiles_.push_back(s);
+    const auto whole = static_cast<std::ptrdiff_t>(static_cast<std::int64_t>(fresh_.size()) / tile * tile);
+    again_.insert(again_.end(), fresh_.begin() + whole, fresh_.end());
+    cleared_.insert(cleared_.end(), fresh_.begin() + whole, fresh_.end());
+    fresh_.resize(static_cast<std::size_t>(whole));
+    add_tiles(fresh_, column, true);
+    add_tiles(again_, column, false);
+  }
+
+  void add_tiles(const std::vector<std::int64_t>& rows, std::int64_t column, bool first) {
+    const std::int64_t k0 = column * map_.g_columns, k_count = std::min(map_.g_columns, call_.problem.k - k0),
+                       tile = call_.kernels.rows(), row_bytes = panels_ * call_.panel_of_c(),
+                       count = static_cast<std::int64_t>(rows.size());
+    for (std::int64_t r = 0; r < count; r += tile) {
+      const int height = static_cast<int>(std::min(tile, count - r));
+      if (r == 0 || height < tile) {
+        MacroTile s;
+        s.k_count = k_count, s.b_shift = k0, s.first = first, s.last = true, s.a_step = k_count * tile * size_;
+        s.rows = height, s.a = packed_, s.c_rows = c_rows_;
+        macro_tiles_.push_back(s);
+      }
+      MacroTile& s = macro_tiles_.back();
+      ++s.tiles, s.next = s.tiles * height;
+      void* a_rows[kMaxTileRows];
+      for (int i = 0; i < height; ++i) {
+        const std::int64_t row = rows[static_cast<std::size_t>(r + i)];
+        a_rows[i] = const_cast<char*>(call_.a_row(item_, task_.begin * map_.g_rows + row) + k0 * call_.a_k());
+        *c_rows_++ = scratch_ + row * row_bytes;
+      }
+      pack_rows(call_.kernels.packs(), height, packed_, a_rows, height, k_count, call_.a_k(), nullptr);
+      packed_ += k_count * height * size_;
     }
   }
 
@@ -106,7 +131,9 @@ class RowsBlock {
   char* packed_ = nullptr;
   char* scratch_ = nullptr;
   void** c_rows_ = nullptr;
-  std::vector<void*> live_;
+  std::vector<std::int64_t> fresh_, again_;  ///< rows of the k-block at hand
+  std::vector<std::int64_t> cleared_;        ///< rows whose first sums are added to
+  std::uint8_t* begun_ = nullptr;            ///< per row: some k-block has it
   std::vector<MacroTile> macro_tiles_;
 };
 
