@@ -45,7 +45,9 @@ void set_log_sink(nb::object sink) {
     try {
       receiver(static_cast<int>(level), text(message));
     } catch (nb::python_error& e) {
-      e.discard_as_unraisable(receiver);
+      // Ctrl-C while a logger was at work: whoever is asked next, or the interpreter, raises it again.
+      if (e.matches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
+      else e.discard_as_unraisable(receiver);
     }
   });
 }

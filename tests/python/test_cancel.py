@@ -1,5 +1,6 @@
 """Work that is interrupted, cancelled or watched: Ctrl-C, tokens, progress."""
 
+import logging
 import sys
 import threading
 import time
@@ -58,6 +59,26 @@ class TestInterrupt:
             assert done.returncode == 0, done.stderr
             times.append(float(done.stdout))
         assert min(times) < 0.2 and max(times) < 1, times  # other work on the machine delays some
+
+
+class TestInterruptOfLogging:
+    def test_is_not_lost(self):
+        class Interrupted(logging.Handler):
+            def emit(self, record):
+                logger.removeHandler(self)
+                raise KeyboardInterrupt
+
+        logger, handler = logging.getLogger("pit"), Interrupted()
+        level = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                pit.compile(chain(12, kind="Erf"), cache_dir="none", threads=1)
+                time.sleep(1)  # it may be the last one's
+        finally:
+            logger.setLevel(level)
+            logger.removeHandler(handler)
 
 
 class TestCancel:
