@@ -446,7 +446,8 @@ class TestManyThings:
         for n in sizes[300:]: model(x0=np.ones((n, 64), np.float32))
         print(held() - before)
         """), str(tmp_path / "m.onnx"))  # fmt: skip
-        assert float(done.stdout) < 4, done.stdout + done.stderr
+        # The C library keeps some blocks of the largest results (0.5 MB each); 5 KB a shape would be 8.5 MB.
+        assert float(done.stdout) < 8, done.stdout + done.stderr
 
     def test_memory_over_compilations_does_not_grow(self, tmp_path):
         (tmp_path / "m.onnx").write_bytes(chain(2))
