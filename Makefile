@@ -45,6 +45,8 @@ fuzz: setup-check
 	@JOBS=$(JOBS) scripts/fuzz.sh $(SECONDS)
 
 bench: setup-bench build
+	@echo "[bench] measuring this machine's tiles, for the choice of rules (pit tune)"
+	@$(BUILD)/pit tune
 	@echo "[bench] running bench/run.py; results: build/bench/results.jsonl, docs/performance.md"
 	.venv-bench/bin/python bench/run.py $(if $(FULL),--full)
 
