@@ -1,6 +1,7 @@
 // The extension module pit._pit: Model, op_table, version and the error and log bridges; contractions are in
 // contraction.cpp. Options are checked and defaults are written down in python/pit; this file only crosses the border.
 #include <algorithm>
+#include <csignal>
 #include <limits>
 #include <map>
 #include <nanobind/nanobind.h>
@@ -45,8 +46,11 @@ void set_log_sink(nb::object sink) {
     try {
       receiver(static_cast<int>(level), text(message));
     } catch (nb::python_error& e) {
-      // Ctrl-C while a logger was at work: whoever is asked next, or the interpreter, raises it again.
-      if (e.matches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
+      // Ctrl-C while a logger was at work: whoever is asked next, or the interpreter, raises it again. (Where Python does
+      // not handle the signal, nobody would.)
+      const PyOS_sighandler_t handler = PyOS_getsig(SIGINT);
+      const bool handled = handler != SIG_DFL && handler != SIG_IGN;
+      if (handled && e.matches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
       else e.discard_as_unraisable(receiver);
     }
   });

@@ -50,7 +50,8 @@ class GeneratedEngine final : public Engine {
   std::vector<Schedule> schedules(const Problem& p, const Live& live, const PackedB* packed,
                                   int threads) const override {
     std::vector<Schedule> result;
-    for (const Rule& rule : applicable_rules(kernels_, p, live, layout(p, live, packed, RuleKind::both)))
+    const LayoutB b = layout(p, live, packed, RuleKind::dense), gathered = layout(p, live, packed, RuleKind::both);
+    for (const Rule& rule : applicable_rules(kernels_, p, live, b, gathered))
       result.push_back(schedule(p, live, packed, rule, threads));
     sort_by_price(result);
     return result;

@@ -18,7 +18,7 @@ class CoveredMap {
 };
 
 /// Appends the live columns (elements) of one row of micro-tiles, ascending, times `scale`. Returns how many. Room for
-/// 8 more is needed.
+/// 16 more is needed.
 std::int64_t live_columns(const detect::LiveMap& map, std::int64_t batch_row, std::int32_t scale, std::int32_t* out);
 /// An upper bound of that number.
 std::int64_t live_columns_bound(const detect::LiveMap& map, std::int64_t batch_row);

@@ -18,14 +18,14 @@ namespace {
 
 class Applicable {
  public:
-  Applicable(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b)
-      : k_(kernels), p_(p), live_(live), b_(b) {}
+  Applicable(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b, const LayoutB& gathered)
+      : k_(kernels), p_(p), live_(live), b_(b), gathered_(gathered) {}
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
     if (p_.m == 0 || p_.n == 0 || p_.k == 0 || !p_.is_whole(k_.algebra())) return std::move(rules_);
-    const std::int64_t panel_bytes = b_.panels.width() * k_.sizes().b;
-    const bool offsets_fit = p_.k * panel_bytes <= INT32_MAX;  // indices are 32-bit byte offsets into a panel
+    // Indices are 32-bit byte offsets into a panel: of any width, for C.n packs anew.
+    const bool offsets_fit = p_.k * k_.width() * k_.sizes().b <= INT32_MAX;
     if (live_.a && offsets_fit) rules_of_a();
     if (live_.b && offsets_fit) rules_of_b();
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
@@ -45,12 +45,13 @@ class Applicable {
     // k: groups of the pattern's own height, and unions of groups up to whole tiles, which fill registers better.
     // Groups beyond a few tiles cost nothing more.
     for (std::int64_t rows = g_rows; rows <= std::max<std::int64_t>(g_rows, 2 * k_.rows()); rows *= 2) {
-      add(RuleKind::k, rows, g_columns, tile_rows(rows), max_panels(tile_rows(rows)));
+      add(RuleKind::k, rows, g_columns, tile_rows(rows), max_panels(RuleKind::k, tile_rows(rows)));
       if (rows >= p_.m) break;
     }
     if (g_columns >= kLeastK && k_.algebra().splits_k()) add(RuleKind::m, g_rows, g_columns, k_.rows(), 1);
     if (are_elements(g_rows, g_columns) && k_.algebra().splits_k())
-      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows), std::min(2, max_panels(static_cast<int>(g_rows))));
+      add(RuleKind::element, g_rows, 1, static_cast<int>(g_rows),
+          std::min(2, max_panels(RuleKind::element, static_cast<int>(g_rows))));
   }
 
   // Few rows go together; else groups of the pattern's own height, which must be few rows too.
@@ -68,7 +69,7 @@ class Applicable {
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
     const bool elements = are_elements(g_rows, g_columns);
     add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows),
-        elements ? std::min(2, max_panels(tile_rows(g_rows))) : 1);
+        elements ? std::min(2, max_panels(RuleKind::both, tile_rows(g_rows))) : 1);
     // unions of rows fill registers better
     if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);
   }
@@ -77,11 +78,14 @@ class Applicable {
     return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())}));
   }
 
-  int max_panels(int rows) const { return k_.max_panels(rows, b_.panels.vectors); }
+  const LayoutB& layout(RuleKind kind) const {
+    return kind == RuleKind::b_k || kind == RuleKind::both ? gathered_ : b_;
+  }
+  int max_panels(RuleKind kind, int rows) const { return k_.max_panels(rows, layout(kind).panels.vectors); }
 
   void add(RuleKind kind, std::int64_t g_rows, std::int64_t g_columns, int rows, int panels) {
-    rules_.push_back(
-        {kind, g_rows, g_columns, rows, kind == RuleKind::stream ? 0 : panels * static_cast<int>(b_.panels.width())});
+    rules_.push_back({kind, g_rows, g_columns, rows,
+                      kind == RuleKind::stream ? 0 : panels * static_cast<int>(layout(kind).panels.width())});
   }
 
   static constexpr std::int64_t kLeastK = 16;  // below, a tile loads and stores C more than it multiplies
@@ -89,7 +93,7 @@ class Applicable {
   const Kernels& k_;
   const Problem& p_;
   const Live& live_;
-  const LayoutB& b_;
+  const LayoutB &b_, &gathered_;
   std::vector<Rule> rules_;
 };
 
@@ -99,8 +103,9 @@ Rule narrow_rule(const Live& live, const Rule& rule) {
   return {live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows, rule.tile_columns};
 }
 
-std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b) {
-  return Applicable(kernels, p, live, b).find();
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b,
+                                   const LayoutB& gathered) {
+  return Applicable(kernels, p, live, b, gathered).find();
 }
 
 }  // namespace pit::contract

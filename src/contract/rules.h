@@ -9,8 +9,9 @@
 
 namespace pit::contract {
 
-/// Dense first.
-std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b);
+/// Dense first. `b`: as rules find B that walk it as it is; `gathered`: as those do that gather its steps of k (B.k, both).
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b,
+                                   const LayoutB& gathered);
 
 /// The rule of the narrower product that C.n (`rule`) computes: k where A has zeros, else dense.
 Rule narrow_rule(const Live& live, const Rule& rule);

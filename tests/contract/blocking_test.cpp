@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 #include <random>
+#include <string>
+
+#include "contract/rules.h"
 
 namespace pit::contract {
 namespace {
@@ -102,6 +105,33 @@ TEST(Blocking, FewTilesAgainstMuchOfBFetchItAhead) {
   EXPECT_FALSE(blocks(tile, 64).prefetches);  // B stays in L2
   EXPECT_FALSE(blocks(40 * tile, 4096).prefetches);
   EXPECT_EQ(blocks(1, 4096).panels, 4);
+}
+
+// An index of steps of k has 32-bit byte offsets into a panel, whichever width the rule's panels have.
+TEST(ApplicableRules, IndicesReachTheEndsOfAllPanels) {
+  const Kernels kernels(algebra_of(expr::Combiner::sum, expr::Fn::mul), cpu_target("haswell"), "none", 1);
+  LayoutB wide{.panels = kernels.panels(48)}, narrow = wide;
+  narrow.panels.vectors = 1;
+  const std::int64_t longest = INT32_MAX / (wide.panels.width() * 4);
+  for (const std::int64_t k : {longest, longest + 1}) {
+    Problem p;
+    p.m = 8, p.n = 48, p.k = k;
+    p.items.resize(1);
+    detect::LiveMap a, b, c;
+    a.rows = 8, a.columns = k, a.g_rows = 8;
+    b.rows = k, b.columns = 48, b.g_columns = 8;
+    c.rows = 8, c.columns = 48, c.g_rows = 8;
+    std::string names;
+    for (const Rule& rule : applicable_rules(kernels, p, {&a, &b, &c}, wide, narrow)) {
+      EXPECT_TRUE(k == longest || rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m ||
+                  rule.kind == RuleKind::stream)
+          << rule.name();
+      names += rule.name() + ", ";
+    }
+    if (k > longest) continue;
+    for (const char* name : {"k 8x1 @ 4x24", "B.k 1x8 @ 4x8", "both 8x1 @ 4x8", "C.n 8x1"})
+      EXPECT_NE(names.find(name), std::string::npos) << names;
+  }
 }
 
 }  // namespace
