@@ -154,7 +154,6 @@ class CostModel::Pricing {
     }
     return known.back().second;
   }
-  double c_bytes() const { return m_ * n_ * static_cast<double>(model_.kernels_.sizes().c); }
   /// The same where rows of B are picked, each a few lines: hardware does not foresee where the next one lies, and
   /// memory likes several such walks side by side.
   double picking(double share, int walks = 4) const {
@@ -296,9 +295,10 @@ class CostModel::Pricing {
     const bool again = groups > 1;
     rate_ = again ? limits_.l3_read_gbytes * 0.8 : picking(0.85);
     if (!again && share < 1) rate_ = std::min(rate_, 0.45 * limits_.l3_read_gbytes);
-    reached_ = 1;
     if (again) not_hidden_ = kWalked;
   }
+
+  double c_bytes() const { return m_ * n_ * static_cast<double>(model_.kernels_.sizes().c); }
 
   // What is written is first fetched, but for what streams past the caches; and lines that others share, or that are
   // cold, cost more.
