@@ -84,7 +84,6 @@ IntFn Compiler::index(const Expr& e) const {
       IntFn a = index(e->args[0]);
       if (e->args.size() == 1) return [f, a](Point at) { return int_function(f, a(at), 0); };
       IntFn b = index(e->args[1]);
-      if (f == Fn::add) return [a, b](Point at) { return a(at) + b(at); };
       return [f, a, b](Point at) { return int_function(f, a(at), b(at)); };
     }
   }

@@ -1,6 +1,7 @@
 #include "expr/shapes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <string>
 
@@ -108,7 +109,7 @@ class Inference {
       for (std::size_t d = 0; d < shape.size(); ++d) {
         const std::optional<Interval> range = interval(s.out_index[d]);
         if (!range) return;
-        if (!range->empty()) shape[d] = std::max(shape[d], range->high + 1);
+        if (!range->empty()) shape[d] = std::max(shape[d], add(range->high, 1));
       }
     }
     if (!any) return;
@@ -142,25 +143,44 @@ class Inference {
     return std::nullopt;
   }
 
-  static Interval point(double v) {
+  Interval point(double v) const {
+    if (!(std::abs(v) < 0x1p63)) beyond();  // a parameter's; literals end at 2^53
     const auto i = static_cast<std::int64_t>(v);
     return {i, i};
+  }
+
+  [[noreturn]] void beyond() const {
+    throw InputError(fmt::format("an index on the left of `{}` has values beyond 2^63", print(p_)));
+  }
+
+  std::int64_t add(std::int64_t a, std::int64_t b) const {
+    if (__builtin_add_overflow(a, b, &a)) beyond();
+    return a;
+  }
+  std::int64_t sub(std::int64_t a, std::int64_t b) const {
+    if (__builtin_sub_overflow(a, b, &a)) beyond();
+    return a;
+  }
+  std::int64_t mul(std::int64_t a, std::int64_t b) const {
+    if (__builtin_mul_overflow(a, b, &a)) beyond();
+    return a;
   }
 
   std::optional<Interval> interval_of_call(const Node& n) const {
     const auto a = interval(n.args[0]);
     if (!a) return std::nullopt;
-    if (n.fn == Fn::neg) return Interval{-a->high, -a->low};
+    if (n.fn == Fn::neg) return Interval{sub(0, a->high), sub(0, a->low)};
     const auto b = interval(n.args[1]);
     if (!b) return std::nullopt;
     if (a->empty() || b->empty()) return Interval{0, -1};
     switch (n.fn) {
-      case Fn::add: return Interval{a->low + b->low, a->high + b->high};
-      case Fn::sub: return Interval{a->low - b->high, a->high - b->low};
+      case Fn::add: return Interval{add(a->low, b->low), add(a->high, b->high)};
+      case Fn::sub: return Interval{sub(a->low, b->high), sub(a->high, b->low)};
       case Fn::min: return Interval{std::min(a->low, b->low), std::min(a->high, b->high)};
       case Fn::max: return Interval{std::max(a->low, b->low), std::max(a->high, b->high)};
       case Fn::mul: {
-        const auto [low, high] = std::minmax({a->low * b->low, a->low * b->high, a->high * b->low, a->high * b->high});
+        const auto [low, high] =
+            std::minmax({mul(a->low, b->low), mul(a->low, b->high), mul(a->high, b->low), mul(a->high, b->high)});
         return Interval{low, high};
       }
       case Fn::floordiv:

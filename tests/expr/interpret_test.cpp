@@ -88,6 +88,19 @@ TEST(Interpreter, ArgumentsAreChecked) {
   EXPECT_THROW(interpret(declared, b), InputError) << "the program wants f64";
 }
 
+TEST(Interpreter, ShapesBeyondAllNumbersAreRefused) {
+  for (const char* text : {"Y[i * 9007199254740992 * 9007199254740992] = X[i]", "Y[(i + $big) + $big] = X[i]",
+                           "Y[i - (-$big) * 9] = X[i]", "Y[i + $big * 4] = X[i]", "Y[i + $big, i + $big] = X[i]"}) {
+    const Program p = parse(text);
+    Bindings b;
+    b.inputs = {numbers({3}, 0)};
+    for (const double big : {0x1p62, 1e300, -1e300}) {
+      b.params.assign(p.params.size(), big);
+      EXPECT_THROW(interpret(p, b), InputError) << text << " with " << big;
+    }
+  }
+}
+
 TEST(Interpreter, EmptyTensors) {
   const Program p = parse("C[m,n] += A[m,k] * B[k,n]");
   Bindings b;

@@ -16,6 +16,7 @@ FIXTURES = ROOT / "tests/fixtures"
 #: Beside one small model of each operator; their inputs have dimensions in common.
 PLANNED = ["bert-tokens-script", "llama-past-script", "plain-additive-script", "resnet-script", "t5-encoder-script"]
 LARGEST = 30_000  #: bytes of a model that mutations still get somewhere with
+LARGE = ["Y[i + 999999999] = X[i]", "Y[i % 1000000000] = X[i]", "Y[max(i, 999999999)] = X[i]"]  #: results of few points
 RANDOM = 64  #: seeds for each of the targets that decode bytes
 
 TOKENS = """; [ ] ( ) , | : $p = += *= max= min= and= or= logsumexp= + - * / // % == != < <= > >= && || ^^ ! true false inf nan 0.5 1e-5 2
@@ -79,7 +80,7 @@ def main():
     small = [data for data in models.values() if len(data) <= LARGEST]
     small += [p.read_bytes() for p in sorted(FIXTURES.glob("*.onnx")) if p.stat().st_size <= LARGEST]
     rng = random.Random(0)
-    write(build / "seeds/expr_fuzz", numbered(p.encode() for p in programs()))
+    write(build / "seeds/expr_fuzz", numbered(p.encode() for p in [*programs(), *LARGE]))
     write(build / "seeds/importer_fuzz", numbered(small))
     for target in ["kernel_ir_fuzz", "graph_fuzz", "plan_fuzz"]:
         seeds = [rng.randbytes(rng.randrange(16, 512)) for _ in range(RANDOM)]
