@@ -29,7 +29,9 @@ class Planner {
         l3_(static_cast<std::int64_t>(caches.l3)) {
     b_.k = b_.k_near = k_;
     // C so large that what is written of it leaves the caches before anybody reads it. (An epilogue does.)
-    b_.streams_c = p.epilogue == nullptr && p.m * p.n * size_.c * static_cast<std::int64_t>(p.items.size()) > l3_;
+    const std::int64_t c_bytes = p.m * p.n * size_.c * static_cast<std::int64_t>(p.items.size());
+    b_.streams_c = p.epilogue == nullptr && c_bytes > l3_;
+    b_.streams_dead = c_bytes > l3_ / 4;
   }
 
   Blocking plan() {

@@ -391,7 +391,7 @@ bool CostModel::worth_detecting(const Problem& p, std::int64_t g_rows, std::int6
   const double hoped = 0.9 * fraction;
   const double dense = seconds(p, {}, b, {RuleKind::dense, 0, 0, 0, 0}, threads);
   for (RuleKind kind : {RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::stream}) {
-    if (kind == RuleKind::m && g_columns < 16) continue;
+    if (kind == RuleKind::m && g_columns < kLeastK) continue;
     if (kind == RuleKind::element && !are_elements(g_rows, g_columns)) continue;
     if (kind == RuleKind::stream && g_rows > lower::kMaxStreamRows) continue;
     const Rule rule{kind, g_rows, g_columns, static_cast<int>(std::min<std::int64_t>(g_rows, kernels_.rows())), 0};

@@ -36,8 +36,8 @@
 namespace pit::contract {
 
 /// One matrix product of a batch: its operands' first elements, the numbers of their matrices in the live maps, and
-/// what of it is there. An item with a part that is absent is for the dense rule alone. Steps of k and columns can be
-/// absent from sums of products only, and from all items of a matrix of B alike, but for those that take no k at all.
+/// what of it is there. An item with a part that is absent is for the dense rule alone, and for B.k's but for columns.
+/// Steps of k and columns can be absent from sums of products only, and from all items of a matrix of B alike, but for those that take no k at all.
 struct Item {
   const char* a = nullptr;
   const char* b = nullptr;  ///< null where B was packed before, or where no step of k is there
@@ -128,6 +128,7 @@ struct Blocking {
   bool packs_all = true;       ///< all of k of a task's A is packed at once, and panels are walked from end to end
   bool prefetches = false;     ///< tiles fetch B ahead (Family::prefetching)
   bool streams_c = false;      ///< results are put together to long pieces of rows, which leave past the caches
+  bool streams_dead = false;   ///< what nobody wants of C is filled past the caches
   bool sparse_panels = false;  ///< a task reads few rows of a panel
   bool packs_b = false;        ///< each task packs the panels that it reads, rather than the call all of them before
   std::string name() const;    ///< "384 rows, 512 of k, 2 panels"

@@ -10,10 +10,13 @@ namespace pit::contract {
 
 static_assert(sizeof(lower::TileInts) == 10 * sizeof(std::int64_t), "passed as an array");
 
-Buffer Call::scratch(std::int64_t bytes) const {
+Buffer Call::scratch(std::initializer_list<Piece> pieces) const {
+  std::int64_t bytes = 0;
+  for (const Piece& p : pieces) bytes += p.bytes;
   Buffer buffer = buffers.take(bytes);
   const DType type = kernels.algebra().types.accumulator;
   fill_poison(buffer.data(), type, buffer.bytes() / sizes().accumulator, poison);
+  for (const Piece& p : pieces) p.assign(p.to, buffer.take<char>(p.bytes));
   return buffer;
 }
 
@@ -163,10 +166,6 @@ bool Problem::is_whole(const lower::Algebra& algebra) const {
   return sums_fit_c(algebra) && std::all_of(items.begin(), items.end(), [&](const Item& i) {
            return rows_of(i) == m && i.first_panel == 0 && i.last_panel < 0 && !i.k_list && !i.n_live;
          });
-}
-
-void point_to_rows(const Call& call, const Item& item, std::int64_t begin, std::int64_t end, void** rows) {
-  for (std::int64_t i = begin; i < end; ++i) *rows++ = call.c_row(item, i);
 }
 
 }  // namespace pit::contract

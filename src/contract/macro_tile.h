@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <vector>
 
 #include "contract/buffers.h"
@@ -11,6 +12,18 @@
 #include "contract/packed.h"
 
 namespace pit::contract {
+
+/// Of scratch: `count` elements, 64-byte aligned, whose address goes to `where`.
+struct Piece {
+  template <class T>
+  Piece(T*& where, std::int64_t count)
+      : bytes(Buffer::rounded<T>(count)),
+        to(&where),
+        assign([](void* pointer, char* p) { *static_cast<T**>(pointer) = reinterpret_cast<T*>(p); }) {}
+  std::int64_t bytes;
+  void* to;
+  void (*assign)(void* to, char* p);
+};
 
 /// Everything a rule needs of a call.
 struct Call {
@@ -24,8 +37,8 @@ struct Call {
   CacheSizes caches;
   Poison poison = Poison::none;
 
-  /// Memory of the buffers, poisoned.
-  Buffer scratch(std::int64_t bytes) const;
+  /// Memory of the buffers, poisoned, in pieces.
+  Buffer scratch(std::initializer_list<Piece> pieces) const;
   const lower::ElementSizes& sizes() const { return kernels.sizes(); }
   /// Row i of the item; of C where sums fit it.
   const char* a_row(const Item& item, std::int64_t i) const {
@@ -75,7 +88,7 @@ void run_tasks(const Call& call, const std::vector<Task>& tasks, std::int64_t un
 /// Tasks of the schedule's rows, whole tiles each.
 template <class Block>
 void run_rows_of_tiles(const Call& call) {
-  run_tasks<Block>(call, make_tasks(call, call.problem.m, call.schedule.blocks.rows, call.kernels.rows()), 1);
+  run_tasks<Block>(call, make_tasks_of_items(call, call.schedule.blocks.rows, call.kernels.rows()), 1);
 }
 /// The same in whole groups of rows, as high as the map's micro-tiles: begin and end of a task count groups.
 template <class Block>
@@ -154,8 +167,6 @@ class MacroKernel {
   Result result_;
 };
 
-/// Row pointers of rows begin..end of the item's C.
-void point_to_rows(const Call& call, const Item& item, std::int64_t begin, std::int64_t end, void** rows);
 /// The steps of k that any row of the item's A has.
 std::vector<std::int32_t> needed_k(const Call& call, const Item& item);
 

@@ -23,11 +23,14 @@ class Applicable {
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
-    if (p_.m == 0 || p_.n == 0 || p_.k == 0 || !p_.is_whole(k_.algebra())) return std::move(rules_);
+    if (p_.m == 0 || p_.n == 0 || p_.k == 0) return std::move(rules_);
     // Indices are 32-bit byte offsets into a panel: of any width, for C.n packs anew.
     const bool offsets_fit = p_.k * k_.width() * k_.sizes().b <= INT32_MAX;
+    if (live_.b && offsets_fit && parts_suit_panels())
+      add(RuleKind::b_k, live_.b->g_rows, live_.b->g_columns, k_.rows(), 1);
+    if (!p_.is_whole(k_.algebra())) return std::move(rules_);
     if (live_.a && offsets_fit) rules_of_a();
-    if (live_.b && offsets_fit) rules_of_b();
+    if (live_.a && live_.b && offsets_fit) rules_of_both();
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
       add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
@@ -63,9 +66,14 @@ class Applicable {
     else if (live_.a && own <= most) add(RuleKind::stream, own, 1, static_cast<int>(own), 0);
   }
 
-  void rules_of_b() {
-    add(RuleKind::b_k, live_.b->g_rows, live_.b->g_columns, k_.rows(), 1);
-    if (!live_.a) return;
+  // A panel's steps of k are for any rows, and may be fewer: those of an item's list.
+  bool parts_suit_panels() const {
+    return p_.sums_fit_c(k_.algebra()) && gathered_.panels.uniform &&
+           std::all_of(p_.items.begin(), p_.items.end(),
+                       [&](const Item& i) { return !i.n_live && (!i.k_list || b_.packed); });
+  }
+
+  void rules_of_both() {
     const std::int64_t g_rows = live_.a->g_rows, g_columns = live_.a->g_columns;
     const bool elements = are_elements(g_rows, g_columns);
     add(RuleKind::both, g_rows, g_columns, tile_rows(g_rows),
@@ -87,8 +95,6 @@ class Applicable {
     rules_.push_back({kind, g_rows, g_columns, rows,
                       kind == RuleKind::stream ? 0 : panels * static_cast<int>(layout(kind).panels.width())});
   }
-
-  static constexpr std::int64_t kLeastK = 16;  // below, a tile loads and stores C more than it multiplies
 
   const Kernels& k_;
   const Problem& p_;

@@ -9,6 +9,10 @@
 
 namespace pit::contract {
 
+/// Columns of a micro-tile of A from which the m rule is worth a thought: below, a tile loads and stores C more than it
+/// multiplies.
+inline constexpr std::int64_t kLeastK = 16;
+
 /// Dense first. `b`: as rules find B that walk it as it is; `gathered`: as those do that gather its steps of k (B.k, both).
 std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b,
                                    const LayoutB& gathered);

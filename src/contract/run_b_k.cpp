@@ -5,35 +5,25 @@
 #include <utility>
 #include <vector>
 
-#include "contract/live_k.h"
+#include "contract/walk.h"
 
 namespace pit::contract {
 namespace {
 
-class PanelRuleBlock {
+class PanelRuleBlock : Walk {
  public:
-  PanelRuleBlock(const Call& call, const Task& task)
-      : call_(call),
-        task_(task),
-        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        size_(call.sizes().a),
-        range_(call.schedule.blocks.k),
-        rows_(task.end - task.begin),
-        tile_(call.kernels.rows()),
-        whole_(rows_ / tile_ * tile_),
-        panel_bytes_(static_cast<std::int32_t>(call.panel_row())),
-        runner_(call, Family::both, item_.b_number) {}
+  PanelRuleBlock(const Call& call, const Task& task) : Walk(call, task, Family::both), range_(blocks_.k) {}
 
   void operator()() {
     allocate();
     const std::int64_t k = call_.problem.k;
     for (std::int64_t k0 = 0; k0 < k; k0 += range_) {
-      pack(k0, std::min(range_, k - k0));
+      pack_tiles(packed_, 0, rows_, std::min(range_, k - k0), nullptr, k0, range_);
       find_live_k(now_, task_.first_panel, k0);
       for (std::int64_t p = task_.first_panel; p < task_.last_panel; ++p) {
         if (p + 1 < task_.last_panel) {
           find_live_k(next_, p + 1, k0);
-          runner_.prefetch(p + 1, 1, next_.k_offset, next_.k_count);
+          kernel_.prefetch(p + 1, 1, next_.k_offset, next_.k_count);
         }
         multiply(now_, p, k0);
         std::swap(now_, next_);
@@ -50,63 +40,51 @@ class PanelRuleBlock {
 
   void allocate() {
     const std::int64_t entries = range_ + 16;
-    const std::int64_t bytes = (rows_ * range_ + kPackSlack) * size_;
-    buffer_ = call_.scratch(Buffer::rounded<char>(bytes) + 6 * Buffer::rounded<std::int32_t>(entries) +
-                            2 * Buffer::rounded<void*>(rows_ + kMaxTileRows));
-    packed_ = buffer_.take<char>(bytes);
-    for (List* l : {&now_, &next_})
-      for (std::int32_t** p : {&l->k_offset, &l->a_offset, &l->rest_offset}) *p = buffer_.take<std::int32_t>(entries);
-    a_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    point_to_rows(call_, item_, task_.begin, task_.end, c_rows_);
+    buffer_ = call_.scratch({{packed_, (rows_ * range_ + kPackSlack) * size_},
+                             {now_.k_offset, entries},
+                             {now_.a_offset, entries},
+                             {now_.rest_offset, entries},
+                             {next_.k_offset, entries},
+                             {next_.a_offset, entries},
+                             {next_.rest_offset, entries},
+                             {listed_, item_.k_list ? call_.problem.k / 64 + 1 : 0},
+                             {common_, item_.k_list ? range_ / 64 + 1 : 0},
+                             {c_rows_, rows_ + kMaxTileRows}});
+    if (item_.k_list) std::fill_n(listed_, call_.problem.k / 64 + 1, std::uint64_t{0});
+    for (std::int64_t i = 0; item_.k_list && i < item_.k_count; ++i)
+      listed_[item_.k_list[i] / 64] |= std::uint64_t{1} << (item_.k_list[i] % 64);
+    for (std::int64_t i = 0; i < rows_; ++i) c_rows_[i] = c_row(i);
   }
 
-  void pack(std::int64_t k0, std::int64_t k_count) {
-    for (std::int64_t r = 0; r < rows_; r += tile_) {
-      const int count = static_cast<int>(std::min(tile_, rows_ - r));
-      for (int i = 0; i < count; ++i)
-        a_rows_[i] = const_cast<char*>(call_.a_row(item_, task_.begin + r + i) + k0 * call_.a_k());
-      pack_rows(call_.kernels.packs(), count, packed_ + r * range_ * size_, a_rows_, count, k_count, call_.a_k(),
-                nullptr);
-    }
-  }
-
-  void find_live_k(List& l, std::int64_t panel, std::int64_t k0) {
+  void find_live_k(List& l, std::int64_t panel, std::int64_t k0) const {
     const std::uint64_t* live = call_.b.live_k(*call_.live.b, item_.b_number, panel) + k0 / 64;
     const std::int64_t words = (std::min(range_, call_.problem.k - k0) + 63) / 64;
-    l.k_count = detect::expand(live, words, static_cast<std::int32_t>(k0) * panel_bytes_, panel_bytes_, l.k_offset);
-    if (whole_ > 0) detect::expand(live, words, 0, static_cast<std::int32_t>(tile_ * size_), l.a_offset);
-    if (whole_ < rows_)
-      detect::expand(live, words, 0, static_cast<std::int32_t>((rows_ - whole_) * size_), l.rest_offset);
+    if (item_.k_list) {
+      for (std::int64_t w = 0; w < words; ++w) common_[w] = live[w] & listed_[k0 / 64 + w];
+      live = common_;
+    }
+    const auto bytes = static_cast<std::int32_t>(panel_row_);
+    l.k_count = detect::expand(live, words, static_cast<std::int32_t>(k0) * bytes, bytes, l.k_offset);
+    over_tiles(rows_, [&](std::int64_t, std::int64_t height, std::int64_t) {
+      detect::expand(live, words, 0, static_cast<std::int32_t>(height * size_), of(l, height));
+    });
   }
+
+  std::int32_t* of(const List& l, std::int64_t height) const { return height == tile_ ? l.a_offset : l.rest_offset; }
 
   void multiply(const List& l, std::int64_t panel, std::int64_t k0) const {
     if (l.k_count == 0 && k0 > 0) return;
-    MacroTile s;
-    s.k_count = l.k_count;
-    s.k_offset = l.k_offset;
-    s.first = k0 == 0;
-    const auto run = [&](std::int64_t row, std::int64_t rows, std::int64_t tiles, const std::int32_t* a_offset) {
-      s.rows = static_cast<int>(rows), s.tiles = tiles, s.a_offset = a_offset;
-      s.a = packed_ + row * range_ * size_, s.a_step = range_ * rows * size_, s.c_rows = c_rows_ + row,
-      s.next = rows * tiles;
-      runner_.run(s, panel, 1, panel * call_.panel_of_c());
-    };
-    if (whole_ > 0) run(0, tile_, whole_ / tile_, l.a_offset);
-    if (whole_ < rows_) run(whole_, rows_ - whole_, 1, l.rest_offset);
+    over_tiles(rows_, [&](std::int64_t row, std::int64_t height, std::int64_t tiles) {
+      MacroTile s = macro_tile(packed_, range_, row, height, tiles, c_rows_);
+      s.k_count = l.k_count, s.k_offset = l.k_offset, s.a_offset = of(l, height), s.first = k0 == 0;
+      run(s, panel, 1);
+    });
   }
 
-  const Call& call_;
-  const Task& task_;
-  const Item& item_;
-  std::int64_t size_;  ///< bytes of an element of A
-  std::int64_t range_, rows_, tile_, whole_;
-  std::int32_t panel_bytes_;
-  MacroKernel runner_;
-  Buffer buffer_;
-  char* packed_ = nullptr;  ///< tile after tile, range_ steps of k each
-  List now_, next_;         ///< of this panel and of the next one
-  void** a_rows_ = nullptr;
+  std::int64_t range_;
+  char* packed_ = nullptr;                               ///< tile after tile, range_ steps of k each
+  List now_, next_;                                      ///< of this panel and of the next one
+  std::uint64_t *listed_ = nullptr, *common_ = nullptr;  ///< the item's list as bits; what a panel has of them
   void** c_rows_ = nullptr;
 };
 

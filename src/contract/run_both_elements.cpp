@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "contract/live_k.h"
+#include "contract/walk.h"
 
 namespace pit::contract {
 namespace {
@@ -18,21 +18,10 @@ void spread(std::uint64_t bits, std::uint8_t* out) {
   std::memcpy(out, &bytes, sizeof bytes);
 }
 
-class BothElementsBlock {
+class BothElementsBlock : GroupWalk {
  public:
   BothElementsBlock(const Call& call, const Task& task, const detect::LiveMap& map)
-      : call_(call),
-        task_(task),
-        map_(map),
-        item_(call.problem.items[static_cast<std::size_t>(task.item)]),
-        size_(call.sizes().a),
-        panels_(call.schedule.blocks.panels),
-        first_row_(task.begin * map.g_rows),
-        rows_(std::min(task.end * map.g_rows, call.problem.m) - first_row_),
-        groups_(task.end - task.begin),
-        whole_(rows_ / map.g_rows),
-        panel_bytes_(static_cast<std::int32_t>(call.panel_row())),
-        runner_(call, Family::ragged, item_.b_number) {}
+      : GroupWalk(call, task, Family::ragged, map), panel_bytes_(static_cast<std::int32_t>(panel_row_)) {}
 
   void operator()() {
     allocate();
@@ -43,47 +32,40 @@ class BothElementsBlock {
   template <std::int64_t size>
   void run_all() {
     for (std::int64_t g = 0; g < groups_; ++g) read_group<size>(g);
-    for (std::int64_t p = task_.first_panel; p < task_.last_panel; p += panels_) {
-      const int count = static_cast<int>(std::min<std::int64_t>(panels_, task_.last_panel - p));
+    const std::int64_t whole = rows_ / height_;
+    over_panels([&](std::int64_t p, int count) {
       join_panels(p, count);
       // A last group of fewer rows is a macro-tile of its own.
-      run<size>(0, whole_, map_.g_rows, p, count);
-      if (whole_ < groups_) run<size>(whole_, groups_, rows_ - whole_ * map_.g_rows, p, count);
-    }
+      multiply<size>(0, whole, p, count);
+      multiply<size>(whole, groups_, p, count);
+    });
   }
 
   void allocate() {
-    std::int64_t live = 0;
-    for (std::int64_t g = 0; g < groups_; ++g) live += live_columns_bound(map_, number(g));
-    const std::int64_t k = map_.words() * 64, elements = (live * map_.g_rows + 16) * size_;
-    buffer_ = call_.scratch(2 * Buffer::rounded<char>(elements) + 2 * Buffer::rounded<std::int32_t>(live + 16) +
-                            2 * Buffer::rounded<std::int32_t>(groups_ + 1) + Buffer::rounded<std::uint8_t>(k) +
-                            Buffer::rounded<void*>(rows_ + kMaxTileRows));
-    a_ = buffer_.take<char>(elements);
-    packed_ = buffer_.take<char>(elements);
-    live_k_ = buffer_.take<std::int32_t>(live + 16);
-    offsets_ = buffer_.take<std::int32_t>(live + 16);
-    first_ = buffer_.take<std::int32_t>(groups_ + 1);
-    starts_ = buffer_.take<std::int32_t>(groups_ + 1);
-    live_ = buffer_.take<std::uint8_t>(k);
+    const std::int64_t live = most_k(), elements = (live * height_ + 16) * size_;
+    buffer_ = call_.scratch({{a_, elements},
+                             {packed_, elements},
+                             {live_k_, live + 16},
+                             {offsets_, live + 16},
+                             {first_, groups_ + 1},
+                             {starts_, groups_ + 1},
+                             {live_, map_.words() * 64},
+                             {c_rows_, rows_ + kMaxTileRows}});
     first_[0] = 0;
-    c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    point_to_rows(call_, item_, first_row_, first_row_ + rows_, c_rows_);
+    for (std::int64_t i = 0; i < rows_; ++i) c_rows_[i] = c_row(i);
   }
-
-  std::int64_t number(std::int64_t group) const { return item_.a_number * map_.row_groups() + task_.begin + group; }
 
   // SRead of one group: its elements and their steps of k.
   template <std::int64_t size>
   [[gnu::noinline]] void read_group(std::int64_t group) {
-    const std::int64_t rows = std::min(map_.g_rows, rows_ - group * map_.g_rows), from = first_[group];
+    const std::int64_t rows = rows_of(group), from = first_[group];
     const char* a_rows[kMaxTileRows];
-    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = call_.a_row(item_, first_row_ + group * map_.g_rows + i);
+    for (std::int64_t i = 0; i < rows; ++i) a_rows[i] = a_row(group * height_ + i);
     const std::int64_t count = live_columns(map_, number(group), 1, live_k_ + from);
     // Locals, here and in `pick`: none of the stores may be taken to change what is read.
     const std::int32_t* live_k = live_k_;
     const std::int64_t a_k = call_.a_k();
-    char* to = a_ + from * map_.g_rows * size;
+    char* to = a_ + from * height_ * size;
     for (std::int64_t t = from; t < from + count; ++t)
       for (std::int64_t i = 0; i < rows; ++i, to += size) move_element<size>(to, a_rows[i] + live_k[t] * a_k);
     first_[group + 1] = static_cast<std::int32_t>(from + count);
@@ -98,23 +80,24 @@ class BothElementsBlock {
     }
   }
 
-  // Groups begin..end of `rows` rows each.
+  // Groups begin..end, of as many rows each.
   template <std::int64_t size>
-  void run(std::int64_t begin, std::int64_t end, std::int64_t rows, std::int64_t panel, int count) {
+  void multiply(std::int64_t begin, std::int64_t end, std::int64_t panel, int count) {
     if (begin == end) return;
+    const std::int64_t rows = rows_of(begin);
     std::int64_t k_count = 0;
     for (std::int64_t g = begin; g < end; ++g) {
       starts_[g - begin] = static_cast<std::int32_t>(k_count);
       const std::int64_t found = rows == 1 ? pick<1, size>(g, k_count) : pick<2, size>(g, k_count);
-      runner_.prefetch(panel, count, offsets_ + k_count,
-                       found);  // on its way while the other groups' steps of k are picked
+      // on its way while the other groups' steps of k are picked
+      kernel_.prefetch(panel, count, offsets_ + k_count, found);
       k_count += found;
     }
     starts_[end - begin] = static_cast<std::int32_t>(k_count);
     MacroTile s;
     s.rows = static_cast<int>(rows), s.tiles = end - begin;
-    s.a = packed_, s.k_offset = offsets_, s.starts = starts_, s.c_rows = c_rows_ + begin * map_.g_rows;
-    runner_.run(s, panel, count, panel * call_.panel_of_c());
+    s.a = packed_, s.k_offset = offsets_, s.starts = starts_, s.c_rows = c_rows_ + begin * height_;
+    run(s, panel, count);
   }
 
   // The group's steps of k that the panels have too, behind `at` others. Returns how many.
@@ -123,7 +106,7 @@ class BothElementsBlock {
     const std::int32_t *live_k = live_k_ + first_[group], bytes = panel_bytes_;
     const std::int64_t all = first_[group + 1] - first_[group];
     const std::uint8_t* live = live_;
-    const char* a = a_ + first_[group] * map_.g_rows * size;
+    const char* a = a_ + first_[group] * height_ * size;
     std::int32_t *const first = offsets_ + at, *offset = first;
     char* to = packed_ + at * rows * size;
     for (std::int64_t t = 0; t < all; ++t, a += rows * size) {
@@ -137,16 +120,7 @@ class BothElementsBlock {
     return offset - first;
   }
 
-  const Call& call_;
-  const Task& task_;
-  const detect::LiveMap& map_;
-  const Item& item_;
-  std::int64_t size_;  ///< bytes of an element of A
-  int panels_;
-  std::int64_t first_row_, rows_, groups_, whole_;
   std::int32_t panel_bytes_;
-  MacroKernel runner_;
-  Buffer buffer_;
   /// live elements of all groups; those that the panels have steps of k for
   char *a_ = nullptr, *packed_ = nullptr;
   std::int32_t *live_k_ = nullptr, *first_ = nullptr;  ///< k of each of a_, and where groups begin

@@ -90,9 +90,9 @@ void run_columns(const Call& call) {
     narrow.element = call.b.element;
     const std::int64_t bytes = (narrow.panels.elements(p.k) + kPackSlack) * narrow.element,
                        c_bytes = p.m * n * call.sizes().c;
-    Buffer buffer = call.scratch(Buffer::rounded<char>(bytes) + Buffer::rounded<char>(c_bytes));
-    narrow.data.push_back({std::shared_ptr<void>(), buffer.take<char>(bytes)});
-    auto* c = buffer.take<char>(c_bytes);
+    char *b, *c;
+    const Buffer buffer = call.scratch({{b, bytes}, {c, c_bytes}});
+    narrow.data.push_back({std::shared_ptr<void>(), b});
     with_size(narrow.element,
               [&](auto size) { gather_columns<size>(call, item.b_number, columns, needed_k(call, item), narrow); });
     Problem part = p;

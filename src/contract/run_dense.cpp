@@ -58,25 +58,22 @@ class DenseBlock {
   void allocate(Block& b) {
     const std::int64_t k = item_.k_list && !alone_ ? problem_.k : k_;  // with zeros for what is absent
     const lower::ElementSizes& size = call_.sizes();
-    const std::int64_t a = Block::packed_elements(rows_, b.tile_rows, b.packs_all ? k : std::min(k, b.k_block)) *
-                           size.a,
-                       trash = kMostBytes * b.panels.width(), panels = packs_b() ? task_elements(b) * size.b : 0,
-                       live = item_.k_list ? problem_.k : 0, tables = 2 + static_cast<std::int64_t>(operands());
-    buffer_ =
-        call_.scratch(Buffer::rounded<char>(a) + Buffer::rounded<char>(trash) + Buffer::rounded<char>(panels) +
-                      Buffer::rounded<std::uint8_t>(live) + tables * Buffer::rounded<void*>(rows_ + kMaxTileRows));
-    b.packed = buffer_.take<char>(a);
-    b.trash = buffer_.take<char>(trash);
-    packed_b_ = buffer_.take<char>(panels);
-    live_k_ = buffer_.take<std::uint8_t>(live);
-    a_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
-    c_rows_ = buffer_.take<void*>(rows_ + kMaxTileRows);
+    const std::int64_t tables = rows_ + kMaxTileRows;
+    void** operands_rows = nullptr;
+    buffer_ = call_.scratch(
+        {{b.packed, Block::packed_elements(rows_, b.tile_rows, b.packs_all ? k : std::min(k, b.k_block)) * size.a},
+         {b.trash, kMostBytes * b.panels.width()},
+         {packed_b_, packs_b() ? task_elements(b) * size.b : 0},
+         {live_k_, item_.k_list ? problem_.k : 0},
+         {a_rows_, tables},
+         {c_rows_, tables},
+         {operands_rows, static_cast<std::int64_t>(operands()) * tables}});
     b.a = a_rows_, b.c = c_rows_;
     epilogue_.resize(operands());
     for (std::size_t o = 0; o < operands(); ++o) {
       const Epilogue::Operand& from = problem_.epilogue->operands[o];
       epilogue_[o] = {.access = from.access, .element = from.element, .base = item_.operands[o]};
-      if (lower::is_per_row(from.access)) epilogue_[o].rows = buffer_.take<void*>(rows_ + kMaxTileRows);
+      if (lower::is_per_row(from.access)) epilogue_[o].rows = operands_rows + static_cast<std::int64_t>(o) * tables;
     }
   }
 

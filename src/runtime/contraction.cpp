@@ -194,15 +194,15 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
   const ContractionStep& step = step_.contraction;
   const contract::Engine& engine = *engine_.engine;
   const int threads = run_.pool_.size();
-  if ((step.scans_a || step.pruned) && problem_.items.size() == 1 && problem_.is_whole(engine.algebra()) &&
-      problem_.a_k == 1 && problem_.k > 0) {
-    live.b = contract::live_of(*step.weights);
+  if (problem_.k == 0) return engine.dense_schedule(problem_, step.weights.get(), threads);
+  if (step.scans_a || step.pruned) live.b = contract::live_of(*step.weights);
+  if (step.scans_a && problem_.items.size() == 1 && problem_.is_whole(engine.algebra()) && problem_.a_k == 1) {
     const contract::Item& item = problem_.items[0];
     detect::Values values{
         .data = item.a, .dtype = group_.epilogue.sum, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
     for (std::int64_t i = 0; i < problem_.m; ++i)  // each row a matrix: they lie anywhere
       values.batch_offsets.push_back(problem_.a_rows[contract::Problem::row_of(item, i)]);
-    if (step.scans_a && engine.worth_detecting(problem_, values, 1, 1, true, threads)) {
+    if (engine.worth_detecting(problem_, values, 1, 1, true, threads)) {
       zeros_ = detect::scan(values, 1, 1, 0, run_.pool_, {}, detect::scan_isa(run_.p_.target));
       zeros_.batch = 1, zeros_.rows = problem_.m;
       live.a = &zeros_;

@@ -39,7 +39,11 @@ void run_cases(unsigned first, int count, lower::Algebra algebra, bool parts) {
 constexpr lower::Algebra kSums, kMaxPlus{expr::Combiner::max, expr::Fn::add},
     kMinPlus{expr::Combiner::min, expr::Fn::add}, kLogSumExp{expr::Combiner::logsumexp, expr::Fn::add};
 
-TEST(EngineItems, PartsOfItems) { run_cases(0, 500, kSums, true); }
+TEST(EngineItems, PartsOfItems) {
+  run_cases(0, 500, kSums, true);
+  if (pit::test::kThreadSanitizer || std::getenv("PIT_TEST_SEED")) return;
+  EXPECT_GT((Case::rules_seen()[{DType::f32, RuleKind::b_k}]), 20) << "items with lists beside live micro-tiles of B";
+}
 TEST(EngineItems, LiveMicroTiles) {
   run_cases(10000, 300, kSums, false);
   if (pit::test::kThreadSanitizer || std::getenv("PIT_TEST_SEED")) return;  // too few cases for each rule

@@ -140,6 +140,7 @@ Case::Case(unsigned seed, const Machine& machine, bool parts)
   panels_ = parts_ && one_in(2) ? Panels{p_.n, machine.shape.lanes, machine.shape.vectors}
                                 : machine.engine->panels(p_.n, p_.k, nullptr);
   if (!packs_ && parts_) panels_ = {p_.n, machine.shape.lanes, machine.shape.vectors};
+  if (parts_ && packs_ && panels_.uniform && one_in(2)) live_b_ = random_map(p_.k, p_.n);
   if (!parts_) {
     if (!one_in(4)) live_a_ = random_map(p_.m, p_.k);
     if (one_in(2)) live_b_ = random_map(p_.k, p_.n);

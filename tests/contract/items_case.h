@@ -100,7 +100,8 @@ struct Machine {
 
 class Case {
  public:
-  /// `parts`: items of which parts are absent, by the dense rule; else whole ones with live micro-tiles, by every rule.
+  /// `parts`: items of which parts are absent, by the rules that take such; else whole ones with live micro-tiles, by
+  /// every rule.
   Case(unsigned seed, const Machine& machine, bool parts);
   /// By every rule that is listed, blocked as it is and otherwise.
   void check();
