@@ -73,18 +73,20 @@ tuning::TileCost CostModel::tile(int rows, int vectors, int panels, Family famil
   return tiles_.at({rows, vectors, std::min(panels, kernels_.max_panels(rows, vectors)), static_cast<int>(family)});
 }
 
-Panels CostModel::panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live) const {
+Panels CostModel::panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live, Family family) const {
   Panels best = kernels_.panels(n);
   if (live == nullptr) return best;
   // A tile's height of C.
-  const auto ns = [&](const Panels& panels, Family family, double share) {
-    const tuning::TileCost t = tile(kernels_.rows(), panels.vectors, 1, family);
-    return static_cast<double>(panels.count()) * (static_cast<double>(k) * share * t.at(Level::l2) + t.tile + t.reload);
+  const bool of_c = family == Family::in_place;  // whole tiles fall away, not steps of k
+  const auto ns = [&](const Panels& panels, Family f, double share) {
+    const tuning::TileCost t = tile(kernels_.rows(), panels.vectors, 1, f);
+    const double visits = static_cast<double>(panels.count()) * (of_c ? share : 1);
+    return visits * (static_cast<double>(k) * (of_c ? 1 : share) * t.at(Level::l2) + t.tile + t.reload);
   };
   constexpr double worthwhile = 0.95;
   double least = ns(best, Family::plain, 1);
   for (Panels panels = best; panels.vectors > 0; --panels.vectors) {
-    const double price = ns(panels, Family::both, share_in_panel(live->fraction(), live->g_columns, panels.width()));
+    const double price = ns(panels, family, share_in_panel(live->fraction(), live->g_columns, panels.width()));
     if (price < worthwhile * least) best = panels, least = price;
   }
   return best;

@@ -18,9 +18,9 @@ class CostModel {
 
   /// The call by this rule: how it is blocked, and what that costs.
   Schedule schedule(const Problem& p, const Live& live, const LayoutB& b, const Rule& rule, int threads) const;
-  /// Panels of a B of n columns and k rows that every rule can use: as narrow as what `live` (null: all) leaves of them
-  /// makes it worth.
-  Panels panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live) const;
+  /// Panels of a B of n columns and k rows that every rule can use: as narrow as what `live`, the map over its columns
+  /// (B's or C's; null: all), leaves of them makes it worth, where tiles of this family compute it.
+  Panels panels(std::int64_t n, std::int64_t k, const detect::LiveMap* live, Family family = Family::both) const;
   bool worth_detecting(const Problem& p, std::int64_t g_rows, std::int64_t g_columns, double fraction, const LayoutB& b,
                        int threads) const;
 

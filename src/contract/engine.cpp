@@ -50,8 +50,8 @@ class GeneratedEngine final : public Engine {
   std::vector<Schedule> schedules(const Problem& p, const Live& live, const PackedB* packed,
                                   int threads) const override {
     std::vector<Schedule> result;
-    const LayoutB b = layout(p, live, packed, RuleKind::dense), gathered = layout(p, live, packed, RuleKind::both);
-    for (const Rule& rule : applicable_rules(kernels_, p, live, b, gathered))
+    const auto layout_of = [&](RuleKind rule) { return layout(p, live, packed, rule); };
+    for (const Rule& rule : applicable_rules(kernels_, p, live, layout_of))
       result.push_back(schedule(p, live, packed, rule, threads));
     sort_by_price(result);
     return result;
@@ -145,6 +145,7 @@ class GeneratedEngine final : public Engine {
   // B that comes with the call is packed as its rule likes it.
   LayoutB layout(const Problem& p, const Live& live, const PackedB* packed, RuleKind rule) const {
     if (packed) return {.panels = packed->panels, .packed = true};
+    if (rule == RuleKind::c_m) return {.panels = costs_.panels(p.n, p.k, live.c, Family::in_place)};
     const bool gathers_b = rule == RuleKind::b_k || rule == RuleKind::both;
     return {.panels = panels(p.n, p.k, gathers_b ? live.b : nullptr)};
   }

@@ -18,8 +18,8 @@ namespace {
 
 class Applicable {
  public:
-  Applicable(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b, const LayoutB& gathered)
-      : k_(kernels), p_(p), live_(live), b_(b), gathered_(gathered) {}
+  Applicable(const Kernels& kernels, const Problem& p, const Live& live, const std::function<LayoutB(RuleKind)>& layout)
+      : k_(kernels), p_(p), live_(live), layout_(layout), packed_(layout(RuleKind::dense).packed) {}
 
   std::vector<Rule> find() {
     add(RuleKind::dense, 0, 0, k_.rows(), 1);
@@ -34,7 +34,7 @@ class Applicable {
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
       add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
-    if (k_.algebra().splits_k() && (b_.packed || p_.b_n == 1)) rules_of_streams();
+    if (k_.algebra().splits_k() && (packed_ || p_.b_n == 1)) rules_of_streams();
     return std::move(rules_);
   }
 
@@ -68,9 +68,9 @@ class Applicable {
 
   // A panel's steps of k are for any rows, and may be fewer: those of an item's list.
   bool parts_suit_panels() const {
-    return p_.sums_fit_c(k_.algebra()) && gathered_.panels.uniform &&
+    return p_.sums_fit_c(k_.algebra()) && layout_(RuleKind::b_k).panels.uniform &&
            std::all_of(p_.items.begin(), p_.items.end(),
-                       [&](const Item& i) { return !i.n_live && (!i.k_list || b_.packed); });
+                       [&](const Item& i) { return !i.n_live && (!i.k_list || packed_); });
   }
 
   void rules_of_both() {
@@ -86,20 +86,18 @@ class Applicable {
     return static_cast<int>(std::min({group, p_.m, static_cast<std::int64_t>(k_.rows())}));
   }
 
-  const LayoutB& layout(RuleKind kind) const {
-    return kind == RuleKind::b_k || kind == RuleKind::both ? gathered_ : b_;
-  }
-  int max_panels(RuleKind kind, int rows) const { return k_.max_panels(rows, layout(kind).panels.vectors); }
+  int max_panels(RuleKind kind, int rows) const { return k_.max_panels(rows, layout_(kind).panels.vectors); }
 
   void add(RuleKind kind, std::int64_t g_rows, std::int64_t g_columns, int rows, int panels) {
     rules_.push_back({kind, g_rows, g_columns, rows,
-                      kind == RuleKind::stream ? 0 : panels * static_cast<int>(layout(kind).panels.width())});
+                      kind == RuleKind::stream ? 0 : panels * static_cast<int>(layout_(kind).panels.width())});
   }
 
   const Kernels& k_;
   const Problem& p_;
   const Live& live_;
-  const LayoutB &b_, &gathered_;
+  const std::function<LayoutB(RuleKind)>& layout_;
+  bool packed_;  ///< B, before the call
   std::vector<Rule> rules_;
 };
 
@@ -109,9 +107,9 @@ Rule narrow_rule(const Live& live, const Rule& rule) {
   return {live.a ? RuleKind::k : RuleKind::dense, live.a ? live.a->g_rows : 0, 1, rule.tile_rows, rule.tile_columns};
 }
 
-std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b,
-                                   const LayoutB& gathered) {
-  return Applicable(kernels, p, live, b, gathered).find();
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live,
+                                   const std::function<LayoutB(RuleKind)>& layout) {
+  return Applicable(kernels, p, live, layout).find();
 }
 
 }  // namespace pit::contract

@@ -1,6 +1,7 @@
 // Which rules apply to a call.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "contract/blocking.h"
@@ -13,9 +14,9 @@ namespace pit::contract {
 /// multiplies.
 inline constexpr std::int64_t kLeastK = 16;
 
-/// Dense first. `b`: as rules find B that walk it as it is; `gathered`: as those do that gather its steps of k (B.k, both).
-std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live, const LayoutB& b,
-                                   const LayoutB& gathered);
+/// Dense first. `layout`: B as a rule finds it.
+std::vector<Rule> applicable_rules(const Kernels& kernels, const Problem& p, const Live& live,
+                                   const std::function<LayoutB(RuleKind)>& layout);
 
 /// The rule of the narrower product that C.n (`rule`) computes: k where A has zeros, else dense.
 Rule narrow_rule(const Live& live, const Rule& rule);

@@ -122,7 +122,8 @@ TEST(ApplicableRules, IndicesReachTheEndsOfAllPanels) {
     b.rows = k, b.columns = 48, b.g_columns = 8;
     c.rows = 8, c.columns = 48, c.g_rows = 8;
     std::string names;
-    for (const Rule& rule : applicable_rules(kernels, p, {&a, &b, &c}, wide, narrow)) {
+    const auto layout = [&](RuleKind rule) { return rule == RuleKind::b_k || rule == RuleKind::both ? narrow : wide; };
+    for (const Rule& rule : applicable_rules(kernels, p, {&a, &b, &c}, layout)) {
       EXPECT_TRUE(k == longest || rule.kind == RuleKind::dense || rule.kind == RuleKind::c_m ||
                   rule.kind == RuleKind::stream)
           << rule.name();
