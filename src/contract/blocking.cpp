@@ -31,7 +31,7 @@ class Planner {
     // C so large that what is written of it leaves the caches before anybody reads it. (An epilogue does.)
     const std::int64_t c_bytes = p.m * p.n * size_.c * static_cast<std::int64_t>(p.items.size());
     b_.streams_c = p.epilogue == nullptr && c_bytes > l3_;
-    b_.streams_dead = c_bytes > l3_ / 4;
+    b_.streams_dead = c_bytes > l3_;
   }
 
   Blocking plan() {

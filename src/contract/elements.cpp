@@ -52,6 +52,7 @@ void fill(char* p, std::int64_t count, const ElementBits& value, bool streaming)
     const std::int64_t streamed = stream_lines(p + head, count * value.size - head, value);
     p += head + streamed, count -= (head + streamed) / value.size;
   }
+  if (value.is_zero()) return static_cast<void>(std::memset(p, 0, static_cast<std::size_t>(count * value.size)));
   with_size(value.size, [&](auto size) {
     const ElementBits local = value;  // not what the stores may change
     for (std::int64_t i = 0; i < count; ++i) move_element<size>(p + i * size, local.bytes);

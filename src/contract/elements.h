@@ -1,8 +1,10 @@
 // Elements that loops move, or write, one by one: by their size, whatever they mean.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <type_traits>
 
 #include "pit/tensor.h"
@@ -32,6 +34,8 @@ struct ElementBits {
   char bytes[8] = {};
   std::int64_t size = 0;
   ElementBits(DType type, double value);
+  /// All bits are.
+  bool is_zero() const { return std::all_of(std::begin(bytes), std::end(bytes), [](char c) { return c == 0; }); }
 };
 
 /// Fills `count` elements, past the caches where `streaming`.
