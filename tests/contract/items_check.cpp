@@ -46,7 +46,8 @@ void Case::fill_a(const Item& item) {
     }
 }
 
-// Packed before, for whatever steps of k there will be, B has all of its elements.
+// Packed before, for whatever steps of k there will be, B has all of its elements. (Its number is C's; items without a
+// step of k have none.)
 void Case::fill_b(Batch& batch, const Item& item) {
   const double absent = machine_.engine->algebra().absent();
   const std::span<const std::int32_t> steps = packs_ ? all_k_ : steps_of(item);
@@ -54,7 +55,7 @@ void Case::fill_b(Batch& batch, const Item& item) {
   for (const std::int32_t k : steps)
     for (std::int64_t n = 0; n < p_.n; ++n) {
       if (item.n_live && !item.n_live[n]) continue;
-      const std::int64_t group = live_b_ ? item.b_number * live_b_->row_groups() + k / live_b_->g_rows : 0;
+      const std::int64_t group = live_b_ ? item.c_number * live_b_->row_groups() + k / live_b_->g_rows : 0;
       const bool live = !live_b_ || live_b_->test(group, n / live_b_->g_columns);
       write(type(), batch.b->at(k, n), live ? value() : absent);
     }
