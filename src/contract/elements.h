@@ -35,7 +35,9 @@ struct ElementBits {
   std::int64_t size = 0;
   ElementBits(DType type, double value);
   /// All bits are.
-  bool is_zero() const { return std::all_of(std::begin(bytes), std::end(bytes), [](char c) { return c == 0; }); }
+  bool is_zero() const {
+    return std::all_of(std::begin(bytes), std::end(bytes), [](char c) { return c == 0; });
+  }
 };
 
 /// Fills `count` elements, past the caches where `streaming`.
