@@ -6,6 +6,7 @@
 
 #include "api/describe.h"
 #include "api/text.h"
+#include "runtime/attention.h"
 #include "sparsity/flops.h"
 #include "support/check.h"
 

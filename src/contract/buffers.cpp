@@ -4,6 +4,7 @@
 
 #include "contract/pack.h"
 #include "support/memory.h"
+#include "tensor/poison.h"
 
 namespace pit::contract {
 namespace {
@@ -42,6 +43,15 @@ Buffer BufferPool::take(std::int64_t bytes) {
   // A little more than asked for, so that calls of slightly different sparsity find each other's buffers.
   const std::int64_t size = bytes + bytes / 4 + 4096;
   return {this, long_lived_memory(static_cast<std::size_t>(size)), size};
+}
+
+Buffer BufferPool::take(std::initializer_list<Piece> pieces, DType type, Poison poison) {
+  std::int64_t bytes = 0;
+  for (const Piece& p : pieces) bytes += p.bytes;
+  Buffer buffer = take(bytes);
+  fill_poison(buffer.data(), type, buffer.bytes() / static_cast<std::int64_t>(size_of(type)), poison);
+  for (const Piece& p : pieces) p.assign(p.to, buffer.take<char>(p.bytes));
+  return buffer;
 }
 
 void BufferPool::give(std::shared_ptr<void> memory, std::int64_t bytes) {

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "pit/poison.h"
+#include "pit/tensor.h"
 #include "support/fork.h"
 
 namespace pit::contract {
@@ -44,11 +47,25 @@ class Buffer {
   std::int64_t bytes_ = 0, used_ = 0;
 };
 
+/// Of scratch: `count` elements, 64-byte aligned, whose address goes to `where`.
+struct Piece {
+  template <class T>
+  Piece(T*& where, std::int64_t count)
+      : bytes(Buffer::rounded<T>(count)),
+        to(&where),
+        assign([](void* pointer, char* p) { *static_cast<T**>(pointer) = reinterpret_cast<T*>(p); }) {}
+  std::int64_t bytes;
+  void* to;
+  void (*assign)(void* to, char* p);
+};
+
 class BufferPool {
  public:
   BufferPool();
   /// At least `bytes`; the smallest free one that fits. Throws std::bad_alloc.
   Buffer take(std::int64_t bytes);
+  /// The same for all pieces, filled with elements that are no values where `poison` says so.
+  Buffer take(std::initializer_list<Piece> pieces, DType type, Poison poison);
 
  private:
   friend class Buffer;

@@ -4,21 +4,10 @@
 
 #include "support/cancel.h"
 #include "support/check.h"
-#include "tensor/poison.h"
 
 namespace pit::contract {
 
 static_assert(sizeof(lower::TileInts) == 10 * sizeof(std::int64_t), "passed as an array");
-
-Buffer Call::scratch(std::initializer_list<Piece> pieces) const {
-  std::int64_t bytes = 0;
-  for (const Piece& p : pieces) bytes += p.bytes;
-  Buffer buffer = buffers.take(bytes);
-  const DType type = kernels.algebra().types.accumulator;
-  fill_poison(buffer.data(), type, buffer.bytes() / sizes().accumulator, poison);
-  for (const Piece& p : pieces) p.assign(p.to, buffer.take<char>(p.bytes));
-  return buffer;
-}
 
 MacroKernel::MacroKernel(const Call& call, Family family, std::int64_t b_number)
     : MacroKernel(call.kernels.tiles(family), family, call.b.panels, call.b.k,

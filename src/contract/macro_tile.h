@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <initializer_list>
 #include <vector>
 
 #include "contract/buffers.h"
@@ -12,18 +11,6 @@
 #include "contract/packed.h"
 
 namespace pit::contract {
-
-/// Of scratch: `count` elements, 64-byte aligned, whose address goes to `where`.
-struct Piece {
-  template <class T>
-  Piece(T*& where, std::int64_t count)
-      : bytes(Buffer::rounded<T>(count)),
-        to(&where),
-        assign([](void* pointer, char* p) { *static_cast<T**>(pointer) = reinterpret_cast<T*>(p); }) {}
-  std::int64_t bytes;
-  void* to;
-  void (*assign)(void* to, char* p);
-};
 
 /// Everything a rule needs of a call.
 struct Call {
@@ -37,8 +24,9 @@ struct Call {
   CacheSizes caches;
   Poison poison = Poison::none;
 
-  /// Memory of the buffers, poisoned, in pieces.
-  Buffer scratch(std::initializer_list<Piece> pieces) const;
+  Buffer scratch(std::initializer_list<Piece> pieces) const {
+    return buffers.take(pieces, kernels.algebra().types.accumulator, poison);
+  }
   const lower::ElementSizes& sizes() const { return kernels.sizes(); }
   /// Row i of the item; of C where sums fit it.
   const char* a_row(const Item& item, std::int64_t i) const {

@@ -7,15 +7,27 @@
 
 namespace pit::runtime {
 
+namespace {
+
+// Elements from one row of scores to the next: whole cache lines, but no multiple of 4 KiB, for rows of a tile must not
+// share their cache sets.
+std::int64_t row_stride(std::int64_t keys, const Panels& panels) {
+  const std::int64_t elements = (keys + panels.width() + 15) / 16 * 16;
+  return elements % 256 == 0 ? elements + 16 : elements;
+}
+
+}  // namespace
+
 struct AttentionRunner::Work {
   std::int64_t batch = 0;
   int worker = 0;
   const std::int32_t* keys = nullptr;
   std::int64_t key_count = 0;
-  Scratch scratch{nullptr};
+  contract::Buffer buffer;
   char *k_packed = nullptr, *v_packed = nullptr, *scores = nullptr, *probabilities = nullptr, *packed_rows = nullptr,
        *trash = nullptr;
-  void** pointers[6] = {};
+  void **q = nullptr, **score_rows = nullptr, **probability_rows = nullptr, **out = nullptr;
+  const std::int32_t* rows = nullptr;  ///< of the query tile
   std::vector<contract::EpilogueRows> score_epilogue, output_epilogue;
   std::vector<char*> gathered;       // per score operand: room for compact per_n / per_mn elements
   std::vector<void**> operand_rows;  // per score operand, then per output operand
@@ -40,7 +52,7 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
   key_panels_ = {scores_.n, engine_.tile.lanes, engine_.tile.vectors};
   value_panels_ = {output_.n, engine_.tile.lanes, engine_.tile.vectors};
   element_ = engine_.packs.element;
-  stride_ = attention_stride(scores_.n, key_panels_);
+  stride_ = row_stride(scores_.n, key_panels_);
   value_steps_ =
       output_group_.operands[2].access.dtype == output_group_.epilogue.sum
           ? contract::even_range(std::max<std::int64_t>(output_.k, 1), static_cast<std::int64_t>(cache_sizes().l2),
@@ -123,18 +135,35 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   w.worker = worker;
   w.keys = keys_.data(batch);
   w.key_count = keys_.count(batch);
-  char* base = run_.arena_.scratch(worker);
-  w.scratch = Scratch(
-      base + (softmax_step_.rows.abi.scratch_rows > 0 ? run_.plan_.rows[softmax_step_.group].scratch_bytes : 0));
-  const auto take = [&](std::int64_t elements) { return w.scratch.take<char>(elements * element_); };
-  w.k_packed = take(key_panels_.elements(scores_.k) + key_panels_.width() + kPackSlack);
-  w.v_packed = take(value_panels_.elements(output_.k) + value_panels_.width() + kPackSlack);
-  w.scores = take(kAttentionRows * stride_);
-  w.probabilities = take(kAttentionRows * stride_);
-  w.packed_rows =
-      take(contract::Block::packed_elements(kAttentionRows, engine_.tile.rows, std::max(scores_.k, output_.k)));
-  w.trash = take(2 * key_panels_.width());
-  for (auto& p : w.pointers) p = w.scratch.take<void*>(kAttentionRows);
+  const std::size_t score_operands = scores_group_.operands.size() - 3,
+                    operands = score_operands + output_group_.operands.size() - 3;
+  std::int64_t gathered_bytes = 0;  // of one row
+  for (std::size_t o = 0; o < score_operands; ++o)
+    gathered_bytes += stride_ * static_cast<std::int64_t>(size_of(scores_group_.operands[o + 3].access.dtype));
+  char* gathered;
+  void** operand_rows;
+  const std::int64_t packed_rows =
+      contract::Block::packed_elements(kAttentionRows, engine_.tile.rows, std::max(scores_.k, output_.k));
+  w.buffer = run_.arena_.buffers.take(
+      {{w.k_packed, (key_panels_.elements(scores_.k) + key_panels_.width() + kPackSlack) * element_},
+       {w.v_packed, (value_panels_.elements(output_.k) + value_panels_.width() + kPackSlack) * element_},
+       {w.scores, kAttentionRows * stride_ * element_},
+       {w.probabilities, kAttentionRows * stride_ * element_},
+       {w.packed_rows, packed_rows * element_},
+       {w.trash, 2 * key_panels_.width() * element_},
+       {w.q, kAttentionRows},
+       {w.score_rows, kAttentionRows},
+       {w.probability_rows, kAttentionRows},
+       {w.out, kAttentionRows},
+       {operand_rows, static_cast<std::int64_t>(operands) * kAttentionRows},
+       {gathered, kAttentionRows * gathered_bytes}},
+      output_group_.epilogue.sum, run_.poison_);
+  for (std::size_t o = 0; o < operands; ++o) w.operand_rows.push_back(operand_rows + o * kAttentionRows);
+  for (std::size_t o = 0; o < score_operands; ++o) {
+    w.gathered.push_back(gathered);
+    gathered +=
+        kAttentionRows * stride_ * static_cast<std::int64_t>(size_of(scores_group_.operands[o + 3].access.dtype));
+  }
   pack_operands(w);
   for (std::int64_t r = 0; r < rows_.count(batch); r += kAttentionRows)
     query_tile(w, r, static_cast<int>(std::min(kAttentionRows, rows_.count(batch) - r)));
@@ -159,12 +188,9 @@ void AttentionRunner::pack_operands(Work& w) const {
     for (std::size_t o = 3; o < group.operands.size(); ++o) {
       epilogue[o - 3].access = group.epilogue.operands[o - 3];
       epilogue[o - 3].element = static_cast<std::int64_t>(size_of(group.operands[o].access.dtype));
-      w.operand_rows.push_back(w.scratch.take<void*>(kAttentionRows));
     }
   };
   prepare(scores_group_, w.score_epilogue);
-  for (const contract::EpilogueRows& e : w.score_epilogue)
-    w.gathered.push_back(w.scratch.take<char>(kAttentionRows * stride_ * e.element));
   prepare(output_group_, w.output_epilogue);
 }
 
@@ -175,7 +201,7 @@ void AttentionRunner::gather_epilogue(Work& w, const std::vector<int>& panels, i
     contract::EpilogueRows& e = w.score_epilogue[o];
     char* base = run_.root_address(scores_group_.operands[o + 3].value) + scores_runner_.batch_offset(o + 3, w.batch);
     void** out = w.operand_rows[o];
-    const std::int32_t* list = reinterpret_cast<const std::int32_t*>(w.pointers[5]);
+    const std::int32_t* list = w.rows;
     if (e.access == lower::EpilogueAccess::scalar) {
       e.base = base;
       continue;
@@ -245,7 +271,7 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
       live.push_back(p);
       columns += keys.columns_of(p);
     }
-  void **q = w.pointers[0], **s = w.pointers[1], **pr = w.pointers[2], **out = w.pointers[3];
+  void **q = w.q, **s = w.score_rows, **pr = w.probability_rows, **out = w.out;
   char* q_base = run_.root_address(scores_group_.operands[0].value) + scores_runner_.batch_offset(0, w.batch);
   char* c_base = run_.root_address(output_group_.operands[2].value) + output_runner_.batch_offset(2, w.batch);
   for (int i = 0; i < rows; ++i) {
@@ -254,7 +280,7 @@ void AttentionRunner::query_tile(Work& w, std::int64_t first_row, int rows) cons
     pr[i] = w.probabilities + i * stride_ * element_;
     out[i] = c_base + output_runner_.row_offset(2, list[i]);
   }
-  w.pointers[5] = reinterpret_cast<void**>(const_cast<std::int32_t*>(list));
+  w.rows = list;
   gather_epilogue(w, live, rows);
 
   // Scores of the chosen panels, side by side.

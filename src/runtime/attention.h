@@ -11,6 +11,9 @@
 
 namespace pit::runtime {
 
+/// Query rows that one tile takes at a time.
+inline constexpr std::int64_t kAttentionRows = 32;
+
 class AttentionRunner {
  public:
   AttentionRunner(Run& run, const fuse::Fusion::Attention& a);

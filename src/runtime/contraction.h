@@ -10,21 +10,6 @@
 
 namespace pit::runtime {
 
-/// Hands out pieces of a worker's scratch.
-class Scratch {
- public:
-  explicit Scratch(char* p) : p_(p) {}
-  template <class T>
-  T* take(std::int64_t count) {
-    T* r = reinterpret_cast<T*>(p_);
-    p_ += (count * static_cast<std::int64_t>(sizeof(T)) + 63) / 64 * 64;
-    return r;
-  }
-
- private:
-  char* p_;
-};
-
 class ContractionRunner {
  public:
   ContractionRunner(Run& run, const Step& step, const ContractionPlan& plan);

@@ -6,7 +6,6 @@
 
 #include "compile/pack.h"
 
-#include "contract/block.h"
 #include "support/check.h"
 
 namespace pit::runtime {
@@ -82,8 +81,6 @@ class PlanMaker {
       plan_contraction(group, plan_->contractions[i]);
       check_kernels(p_.steps[i], plan_->contractions[i].n);
     }
-    for (std::size_t i = 0; i < p_.steps.size(); ++i)
-      if (p_.steps[i].attention >= 0) plan_attention(p_.fusion.attentions[p_.steps[i].attention]);
     // Positions in lists of live rows are 32-bit.
     if (plan_->iota > std::numeric_limits<std::int32_t>::max())
       throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible",
@@ -290,29 +287,6 @@ class PlanMaker {
                 step.label, vectors, columns);
   }
 
-  void plan_attention(const fuse::Fusion::Attention& a) {
-    const ContractionPlan& scores = plan_->contractions[a.scores];
-    const ContractionPlan& output = plan_->contractions[a.output];
-    const auto& [engine, packs, tile] = p_.engine_of(p_.fusion.groups[a.output]);
-    const Panels keys{scores.n, tile.lanes, tile.vectors}, values{output.n, tile.lanes, tile.vectors};
-    const std::int64_t ld = attention_stride(scores.n, keys);
-    const std::int64_t operands = static_cast<std::int64_t>(p_.fusion.groups[a.scores].operands.size() +
-                                                            p_.fusion.groups[a.output].operands.size());
-    // K, V
-    const std::int64_t elements =
-        keys.elements(scores.k) + values.elements(output.k) + keys.width() + values.width() +
-        // S, P
-        2 * kAttentionRows * ld +
-        // packed Q, P
-        contract::Block::packed_elements(kAttentionRows, tile.rows, std::max(scores.k, output.k)) + 3 * kPackSlack +
-        // gathered operands
-        operands * kAttentionRows * ld * 2;
-    const std::int64_t pointers = (operands + 8) * aligned(kAttentionRows * 8);
-    plan_->scratch_bytes =
-        std::max(plan_->scratch_bytes,
-                 plan_->rows[a.softmax].scratch_bytes + aligned(elements * packs.element) + pointers + (64 << 10));
-  }
-
   // -- storage
   // -----------------------------------------------------------------------------------------------------------
 
@@ -397,12 +371,6 @@ class PlanMaker {
 };
 
 }  // namespace
-
-std::int64_t attention_stride(std::int64_t keys, const Panels& panels) {
-  // A multiple of a cache line, but not of 4 KiB: rows of a tile must not share their cache sets.
-  const std::int64_t floats = (keys + panels.width() + 15) / 16 * 16;
-  return floats % 256 == 0 ? floats + 16 : floats;
-}
 
 Shape Plan::shape_of(const graph::Value& v) const {
   Shape s;

@@ -68,12 +68,6 @@ struct Plan {
   Shape shape_of(const graph::Value& v) const;
 };
 
-/// Query rows that one attention tile takes at a time.
-inline constexpr std::int64_t kAttentionRows = 32;
-
-/// Floats from one row of attention scores to the next, for `keys` keys.
-std::int64_t attention_stride(std::int64_t keys, const Panels& panels);
-
 /// InputError if a step of the plan would reach beyond the storage of a value.
 void check_bounds(const Program& p, const Plan& plan);
 

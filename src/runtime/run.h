@@ -8,19 +8,21 @@
 
 #include "compile/program.h"
 
+#include "contract/buffers.h"
 #include "detect/index_set.h"
 #include "runtime/plan.h"
 #include "support/threads.h"
 
 namespace pit::runtime {
 
-/// Memory of a run, pooled by the model: an arena, and scratch for every worker.
+/// Memory of a run, pooled by the model: an arena, scratch for every worker's row kernels, and buffers for tasks.
 class Arena {
  public:
   void reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int workers);
   char* data() { return static_cast<char*>(arena_.get()); }
   char* scratch(int worker) { return static_cast<char*>(scratch_[worker].get()); }
   std::int64_t bytes() const;
+  contract::BufferPool buffers;
 
  private:
   std::shared_ptr<void> arena_;
