@@ -21,7 +21,7 @@ if __name__ == "__main__" and ENVIRONMENT.exists() and Path(sys.prefix) != ROOT 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness.goals import GOALS, case_of, figure, geomean  # noqa: E402
-from harness.summary import best_peer, choice_loss, detect_share, milliseconds, own, paired_ratio, prediction_error, timed  # noqa: E402
+from harness.summary import best_peer, by_round, choice_loss, detect_share, milliseconds, own, paired_ratio, prediction_error, timed  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
@@ -64,10 +64,10 @@ def slug(machine: dict) -> str:
 
 
 def slim(results: dict) -> dict:
-    """Without the single samples: what is kept beside the document."""
+    """What is kept beside the document: of the samples, a median per round, so that ratios stay what they are."""
     records = []
     for record in results["records"]:
-        contestants = {name: {k: v for k, v in entry.items() if k != "samples"} | {"calls": len(entry["samples"])}
+        contestants = {name: entry | {"samples": [[number, round(ms, 6), 0] for number, ms in by_round(entry).items()], "calls": len(entry["samples"])}
                        for name, entry in record["contestants"].items()}
         records.append({k: v for k, v in record.items() if k != "fingerprint"} | {"contestants": contestants})
     return results | {"records": records}
@@ -295,7 +295,7 @@ def write(results_path: Path, mark: str | None = None) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     results = load(results_path, mark)
     name = slug(results["machine"])
-    # Plots need the samples of the rounds, so they are drawn now; other machines' stay as they are.
+    # Other machines' plots stay as they are.
     lines = plots(results, FOLDER, name)
     (FOLDER / f"{name}.json").write_text(json.dumps(slim(results) | {"plots": lines}, indent=0, separators=(",", ":")) + "\n")
     sections = []
@@ -309,7 +309,7 @@ def write(results_path: Path, mark: str | None = None) -> None:
 def restore(results: dict) -> dict:
     for record in results["records"]:
         for entry in record["contestants"].values():
-            entry["samples"] = []
+            entry.setdefault("samples", [])  # older files have none
     return results
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 
+def by_round(entry: dict) -> dict[int, float]:
+    """Round -> median of what was not disturbed in it."""
+    rounds: dict[int, list[float]] = {}
+    samples = entry.get("samples", [])
+    quiet = [sample for sample in samples if not sample[2]]
+    for number, ms, _ in quiet if len(quiet) >= 3 else samples:
+        rounds.setdefault(number, []).append(ms)
+    return {number: float(np.median(values)) for number, values in rounds.items()}
+
+
 def paired_ratio(slow: dict, fast: dict) -> float | None:
     """Median over the rounds of (median of `slow` in the round / median of `fast` in it): what happens to the machine in a round happens to both."""
-    def by_round(entry):
-        rounds: dict[int, list[float]] = {}
-        samples = entry.get("samples", [])
-        quiet = [sample for sample in samples if not sample[2]]
-        for number, ms, _ in quiet if len(quiet) >= 3 else samples:
-            rounds.setdefault(number, []).append(ms)
-        return {number: float(np.median(values)) for number, values in rounds.items()}
     one, two = by_round(slow), by_round(fast)
     common = [number for number in one if number in two and number >= 0]
     if common:
