@@ -16,6 +16,7 @@ help:
 	@echo "make test-sanitizers  build and run the C++ tests under ASan and UBSan, those of concurrency under TSan"
 	@echo "make fuzz             build and run each fuzz target for a minute; SECONDS=7200: for two hours"
 	@echo "make bench            set up, build and measure against every peer, about half an hour; make bench FULL=1: everything (hours; resumes)"
+	@echo "                      make bench ISA=avx2: the table of AVX2, on a CPU that has AVX-512"
 	@echo "make build            set up and build into $(BUILD)"
 	@echo "make clean            remove build/ (the virtual environment .venv stays)"
 
@@ -46,9 +47,9 @@ fuzz: setup-check
 
 bench: setup-bench build
 	@echo "[bench] measuring this machine's tiles, for the choice of rules (pit tune)"
-	@$(BUILD)/pit tune
+	@$(if $(filter avx2,$(ISA)),PIT_CPU=haswell) $(BUILD)/pit tune
 	@echo "[bench] running bench/run.py; results: build/bench/results.jsonl, docs/performance.md"
-	.venv-bench/bin/python bench/run.py $(if $(FULL),--full)
+	.venv-bench/bin/python bench/run.py $(if $(FULL),--full) $(if $(ISA),--isa $(ISA))
 
 build: setup-test
 	@echo "[build] $(BUILD)"

@@ -5,6 +5,7 @@
     bench/run.py --full                  everything; finished cases are skipped, so it can be interrupted
     bench/run.py "matmul m=1024 n=1024 k=1024 granularity=32x1 zeros=0.9"     this case (or cases), a table on the terminal
     bench/run.py --json "matmul ..."     the same as one JSON object a line
+    bench/run.py --isa avx2              PIT and its peers with AVX2 only, on a CPU that has AVX-512
 
 What is measured and how: bench/README.md.
 """
@@ -45,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="all workloads, every peer however slow")
     parser.add_argument("--rows", help="only cases of these rows of the goals, e.g. 2,3,4")
     parser.add_argument("--peers", help="only PIT and peers whose names contain one of these words, e.g. openblas,xsmm (none: PIT alone)")
+    parser.add_argument("--isa", choices=("native", "avx2"), default="native", help="limit everybody to AVX2 on a CPU that has AVX-512 (native: no limit)")
     parser.add_argument("--seconds", type=float, help="for the rounds of one case (8; with --full 60)")
     parser.add_argument("--threads", type=int, help="instead of what the lines say")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines, appended to (build/bench/results.jsonl)")
@@ -55,8 +57,9 @@ def arguments() -> argparse.Namespace:
 
 
 def fingerprint() -> str:
-    """Changes with PIT's build and with the CPU: results of another one are not finished cases."""
-    digest = hashlib.sha256((machines.describe()["cpu"] + os.environ.get("PIT_BENCH_FAKE", "")).encode())
+    """Changes with PIT's build, the CPU and --isa: results of another one are not finished cases."""
+    isa = machines.LIMITED if machines.limited() else ""
+    digest = hashlib.sha256((machines.describe()["cpu"] + os.environ.get("PIT_BENCH_FAKE", "") + isa).encode())
     for path in sorted((ROOT / "build" / "release").rglob("*.so*")):
         if path.is_file() and not path.is_symlink() and path.name.startswith(("libpit", "_pit", "_core", "pit")):
             digest.update(path.read_bytes())
@@ -139,8 +142,12 @@ def main() -> int:
     if options.list:
         print("\n".join(case.line() for case in cases))
         return 0
+    os.environ[machines.ISA] = options.isa
+    if options.isa == "avx2" and not machines.limited():
+        say("bench: --isa avx2 is for a CPU that has AVX-512; what this one gives without the option is the table of AVX2")
+        return 2
     single = bool(options.cases)
-    shims = build_all()
+    shims = build_all(machines.limited())
     if shims["machine"]:
         say(f"bench: the machine's own measurement {shims['machine']}")
         return 1

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .machine import limited
+
 HERE = Path(__file__).resolve().parent
 
 MODULES = ("pit_peer", "openblas", "blis", "mkl", "onednn", "xsmm", "eigen", "python_peers", "pytorch")
+
+# The C library's copies and fills without AVX-512, as on a CPU that lacks it.
+C_LIBRARY_AVX2 = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW"}
 
 
 class WorkerError(RuntimeError):
@@ -29,8 +34,8 @@ class Client:
             environment[key] = str(threads)
         if threads > 1:
             environment |= {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}
-        environment |= process.environment
-        self.environment = process.environment
+        self.environment = process.environment | (C_LIBRARY_AVX2 | process.avx2 if limited() else {})
+        environment |= self.environment
         self.log = log / f"{process.name}-{threads}.log"
         command = [sys.executable, str(HERE / "worker.py"), module, process.name, str(threads), ",".join(map(str, cpus))]
         with self.log.open("w") as err:
@@ -94,6 +99,9 @@ def start_all(threads: int, cpus: list[int], log: Path, only=None) -> tuple[list
     for module in MODULES:
         for process in importlib.import_module(f"peers.{module}").processes(threads):
             if only is not None and module != "pit_peer" and not any(word in process.name or word in module for word in only):
+                continue
+            if limited() and isinstance(process.avx2, str):
+                absent[process.name] = process.avx2
                 continue
             try:
                 client = Client(module, process, threads, cpus, log)

@@ -12,7 +12,8 @@ from pathlib import Path
 from .limits import Rates
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHIM = ROOT / "build" / "bench" / "machine.so"
+ISA = "PIT_BENCH_ISA"      # the environment variable by which the driver tells its workers that --isa was given
+LIMITED = "AVX2 of AVX-512"
 
 LOADED_SHARE = 0.05      # of the CPUs, used by others
 LOADED_SLOWDOWN = 0.90   # of the FMA rate that this run has seen
@@ -25,8 +26,24 @@ def cpu_flags() -> set[str]:
     return set()
 
 
-def has_avx512() -> bool:
+def cpu_has_avx512() -> bool:
     return {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= cpu_flags()
+
+
+def limited() -> bool:
+    """Whether everybody is to use AVX2 on a CPU that has AVX-512."""
+    return os.environ.get(ISA) == "avx2" and cpu_has_avx512()
+
+
+def has_avx512() -> bool:
+    """Whether contestants may use AVX-512."""
+    return cpu_has_avx512() and not limited()
+
+
+def shims() -> Path:
+    """The folder of the compiled shims: those for AVX2 of a CPU with more lie apart from those for all that it can."""
+    folder = ROOT / "build" / "bench"
+    return folder / "avx2" if limited() else folder
 
 
 def cache_bytes(level: int) -> int:
@@ -43,7 +60,7 @@ def describe() -> dict:
     memory = int(Path("/proc/meminfo").read_text().split()[1]) << 10
     return {
         "cpu": info.get("model name", platform.machine()), "family": info.get("cpu family"), "model": info.get("model"),
-        "isa": "AVX-512" if has_avx512() else "AVX2", "cpus": len(os.sched_getaffinity(0)), "memory_gib": round(memory / 2**30, 1),
+        "isa": LIMITED if limited() else "AVX-512" if has_avx512() else "AVX2", "cpus": len(os.sched_getaffinity(0)), "memory_gib": round(memory / 2**30, 1),
         "l2_kib": cache_bytes(2) >> 10, "l3_mib": cache_bytes(3) >> 20, "kernel": platform.release().split("-")[0], "python": platform.python_version(),
     }
 
@@ -62,7 +79,7 @@ class Machine:
     """The benchmark's own measurements, through peers/machine.cpp."""
 
     def __init__(self) -> None:
-        self.lib = ctypes.CDLL(str(SHIM))
+        self.lib = ctypes.CDLL(str(shims() / "machine.so"))
         for name in ("fma_gflops", "read_gbytes", "write_gbytes", "copy_gbytes"):
             function = getattr(self.lib, f"machine_{name}")
             function.restype = ctypes.c_double

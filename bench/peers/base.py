@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.machine import shims
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHIMS = ROOT / "build" / "bench"
 PREFIX = Path(sys.prefix)
 
 
@@ -23,10 +24,19 @@ class Absent(Exception):
     """The peer can't take part on this machine; the text says why."""
 
 
+ANY_ISA: dict[str, str] = {}  # for a peer whose code was compiled for less than AVX-512, or for what the benchmark asks for
+MKL_AVX2 = {"MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+ONEDNN_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2"}
+OPENBLAS_AVX2 = {"OPENBLAS_CORETYPE": "Haswell"}
+NUMPY_AVX2 = OPENBLAS_AVX2 | {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
+
+
 @dataclass(frozen=True)
 class Process:
+    """`avx2`: what limits the library to AVX2 on a CPU that has AVX-512 (with --isa avx2), or why nothing does."""
     name: str
     environment: dict[str, str] = field(default_factory=dict)
+    avx2: dict[str, str] | str = "nobody has said what limits it to AVX2"
 
 
 class Contestant:
@@ -68,7 +78,7 @@ def pointer(array: np.ndarray) -> ctypes.c_void_p:
 
 
 def shim(name: str) -> ctypes.CDLL:
-    path = SHIMS / f"{name}.so"
+    path = shims() / f"{name}.so"
     if not path.exists():
         raise Absent(f"{path.name} was not built")
     try:

@@ -1,6 +1,6 @@
 """Compiles the shims in this folder (`*.cpp`, an extern "C" interface each) into build/bench/*.so; what can't be built is absent, with the reason.
 
-Run by bench/run.py; each library is rebuilt only when its sources, its flags or the compiler's version change.
+Run by bench/run.py, with --isa avx2 for the folder avx2/ there; each library is rebuilt only when its sources, its flags or the compiler's version change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = HERE.parent.parent
 OUT = ROOT / "build" / "bench"
 PREFIX = Path(sys.prefix)  # MKL and the newer oneDNN come from PyPI, with headers and libraries under the environment's prefix
 
-FLAGS = "-std=c++20 -O3 -march=native -fPIC -shared -fopenmp -Wall -Wextra".split()
+FLAGS = "-std=c++20 -O3 -march={} -fPIC -shared -fopenmp -Wall -Wextra".split()
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,19 @@ def shims() -> list[Shim]:
     ]
 
 
-def build(shim: Shim, compiler: str) -> str | None:
+def build(shim: Shim, compiler: str, march: str, out: Path) -> str | None:
     """None, or why it could not be built."""
     for path in shim.needs:
         if not path.exists():
             return f"not installed: no {path.name}"
     source = HERE / shim.source
-    target = OUT / f"{shim.name}.so"
-    command = [compiler, *FLAGS, *(f"-isystem{p}" for p in shim.includes), str(source), "-o", str(target), *shim.flags]
+    target = out / f"{shim.name}.so"
+    command = [compiler, *(flag.format(march) for flag in FLAGS), *(f"-isystem{p}" for p in shim.includes), str(source), "-o", str(target), *shim.flags]
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.splitlines()[0]
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("model name", "flags"))][:2]  # -march=native
     text = source.read_text() + (HERE / "convert.h").read_text() + shlex.join(command) + version + "".join(cpu)
     key = hashlib.sha256(text.encode()).hexdigest()
-    stamp = OUT / f"{shim.name}.key"
+    stamp = out / f"{shim.name}.key"
     if target.exists() and stamp.exists() and stamp.read_text() == key:
         return None
     result = subprocess.run(command, capture_output=True, text=True)
@@ -75,12 +75,13 @@ def build(shim: Shim, compiler: str) -> str | None:
     return None
 
 
-def build_all() -> dict[str, str | None]:
-    """Shim -> None (there) or the reason why it's absent."""
-    OUT.mkdir(parents=True, exist_ok=True)
+def build_all(avx2: bool = False) -> dict[str, str | None]:
+    """Shim -> None (there) or the reason why it's absent. `avx2`: no more than that, whatever the CPU has."""
+    march, out = ("haswell", OUT / "avx2") if avx2 else ("native", OUT)
+    out.mkdir(parents=True, exist_ok=True)
     compiler = os.environ.get("CXX", "g++")
-    state = {shim.name: build(shim, compiler) for shim in shims()}
-    (OUT / "shims.json").write_text(json.dumps(state, indent=1))
+    state = {shim.name: build(shim, compiler, march, out) for shim in shims()}
+    (out / "shims.json").write_text(json.dumps(state, indent=1))
     return state
 
 

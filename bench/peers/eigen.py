@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 
-from .base import Contestant, Process, dense_to_csr_supported, shim
+from .base import ANY_ISA, Contestant, Process, dense_to_csr_supported, shim
 
 I64, P = ctypes.c_int64, ctypes.c_void_p
 
 
 def processes(threads: int) -> list[Process]:
-    return [Process("eigen")]
+    return [Process("eigen", avx2=ANY_ISA)]
 
 
 class Call(Contestant):

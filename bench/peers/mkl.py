@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 
-from .base import Contestant, NO_TRANSPOSE, Process, ROW_MAJOR, Sgemm, dense_to_csr_supported, library, shim
+from .base import Contestant, MKL_AVX2, NO_TRANSPOSE, Process, ROW_MAJOR, Sgemm, dense_to_csr_supported, library, shim
 
 I64, P, F, I = ctypes.c_int64, ctypes.c_void_p, ctypes.c_float, ctypes.c_int
 B_MATRIX, PACKED = 162, 151
@@ -14,7 +14,7 @@ B_MATRIX, PACKED = 162, 151
 
 def processes(threads: int) -> list[Process]:
     # One OpenMP for MKL and the conversions around it.
-    return [Process("mkl", {"MKL_THREADING_LAYER": "GNU" if threads > 1 else "SEQUENTIAL", "MKL_INTERFACE_LAYER": "LP64"})]
+    return [Process("mkl", {"MKL_THREADING_LAYER": "GNU" if threads > 1 else "SEQUENTIAL", "MKL_INTERFACE_LAYER": "LP64"}, MKL_AVX2)]
 
 
 class PackedSgemm(Contestant):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from .base import Absent, Contestant, PREFIX, Process, dense_to_csr_supported, shim
+from .base import Absent, Contestant, ONEDNN_AVX2, PREFIX, Process, dense_to_csr_supported, shim
 
 I64, P = ctypes.c_int64, ctypes.c_void_p
 
@@ -12,7 +12,7 @@ I64, P = ctypes.c_int64, ctypes.c_void_p
 def processes(threads: int) -> list[Process]:
     lib = PREFIX / "lib"  # with the CPU device of the SYCL runtime, which looks for its own libraries on the path
     sycl = {"LD_LIBRARY_PATH": str(lib), "OCL_ICD_FILENAMES": str(lib / "libintelocl.so"), "DPCPP_CPU_NUM_CUS": str(threads)}
-    return [Process("onednn", sycl), Process("onednn2")]
+    return [Process("onednn", sycl, ONEDNN_AVX2), Process("onednn2", avx2=ONEDNN_AVX2)]
 
 
 class Dense(Contestant):

@@ -14,7 +14,7 @@ EXPRESSIONS = {
 
 
 def processes(threads: int) -> list[Process]:
-    return [Process("pit")]
+    return [Process("pit", avx2={"PIT_CPU": "haswell"})]
 
 
 class Pit(Contestant):

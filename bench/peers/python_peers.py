@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Absent, Contestant, Process, dense_to_csr_supported
+from .base import Absent, Contestant, NUMPY_AVX2, Process, dense_to_csr_supported
 
 
 def processes(threads: int) -> list[Process]:
-    return [Process("numpy"), Process("scipy"), Process("onnxruntime")]
+    return [Process("numpy", avx2=NUMPY_AVX2), Process("scipy", avx2=NUMPY_AVX2),
+            Process("onnxruntime", avx2="its kernels cannot be limited to AVX2: they go by the CPU alone")]
 
 
 class Dense(Contestant):

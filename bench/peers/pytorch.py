@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 
-from .base import Absent, Contestant, Process, dense_to_csr_supported
+from .base import Absent, Contestant, MKL_AVX2, NUMPY_AVX2, ONEDNN_AVX2, Process, dense_to_csr_supported
 
 
 def processes(threads: int) -> list[Process]:
-    return [Process("torch")]
+    return [Process("torch", avx2={"ATEN_CPU_CAPABILITY": "avx2"} | MKL_AVX2 | ONEDNN_AVX2 | NUMPY_AVX2)]
 
 
 class Torch(Contestant):

@@ -12,7 +12,7 @@ I64, P = ctypes.c_int64, ctypes.c_void_p
 
 
 def processes(threads: int) -> list[Process]:
-    return [Process("libxsmm")]
+    return [Process("libxsmm", avx2={"LIBXSMM_TARGET": "hsw"})]
 
 
 class Spmdm(Contestant):

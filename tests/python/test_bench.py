@@ -1,6 +1,7 @@
 """The benchmark itself: lines, patterns, limits, checks, and a race against NumPy with a stand-in for PIT."""
 
 import importlib
+import json
 import os
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 def bench_on_path(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     yield
-    for name in [name for name in sys.modules if name.split(".")[0] in ("harness", "peers")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("harness", "peers", "report", "run")]:
         del sys.modules[name]
 
 
@@ -168,3 +169,89 @@ def test_race(line, tmp_path, monkeypatch):
     if c.kind == "matmul":
         assert short["max_abs_diff"] == 0 and short["dense_ms"] > 0 and record["contestants"]["pit"]["exact"]
     assert summary.lines_of(record, detailed=True)
+
+
+WIDE = {"avx2", "avx512f", "avx512bw", "avx512vl", "avx512dq"}
+
+
+def limit_to_avx2(monkeypatch, flags=frozenset(WIDE)):
+    machine = load("machine")
+    monkeypatch.setattr(machine, "cpu_flags", lambda: flags)
+    monkeypatch.setenv(machine.ISA, "avx2")
+    return machine
+
+
+def test_avx2_of_avx512_is_a_machine_of_its_own(monkeypatch):
+    machine = load("machine")
+    monkeypatch.setattr(machine, "cpu_flags", lambda: WIDE)
+    monkeypatch.setattr(sys, "prefix", str(BENCH.parent / ".venv-bench"))  # or run.py would start that environment's Python
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which it would set
+    run, report = importlib.import_module("run"), importlib.import_module("report")
+    names, marks, folders = set(), set(), set()
+    for isa in ("native", "avx2"):
+        monkeypatch.setenv(machine.ISA, isa)
+        names.add(report.slug(machine.describe()))
+        marks.add(run.fingerprint())
+        folders.add(machine.shims())
+    assert len(names) == len(marks) == len(folders) == 2
+    limit_to_avx2(monkeypatch, frozenset({"avx2"}))  # a CPU without AVX-512: nothing to limit
+    assert not machine.limited() and machine.describe()["isa"] == "AVX2"
+    monkeypatch.setattr(sys, "argv", ["run.py", "--isa", "avx2", "matmul m=8"])
+    assert run.main() == 2
+
+
+def test_every_peer_says_what_limits_it_to_avx2(monkeypatch):
+    limit_to_avx2(monkeypatch)
+    client, base = load("client"), importlib.import_module("peers.base")
+    unlimited = {}
+    for module in client.MODULES:
+        for process in importlib.import_module(f"peers.{module}").processes(1):
+            if not isinstance(process.avx2, dict):
+                unlimited[process.name] = process.avx2
+    assert set(unlimited) == {"onnxruntime"} and unlimited["onnxruntime"] != base.Process("new").avx2
+
+
+def test_who_cannot_be_limited_is_absent(tmp_path, monkeypatch):
+    limit_to_avx2(monkeypatch)
+    client = load("client")
+    monkeypatch.setenv("PIT_BENCH_FAKE", "1")
+    monkeypatch.setattr(client, "MODULES", ("pit_peer", "python_peers"))
+    clients, absent = client.start_all(1, [min(os.sched_getaffinity(0))], tmp_path)
+    try:
+        environments = {one.name: one.environment for one in clients}
+        assert environments["pit"]["PIT_CPU"] == "haswell"
+        assert environments["numpy"]["OPENBLAS_CORETYPE"] == "Haswell"
+        assert all("GLIBC_TUNABLES" in environment for environment in environments.values())
+        assert "onnxruntime" not in environments and "AVX2" in absent["onnxruntime"]
+    finally:
+        for one in clients:
+            one.close()
+
+
+def test_report_keeps_the_sections_of_all_machines(tmp_path, monkeypatch):
+    report = importlib.import_module("report")
+    for name, value in (("ROOT", tmp_path), ("DOCUMENT", tmp_path / "performance.md"), ("FOLDER", tmp_path / "performance"),
+                        ("plots", lambda *_: [])):
+        monkeypatch.setattr(report, name, value)
+    results = tmp_path / "results.jsonl"
+    line, texts = "matmul m=1024 n=1024 k=1024 b=static threads=1", []
+    for isa, ms in (("AVX-512", 10.0), (load("machine").LIMITED, 20.0)):
+        about = load("machine").describe() | {"cpu": "Some CPU", "isa": isa}
+        # The median of the rounds' ratios is 4, the ratio of the medians 2.
+        times = {"pit": ("own", [ms, 2 * ms, 3 * ms]), "blis": ("dense", [4 * ms, 8 * ms, 3 * ms])}
+        entries = {name: {"sort": sort, "default": False, "candidate": False, "samples": [[number, x, 0] for number, x in enumerate(found)],
+                          "ms": sorted(found)[1], "q1_ms": min(found), "q3_ms": max(found)} for name, (sort, found) in times.items()}
+        header = {"header": True, "fingerprint": isa, "threads": 1, "machine": about, "versions": {}, "absent": {}, "settings": {},
+                  "rates": rates().__dict__}
+        record = {"fingerprint": isa, "case": line, "row": "1", "threads": 1, "contestants": entries, "load": {"loaded": False},
+                  "limit": {"ms": 8.0, "flops_ms": 8.0, "bound": "flops"}}
+        with results.open("a") as file:
+            file.write(json.dumps(header) + "\n" + json.dumps(record) + "\n")
+        report.write(results, isa)
+        texts.append((tmp_path / "performance.md").read_text())
+    text = texts[-1]
+    alone = texts[0][texts[0].index("\n## Some CPU"):]
+    assert "4.00x" in alone and alone in text
+    assert text.count("\n## Some CPU") == 2 and "; AVX-512, " in text and "; AVX2 of AVX-512, " in text
+    assert f'`bench/run.py "{line}"`' in text and f'`bench/run.py --isa avx2 "{line}"`' in text
+    assert len(list((tmp_path / "performance").glob("*.json"))) == 2
