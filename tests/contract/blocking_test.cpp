@@ -90,12 +90,14 @@ INSTANTIATE_TEST_SUITE_P(Rules, Blocks,
                            return name;
                          });
 
-TEST(Blocking, FewTilesAgainstMuchOfBFetchItAhead) {
+TEST(Blocking, TilesAgainstMuchOfBFetchItAheadWhereTheEpilogueFindsC) {
   const Kernels kernels(algebra_of(expr::Combiner::sum, expr::Fn::mul), cpu_target("haswell"), "none", 1);
   const Rule dense;
-  auto blocks = [&](std::int64_t m, std::int64_t n) {
+  const Epilogue epilogue;
+  auto blocks = [&](std::int64_t m, std::int64_t n, const Epilogue* e = nullptr) {
     Problem p;
     p.m = m, p.n = n, p.k = 1024;
+    p.epilogue = e;
     p.items.resize(1);
     return blocking_of(kernels, kCaches, p, {}, dense, {.panels = kernels.panels(p.n)}, 1);
   };
@@ -103,7 +105,10 @@ TEST(Blocking, FewTilesAgainstMuchOfBFetchItAhead) {
   EXPECT_FALSE(blocks(tile - 1, 4096).prefetches);
   EXPECT_TRUE(blocks(tile, 4096).prefetches);
   EXPECT_FALSE(blocks(tile, 64).prefetches);  // B stays in L2
-  EXPECT_FALSE(blocks(40 * tile, 4096).prefetches);
+  EXPECT_TRUE(blocks(40 * tile, 4096).prefetches);
+  EXPECT_TRUE(blocks(tile, 4096, &epilogue).prefetches);
+  EXPECT_FALSE(blocks(40 * tile, 4096, &epilogue).prefetches);
+  EXPECT_EQ(blocks(tile, 4096).k, blocks(40 * tile, 64).k);  // long ranges, fetched ahead or not
   EXPECT_EQ(blocks(1, 4096).panels, 4);
 }
 
