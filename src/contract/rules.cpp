@@ -34,7 +34,9 @@ class Applicable {
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
       add(RuleKind::c_n, live_.c->g_rows, live_.c->g_columns, live_.a ? tile_rows(live_.a->g_rows) : k_.rows(), 1);
     if (live_.c && p_.a_k == 1) add(RuleKind::c_m, live_.c->g_rows, live_.c->g_columns, k_.rows(), 1);
-    if (k_.algebra().splits_k() && (packed_ || p_.b_n == 1)) rules_of_streams();
+    // Panels that lie ready take as little of memory's time as rows, and spare a second layout.
+    const bool streams = packed_ ? live_.a != nullptr : p_.b_n == 1;
+    if (k_.algebra().splits_k() && streams) rules_of_streams();
     return std::move(rules_);
   }
 
