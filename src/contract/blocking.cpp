@@ -53,17 +53,18 @@ class Planner {
   // Where all of a task's A fits its share of L3, panels of B are walked from end to end, which memory likes best, and
   // partial results in C are still near when the next k-block comes. Else one k-block after the other: A then comes
   // from L2, and C again and again from L3. Tiles against much of B fetch it ahead: they would wait for memory in the
-  // first tile and leave it idle in the others. They apply no epilogue, which would then read C again, from L2 only
-  // where there are few of them.
+  // first tile and leave it idle in the others. Not those that apply an epilogue, which would then read C again, from
+  // L2 only where there are few of them; nor those of many panels side by side, which hardware follows.
   void dense() {
     constexpr std::int64_t few_tiles = 12;
     b_.rows = row_block(0, tile_, 16 * tile_, 96 * tile_);
     const std::int64_t rows = std::min(b_.rows, p_.m), b_bytes = k_ * ((p_.n + width() - 1) / width()) * row_bytes_;
-    const bool near_c = p_.epilogue == nullptr || rows <= few_tiles * tile_;
-    b_.prefetches = splits_ && rows >= tile_ && near_c && b_bytes > l2_;
+    b_.panels = rows < tile_ && sums_fit_c() ? kMaxPanels : 1;
+    const bool near_c = p_.epilogue == nullptr || rows <= few_tiles * tile_,
+               followed = std::min(b_.panels, max_panels(std::clamp<std::int64_t>(rows, 1, tile_))) == kMaxPanels;
+    b_.prefetches = splits_ && near_c && !followed && b_bytes > l2_;
     if (splits_) b_.k = even_range(k_, l2_, row_bytes_);
     b_.packs_all = rows * p_.k * size_.a <= l3_ / 16 || !splits_;
-    b_.panels = rows < tile_ && sums_fit_c() ? 4 : 1;
     b_.packs_b = packs_b();
   }
 

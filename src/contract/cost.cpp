@@ -185,7 +185,7 @@ class CostModel::Pricing {
     compute_ = macro_tiles(pieces(panels), rest > 0 && m_ > mr_ ? tiles - 0.25 : tiles, k_, ranges_, t);
     if (!blocks_.prefetches) compute_ += pieces(panels) * (tiles - 1) * k_ * (t.at(Level::l2) - t.at(Level::l1));
     packing_ = m_ * k_ * model_.pack_a_;
-    rate_ = walking() * (blocks_.prefetches && b_bytes_ > l3_ / 2 ? 0.65 : 1);
+    rate_ = walking() * (blocks_.prefetches && b_bytes_ > l3_ / 2 ? 0.75 : 1);
     not_hidden_ = kWalked;
   }
 

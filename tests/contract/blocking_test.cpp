@@ -102,8 +102,8 @@ TEST(Blocking, TilesAgainstMuchOfBFetchItAheadWhereTheEpilogueFindsC) {
     return blocking_of(kernels, kCaches, p, {}, dense, {.panels = kernels.panels(p.n)}, 1);
   };
   const std::int64_t tile = kernels.rows();
-  EXPECT_FALSE(blocks(tile - 1, 4096).prefetches);
-  EXPECT_TRUE(blocks(tile, 4096).prefetches);
+  EXPECT_FALSE(blocks(1, 4096).prefetches);  // four panels side by side
+  for (std::int64_t rows = 2; rows <= tile; ++rows) EXPECT_TRUE(blocks(rows, 4096).prefetches);
   EXPECT_FALSE(blocks(tile, 64).prefetches);  // B stays in L2
   EXPECT_TRUE(blocks(40 * tile, 4096).prefetches);
   EXPECT_TRUE(blocks(tile, 4096, &epilogue).prefetches);
