@@ -23,6 +23,7 @@ class BlockRunner {
         whole_(b.rows / b.tile_rows * b.tile_rows),
         rest_(static_cast<int>(b.rows - whole_)) {
     if (rest_ > 0) rest_height_ = b.tiles->height(rest_);
+    if (b.b_last != nullptr) kernel_.narrow_last(b.b_last);
     k_blocks_.clear();
     plan_k_blocks();
   }

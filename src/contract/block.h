@@ -24,6 +24,7 @@ struct Block {
   const std::int32_t* k_index = nullptr;
   std::int64_t k = 0, k_block = 512;  ///< steps of k between which partial sums wait in C
   const char* b = nullptr;            ///< packed panels
+  const char* b_last = nullptr;       ///< PackedB::narrow_last, or null
   Panels panels;
   std::int64_t first_panel = 0, last_panel = 0;
   int panels_at_once = 1;    ///< side by side in a macro-tile, where there are tiles for that

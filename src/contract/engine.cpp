@@ -36,7 +36,8 @@ class GeneratedEngine final : public Engine {
     packed->panels = panels;
     packed->element = kernels_.sizes().b;
     packed->live = std::move(live);
-    const std::int64_t bytes = (packed->panels.elements(k) + kPackSlack) * packed->element;
+    packed->keeps_narrow_last = true;
+    const std::int64_t bytes = (packed->panels.elements(k) + packed->narrow_elements() + kPackSlack) * packed->element;
     for (std::size_t i = 0; i < b.size(); ++i) {
       packed->data.push_back(std::static_pointer_cast<char>(long_lived_memory(static_cast<std::size_t>(bytes))));
     }
@@ -178,10 +179,11 @@ class GeneratedEngine final : public Engine {
   // `from`: of each matrix an item that has it, or null.
   void fill_panels(PackedB& b, const std::vector<const Item*>& from, std::int64_t k_stride, std::int64_t n_stride,
                    const ThreadPool& pool) const {
-    const std::int64_t count = b.panels.count();
-    pool.parallel_for(static_cast<std::int64_t>(from.size()) * count, [&](std::int64_t t, int) {
-      const auto i = static_cast<std::size_t>(t / count);
-      const std::int64_t p = t % count;
+    const std::int64_t count = b.panels.count(), pieces = count + (b.narrow_elements() > 0 ? 1 : 0);
+    pool.parallel_for(static_cast<std::int64_t>(from.size()) * pieces, [&](std::int64_t t, int) {
+      const auto i = static_cast<std::size_t>(t / pieces);
+      const bool narrow = t % pieces == count;
+      const std::int64_t p = narrow ? count - 1 : t % pieces;
       if (from[i] == nullptr) return;
       const Item& item = *from[i];
       const MatrixB matrix{.data = item.b,
@@ -189,7 +191,10 @@ class GeneratedEngine final : public Engine {
                            .n_stride = n_stride * b.element,
                            .k_list = item.k_list,
                            .n_live = item.n_live};
-      pack_panels(kernels_.packs(), b.panels, p, p + 1, matrix, item.k_list ? item.k_count : b.k, b.k, b.data[i].get());
+      char* const panel_0 =
+          narrow ? b.narrow_last(static_cast<std::int64_t>(i)) - b.panels.offset(p, b.k) * b.element : b.data[i].get();
+      pack_panels(kernels_.packs(), narrow ? b.panels.tight() : b.panels, p, p + 1, matrix,
+                  item.k_list ? item.k_count : b.k, b.k, panel_0);
     });
   }
 

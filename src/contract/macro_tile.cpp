@@ -37,8 +37,9 @@ void MacroKernel::run(const MacroTile& s, std::int64_t panel, int count, std::in
 
 void MacroKernel::call(const MacroTile& s, std::int64_t panel, int panels, std::int64_t columns,
                        std::int64_t c_offset) const {
-  const int vectors = panels_.vectors_of(panel);
-  const char* b = panel_at(panel) + s.b_shift * vectors * panels_.lanes * b_element_;
+  const bool narrow = narrow_last_ != nullptr && panel == panels_.count() - 1;
+  const int vectors = narrow ? panels_.tight().vectors_of(panel) : panels_.vectors_of(panel);
+  const char* b = (narrow ? narrow_last_ : panel_at(panel)) + s.b_shift * vectors * panels_.lanes * b_element_;
   void* ptrs[7];
   int n = 0;
   ptrs[n++] =

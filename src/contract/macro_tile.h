@@ -129,6 +129,8 @@ class MacroKernel {
   MacroKernel(const TileTable& tiles, Family family, const Panels& panels, std::int64_t k, const char* b,
               std::int64_t b_element, const Result& result);
 
+  /// The last panel, where no other one lies beside it in a tile, is read here: PackedB::narrow_last.
+  void narrow_last(const char* panel) { narrow_last_ = panel; }
   /// `count` panels from `panel` on; column 0 of the first lies c_offset bytes behind the row pointers. Tiles of few
   /// rows cover several whole panels at once.
   void run(const MacroTile& s, std::int64_t panel, int count, std::int64_t c_offset) const;
@@ -151,6 +153,7 @@ class MacroKernel {
   std::int64_t k_;
   Family family_;
   const char* b_;
+  const char* narrow_last_ = nullptr;
   std::int64_t b_element_;  ///< bytes
   Result result_;
 };

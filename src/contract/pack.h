@@ -30,6 +30,8 @@ struct Panels {
     return uniform || left >= width() ? vectors : static_cast<int>((left + lanes - 1) / lanes);
   }
   std::int64_t columns_of(std::int64_t p) const { return std::min(width(), columns - p * width()); }
+  /// The same, but that the last one is as narrow as can be.
+  Panels tight() const { return {columns, lanes, vectors, false}; }
   /// Elements before panel p, for k rows per panel.
   std::int64_t offset(std::int64_t p, std::int64_t k) const { return p * width() * k; }
   std::int64_t elements(std::int64_t k) const {

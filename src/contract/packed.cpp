@@ -9,9 +9,15 @@ namespace pit::contract {
 
 std::int64_t PackedB::bytes() const {
   const std::lock_guard lock(mutex_);
-  std::int64_t total = static_cast<std::int64_t>(data.size()) * panels.elements(k) * element;
+  std::int64_t total = static_cast<std::int64_t>(data.size()) * (panels.elements(k) + narrow_elements()) * element;
   for (const auto& r : rows_) total += r ? k * n * element : 0;
   return total;
+}
+
+std::int64_t PackedB::narrow_elements() const {
+  const std::int64_t last = panels.count() - 1;
+  const int vectors = last > 0 ? panels.tight().vectors_of(last) : panels.vectors;
+  return keeps_narrow_last && vectors < panels.vectors_of(last) ? vectors * panels.lanes * k : 0;
 }
 
 const char* PackedB::rows(std::int64_t number) {

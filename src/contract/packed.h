@@ -15,8 +15,9 @@ class PackedB {
  public:
   std::int64_t k = 0, n = 0;
   Panels panels;
-  std::int64_t element = 0;                     ///< bytes
-  std::vector<std::shared_ptr<char>> data;      ///< per matrix: panels.elements(k) elements
+  std::int64_t element = 0;  ///< bytes
+  bool keeps_narrow_last = false;
+  std::vector<std::shared_ptr<char>> data;      ///< per matrix: panels.elements(k) elements, and a narrow last panel
   std::shared_ptr<const detect::LiveMap> live;  ///< null: all
 
   std::int64_t bytes() const;
@@ -24,6 +25,13 @@ class PackedB {
   char* panel(std::int64_t number, std::int64_t p) const {
     return data[static_cast<std::size_t>(number)].get() + panels.offset(p, k) * element;
   }
+  /// The last panel once more, as narrow as its columns allow: the dense rule multiplies no columns that are not there.
+  /// Null where the panel itself is as narrow, or is the only one.
+  char* narrow_last(std::int64_t number) const {
+    return narrow_elements() == 0 ? nullptr
+                                  : data[static_cast<std::size_t>(number)].get() + panels.elements(k) * element;
+  }
+  std::int64_t narrow_elements() const;
   /// The same elements as rows of n: made when first asked for, by products of a few rows.
   const char* rows(std::int64_t number);
   /// The steps of k that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all

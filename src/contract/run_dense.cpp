@@ -102,6 +102,8 @@ class DenseBlock {
     }
     b.b = call_.b.data[static_cast<std::size_t>(item_.b_number)].get();
     b.b_k = call_.b.k;
+    // An epilogue's tiles are as wide as the panels.
+    if (problem_.epilogue == nullptr) b.b_last = call_.b.narrow_last(item_.b_number);
     if (!item_.k_list) return;
     if (item_.b != nullptr) {  // packed for this call, through the list
       b.k_index = item_.k_list;
