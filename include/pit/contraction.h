@@ -124,8 +124,9 @@ struct Candidate {
 
 /// What a call did.
 struct CallReport {
-  /// "dense @ 4x24"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, both) operand or the result (C.m,
-  /// C.n) along which micro-tiles of that shape were gathered, and the dense tile (rows x columns) into which.
+  /// "dense @ 4x24"; "k 32x1 @ 4x24": the axis of the first (k, m) or second (B.k, Bt.k, both) operand or the result (C.m,
+  /// C.n) along which micro-tiles of that shape were gathered, and the dense tile (rows x columns) into which; of Bt.k, which
+  /// exchanges the operands, its rows are columns of the second one.
   std::string rule;
   /// All that were costed, cheapest first; but the one that ran to learn its price, if it did, comes before them.
   std::vector<Candidate> candidates;

@@ -252,12 +252,15 @@ class Call {
                second_known = (t ? options_.a : options_.b).kind == Zeros::known;
     const bool walks_k = rule.kind == RuleKind::k || rule.kind == RuleKind::m || rule.kind == RuleKind::element ||
                          rule.kind == RuleKind::both;
+    // Strips in one micro-tile have its steps of k and no others.
+    const bool strips = rule.kind == RuleKind::bt_k && second_live_->g_columns % rule.g_columns == 0;
     const double absent = c_.algebra.absent();
     const bool first =
         first_known && !(walks_k && rule.g_rows == first_live_->g_rows && rule.g_columns == first_live_->g_columns);
     if (first) first_ = contract::masked(first_, *first_live_, absent, *c_.pool);
-    if (second_known) second_ = contract::masked(second_, *second_live_, absent, *c_.pool);  // packing walks all of it
-    if (first || second_known) problem_ = contract::make_problem(c_.form, extents_, first_, second_, result);
+    const bool second = second_known && !strips;  // packing walks all of it
+    if (second) second_ = contract::masked(second_, *second_live_, absent, *c_.pool);
+    if (first || second) problem_ = contract::make_problem(c_.form, extents_, first_, second_, result);
   }
 
   CallReport report(const std::vector<contract::Schedule>& schedules, const contract::Schedule& chosen,

@@ -17,7 +17,7 @@ using rules::Operand;
 const char* engine_rules(Operand operand, bool reduced) {
   switch (operand) {
     case Operand::first: return reduced ? "k, element, both" : "m, element";
-    case Operand::second: return reduced ? "B.k, both, stream" : "";
+    case Operand::second: return reduced ? "B.k, Bt.k, both, stream" : "";
     case Operand::result: return reduced ? "" : "C.m";
   }
   return "";

@@ -114,7 +114,7 @@ std::vector<contract::RuleKind> engine_rules(const Program& p, const Step& s) {
   if (p.group(s).kind == fuse::GroupKind::contraction && s.attention < 0 && !s.absorbed)
     rules.push_back(RuleKind::dense);
   if (c.scans_a) rules.insert(rules.end(), {RuleKind::k, RuleKind::element, RuleKind::stream});
-  if (c.pruned) rules.push_back(c.scans_a ? RuleKind::both : RuleKind::b_k);
+  if (c.pruned) rules.insert(rules.end(), {c.scans_a ? RuleKind::both : RuleKind::b_k, RuleKind::bt_k});
   return rules;
 }
 

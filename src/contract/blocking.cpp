@@ -41,6 +41,7 @@ class Planner {
       case RuleKind::m: rows(); break;
       case RuleKind::element: element(); break;
       case RuleKind::b_k: panels_of_b(); break;
+      case RuleKind::bt_k: strips_of_b(); break;
       case RuleKind::both: both(); break;
       case RuleKind::c_m: output(); break;
       case RuleKind::c_n: break;  // another product's
@@ -127,6 +128,26 @@ class Planner {
     const std::int64_t b_fits =
         whole(static_cast<double>(l1_) / 2 / static_cast<double>(row_bytes_) / std::max(s_.b, 0.01));
     b_.k = std::min(b_.k, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
+  }
+
+  // A panel of A's transpose stays in L2 while all strips pick from it; a few columns of C's transpose at a time stay in
+  // L1 until they are stored. Where a panel is too long for that, ranges of it, and as many columns as L2 has room for
+  // beside one. Tiles of few rows cover several panels, or they would have too few accumulators.
+  void strips_of_b() {
+    constexpr std::int64_t accumulators = 8;  // that hide the latency of their chains
+    const Panels panels = kernels_.panels(p_.m);
+    const std::int64_t panel_row = panels.width() * size_.b, most = l2_ * 4 / 5 / panel_row;
+    const int side_by_side = kernels_.max_panels(rule_.tile_rows, panels.vectors);
+    b_.panels = 1;
+    while (2 * b_.panels <= side_by_side &&
+           (rule_.tile_rows * panels.vectors * b_.panels < accumulators || 2 * b_.panels * k_ <= most))
+      b_.panels *= 2;
+    b_.rows = b_.panels * panels.width();
+    b_.columns = kernels_.width();
+    if (!splits_ || k_ * b_.panels <= most) return;
+    const std::int64_t fits = std::max<std::int64_t>(256, most / 2 / b_.panels), ranges = (k_ + fits - 1) / fits;
+    b_.k = (k_ + ranges - 1) / ranges;
+    b_.columns *= std::max<std::int64_t>(1, l2_ / 4 / (b_.columns * b_.rows * size_.c));
   }
 
   void both() {

@@ -65,6 +65,7 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
   const DType a = kernels.algebra().types.a, b = kernels.algebra().types.b;
   pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false, a}).element;
   pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true, a}).element;
+  pack_panel_of_a_ = costs_.pack({tuning::PackKind::transpose, kernels.width(), false, a}).element_memory;
   pack_b_ = costs_.pack({tuning::PackKind::copy, kernels.width(), false, b}).element_memory;
 }
 
@@ -126,6 +127,7 @@ class CostModel::Pricing {
       case RuleKind::k: k_of_groups(); break;
       case RuleKind::both: are_elements(rule_.g_rows, rule_.g_columns) ? both_elements() : both(); break;
       case RuleKind::b_k: k_of_panels(); break;
+      case RuleKind::bt_k: k_of_strips(); break;
       case RuleKind::m: rows_of_k_blocks(); break;
       case RuleKind::element: elements(); break;
       case RuleKind::c_m: output(); break;
@@ -136,7 +138,8 @@ class CostModel::Pricing {
     const double moving = b_bytes_ * passes_ * reached_ * s_.b / std::max(rate_, 0.1),
                  work = (compute_ + packing_) / threads_;
     double ns = items_ * (std::max(work, moving) + not_hidden_ * std::min(work, moving)) + writing();
-    if (!b_.packed && rule_.kind != RuleKind::stream) ns += items_ * b_bytes_ / b_size_ * model_.pack_b_ / threads_;
+    if (!b_.packed && rule_.kind != RuleKind::stream && rule_.kind != RuleKind::bt_k)
+      ns += items_ * b_bytes_ / b_size_ * model_.pack_b_ / threads_;
     return ns * 1e-9;
   }
 
@@ -231,6 +234,23 @@ class CostModel::Pricing {
                c_bytes() * (2 * ranges_ - 1) / limits_.l3_read_gbytes;
     packing_ = m_ * k_ * s_.a * model_.pack_a_index_;
     rate_ = picking(0.6);
+  }
+
+  // Tiles whose rows are columns of B: A is what panels are made of, and C is transposed.
+  void k_of_strips() {
+    constexpr double stored = 0.15;  // ns: an element of C, transposed
+    const Panels a = model_.kernels_.panels(static_cast<std::int64_t>(m_));
+    const int panels = std::min(blocks_.panels, model_.kernels_.max_panels(rule_.tile_rows, a.vectors));
+    const tuning::TileCost t = model_.tile(rule_.tile_rows, a.vectors, panels, Family::ragged);
+    const double strips = std::ceil(n_ / rule_.tile_rows), passes = std::ceil(static_cast<double>(a.count()) / panels),
+                 at_once = std::max(1.0, static_cast<double>(blocks_.columns / rule_.tile_rows)),
+                 positions = strips * k_ * s_.b;
+    compute_ = passes * (positions * t.at(Level::l2) +
+                         strips * (ranges_ * (t.tile + t.call / at_once) + (ranges_ - 1) * t.reload));
+    packing_ = m_ * k_ * model_.pack_panel_of_a_ + m_ * n_ * stored;
+    if (!b_.packed) packing_ += positions * rule_.tile_rows * kElement;
+    passes_ = 0;  // B is read once, by the packing
+    not_hidden_ = kWalked;
   }
 
   void both() {
@@ -352,6 +372,8 @@ Shares CostModel::shares_of(const Live& live, const Rule& rule, const Panels& pa
   if (live.b && (rule.kind == RuleKind::b_k || rule.kind == RuleKind::both))
     s.b =
         share_in_panel(live.b->fraction(), live.b->g_columns, rule.kind == RuleKind::both ? rule.tile_columns : width);
+  if (live.b && rule.kind == RuleKind::bt_k)
+    s.b = share_in_panel(live.b->fraction(), live.b->g_columns, rule.g_columns);
   if (live.c && rule.kind == RuleKind::c_m) s.c = share_in_panel(live.c->fraction(), live.c->g_columns, width);
   return s;
 }

@@ -38,6 +38,7 @@ class CostModel {
   tuning::TileCosts costs_;
   std::map<std::array<int, 4>, tuning::TileCost> tiles_;  ///< rows, vectors, panels, family: looked up once
   double pack_a_ = 0, pack_a_index_ = 0, pack_b_ = 0;     ///< ns per element, from memory
+  double pack_panel_of_a_ = 0;                            ///< the same, of A as panels
 };
 
 }  // namespace pit::contract

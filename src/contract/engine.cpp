@@ -88,7 +88,8 @@ class GeneratedEngine final : public Engine {
       case RuleKind::m: return {Family::plain};
       case RuleKind::k:
       case RuleKind::c_n: return {Family::indexed};
-      case RuleKind::element: return {Family::ragged};
+      case RuleKind::element:
+      case RuleKind::bt_k: return {Family::ragged};
       case RuleKind::b_k: return {Family::both};
       case RuleKind::both: return {Family::both, Family::ragged};
       case RuleKind::c_m: return {Family::in_place};
@@ -121,6 +122,8 @@ class GeneratedEngine final : public Engine {
     if (kind == RuleKind::stream)
       for (const Item& item : p.items) packed->rows(item.b_number);
     if (live.b && (kind == RuleKind::b_k || kind == RuleKind::both)) packed->live_k(*live.b, 0, 0);
+    if (kind == RuleKind::bt_k)
+      packed->strips(*live.b, strip_shape(kernels_, p, schedule), ThreadPool(kernels_.threads()));
   }
 
   std::vector<codegen::Kernel> kernels(const std::vector<RuleKind>& rules) const override {
@@ -160,7 +163,8 @@ class GeneratedEngine final : public Engine {
     here.element = kernels_.sizes().b;
     here.panels = layout(p, live, nullptr, schedule.rule.kind).panels;
     if (schedule.rule.kind == RuleKind::dense) here.panels = {p.n, kernels_.lanes(), kernels_.vectors()};
-    if (schedule.rule.kind == RuleKind::stream || schedule.blocks.packs_b) return {};
+    if (schedule.rule.kind == RuleKind::stream || schedule.rule.kind == RuleKind::bt_k || schedule.blocks.packs_b)
+      return {};
     std::vector<const Item*> matrices;
     for (const Item& item : p.items) {
       if (item.b == nullptr) continue;  // takes no step of k
@@ -206,6 +210,7 @@ class GeneratedEngine final : public Engine {
       case RuleKind::m: run_rows(call); break;
       case RuleKind::element: run_elements(call); break;
       case RuleKind::b_k: run_b_k(call); break;
+      case RuleKind::bt_k: run_transposed(call); break;
       case RuleKind::both: run_both(call); break;
       case RuleKind::c_m: run_output(call); break;
       case RuleKind::c_n: run_columns(call); break;

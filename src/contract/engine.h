@@ -10,6 +10,7 @@
 //   m        A, any x g_columns   k-block          rows that are live in it        MR x NR, compact C
 //   element  A, few rows x few k  row              live k of the row, by k-blocks  1 x panels, B in L1
 //   B.k      B, any x g_columns   panel of B       live k of the panel             MR x NR, A by index
+//   Bt.k     B, any x g_columns   strip of columns live k of the strip               columns of a strip x NR (rows of A)
 //   both     A and B              group and panel  k that are live in both         MR x NR, both by index
 //   C.m      C                    panel of B       demanded rows                   MR x NR, A read in place
 //   C.n      C, all rows high     -                columns that are demanded       as k or dense
@@ -102,7 +103,7 @@ struct Live {
   const detect::LiveMap* c = nullptr;
 };
 
-enum class RuleKind : std::uint8_t { dense, k, m, element, b_k, both, c_m, c_n, stream };
+enum class RuleKind : std::uint8_t { dense, k, m, element, b_k, bt_k, both, c_m, c_n, stream };
 
 struct Rule {
   RuleKind kind = RuleKind::dense;
@@ -123,7 +124,7 @@ struct Blocking {
   std::int64_t k = 0;  ///< steps that are walked before C is visited again (KC); all of k where it cannot be split
   /// of these, how many rows of a panel of B stay in L1 while the tiles of a macro-tile share them
   std::int64_t k_near = 0;
-  std::int64_t columns = 0;    ///< stream: of C at a time
+  std::int64_t columns = 0;    ///< stream, Bt.k: of C at a time
   int panels = 1;              ///< side by side in a macro-tile
   bool packs_all = true;       ///< all of k of a task's A is packed at once, and panels are walked from end to end
   bool prefetches = false;     ///< tiles fetch B ahead (Family::prefetching)

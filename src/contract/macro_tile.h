@@ -169,11 +169,14 @@ void run_k(const Call& call);              ///< k
 void run_rows(const Call& call);           ///< m
 void run_elements(const Call& call);       ///< element
 void run_b_k(const Call& call);            ///< b_k
+void run_transposed(const Call& call);     ///< bt_k
 void run_both(const Call& call);           ///< both
 void run_both_elements(const Call& call);  ///< both, where A's micro-tiles are elements
 void run_output(const Call& call);         ///< c_m
 void run_stream(const Call& call);         ///< stream
 void run_columns(const Call& call);        ///< c_n
+/// How the schedule, of bt_k, cuts B.
+StripShape strip_shape(const Kernels& kernels, const Problem& p, const Schedule& schedule);
 /// Whatever the rule computed: elements of C outside of live.c become the identity.
 void mask_output(const Call& call);
 

@@ -11,6 +11,7 @@ std::int64_t PackedB::bytes() const {
   const std::lock_guard lock(mutex_);
   std::int64_t total = static_cast<std::int64_t>(data.size()) * (panels.elements(k) + narrow_elements()) * element;
   for (const auto& r : rows_) total += r ? k * n * element : 0;
+  for (const auto& [shape, set] : strips_) total += set->bytes;
   return total;
 }
 
@@ -65,6 +66,34 @@ void PackedB::make_live_k(const detect::LiveMap& map) {
 const std::uint64_t* PackedB::live_k(const detect::LiveMap& map, std::int64_t number, std::int64_t panel) {
   live_k_once_.call([&] { make_live_k(map); });
   return live_k_.data() + (number * panels.count() + panel) * ((k + 63) / 64);
+}
+
+std::shared_ptr<const PackedB::StripSet> PackedB::make_strips(const detect::LiveMap& map, const StripShape& shape,
+                                                              const ThreadPool& pool) const {
+  auto set = std::make_shared<StripSet>();
+  StripReader reader(map, shape, element, pool);
+  for (std::int64_t i = 0; i < std::ssize(data); ++i) {
+    const std::int64_t bytes = reader.bytes(i);
+    set->bytes += bytes;
+    set->memory.push_back(long_lived_memory(static_cast<std::size_t>(bytes)));
+    set->matrices.push_back(
+        reader.read(i, static_cast<char*>(set->memory.back().get()), [&](std::int64_t column) -> StripSource {
+          const std::int64_t p = column / panels.width(), width = panels.vectors_of(p) * panels.lanes;
+          return {panel(i, p) + column % panels.width() * element, width * element, element};
+        }));
+  }
+  return set;
+}
+
+const std::vector<Strips>& PackedB::strips(const detect::LiveMap& map, const StripShape& shape,
+                                           const ThreadPool& pool) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = strips_.find(shape); known != strips_.end()) return known->second->matrices;
+  }
+  std::shared_ptr<const StripSet> made = make_strips(map, shape, pool);
+  const std::lock_guard lock(mutex_);
+  return strips_.try_emplace(shape, std::move(made)).first->second->matrices;  // another thread's may have come first
 }
 
 std::int64_t bytes_of(const PackedB& b) { return b.bytes(); }

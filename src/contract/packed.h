@@ -1,12 +1,14 @@
 // B in panels, for each of its matrices.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "contract/engine.h"
 #include "contract/kernels.h"
+#include "contract/strips.h"
 #include "support/fork.h"
 
 namespace pit::contract {
@@ -37,14 +39,26 @@ class PackedB {
   /// The steps of k that a panel has: a bit per k, set where any of the panel's columns is live in `map` (B's, of all
   /// matrices). Made when first asked for; `map` must be the same for the life of this object.
   const std::uint64_t* live_k(const detect::LiveMap& map, std::int64_t number, std::int64_t panel);
+  /// Each matrix's strips (contract/strips.h) of this shape. Made when first asked for; `map` as above.
+  const std::vector<Strips>& strips(const detect::LiveMap& map, const StripShape& shape, const ThreadPool& pool);
 
  private:
+  /// Strips and their memory.
+  struct StripSet {
+    std::vector<Strips> matrices;
+    std::vector<std::shared_ptr<void>> memory;
+    std::int64_t bytes = 0;
+  };
+
   void make_live_k(const detect::LiveMap& map);
+  std::shared_ptr<const StripSet> make_strips(const detect::LiveMap& map, const StripShape& shape,
+                                              const ThreadPool& pool) const;
 
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<char>> rows_;
   Once live_k_once_;
   std::vector<std::uint64_t> live_k_;  ///< [number][panel][words of k]
+  std::map<StripShape, std::shared_ptr<const StripSet>> strips_;
 };
 
 }  // namespace pit::contract

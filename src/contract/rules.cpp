@@ -7,7 +7,7 @@
 namespace pit::contract {
 
 std::string Rule::name() const {
-  static constexpr const char* names[] = {"dense", "k", "m", "element", "B.k", "both", "C.m", "C.n", "stream"};
+  static constexpr const char* names[] = {"dense", "k", "m", "element", "B.k", "Bt.k", "both", "C.m", "C.n", "stream"};
   std::string text = names[static_cast<std::size_t>(kind)];
   if (g_rows > 0) text += fmt::format(" {}x{}", g_rows, g_columns);
   if (tile_rows > 0) text += fmt::format(" @ {}x{}", tile_rows, tile_columns);
@@ -29,6 +29,7 @@ class Applicable {
     if (live_.b && offsets_fit && parts_suit_panels())
       add(RuleKind::b_k, live_.b->g_rows, live_.b->g_columns, k_.rows(), 1);
     if (!p_.is_whole(k_.algebra())) return std::move(rules_);
+    if (live_.b && offsets_fit) rules_of_strips();
     if (live_.a && offsets_fit) rules_of_a();
     if (live_.a && live_.b && offsets_fit) rules_of_both();
     if (live_.c && live_.c->g_rows >= p_.m && offsets_fit && !rows_are_listed())
@@ -82,6 +83,22 @@ class Applicable {
         elements ? std::min(2, max_panels(RuleKind::both, tile_rows(g_rows))) : 1);
     // unions of rows fill registers better
     if (elements) add(RuleKind::both, k_.rows(), g_columns, tile_rows(k_.rows()), 1);
+  }
+
+  // Strips of columns that lie in one micro-tile, and unions of thin micro-tiles. Operands change places: not where a
+  // product tells them apart, as minima and maxima do by the signs of zeros.
+  void rules_of_strips() {
+    const expr::Fn product = k_.algebra().product;
+    if (product == expr::Fn::min || product == expr::Fn::max) return;
+    constexpr std::int64_t thin = 4;
+    const std::int64_t g_columns = live_.b->g_columns, most = std::min(k_.rows(), k_.lanes());
+    std::int64_t columns = 1;
+    while (2 * columns <= most && g_columns % (2 * columns) == 0) columns *= 2;
+    if (p_.k * ((p_.n + columns - 1) / columns) > INT32_MAX) return;  // what lists count in 32 bits
+    const std::int64_t unions = columns == g_columns ? std::max(columns, std::min(most, thin)) : columns;
+    for (; columns <= unions; columns *= 2)
+      rules_.push_back({RuleKind::bt_k, live_.b->g_rows, columns, static_cast<int>(columns),
+                        static_cast<int>(k_.panels(p_.m).width())});
   }
 
   int tile_rows(std::int64_t group) const {

@@ -416,7 +416,7 @@ void run_cases(const std::string& algebra, std::uint32_t first, int count, Poiso
 TEST(Contraction, SumsOfProducts) {
   run_cases("sum", 1000, 250, Poison::none);
   if (test::kThreadSanitizer) return;  // too few cases for each rule
-  for (const char* rule : {"dense", "k", "m", "element", "B.k", "both", "C.m", "stream"})
+  for (const char* rule : {"dense", "k", "m", "element", "B.k", "Bt.k", "both", "C.m", "stream"})
     for (const char* type : {"f32 ", "f64 "})
       EXPECT_GT(Case::rules_seen()[type + std::string(rule)], 0) << type << rule << " never ran";
 }

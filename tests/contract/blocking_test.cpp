@@ -74,6 +74,13 @@ TEST_P(Blocks, AreWholeAndFitTheirCaches) {
     if (rule.kind == RuleKind::m) {
       EXPECT_LE(b.rows * b.panels * row, static_cast<std::int64_t>(kCaches.l2) + tile * rule.g_rows * b.panels * row);
     }
+    if (rule.kind == RuleKind::bt_k) {
+      EXPECT_EQ(b.columns % kernels.width(), 0);
+      EXPECT_EQ(b.rows, b.panels * kernels.panels(p.m).width());
+      if (splits && b.k > 256) {
+        EXPECT_LE(b.k * b.rows * 4, static_cast<std::int64_t>(kCaches.l2));
+      }
+    }
     if (rule.kind == RuleKind::stream) {
       EXPECT_EQ(b.columns % 16, 0);
       EXPECT_GE(b.columns, 1);
@@ -83,7 +90,7 @@ TEST_P(Blocks, AreWholeAndFitTheirCaches) {
 
 INSTANTIATE_TEST_SUITE_P(Rules, Blocks,
                          testing::Values(RuleKind::dense, RuleKind::k, RuleKind::m, RuleKind::element, RuleKind::b_k,
-                                         RuleKind::both, RuleKind::c_m, RuleKind::stream),
+                                         RuleKind::bt_k, RuleKind::both, RuleKind::c_m, RuleKind::stream),
                          [](const auto& test) {
                            std::string name = Rule{.kind = test.param}.name();
                            std::erase_if(name, [](char c) { return c == '.'; });
@@ -135,7 +142,7 @@ TEST(ApplicableRules, IndicesReachTheEndsOfAllPanels) {
       names += rule.name() + ", ";
     }
     if (k > longest) continue;
-    for (const char* name : {"k 8x1 @ 4x24", "B.k 1x8 @ 4x8", "both 8x1 @ 4x8", "C.n 8x1"})
+    for (const char* name : {"k 8x1 @ 4x24", "B.k 1x8 @ 4x8", "Bt.k 1x4 @ 4x8", "both 8x1 @ 4x8", "C.n 8x1"})
       EXPECT_NE(names.find(name), std::string::npos) << names;
   }
 }

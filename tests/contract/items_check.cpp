@@ -155,6 +155,10 @@ Schedule Case::vary(Schedule s) {
       break;
     case RuleKind::element:
     case RuleKind::b_k: b.k = splits ? pick({64, 128, 1024}) : (p_.k + 63) / 64 * 64; break;
+    case RuleKind::bt_k:
+      b.panels = static_cast<int>(pick({1, 2, 3, 4}));
+      b.columns = machine_.shape.lanes * machine_.shape.vectors * pick({1, 2, 5});
+      break;
     case RuleKind::c_m: b.rows = machine_.shape.rows * pick({1, 2, 5}); break;
     case RuleKind::stream: b.columns = 16 * pick({1, 3, 40}), b.rows = s.rule.tile_rows; break;
     default: break;

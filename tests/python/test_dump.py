@@ -76,7 +76,7 @@ def test_schedules(model):
 
 def test_schedules_of_fixed_sizes_and_pruned_weights():
     text = pit.compile(feed_forward(pruned=4)).dump("schedules")
-    assert "  of the weights 0.25 live\n" in text and {"B.k", "both"} <= set(re.findall(r"us  ([A-Za-z.]+)", text))
+    assert "  of the weights 0.25 live\n" in text and {"B.k", "Bt.k", "both"} <= set(re.findall(r"us  ([A-Za-z.]+)", text))
     assert "# schedules: the model's sizes; " in pit.compile(feed_forward(40)).dump("schedules")
 
 

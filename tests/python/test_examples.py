@@ -214,4 +214,4 @@ def test_values(tmp_path, pruned):
     assert ((constants["w2"] == 0).mean() > 0.8) == (pruned > 0)
     ms, rule = values.compare(path, lambda: make(64), threads=1, seconds=0)
     assert all(t > 0 for t in ms.values())
-    assert rule.split()[0] in ("k", "element", "stream", "B.k", "both")
+    assert rule.split()[0] in ("k", "element", "stream", "B.k", "Bt.k", "both")
