@@ -130,13 +130,14 @@ class Planner {
     b_.k = std::min(b_.k, std::max<std::int64_t>(256, std::min(a_fits, b_fits) / 64 * 64));
   }
 
-  // A panel of A's transpose stays in L2 while all strips pick from it; a few columns of C's transpose at a time stay in
-  // L1 until they are stored. Where a panel is too long for that, ranges of it, and as many columns as L2 has room for
-  // beside one. Tiles of few rows cover several panels, or they would have too few accumulators.
+  // A panel of A's transpose, or a range of it, takes no more than two fifths of L2 while all strips pick from it: they
+  // pass through the caches, too. One range needs no more than a few columns of C's transpose, in L1; between several,
+  // partial results of as many columns as another third of L2 has room for wait. Tiles of few rows cover several panels,
+  // or they would have too few accumulators.
   void strips_of_b() {
     constexpr std::int64_t accumulators = 8;  // that hide the latency of their chains
     const Panels panels = kernels_.panels(p_.m);
-    const std::int64_t panel_row = panels.width() * size_.b, most = l2_ * 4 / 5 / panel_row;
+    const std::int64_t panel_row = panels.width() * size_.b, most = l2_ * 2 / 5 / panel_row;
     const int side_by_side = kernels_.max_panels(rule_.tile_rows, panels.vectors);
     b_.panels = 1;
     while (2 * b_.panels <= side_by_side &&
@@ -145,9 +146,9 @@ class Planner {
     b_.rows = b_.panels * panels.width();
     b_.columns = kernels_.width();
     if (!splits_ || k_ * b_.panels <= most) return;
-    const std::int64_t fits = std::max<std::int64_t>(256, most / 2 / b_.panels), ranges = (k_ + fits - 1) / fits;
+    const std::int64_t fits = std::max<std::int64_t>(256, most / b_.panels), ranges = (k_ + fits - 1) / fits;
     b_.k = (k_ + ranges - 1) / ranges;
-    b_.columns *= std::max<std::int64_t>(1, l2_ / 4 / (b_.columns * b_.rows * size_.c));
+    b_.columns *= std::max<std::int64_t>(1, l2_ / 3 / (b_.columns * b_.rows * size_.c));
   }
 
   void both() {

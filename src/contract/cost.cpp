@@ -238,17 +238,20 @@ class CostModel::Pricing {
 
   // Tiles whose rows are columns of B: A is what panels are made of, and C is transposed.
   void k_of_strips() {
-    constexpr double stored = 0.15;  // ns: an element of C, transposed
+    // ns: an element of C, transposed; a line of B is read, far from the last one, from memory or L3; what a step of k
+    // costs more than one of four, as short runs of steps mislead hardware that fetches ahead
+    constexpr double stored = 0.25, from_memory = 17, from_l3 = 6, in_runs = 0.5;
+    constexpr double apart = 1.5;  // many rows of A at once, which meet in few sets of the caches
     const Panels a = model_.kernels_.panels(static_cast<std::int64_t>(m_));
     const int panels = std::min(blocks_.panels, model_.kernels_.max_panels(rule_.tile_rows, a.vectors));
     const tuning::TileCost t = model_.tile(rule_.tile_rows, a.vectors, panels, Family::ragged);
     const double strips = std::ceil(n_ / rule_.tile_rows), passes = std::ceil(static_cast<double>(a.count()) / panels),
                  at_once = std::max(1.0, static_cast<double>(blocks_.columns / rule_.tile_rows)),
                  positions = strips * k_ * s_.b;
-    compute_ = passes * (positions * t.at(Level::l2) +
+    compute_ = passes * (positions * (t.at(Level::l2) + in_runs) +
                          strips * (ranges_ * (t.tile + t.call / at_once) + (ranges_ - 1) * t.reload));
-    packing_ = m_ * k_ * model_.pack_panel_of_a_ + m_ * n_ * stored;
-    if (!b_.packed) packing_ += positions * rule_.tile_rows * kElement;
+    packing_ = apart * m_ * k_ * model_.pack_panel_of_a_ + m_ * n_ * stored;
+    if (!b_.packed) packing_ += positions * (k_ * n_ * b_size_ > l3_ / 2 ? from_memory : from_l3);
     passes_ = 0;  // B is read once, by the packing
     not_hidden_ = kWalked;
   }
