@@ -246,7 +246,7 @@ class CostModel::Pricing {
     const int panels = std::min(blocks_.panels, model_.kernels_.max_panels(rule_.tile_rows, a.vectors));
     const tuning::TileCost t = model_.tile(rule_.tile_rows, a.vectors, panels, Family::ragged);
     const double strips = std::ceil(n_ / rule_.tile_rows), passes = std::ceil(static_cast<double>(a.count()) / panels),
-                 at_once = std::max(1.0, static_cast<double>(blocks_.columns / rule_.tile_rows)),
+                 at_once = std::max(1.0, std::floor(static_cast<double>(blocks_.columns) / rule_.tile_rows)),
                  positions = strips * k_ * s_.b;
     compute_ = passes * (positions * (t.at(Level::l2) + in_runs) +
                          strips * (ranges_ * (t.tile + t.call / at_once) + (ranges_ - 1) * t.reload));

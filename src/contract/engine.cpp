@@ -122,7 +122,7 @@ class GeneratedEngine final : public Engine {
     if (kind == RuleKind::stream)
       for (const Item& item : p.items) packed->rows(item.b_number);
     if (live.b && (kind == RuleKind::b_k || kind == RuleKind::both)) packed->live_k(*live.b, 0, 0);
-    if (kind == RuleKind::bt_k)
+    if (live.b && kind == RuleKind::bt_k)
       packed->strips(*live.b, strip_shape(kernels_, p, schedule), ThreadPool(kernels_.threads()));
   }
 

@@ -90,7 +90,7 @@ void run_columns(const Call& call) {
     narrow.element = call.b.element;
     const std::int64_t bytes = (narrow.panels.elements(p.k) + kPackSlack) * narrow.element,
                        c_bytes = p.m * n * call.sizes().c;
-    char *b, *c;
+    char *b = nullptr, *c = nullptr;
     const Buffer buffer = call.scratch({{b, bytes}, {c, c_bytes}});
     narrow.data.push_back({std::shared_ptr<void>(), b});
     with_size(narrow.element,

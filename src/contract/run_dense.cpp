@@ -59,7 +59,6 @@ class DenseBlock {
     const std::int64_t k = item_.k_list && !alone_ ? problem_.k : k_;  // with zeros for what is absent
     const lower::ElementSizes& size = call_.sizes();
     const std::int64_t tables = rows_ + kMaxTileRows;
-    void** operands_rows = nullptr;
     buffer_ = call_.scratch(
         {{b.packed, Block::packed_elements(rows_, b.tile_rows, b.packs_all ? k : std::min(k, b.k_block)) * size.a},
          {b.trash, kMostBytes * b.panels.width()},
@@ -67,13 +66,13 @@ class DenseBlock {
          {live_k_, item_.k_list ? problem_.k : 0},
          {a_rows_, tables},
          {c_rows_, tables},
-         {operands_rows, static_cast<std::int64_t>(operands()) * tables}});
+         {operand_rows_, static_cast<std::int64_t>(operands()) * tables}});
     b.a = a_rows_, b.c = c_rows_;
     epilogue_.resize(operands());
     for (std::size_t o = 0; o < operands(); ++o) {
       const Epilogue::Operand& from = problem_.epilogue->operands[o];
       epilogue_[o] = {.access = from.access, .element = from.element, .base = item_.operands[o]};
-      if (lower::is_per_row(from.access)) epilogue_[o].rows = operands_rows + static_cast<std::int64_t>(o) * tables;
+      if (lower::is_per_row(from.access)) epilogue_[o].rows = operand_rows_ + static_cast<std::int64_t>(o) * tables;
     }
   }
 
@@ -186,6 +185,7 @@ class DenseBlock {
   std::uint8_t* live_k_ = nullptr;
   void** a_rows_ = nullptr;
   void** c_rows_ = nullptr;
+  void** operand_rows_ = nullptr;
   std::vector<EpilogueRows> epilogue_;
   std::vector<KRange> k_ranges_;
 };

@@ -15,9 +15,10 @@ class KBlock : GroupWalk {
         ranges_(std::max<std::int64_t>(1, (call.problem.k + blocks_.k - 1) / blocks_.k)) {
     // A few tiles at a time: in between, the memory system gets something to do, but no more than it can take.
     constexpr double lines_at_once = 20, most_tiles = 4;
-    const double lines = static_cast<double>(blocks_.k * panel_row_ * blocks_.panels) / 64,
-                 tiles = static_cast<double>(rows_ / tile_ + 1);
-    tiles_at_once_ = static_cast<std::int64_t>(std::clamp(lines_at_once * tiles / lines, 1.0, most_tiles));
+    const std::int64_t tiles = rows_ / tile_ + 1;
+    const double lines = static_cast<double>(blocks_.k * panel_row_ * blocks_.panels) / 64;
+    tiles_at_once_ =
+        static_cast<std::int64_t>(std::clamp(lines_at_once * static_cast<double>(tiles) / lines, 1.0, most_tiles));
   }
 
   // Panel by panel, in each one range of k after the other, in each all groups: a range of a panel stays in L2 while

@@ -30,8 +30,8 @@ class StreamItem {
     const lower::ElementSizes& size = call_.sizes();
     const std::int64_t bytes = columns * size.c, c_offset = column * size.c;
     const std::int64_t step = group_rows_ > 1 ? (bytes + page - 1) / page * page + apart : 0;
-    char *block, *packed;
-    std::int32_t* live_k;
+    char *block = nullptr, *packed = nullptr;
+    std::int32_t* live_k = nullptr;
     const Buffer buffer = call_.scratch(
         {{block, step * group_rows_}, {packed, (most * group_rows_ + kPackSlack) * size.a}, {live_k, most + 16}});
     for (std::int64_t g = begin; g < end; ++g) {

@@ -52,7 +52,7 @@ class TransposedBlock {
         ((task_.last_panel - task_.first_panel) * panels_.width() * call_.problem.k + kPackSlack) * call_.sizes().a;
     const std::int64_t columns = (call_.schedule.blocks.columns + strip_ - 1) / strip_ * strip_,
                        square = panels_.width() * call_.kernels.width() + kPackSlack;
-    char* c;
+    char* c = nullptr;
     buffer_ = call_.scratch({{a_, a_bytes},
                              {c, columns * row_bytes_},
                              {square_, square * call_.sizes().c},
@@ -133,7 +133,7 @@ std::vector<Task> tasks_of(const Call& call, const Panels& panels) {
   const std::int64_t at_once = call.schedule.blocks.panels, threads = call.pool.size(),
                      blocks = (panels.count() + at_once - 1) / at_once,
                      all = blocks * static_cast<std::int64_t>(p.items.size()),
-                     unit = std::lcm(call.schedule.blocks.columns, call.b.panels.width()),
+                     unit = std::max<std::int64_t>(1, std::lcm(call.schedule.blocks.columns, call.b.panels.width())),
                      units = (p.n + unit - 1) / unit,
                      pieces = all % threads != 0 && all < 4 * threads ? std::min(units, threads) : 1;
   std::vector<Task> tasks;
@@ -167,7 +167,7 @@ std::vector<Strips> read_strips(const Call& call, const StripShape& shape, Buffe
   std::vector<std::int64_t> bytes(item_of.size());
   for (std::size_t i = 0; i < bytes.size(); ++i)
     if (item_of[i]) bytes[i] = Buffer::rounded<char>(reader.bytes(static_cast<std::int64_t>(i)));
-  char* at;
+  char* at = nullptr;
   buffer = call.scratch({{at, std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0})}});
   std::vector<Strips> matrices(item_of.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) {

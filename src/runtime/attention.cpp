@@ -140,8 +140,8 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
   std::int64_t gathered_bytes = 0;  // of one row
   for (std::size_t o = 0; o < score_operands; ++o)
     gathered_bytes += stride_ * static_cast<std::int64_t>(size_of(scores_group_.operands[o + 3].access.dtype));
-  char* gathered;
-  void** operand_rows;
+  char* gathered = nullptr;
+  void** operand_rows = nullptr;
   const std::int64_t packed_rows =
       contract::Block::packed_elements(kAttentionRows, engine_.tile.rows, std::max(scores_.k, output_.k));
   w.buffer = run_.arena_.buffers.take(
