@@ -72,8 +72,7 @@ class Planner {
   // Where there are matrices for all workers, each task packs its own: it is near when it is multiplied.
   bool packs_b() const {
     if (layout_.packed) return false;
-    std::int64_t matrices = 0;
-    for (const Item& item : p_.items) matrices = std::max(matrices, item.b != nullptr ? item.b_number + 1 : 0);
+    const std::int64_t matrices = std::ssize(p_.items_of_b());
     return matrices >= threads_ && 2 * matrices >= static_cast<std::int64_t>(p_.items.size());
   }
 

@@ -138,8 +138,7 @@ class CostModel::Pricing {
     const double moving = b_bytes_ * passes_ * reached_ * s_.b / std::max(rate_, 0.1),
                  work = (compute_ + packing_) / threads_;
     double ns = items_ * (std::max(work, moving) + not_hidden_ * std::min(work, moving)) + writing();
-    if (!b_.packed && rule_.kind != RuleKind::stream && rule_.kind != RuleKind::bt_k)
-      ns += items_ * b_bytes_ / b_size_ * model_.pack_b_ / threads_;
+    if (!b_.packed && walks_panels(rule_.kind)) ns += items_ * b_bytes_ / b_size_ * model_.pack_b_ / threads_;
     return ns * 1e-9;
   }
 

@@ -163,15 +163,8 @@ class GeneratedEngine final : public Engine {
     here.element = kernels_.sizes().b;
     here.panels = layout(p, live, nullptr, schedule.rule.kind).panels;
     if (schedule.rule.kind == RuleKind::dense) here.panels = {p.n, kernels_.lanes(), kernels_.vectors()};
-    if (schedule.rule.kind == RuleKind::stream || schedule.rule.kind == RuleKind::bt_k || schedule.blocks.packs_b)
-      return {};
-    std::vector<const Item*> matrices;
-    for (const Item& item : p.items) {
-      if (item.b == nullptr) continue;  // takes no step of k
-      const auto number = static_cast<std::size_t>(item.b_number);
-      if (matrices.size() <= number) matrices.resize(number + 1, nullptr);
-      matrices[number] = &item;
-    }
+    if (!walks_panels(schedule.rule.kind) || schedule.blocks.packs_b) return {};
+    const std::vector<const Item*> matrices = p.items_of_b();
     const std::int64_t bytes = (here.panels.elements(p.k) + kPackSlack) * here.element;
     Buffer buffer = buffers_.take(static_cast<std::int64_t>(matrices.size()) * Buffer::rounded<char>(bytes));
     for (std::size_t i = 0; i < matrices.size(); ++i)

@@ -88,6 +88,8 @@ struct Problem {
 
   std::int64_t rows_of(const Item& item) const { return item.rows < 0 ? m : item.rows; }
   static std::int64_t row_of(const Item& item, std::int64_t i) { return item.row_list ? item.row_list[i] : i; }
+  /// Of each matrix of B, by its number, an item that has it; null where none takes a step of k of it.
+  std::vector<const Item*> items_of_b() const;
   /// Whether every rule can compute it, not only the dense one.
   bool is_whole(const lower::Algebra& algebra) const;
   /// Whether partial sums can wait in C.
@@ -104,6 +106,9 @@ struct Live {
 };
 
 enum class RuleKind : std::uint8_t { dense, k, m, element, b_k, bt_k, both, c_m, c_n, stream };
+
+/// Whether the rule reads B in panels. (Others read it as it lies, or keep what they need of a packed one.)
+inline bool walks_panels(RuleKind rule) { return rule != RuleKind::stream && rule != RuleKind::bt_k; }
 
 struct Rule {
   RuleKind kind = RuleKind::dense;

@@ -126,7 +126,7 @@ std::vector<Task> split(const Call& call, const Rows& rows_of, std::int64_t bloc
   };
   std::int64_t all = 0;
   for (const Item& item : items) all += (rows_of(item) + block - 1) / block;
-  const bool splits_panels = all % threads != 0 && all < 4 * threads;
+  const bool splits_panels = leave_workers_idle(all, threads);
   std::vector<Task> tasks;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const std::int64_t rows = rows_of(items[i]), panels = panels_of(items[i]), first = items[i].first_panel,
@@ -150,6 +150,17 @@ std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t b
 
 std::vector<Task> make_tasks_of_items(const Call& call, std::int64_t block, std::int64_t step) {
   return split(call, [&](const Item& item) { return call.problem.rows_of(item); }, block, step);
+}
+
+std::vector<const Item*> Problem::items_of_b() const {
+  std::vector<const Item*> matrices;
+  for (const Item& item : items) {
+    if (item.b == nullptr) continue;
+    const auto number = static_cast<std::size_t>(item.b_number);
+    if (matrices.size() <= number) matrices.resize(number + 1, nullptr);
+    matrices[number] = &item;
+  }
+  return matrices;
 }
 
 bool Problem::is_whole(const lower::Algebra& algebra) const {

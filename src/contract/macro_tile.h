@@ -48,6 +48,10 @@ struct Task {
   std::int64_t item = 0, begin = 0, end = 0, first_panel = 0, last_panel = 0;
 };
 
+/// Whether so few tasks are worth cutting once more: the last ones would leave workers without any.
+inline bool leave_workers_idle(std::int64_t tasks, std::int64_t threads) {
+  return tasks % threads != 0 && tasks < 4 * threads;
+}
 /// Splits items x rows x panels into tasks of about `block` rows, cut at multiples of `step`; panels are split only
 /// where there are too few tasks for the workers. Of each item as many rows, or as many as it has.
 std::vector<Task> make_tasks(const Call& call, std::int64_t rows, std::int64_t block, std::int64_t step = 1);

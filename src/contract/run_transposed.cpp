@@ -135,7 +135,7 @@ std::vector<Task> tasks_of(const Call& call, const Panels& panels) {
                      all = blocks * static_cast<std::int64_t>(p.items.size()),
                      unit = std::max<std::int64_t>(1, std::lcm(call.schedule.blocks.columns, call.b.panels.width())),
                      units = (p.n + unit - 1) / unit,
-                     pieces = all % threads != 0 && all < 4 * threads ? std::min(units, threads) : 1;
+                     pieces = leave_workers_idle(all, threads) ? std::min(units, threads) : 1;
   std::vector<Task> tasks;
   for (std::size_t i = 0; i < p.items.size(); ++i)
     for (std::int64_t b = 0; b < blocks; ++b)
@@ -157,12 +157,7 @@ Task epilogue_of(const Call& call, const Task& task, const Panels& panels) {
 std::vector<Strips> read_strips(const Call& call, const StripShape& shape, Buffer& buffer) {
   const Problem& p = call.problem;
   const std::int64_t size = call.sizes().b;
-  std::vector<const Item*> item_of;
-  for (const Item& item : p.items) {
-    const auto number = static_cast<std::size_t>(item.b_number);
-    if (item_of.size() <= number) item_of.resize(number + 1, nullptr);
-    item_of[number] = &item;
-  }
+  const std::vector<const Item*> item_of = p.items_of_b();
   StripReader reader(*call.live.b, shape, size, call.pool);
   std::vector<std::int64_t> bytes(item_of.size());
   for (std::size_t i = 0; i < bytes.size(); ++i)
