@@ -130,10 +130,9 @@ std::vector<StepInfo> steps_of(const Program& p) {
   return all;
 }
 
-Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound)
-    : model_(m), plan_(*bound.plan), arena_(m.take_arena()) {
+Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : model_(m), arena_(m.take_arena()) {
   const FloatEnvironment environment;
-  run_.emplace(*m.program, plan_, *arena_, *m.pool, m.poison);
+  run_.emplace(*m.program, *bound.plan, *arena_, *m.pool, m.poison);
   run_->masks_only(bound.data);
   // A run evaluates projections only; explaining shows the groups' whole live sets.
   std::vector<MaskId> roots;
@@ -146,7 +145,7 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound)
       if (id.id >= 0) roots.push_back(id);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));
-  masks_ = m.program->analysis->masks.evaluate(roots, plan_.dims,
+  masks_ = m.program->analysis->masks.evaluate(roots, dims(),
                                                [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
 }
 
@@ -162,9 +161,8 @@ std::optional<sparsity::LiveFlops> Snapshot::flops(const sparsity::Analysis& a) 
     if (!kept) return std::nullopt;
     leaves.emplace(v, run_->control_value(v));
   }
-  const Masks masks =
-      a.masks.evaluate(roots, plan_.dims, [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
-  return sparsity::live_flops(p.graph, a, masks, plan_.dims);
+  const Masks masks = a.masks.evaluate(roots, dims(), [&](graph::ValueId v) -> const Tensor& { return leaves.at(v); });
+  return sparsity::live_flops(p.graph, a, masks, dims());
 }
 
 std::vector<std::string> sources_of(const Program& p, const std::vector<MaskId>& masks) {

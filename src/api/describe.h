@@ -48,12 +48,13 @@ class Snapshot {
 
   /// Those that kernels use.
   const Masks& masks() const { return masks_; }
+  /// Of the model's Dims, with those that the data tell.
+  const std::vector<std::int64_t>& dims() const { return run_->plan().dims; }
   /// The share of the analysis's FLOPs that is live; nothing if it reads values that this model does not keep.
   std::optional<sparsity::LiveFlops> flops(const sparsity::Analysis& a) const;
 
  private:
   const Model::Impl& model_;
-  const runtime::Plan& plan_;
   std::unique_ptr<runtime::Arena> arena_;
   std::optional<runtime::Run> run_;
   Masks masks_;

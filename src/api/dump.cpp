@@ -40,7 +40,7 @@ compile::CallSizes sizes_of(const Model::Impl& m, const std::map<std::string, Te
   const Model::Impl::Bound bound = m.bind(inputs);
   const api::Snapshot snapshot(m, bound);
   compile::CallSizes sizes;
-  sizes.dims = bound.plan->dims;
+  sizes.dims = snapshot.dims();
   sizes.live.assign(p.steps.size(), 1);
   for (const api::StepInfo& s : api::steps_of(p))
     sizes.live[static_cast<std::size_t>(s.step)] = api::live_fraction(p, s, snapshot.masks()).value_or(1);

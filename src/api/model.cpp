@@ -335,9 +335,8 @@ Model::Impl::Bound Model::Impl::bind(const std::map<std::string, TensorView>& gi
     bound.tensors.push_back(contiguous_input(view, g.input_names[i]));
     bound.given.push_back(span_of(view));
   }
-  const std::vector<std::int64_t> symbols = graph::find_symbols(g, bound.tensors, program->extent_nodes);
   for (const Tensor& t : bound.tensors) bound.data.push_back(t.data());
-  bound.plan = plan_for(symbols);
+  bound.plan = plan_for(graph::bind_symbols(g, bound.tensors));
   return bound;
 }
 
@@ -368,6 +367,7 @@ namespace {
   for (const graph::Value& v : g.values) {
     double bytes = static_cast<double>(size_of(v.dtype));
     for (const std::int64_t d : plan.shape_of(v)) bytes *= static_cast<double>(d);
+    if (!plan.has_shape(v)) continue;  // nobody got that far
     if (!v.is_constant() && bytes > most) largest = &v, most = bytes;
   }
   throw InputError(fmt::format("there is not enough memory for inputs of these shapes: {:.1f} MB of buffers beside "
@@ -416,6 +416,7 @@ class Outputs {
     const std::size_t count = m.outputs.size();
     targets_.memory.assign(count, nullptr);
     views_.assign(count, nullptr);
+    late_.assign(count, 0);
     if (!options.outputs.empty()) targets_.wanted.assign(count, 0);
     for (const std::string& name : options.outputs) targets_.wanted[number_of(name)] = 1;
     for (const auto& [name, view] : options.out) {
@@ -427,13 +428,15 @@ class Outputs {
       check(o, bound);
     }
     for (std::size_t o = 0; o < count; ++o)
-      if (views_[o] && is_contiguous(*views_[o]) && views_[o]->data) targets_.memory[o] = views_[o]->data;
+      if (views_[o] && !late_[o] && is_contiguous(*views_[o]) && views_[o]->data) targets_.memory[o] = views_[o]->data;
   }
 
   const runtime::Targets& targets() const { return targets_; }
 
   TensorMap finish(const std::vector<Tensor>& results) const {
     TensorMap map;
+    for (std::size_t o = 0; o < results.size(); ++o)
+      if (targets_.wants(o) && late_[o]) check_shape(o, results[o].shape());
     for (std::size_t o = 0; o < results.size(); ++o) {
       if (!targets_.wants(o)) continue;
       if (views_[o] && !targets_.memory[o]) scatter(results[o], *views_[o]);
@@ -452,24 +455,28 @@ class Outputs {
     throw InputError(fmt::format("there is no output '{}'; the model was compiled for {}", name, known), {}, name);
   }
 
-  void check(std::size_t o, const Model::Impl::Bound& bound) const {
+  void check(std::size_t o, const Model::Impl::Bound& bound) {
     const std::string& name = m_.outputs[o].name;
     const TensorView& view = *views_[o];
-    const Shape shape = bound.plan->shape_of(m_.program->graph.values[m_.program->graph.outputs[o]]);
+    const graph::Value& value = m_.program->graph.values[m_.program->graph.outputs[o]];
     const std::string what = fmt::format("the memory for output '{}'", name);
     if (view.dtype != m_.outputs[o].dtype)
       throw InputError(
           fmt::format("{} is {}, but the output is {}", what, name_of(view.dtype), name_of(m_.outputs[o].dtype)), {},
           name);
-    if (view.shape != shape)
-      throw InputError(
-          fmt::format("{} has the shape {}, but the output has {}", what, to_string(view.shape), to_string(shape)), {},
-          name);
-    if (!view.data && element_count(shape) > 0) throw InputError(fmt::format("{} has no address", what), {}, name);
+    late_[o] = !bound.plan->has_shape(value);  // known once the model has run
+    if (!late_[o]) check_shape(o, bound.plan->shape_of(value));
+    if (view.shape.size() != value.dims.size() ||
+        std::any_of(view.shape.begin(), view.shape.end(), [](auto e) { return e < 0; }))
+      throw InputError(fmt::format("{} has the shape {}, but the output has rank {}", what, to_string(view.shape),
+                                   value.dims.size()),
+                       {}, name);
+    if (!view.data && element_count(view.shape) > 0) throw InputError(fmt::format("{} has no address", what), {}, name);
     if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0)
       throw InputError(fmt::format("{} is not aligned to its element size", what), {}, name);
-    if (!view.strides.empty() && view.strides.size() != shape.size())
-      throw InputError(fmt::format("{} has {} strides for rank {}", what, view.strides.size(), shape.size()), {}, name);
+    if (!view.strides.empty() && view.strides.size() != value.dims.size())
+      throw InputError(fmt::format("{} has {} strides for rank {}", what, view.strides.size(), value.dims.size()), {},
+                       name);
     if (overlaps_itself(view))
       throw InputError(fmt::format("{}: several of its elements are in the same place (strides {})", what,
                                    to_string(Shape(view.strides))),
@@ -480,6 +487,13 @@ class Outputs {
     for (std::size_t other = 0; other < views_.size(); ++other)
       if (other != o && views_[other] && overlap(span_of(view), span_of(*views_[other])))
         throw InputError(fmt::format("{} overlaps that of output '{}'", what, m_.outputs[other].name), {}, name);
+  }
+
+  void check_shape(std::size_t o, const Shape& shape) const {
+    if (views_[o]->shape != shape)
+      throw InputError(fmt::format("the memory for output '{}' has the shape {}, but the output has {}",
+                                   m_.outputs[o].name, to_string(views_[o]->shape), to_string(shape)),
+                       {}, m_.outputs[o].name);
   }
 
   /// Whether the strides may put two elements in one place: from the smallest stride to the largest, each must pass all
@@ -509,6 +523,7 @@ class Outputs {
   const Model::Impl& m_;
   runtime::Targets targets_;
   std::vector<const TensorView*> views_;  ///< per output; null: none given
+  std::vector<char> late_;                ///< per output with a view: the run tells its shape
 };
 
 Model compiled(const std::string& what, const CompileOptions& options,

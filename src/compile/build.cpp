@@ -7,6 +7,7 @@
 
 #include "compile/kernel_list.h"
 #include "compile/pack.h"
+#include "compile/phases.h"
 #include "compile/program.h"
 
 #include "fuse/group.h"
@@ -105,7 +106,6 @@ class ProgramBuilder {
       const bool known =
           std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) { return p_->analysis->control[v] != 0; });
       if (o.proved && !(options_.verify && known)) continue;
-      masks.want(o.violated);
       wanted_masks_.push_back(o.violated);
       p_->claims.push_back(o);
     }
@@ -117,7 +117,6 @@ class ProgramBuilder {
     const auto& groups = p_->fusion.groups;
     for (const Group& g : groups)
       if (g.kind == GroupKind::contraction && !p_->engines.contains(g.epilogue.sum)) make_engine(g.epilogue.sum);
-    p_->extent_nodes = graph::extent_nodes(p_->graph);
     if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
     p_->steps.resize(groups.size());
@@ -135,6 +134,7 @@ class ProgramBuilder {
     Stages::begin("lower", 0.25);
     make_steps();
     p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
+    p_->phases = find_phases(*p_, wanted_masks_);
   }
 
   void pack() {
@@ -182,7 +182,6 @@ class ProgramBuilder {
     std::vector<Dim> extents;
     for (int a : axes) extents.push_back(group.extents[a]);
     m = masks.permute(masks.any(m, dropped), axes, extents);
-    masks.want(m);
     wanted_masks_.push_back(m);
     return m;
   }

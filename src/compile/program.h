@@ -13,6 +13,7 @@
 #include "contract/learned.h"
 #include "contract/packed.h"
 #include "fuse/fuse.h"
+#include "graph/finders.h"
 #include "graph/graph.h"
 #include "lower/rows.h"
 #include "lower/tile.h"
@@ -89,17 +90,29 @@ struct ProgramOptions {
   int threads = 1;
 };
 
+/// What is known once a step has run, and not before: the extents that it finds in its data, and what waited for them
+/// alone. The first phase (after no step) is what the inputs tell; most models have no other.
+struct Phase {
+  int after = -1;                       ///< step
+  std::vector<graph::Finder> finders;   ///< the extents; of one node
+  std::vector<Dim> dims;                ///< ascending
+  std::vector<ValueId> values;          ///< whose shapes and layouts are known now
+  std::vector<ValueId> element_values;  ///< of Program::element_values, whose elements are known now
+  std::vector<int> steps;               ///< whose extents and strides are known now
+  std::vector<int> checks;              ///< of Graph::checks
+  std::vector<sparsity::MaskId> masks;  ///< of those that runs evaluate; what is below is known by then, too
+};
+
 struct Program {
   graph::Graph graph;
   std::unique_ptr<sparsity::Analysis> analysis;
   fuse::Fusion fusion;
   std::vector<sparsity::OutputDemand> demands;
-  std::vector<Step> steps;               ///< one per group, in order
-  std::vector<fuse::Obligation> claims;  ///< of the read contract: looked at in each run
-  std::vector<ValueId> element_values;   ///< known elements that something reads as data
-  std::vector<ValueId> mask_leaves;      ///< control values that the mask program reads
-  /// run before planning: extents depend on their results (see graph::extent_nodes)
-  std::vector<graph::NodeId> extent_nodes;
+  std::vector<Step> steps;                ///< one per group, in order
+  std::vector<fuse::Obligation> claims;   ///< of the read contract: looked at in each run
+  std::vector<ValueId> element_values;    ///< known elements that something reads as data
+  std::vector<ValueId> mask_leaves;       ///< control values that the mask program reads
+  std::vector<Phase> phases;              ///< in order of `after`; the first is what the inputs tell
   std::map<DType, EngineOfType> engines;  ///< of the types that contractions have
   CpuTarget target;
   std::vector<std::shared_ptr<void>> files;  ///< FileMaps in which constants lie that runs read

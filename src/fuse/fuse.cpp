@@ -84,6 +84,12 @@ class Fuser {
     pin_leaves();
     f_.layouts = assign_layouts(g_, materialised_, &is_view_);
     users_ = g_.users();
+    for (NodeId n = 0; n < count(); ++n) {
+      const std::vector<ValueId>& extents = analysis_.extent_inputs[n];
+      sources_.push_back(g_.nodes[n].inputs);
+      sources_[n].insert(sources_[n].end(), extents.begin(), extents.end());
+      for (ValueId v : extents) users_[v].emplace_back(n, -1);
+    }
     f_.group_of.assign(g_.nodes.size(), -1);
     for (NodeId n = 0; n < count(); ++n)
       if (is_view_[n]) make_view(n);
@@ -139,7 +145,7 @@ class Fuser {
     for (NodeId n = seed + 1; n < count() && size < limit; ++n) {
       const Node& node = g_.nodes[n];
       bool reads_inside = false, tainted = false;
-      for (ValueId v : node.inputs) {
+      for (ValueId v : sources_[n]) {
         reads_inside = reads_inside || inside[v];
         tainted = tainted || outside[v];
       }
@@ -174,8 +180,7 @@ class Fuser {
             if (!inside[out] && !waits[out]) waits[out] = 1, todo.push_back(out);
       }
     }
-    const std::vector<ValueId>& inputs = g_.nodes[n].inputs;
-    return std::any_of(inputs.begin(), inputs.end(), [&](ValueId v) { return waits[v] != 0; });
+    return std::any_of(sources_[n].begin(), sources_[n].end(), [&](ValueId v) { return waits[v] != 0; });
   }
 
   std::vector<ValueId> live_outs(const std::vector<NodeId>& nodes) const {
@@ -409,7 +414,7 @@ class Fuser {
     for (int i = 0; i < n; ++i) {
       std::set<int> before;
       for (NodeId node : f_.groups[i].nodes)
-        for (ValueId v : g_.nodes[node].inputs)
+        for (ValueId v : sources_[node])
           for (int w : writers[v])
             if (w != i) before.insert(w);
       waiting[i] = static_cast<int>(before.size());
@@ -495,6 +500,8 @@ class Fuser {
   std::set<ValueId> pinned_;
   std::vector<char> is_view_;
   std::vector<std::vector<std::pair<NodeId, int>>> users_;
+  /// Per node: what must be there before it runs: its inputs, and what its extents come from.
+  std::vector<std::vector<ValueId>> sources_;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fuse/frame.h"
+#include "fuse/phases.h"
 #include "fuse/visit.h"
 #include "sparsity/demand.h"
 #include "sparsity/forward.h"
@@ -26,7 +27,7 @@ bool contains(const std::vector<ValueId>& values, ValueId v) {
 class Reads {
  public:
   Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f)
-      : g_(g), a_(a), p_(a.masks), fusion_(f), demand_(a.required) {
+      : g_(g), a_(a), p_(a.masks), fusion_(f), phases_(g, f), demand_(a.required) {
     for (const graph::Value& v : g.values) numbers_.push_back(p_.nothing(v.dims));
     for (sparsity::ValueMasks& m : a.values) m.numbers = {};
     absorbed_by_.assign(f.groups.size(), nullptr);
@@ -41,6 +42,7 @@ class Reads {
   void run() {
     for (std::size_t i = fusion_.groups.size(); i-- > 0;) {
       Group& group = fusion_.groups[i];
+      position_ = static_cast<int>(i);
       if (group.control) continue;
       switch (group.kind) {
         case GroupKind::view: view(group); break;
@@ -86,6 +88,12 @@ class Reads {
     for (ValueId v : n.inputs) demand_[v] = p_.everything(g_.values[v].dims);
   }
 
+  // What no formula describes makes all of its results out of all of its operands.
+  void computed_whole(const Node& n) {
+    for (ValueId v : n.outputs) want_right(v, p_.everything(g_.values[v].dims));
+    demand_inputs_whole(n);
+  }
+
   /// visit(statement's number, statement) from the last to the first statement of `n` that the group runs.
   template <class F>
   void backwards(const Group& group, NodeId n, F&& visit) {
@@ -112,7 +120,7 @@ class Reads {
     const Node& node = g_.nodes[n];
     if (node.outputs.size() != 1 || g_.values[node.outputs[0]].has_elements || !is_demanded(node)) return;
     ProgramFacts* f = facts(n);
-    if (!f) return demand_inputs_whole(node);
+    if (!f) return computed_whole(node);
     NodeDemand demand(*f, a_.forward->context(n), demand_);
     backwards(group, n, [&](int, const expr::Statement& s) {
       PIT_CHECK(sparsity::may_be_view(s), "{} is a view, but no index map", g_.describe(n));
@@ -129,9 +137,9 @@ class Reads {
   void reference(const Group& group) {
     const NodeId n = group.nodes[0];
     const Node& node = g_.nodes[n];
-    if (!is_demanded(node)) return;
+    if (!is_demanded(node) && !a_.finds[n]) return;
     ProgramFacts* f = facts(n);
-    if (!f) return demand_inputs_whole(node);
+    if (!f) return computed_whole(node);
     NodeDemand demand = node_demand(*f, group, n);
     backwards(group, n, [&](int i, const expr::Statement& s) {
       const MaskId evaluated = demand.enter(s);
@@ -144,6 +152,11 @@ class Reads {
   // -- lists of rows
   // -----------------------------------------------------------------------------------------------------
 
+  // Whether a list by this mask would come too late for the group.
+  bool is_late(MaskId m) const { return phases_.of(p_, m) >= position_; }
+  // A list that would come too late holds everything.
+  MaskId in_time(MaskId m, const Group& group) { return is_late(m) ? p_.everything(group.extents) : m; }
+
   // Rows that must be produced, over all axes but `inside` (which kernels compute whole), and rows that must hold
   // zeros.
   void list_rows(const Frame& frame, Group& group, const std::vector<int>& inside) {
@@ -154,6 +167,10 @@ class Reads {
       if (!p_.is_everything(nonzero) && !p_.is_nothing(demand_[v]))
         zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nonzero)), v));
     }
+    const bool late =
+        is_late(live) || is_late(zero) ||
+        std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) { return is_late(numbers_[v]); });
+    if (late) live = p_.everything(group.extents), zero = p_.nothing(group.extents);
     group.live_columns = {};
     if (group.kind == GroupKind::contraction &&
         p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::segments)
@@ -189,7 +206,7 @@ class Reads {
     for (int round = 0; round < rounds; ++round) {
       needed_ = list;
       row_nodes(frame, group, list, group.mid, group.live_rows);
-      const MaskId longer = p_.or_(list, frame.any(needed_, {group.inner}));
+      const MaskId longer = in_time(p_.or_(list, frame.any(needed_, {group.inner})), group);
       if (longer == list) break;
       list = round + 2 < rounds ? longer : p_.everything(group.extents);
     }
@@ -249,7 +266,8 @@ class Reads {
     const MaskId matter = f->terms(s, wanted);
     note_live(n, 0, matter);
     if (absorbed) return scores(frame, group, demand, s, wanted);
-    group.live_k = attention ? pairs(*attention, frame, group, s, *f, wanted, matter) : frame.of_node(matter, n);
+    group.live_k =
+        in_time(attention ? pairs(*attention, frame, group, s, *f, wanted, matter) : frame.of_node(matter, n), group);
     const std::vector<int>& m = group.axes.m;
     const MaskId terms = group.live_k, listed_k = frame.any(terms, with(m, group.axes.n));
     // A list that is the same everywhere would only say, at each row, that there is a row.
@@ -299,7 +317,7 @@ class Reads {
     for (const Expr& factor : s.value->args)
       demand.read(factor, has_axis(factor, columns) ? p_.any(wanted, m) : p_.any(wanted, {columns}));
     demand.finish();
-    group.live_k = frame.of_node(wanted, n);
+    group.live_k = in_time(frame.of_node(wanted, n), group);
   }
 
   // Which keys each query of the output needs, over the group's axes (uniform along n): those whose probability meets a
@@ -351,6 +369,8 @@ class Reads {
   sparsity::Analysis& a_;
   MaskProgram p_;
   Fusion& fusion_;
+  const Phases phases_;
+  int position_ = -1;                     ///< of the group that is visited
   std::vector<MaskId> demand_, numbers_;  ///< per value: what must be right, and what must be a finite number
   /// per group: runs inside an attention; is the last part of one
   std::vector<const Fusion::Attention*> absorbed_by_, computes_;

@@ -199,6 +199,9 @@ struct DimTable::Impl {
     return entries[static_cast<std::size_t>(d.id)];
   }
   const Poly& poly(Dim d) const { return at(d).poly; }
+  /// Of one entry; `v`: of those before.
+  std::int64_t evaluate(std::size_t i, const std::vector<std::int64_t>& given,
+                        const std::vector<std::int64_t>& v) const;
   std::optional<std::int64_t> value(Dim d) const {
     const Entry& e = at(d);
     if (e.op != Op::constant) return std::nullopt;
@@ -537,6 +540,7 @@ std::string DimTable::print(Dim d) const {
   int budget = 256;
   return impl_->print(d, &budget);
 }
+int DimTable::count() const { return static_cast<int>(impl_->entries.size()); }
 int DimTable::symbol_count() const { return static_cast<int>(impl_->symbols.size()); }
 int DimTable::symbol_index(Dim d) const {
   const Entry& e = impl_->at(d);
@@ -602,24 +606,30 @@ std::int64_t evaluate_op(Op op, const std::int64_t* a) {
 
 }  // namespace
 
+std::int64_t DimTable::Impl::evaluate(std::size_t i, const std::vector<std::int64_t>& given,
+                                      const std::vector<std::int64_t>& v) const {
+  const Entry& e = entries[i];
+  if (e.op == Op::constant) return e.value;
+  if (e.op == Op::symbol) {
+    const auto s = static_cast<std::size_t>(e.args[0]);
+    return s < given.size() && given[s] >= 0 ? given[s] : kUnknown;
+  }
+  if (e.op == Op::poly) return evaluate_poly(code.data() + e.code, e.terms, v);
+  std::int64_t a[4] = {};
+  for (int k = 0; k < 4; ++k) a[k] = e.args[k] < 0 ? 0 : v[static_cast<std::size_t>(e.args[k])];
+  return evaluate_op(e.op, a);
+}
+
 std::vector<std::int64_t> DimTable::evaluate(const std::vector<std::int64_t>& symbols) const {
   std::vector<std::int64_t> v(impl_->entries.size());
-  for (std::size_t i = 0; i < v.size(); ++i) {
-    const Entry& e = impl_->entries[i];
-    if (e.op == Op::constant) {
-      v[i] = e.value;
-    } else if (e.op == Op::symbol) {
-      const auto s = static_cast<std::size_t>(e.args[0]);
-      v[i] = s < symbols.size() && symbols[s] >= 0 ? symbols[s] : kUnknown;
-    } else if (e.op == Op::poly) {
-      v[i] = evaluate_poly(impl_->code.data() + e.code, e.terms, v);
-    } else {
-      std::int64_t a[4] = {};
-      for (int k = 0; k < 4; ++k) a[k] = e.args[k] < 0 ? 0 : v[static_cast<std::size_t>(e.args[k])];
-      v[i] = evaluate_op(e.op, a);
-    }
-  }
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = impl_->evaluate(i, symbols, v);
   return v;
+}
+
+void DimTable::evaluate(const std::vector<Dim>& some, const std::vector<std::int64_t>& symbols,
+                        std::vector<std::int64_t>& values) const {
+  for (const Dim d : some)
+    values[static_cast<std::size_t>(d.id)] = impl_->evaluate(static_cast<std::size_t>(d.id), symbols, values);
 }
 
 }  // namespace pit::graph

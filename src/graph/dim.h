@@ -49,6 +49,7 @@ class DimTable {
   bool may_stretch(Dim d, Dim to) const;
   std::string print(Dim d) const;  ///< "b*s", "s - 1"
 
+  int count() const;  ///< of all Dims: their ids are 0 .. count() - 1
   int symbol_count() const;
   int symbol_index(Dim d) const;  ///< -1 if not a plain symbol
   const std::string& symbol_name(int index) const;
@@ -59,6 +60,9 @@ class DimTable {
   /// Linear in the number of Dims: this is the whole shape inference of a plan.
   static constexpr std::int64_t kUnknown = INT64_MIN;
   std::vector<std::int64_t> evaluate(const std::vector<std::int64_t>& symbols) const;
+  /// Again for some of them, in ascending order of ids, where more symbols are known by now. `values`: of all.
+  void evaluate(const std::vector<Dim>& some, const std::vector<std::int64_t>& symbols,
+                std::vector<std::int64_t>& values) const;
 
  private:
   struct Impl;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "graph/finders.h"
 #include "graph/graph.h"
 #include "graph/opset/builder.h"
 #include "support/cancel.h"
@@ -93,22 +94,11 @@ std::string key_of(const Value& v) {
 class Wanted {
  public:
   explicit Wanted(const Graph& g)
-      : g_(g), values_(g.values.size(), false), nodes_(g.nodes.size(), false), found_by_(symbols(), -1) {
-    std::vector<bool> given(symbols(), false);
-    for (const ValueId i : g.inputs) {
-      for (const Dim d : g.values[static_cast<std::size_t>(i)].dims) {
-        if (const int s = g.dims.symbol_index(d); s >= 0) given[static_cast<std::size_t>(s)] = true;
-      }
-    }
-    for (std::size_t n = 0; n < g.nodes.size(); ++n) {
-      for (const ValueId o : g.nodes[n].removed ? std::vector<ValueId>{} : g.nodes[n].outputs) {
-        for (const Dim d : g.values[static_cast<std::size_t>(o)].dims) {
-          const int s = g.dims.symbol_index(d);
-          if (s < 0 || given[static_cast<std::size_t>(s)] || found_by_[static_cast<std::size_t>(s)] >= 0) continue;
-          found_by_[static_cast<std::size_t>(s)] = static_cast<NodeId>(n);
-        }
-      }
-    }
+      : g_(g),
+        values_(g.values.size(), false),
+        nodes_(g.nodes.size(), false),
+        found_by_(static_cast<std::size_t>(g.dims.symbol_count()), -1) {
+    for (const Finder& f : finders(g)) found_by_[static_cast<std::size_t>(f.symbol)] = f.node;
   }
 
   std::vector<bool> nodes() {
@@ -128,8 +118,6 @@ class Wanted {
   }
 
  private:
-  std::size_t symbols() const { return static_cast<std::size_t>(g_.dims.symbol_count()); }
-
   void node(NodeId n) {
     if (n < 0 || nodes_[static_cast<std::size_t>(n)]) return;
     nodes_[static_cast<std::size_t>(n)] = true;

@@ -185,50 +185,6 @@ std::vector<Tensor> run_reference_values(const Graph& g, std::span<const Tensor>
   return std::move(r.values);
 }
 
-std::vector<NodeId> extent_nodes(const Graph& g) {
-  std::vector<bool> bound(static_cast<std::size_t>(g.dims.symbol_count()), false), wanted(g.nodes.size(), false);
-  for (const ValueId i : g.inputs) {
-    for (const Dim d : g.values[static_cast<std::size_t>(i)].dims) {
-      if (const int s = g.dims.symbol_index(d); s >= 0) bound[static_cast<std::size_t>(s)] = true;
-    }
-  }
-  std::vector<NodeId> open;
-  const auto want = [&](NodeId n) {
-    if (n < 0 || wanted[static_cast<std::size_t>(n)]) return;
-    wanted[static_cast<std::size_t>(n)] = true;
-    open.push_back(n);
-  };
-  for (std::size_t n = 0; n < g.nodes.size(); ++n) {
-    if (g.nodes[n].removed) continue;
-    for (const ValueId o : g.nodes[n].outputs) {
-      for (const Dim d : g.values[static_cast<std::size_t>(o)].dims) {
-        const int s = g.dims.symbol_index(d);
-        if (s < 0 || bound[static_cast<std::size_t>(s)]) continue;
-        bound[static_cast<std::size_t>(s)] = true;
-        want(static_cast<NodeId>(n));
-      }
-    }
-  }
-  while (!open.empty()) {
-    const NodeId n = open.back();
-    open.pop_back();
-    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].inputs)
-      want(g.values[static_cast<std::size_t>(v)].producer);
-  }
-  std::vector<NodeId> r;
-  for (std::size_t n = 0; n < g.nodes.size(); ++n) {
-    if (wanted[n]) r.push_back(static_cast<NodeId>(n));
-  }
-  return r;
-}
-
-std::vector<std::int64_t> find_symbols(const Graph& g, std::span<const Tensor> inputs, std::span<const NodeId> nodes) {
-  if (nodes.empty()) return bind_symbols(g, inputs);
-  ReferenceRun r(g, inputs);
-  for (const NodeId n : nodes) r.run(g.nodes[static_cast<std::size_t>(n)]);
-  return r.symbols;
-}
-
 std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs) {
   const std::vector<Tensor> values = run_reference_values(g, inputs);
   std::vector<Tensor> r;

@@ -15,12 +15,6 @@ std::vector<std::int64_t> bind_symbols(const Graph& g, std::span<const Tensor> i
 /// InputError if extents that must be equal are not, as far as they are known (`dims`: DimTable::evaluate).
 void check_extents(const Graph& g, const std::vector<std::int64_t>& dims);
 
-/// The nodes that must have run before all extents are known: those whose results' extents depend on the data, and what
-/// these read; in order. Empty for most graphs.
-std::vector<NodeId> extent_nodes(const Graph& g);
-/// bind_symbols; then the extents that depend on the data, by running `nodes` (those of extent_nodes).
-std::vector<std::int64_t> find_symbols(const Graph& g, std::span<const Tensor> inputs, std::span<const NodeId> nodes);
-
 /// Values of all outputs. Throws InputError when the inputs do not fit.
 std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs);
 /// Values of everything (undefined Tensors for values of removed nodes): for tests that look inside.

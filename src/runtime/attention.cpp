@@ -38,8 +38,8 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
       scores_step_(run.p_.steps[a.scores]),
       softmax_step_(run.p_.steps[a.softmax]),
       output_step_(run.p_.steps[a.output]),
-      scores_(run.plan_.contractions[a.scores]),
-      output_(run.plan_.contractions[a.output]),
+      scores_(run.plan().contractions[a.scores]),
+      output_(run.plan().contractions[a.output]),
       scores_group_(run.p_.fusion.groups[a.scores]),
       softmax_group_(run.p_.fusion.groups[a.softmax]),
       output_group_(run.p_.fusion.groups[a.output]),
@@ -242,7 +242,7 @@ void AttentionRunner::softmax_rows(Work& w, int rows, std::int64_t columns) cons
     for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<std::int32_t>(i);
     return v;
   }();
-  const RowPlan& plan = run_.plan_.rows[softmax_step_.group];
+  const RowPlan& plan = run_.plan().rows[softmax_step_.group];
   std::vector<std::int64_t> ints(softmax_step_.rows.abi.ints.size());
   std::vector<void*> ptrs(softmax_group_.operands.size() + 2);
   std::size_t n = 0;

@@ -27,16 +27,16 @@ class BoundsChecker {
  public:
   BoundsChecker(const Program& p, const Plan& plan) : p_(p), plan_(plan), elements_(p.graph.values.size(), -1) {}
 
-  void operator()() {
+  void operator()(const compile::Phase& phase) {
     const auto& values = p_.graph.values;
-    for (ValueId v = 0; v < static_cast<ValueId>(values.size()); ++v) {
+    for (const ValueId v : phase.values) {
       const fuse::Layout& l = p_.fusion.layouts[v];
       if (l.root < 0 || l.root == v) continue;
       if (!inside(l.root, reach(plan_, l.offset, l.strides, values[v].dims)))
         fail(values[v].producer >= 0 ? p_.graph.describe(values[v].producer) : std::string(), values[v].name, l.root);
     }
-    for (const fuse::Group& group : p_.fusion.groups) {
-      if (group.kind != fuse::GroupKind::rows && group.kind != fuse::GroupKind::contraction) continue;
+    for (const int step : phase.steps) {
+      const fuse::Group& group = p_.group(p_.steps[step]);
       for (const fuse::Operand& o : group.operands) {
         const ValueId root = p_.fusion.layouts[o.value].root;
         if (!inside(root, reach(plan_, o.base, o.strides, group.extents)))
@@ -66,6 +66,6 @@ class BoundsChecker {
 
 }  // namespace
 
-void check_bounds(const Program& p, const Plan& plan) { BoundsChecker(p, plan)(); }
+void check_bounds(const Program& p, const Plan& plan, const compile::Phase& phase) { BoundsChecker(p, plan)(phase); }
 
 }  // namespace pit::runtime

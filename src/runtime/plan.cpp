@@ -65,36 +65,44 @@ class ArenaLayout {
 
 class PlanMaker {
  public:
-  PlanMaker(const Program& p, std::vector<std::int64_t> symbols) : p_(p), plan_(std::make_shared<Plan>()) {
-    plan_->symbols = std::move(symbols);
+  PlanMaker(const Program& p, Plan& plan) : p_(p), plan_(plan) {}
+
+  void make() {
+    plan_.dims = p_.graph.dims.evaluate(plan_.symbols);
+    plan_.rows.resize(p_.steps.size());
+    plan_.contractions.resize(p_.steps.size());
+    plan_phase(p_.phases[0]);
+    lay_out();
   }
 
-  std::shared_ptr<const Plan> make() {
-    plan_->dims = p_.graph.dims.evaluate(plan_->symbols);
-    check_shapes();
-    plan_->rows.resize(p_.steps.size());
-    plan_->contractions.resize(p_.steps.size());
-    for (std::size_t i = 0; i < p_.steps.size(); ++i) {
-      const Group& group = p_.group(p_.steps[i]);
-      if (group.kind == GroupKind::rows) plan_rows(p_.steps[i], group, plan_->rows[i]);
-      if (group.kind != GroupKind::contraction) continue;
-      plan_contraction(group, plan_->contractions[i]);
-      check_kernels(p_.steps[i], plan_->contractions[i].n);
-    }
-    // Positions in lists of live rows are 32-bit.
-    if (plan_->iota > std::numeric_limits<std::int32_t>::max())
-      throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible",
-                                   plan_->iota));
-    check_bounds(p_, *plan_);
-    lay_out();
-    return plan_;
+  void extend(const compile::Phase& phase) {
+    p_.graph.dims.evaluate(phase.dims, plan_.symbols, plan_.dims);
+    plan_phase(phase);
+    for (const ValueId v : phase.values) plan_.storage[v].bytes = bytes_of(v);
   }
 
  private:
-  std::int64_t at(Dim d) const { return plan_->dims[d.id]; }
+  std::int64_t at(Dim d) const { return plan_.dims[d.id]; }
 
-  void check_shapes() {
-    for (const graph::Value& v : p_.graph.values)
+  void plan_phase(const compile::Phase& phase) {
+    check_shapes(phase);
+    for (const int i : phase.steps) {
+      const Group& group = p_.group(p_.steps[i]);
+      if (group.kind == GroupKind::rows) plan_rows(p_.steps[i], group, plan_.rows[i] = {});
+      if (group.kind != GroupKind::contraction) continue;
+      plan_contraction(group, plan_.contractions[i] = {});
+      check_kernels(p_.steps[i], plan_.contractions[i].n);
+    }
+    // Positions in lists of live rows are 32-bit.
+    if (plan_.iota > std::numeric_limits<std::int32_t>::max())
+      throw InputError(fmt::format("the inputs are too large: a step would have {} rows, at most 2^31 - 1 are possible",
+                                   plan_.iota));
+    check_bounds(p_, plan_, phase);
+  }
+
+  void check_shapes(const compile::Phase& phase) {
+    for (const ValueId id : phase.values) {
+      const graph::Value& v = p_.graph.values[id];
       for (std::size_t d = 0; d < v.dims.size(); ++d) {
         const std::int64_t e = at(v.dims[d]);
         if (e == graph::DimTable::kUnknown)
@@ -108,7 +116,9 @@ class PlanMaker {
                                        d, v.name, p_.graph.dims.print(v.dims[d]), e),
                            {}, v.name);
       }
-    for (const graph::Check& c : p_.graph.checks) {
+    }
+    for (const int i : phase.checks) {
+      const graph::Check& c = p_.graph.checks[i];
       const std::int64_t a = at(c.a), b = at(c.b);
       if (a != b)
         throw InputError(
@@ -116,7 +126,7 @@ class PlanMaker {
                         c.who, p_.graph.dims.print(c.a), a, p_.graph.dims.print(c.b), b),
             c.who);
     }
-    for (const graph::Value& v : p_.graph.values) check_size(v);
+    for (const ValueId v : phase.values) check_size(p_.graph.values[v]);
   }
 
   // Beyond the memory of any machine; below it, sums of bytes stay far from 63 bits.
@@ -130,7 +140,7 @@ class PlanMaker {
     }
     if (absurd)  // also beside an extent of 0: strides are products, too
       throw InputError(
-          fmt::format("'{}' would be {}: no machine has that much memory", v.name, to_string(plan_->shape_of(v))), {},
+          fmt::format("'{}' would be {}: no machine has that much memory", v.name, to_string(plan_.shape_of(v))), {},
           v.name);
   }
 
@@ -195,8 +205,8 @@ class PlanMaker {
     const std::int64_t work =
         std::max<std::int64_t>(1, r.inner * r.mid) * static_cast<std::int64_t>(group.program.statements.size());
     r.task_rows = std::max<std::int64_t>(1, 65536 / work);
-    plan_->scratch_bytes = std::max(plan_->scratch_bytes, r.scratch_bytes);
-    plan_->iota = std::max({plan_->iota, r.rows, r.mid});
+    plan_.scratch_bytes = std::max(plan_.scratch_bytes, r.scratch_bytes);
+    plan_.iota = std::max({plan_.iota, r.rows, r.mid});
   }
 
   template <class StrideOf>
@@ -257,7 +267,7 @@ class PlanMaker {
       c.operands.push_back(std::move(s));
     }
     merge_rows(c);
-    plan_->iota = std::max({plan_->iota, c.m, c.k, c.n});
+    plan_.iota = std::max({plan_.iota, c.m, c.k, c.n});
   }
 
   // Neighbouring axes of rows that lie alike in every operand are one axis: rows are found without a division.
@@ -292,7 +302,7 @@ class PlanMaker {
 
   void lay_out() {
     const graph::Graph& g = p_.graph;
-    plan_->storage.resize(g.values.size());
+    plan_.storage.resize(g.values.size());
     const int steps = static_cast<int>(p_.steps.size());
     std::vector<int> first(g.values.size(), -1), last(g.values.size(), -1);
     auto root = [&](ValueId v) { return p_.fusion.layouts[v].root; };
@@ -315,7 +325,7 @@ class PlanMaker {
         if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], when);
     }
     for (ValueId v : p_.mask_leaves)
-      if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], last_control());
+      if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], p_.phases.size() > 1 ? steps : last_control());
     for (ValueId v : p_.element_values) {
       first[v] = 0;
       last[v] = steps;
@@ -330,14 +340,21 @@ class PlanMaker {
     return last;
   }
 
+  std::int64_t bytes_of(ValueId v) const {
+    const graph::Value& value = p_.graph.values[v];
+    return aligned(element_count(plan_.shape_of(value)) * static_cast<std::int64_t>(size_of(value.dtype)) + 1);
+  }
+
   void place(const std::vector<int>& first, const std::vector<int>& last, int steps) {
     const graph::Graph& g = p_.graph;
     std::vector<std::vector<ValueId>> begin(steps + 1), end(steps + 2);
+    if (p_.phases.size() > 1) plan_.born.resize(steps), plan_.dead.resize(steps);
     for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
       const graph::Value& value = g.values[v];
-      Storage& s = plan_->storage[v];
+      Storage& s = plan_.storage[v];
       if (p_.fusion.layouts[v].root != v) continue;
-      s.bytes = aligned(element_count(plan_->shape_of(value)) * static_cast<std::int64_t>(size_of(value.dtype)) + 1);
+      const bool late = !plan_.has_shape(value);
+      if (!late) s.bytes = bytes_of(v);
       if (value.is_constant()) {
         s.where = Storage::constant;
         continue;
@@ -351,23 +368,30 @@ class PlanMaker {
       if (out != g.outputs.end() && first[v] >= 0 && !value.has_elements) {
         s.where = Storage::output;
         s.offset = out - g.outputs.begin();
+        if (late) plan_.born[first[v]].push_back(v);
         continue;
       }
       if (first[v] < 0) continue;
+      if (late) {
+        s.where = Storage::late;
+        plan_.born[first[v]].push_back(v);
+        if (std::max(first[v], last[v]) < steps) plan_.dead[std::max(first[v], last[v])].push_back(v);
+        continue;
+      }
       s.where = Storage::arena;
       begin[first[v]].push_back(v);
       end[std::max(first[v], last[v]) + 1].push_back(v);
     }
     ArenaLayout arena;
     for (int s = 0; s <= steps; ++s) {
-      for (ValueId v : end[s]) arena.give(plan_->storage[v].offset, plan_->storage[v].bytes);
-      for (ValueId v : begin[s]) plan_->storage[v].offset = arena.take(plan_->storage[v].bytes);
+      for (ValueId v : end[s]) arena.give(plan_.storage[v].offset, plan_.storage[v].bytes);
+      for (ValueId v : begin[s]) plan_.storage[v].offset = arena.take(plan_.storage[v].bytes);
     }
-    plan_->arena_bytes = arena.end();
+    plan_.arena_bytes = arena.end();
   }
 
   const Program& p_;
-  std::shared_ptr<Plan> plan_;
+  Plan& plan_;
 };
 
 }  // namespace
@@ -379,7 +403,16 @@ Shape Plan::shape_of(const graph::Value& v) const {
 }
 
 std::shared_ptr<const Plan> make_plan(const Program& p, std::vector<std::int64_t> symbols) {
-  return PlanMaker(p, std::move(symbols)).make();
+  auto plan = std::make_shared<Plan>();
+  plan->symbols = std::move(symbols);
+  PlanMaker(p, *plan).make();
+  return plan;
+}
+
+void extend_plan(const Program& p, Plan& plan, const compile::Phase& phase) { PlanMaker(p, plan).extend(phase); }
+
+bool Plan::has_shape(const graph::Value& v) const {
+  return std::none_of(v.dims.begin(), v.dims.end(), [&](Dim d) { return dims[d.id] == graph::DimTable::kUnknown; });
 }
 
 }  // namespace pit::runtime

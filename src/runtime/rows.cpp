@@ -110,7 +110,7 @@ void RowRunner::clear_zero_rows() const {
     const bool strided = access == lower::InnerAccess::strided;
     const std::int64_t length = access == lower::InnerAccess::unit ? plan_.inner * size : size;
     const std::int64_t pieces = strided ? plan_.inner : 1,
-                       step = strided ? run_.plan_[group_.operands[i].strides[group_.inner]] * size : 0;
+                       step = strided ? run_.plan()[group_.operands[i].strides[group_.inner]] * size : 0;
     std::int64_t row_stride = 0;
     for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
       if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == static_cast<int>(i))
@@ -150,12 +150,12 @@ void RowRunner::check_lookups(const LiveList& rows) const {
   for (const RowStep::Lookup& l : step_.rows.lookups) {
     const fuse::Operand& index = group_.operands[l.index];
     const fuse::Operand& table = group_.operands[l.table];
-    const std::int64_t extent = run_.plan_[table.lookup_extent[l.dim]];
+    const std::int64_t extent = run_.plan()[table.lookup_extent[l.dim]];
     const std::int64_t size = static_cast<std::int64_t>(size_of(index.access.dtype));
     std::vector<std::int64_t> extents, strides;
-    if (group_.inner >= 0 && run_.plan_[index.strides[group_.inner]] != 0) {
-      extents.push_back(run_.plan_[group_.extents[group_.inner]]);
-      strides.push_back(run_.plan_[index.strides[group_.inner]] * size);
+    if (group_.inner >= 0 && run_.plan()[index.strides[group_.inner]] != 0) {
+      extents.push_back(run_.plan()[group_.extents[group_.inner]]);
+      strides.push_back(run_.plan()[index.strides[group_.inner]] * size);
     }
     std::int64_t row_stride = 0;
     for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)

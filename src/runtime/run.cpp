@@ -51,34 +51,103 @@ std::int64_t Arena::bytes() const { return arena_bytes_ + scratch_bytes_ * stati
 void Run::bind(const std::vector<const void*>& inputs, const Targets& targets) {
   targets_ = &targets;
   const graph::Graph& g = p_.graph;
-  arena_.reserve(plan_.arena_bytes, plan_.scratch_bytes, pool_.size());
+  if (p_.phases.size() > 1) plan_ = (own_ = std::make_unique<Plan>(*plan_)).get();
+  bind_workspace();
   address_.assign(g.values.size(), nullptr);
   outputs_.resize(g.outputs.size());
-  for (std::size_t o = 0; o < g.outputs.size(); ++o) {
-    const graph::Value& v = g.values[g.outputs[o]];
-    void* memory = targets.memory_of(o);
-    outputs_[o] = memory ? Tensor(v.dtype, plan_.shape_of(v), memory, unowned()) : Tensor(v.dtype, plan_.shape_of(v));
-  }
+  for (std::size_t o = 0; o < g.outputs.size(); ++o)
+    if (plan().has_shape(g.values[g.outputs[o]])) outputs_[o] = make_output(o);
   for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
-    const Storage& s = plan_.storage[v];
+    const Storage& s = plan().storage[v];
     switch (s.where) {
-      case Storage::none: break;
+      case Storage::none:
+      case Storage::late: break;
       case Storage::arena: address_[v] = arena_.data() + s.offset; break;
       case Storage::constant: address_[v] = static_cast<char*>(const_cast<void*>(g.values[v].constant.data())); break;
       case Storage::input: address_[v] = static_cast<char*>(const_cast<void*>(inputs[s.offset])); break;
-      case Storage::output: address_[v] = static_cast<char*>(outputs_[s.offset].data()); break;
+      case Storage::output:
+        if (outputs_[s.offset].defined()) address_[v] = static_cast<char*>(outputs_[s.offset].data());
+        break;
     }
   }
-  iota_.resize(static_cast<std::size_t>(plan_.iota) + 16);
-  for (std::size_t i = 0; i < iota_.size(); ++i) iota_[i] = static_cast<std::int32_t>(i);
 }
 
-void Run::fill_elements() {
-  for (ValueId v : p_.element_values) {
+void Run::bind_workspace() {
+  arena_.reserve(plan().arena_bytes, plan().scratch_bytes, pool_.size());
+  const std::size_t before = iota_.size();
+  iota_.resize(std::max(before, static_cast<std::size_t>(plan().iota) + 16));
+  for (std::size_t i = before; i < iota_.size(); ++i) iota_[i] = static_cast<std::int32_t>(i);
+}
+
+Tensor Run::make_output(std::size_t o) const {
+  const graph::Value& v = p_.graph.values[p_.graph.outputs[o]];
+  void* memory = targets_->memory_of(o);
+  return memory ? Tensor(v.dtype, plan().shape_of(v), memory, unowned()) : Tensor(v.dtype, plan().shape_of(v));
+}
+
+void Run::fill_elements(const compile::Phase& phase) {
+  for (ValueId v : phase.element_values) {
     if (!address_[v]) continue;
-    const Tensor t = graph::materialise(p_.graph, p_.graph.values[v], plan_.dims);
+    const Tensor t = graph::materialise(p_.graph, p_.graph.values[v], plan().dims);
     std::memcpy(address_[v], t.data(), t.bytes());
   }
+}
+
+// -- what a run finds
+// ---------------------------------------------------------------------------------------------------------------
+
+void Run::give_birth(std::size_t i) {
+  if (plan().born.empty()) return;
+  for (const ValueId v : plan().born[i]) {
+    const Storage& s = plan().storage[v];
+    if (address_[v] || !plan().has_shape(p_.graph.values[v])) continue;  // a routine is about to tell its shape
+    if (s.where == Storage::output)
+      address_[v] = static_cast<char*>((outputs_[s.offset] = make_output(static_cast<std::size_t>(s.offset))).data());
+    else address_[v] = (late_[v] = arena_.buffers.take(s.bytes)).data();
+  }
+}
+
+void Run::give_birth_to_results(std::size_t i, const std::vector<Tensor>& results, const std::vector<Tensor>& inputs) {
+  if (plan().born.empty()) return;
+  const std::vector<ValueId>& values = p_.graph.nodes[p_.group(p_.steps[i]).nodes[0]].outputs;
+  for (std::size_t o = 0; o < results.size(); ++o) adopt(values[o], results[o], inputs);
+  give_birth(i);
+}
+
+void Run::bury(std::size_t i) {
+  if (plan().dead.empty()) return;
+  for (const ValueId v : plan().dead[i]) {
+    address_[v] = nullptr;
+    late_.erase(v);
+    adopted_.erase(v);
+  }
+}
+
+bool Run::adopt(ValueId v, const Tensor& t, const std::vector<Tensor>& inputs) {
+  const Storage& s = plan().storage[v];
+  if (address_[v] || s.where != Storage::late || p_.fusion.layouts[v].root != v) return false;
+  const auto* data = static_cast<const char*>(t.data());
+  for (const Tensor& in : inputs) {  // a reshaped operand is the operand's memory
+    const auto* begin = static_cast<const char*>(in.data());
+    if (data >= begin && data < begin + in.bytes()) return false;
+  }
+  const fuse::Layout& l = p_.fusion.layouts[v];
+  std::int64_t step = 1;
+  for (std::size_t d = t.shape().size(); d-- > 0; step *= t.shape()[d])
+    if (t.shape()[d] != 1 && plan()[l.strides[d]] != step) return false;
+  adopted_[v] = t;
+  address_[v] = static_cast<char*>(adopted_[v].data());
+  return true;
+}
+
+void Run::enter_phase(std::size_t i, const std::vector<Tensor>& results) {
+  if (phase_ + 1 == p_.phases.size() || p_.phases[phase_ + 1].after != static_cast<int>(i)) return;
+  const compile::Phase& phase = p_.phases[++phase_];
+  for (const graph::Finder& f : phase.finders) own_->symbols[f.symbol] = results[f.output].shape()[f.dim];
+  extend_plan(p_, *own_, phase);
+  bind_workspace();
+  fill_elements(phase);
+  if (masks_) evaluate_masks(phase);
 }
 
 // Backwards from the outputs that are wanted. Control steps feed masks, too.
@@ -93,9 +162,11 @@ std::vector<char> Run::needed_steps() const {
     if (wants(o)) need(p_.graph.outputs[o]);
   for (std::size_t o = 0; o < p_.demands.size(); ++o)
     if (wants(o) && p_.demands[o].mask >= 0) need(p_.demands[o].mask);
+  for (const compile::Phase& phase : p_.phases)
+    if (phase.after >= 0) steps[phase.after] = 1;
   for (std::size_t i = p_.steps.size(); i-- > 0;) {
     const fuse::Group& group = p_.group(p_.steps[i]);
-    steps[i] = group.control || std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) {
+    steps[i] = steps[i] || group.control || std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) {
                  const ValueId root = p_.fusion.layouts[v].root;
                  return values[v] != 0 || (root >= 0 && values[root] != 0);
                });
@@ -109,23 +180,9 @@ std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProf
   bind(inputs, targets);
   const std::vector<char> needed = needed_steps();
   poison_memory();
-  fill_elements();
+  fill_elements(p_.phases[0]);
   if (profile) profile->steps.assign(p_.steps.size(), {});
-  bool masks_known = false;
-  for (std::size_t i = 0; i < p_.steps.size(); ++i) {
-    if (!p_.group(p_.steps[i]).control && !masks_known) {
-      const Clock::time_point t = Clock::now();
-      evaluate_masks();
-      masks_known = true;
-      if (profile) profile->mask_seconds = seconds_since(t);
-    }
-    const Clock::time_point t = Clock::now();
-    record_ = {};
-    poll_cancel();
-    if (needed[i]) run_step(i);
-    record_.seconds = seconds_since(t);
-    if (profile) profile->steps[i] = std::move(record_);
-  }
+  run_steps(p_.steps.size(), needed, profile);
   copy_plain_outputs();
   zero_undemanded();
   for (std::size_t o = 0; o < outputs_.size(); ++o)
@@ -134,15 +191,36 @@ std::vector<Tensor> Run::execute(const std::vector<const void*>& inputs, RunProf
   return std::move(outputs_);
 }
 
+void Run::run_steps(std::size_t end, const std::vector<char>& needed, RunProfile* profile) {
+  for (std::size_t i = 0; i < end; ++i) {
+    if (!p_.group(p_.steps[i]).control && !masks_) {
+      const Clock::time_point t = Clock::now();
+      evaluate_first_masks();
+      if (profile) profile->mask_seconds = seconds_since(t);
+    }
+    const Clock::time_point t = Clock::now();
+    record_ = {};
+    poll_cancel();
+    if (needed[i]) {
+      give_birth(i);
+      run_step(i);
+    }
+    bury(i);
+    record_.seconds = seconds_since(t);
+    if (profile) profile->steps[i] = std::move(record_);
+  }
+}
+
 const std::vector<sparsity::MaskPtr>& Run::masks_only(const std::vector<const void*>& inputs) {
   static const Targets all;
   bind(inputs, all);
   poison_memory();
-  fill_elements();
-  for (std::size_t i = 0; i < p_.steps.size(); ++i)
-    if (p_.group(p_.steps[i]).control) run_step(i);
-  evaluate_masks();
-  return masks_;
+  fill_elements(p_.phases[0]);
+  auto end = static_cast<std::size_t>(p_.phases.back().after + 1);
+  while (end < p_.steps.size() && p_.group(p_.steps[end]).control) ++end;
+  run_steps(end, std::vector<char>(p_.steps.size(), 1), nullptr);
+  if (!masks_) evaluate_first_masks();
+  return masks_->results();
 }
 
 void Run::run_step(std::size_t i) {
@@ -152,9 +230,9 @@ void Run::run_step(std::size_t i) {
   poison(group);
   if (step.attention >= 0) return AttentionRunner(*this, p_.fusion.attentions[step.attention])();
   switch (group.kind) {
-    case fuse::GroupKind::rows: return RowRunner(*this, step, plan_.rows[i])();
-    case fuse::GroupKind::contraction: return ContractionRunner(*this, step, plan_.contractions[i])();
-    case fuse::GroupKind::reference: return run_reference(step);
+    case fuse::GroupKind::rows: return RowRunner(*this, step, plan().rows[i])();
+    case fuse::GroupKind::contraction: return ContractionRunner(*this, step, plan().contractions[i])();
+    case fuse::GroupKind::reference: return run_reference(i);
     default: PIT_UNREACHABLE("a step of no kind");
   }
 }
@@ -162,17 +240,19 @@ void Run::run_step(std::size_t i) {
 // What nobody writes at all, and what the run before left.
 void Run::poison_memory() {
   if (poison_ == Poison::none) return;
-  fill_poison(arena_.data(), DType::f32, plan_.arena_bytes / 4, poison_);
-  for (Tensor& t : outputs_) fill_poison(t.data(), t.dtype(), t.size(), poison_);
+  fill_poison(arena_.data(), DType::f32, plan().arena_bytes / 4, poison_);
+  for (Tensor& t : outputs_)
+    if (t.defined()) fill_poison(t.data(), t.dtype(), t.size(), poison_);
 }
 
 // The memory of a value served another one before; so did the workers' scratch (packed operands, attention's scores).
 void Run::poison(const fuse::Group& group) {
   if (poison_ == Poison::none) return;
   for (int worker = 0; worker < pool_.size(); ++worker)
-    fill_poison(arena_.scratch(worker), DType::f32, plan_.scratch_bytes / 4, poison_);
+    fill_poison(arena_.scratch(worker), DType::f32, plan().scratch_bytes / 4, poison_);
   for (ValueId v : group.writes) {
-    if (plan_.storage[v].where != Storage::arena && plan_.storage[v].where != Storage::output) continue;
+    const Storage::Where where = plan().storage[v].where;
+    if ((where != Storage::arena && where != Storage::output && where != Storage::late) || !address_[v]) continue;
     if (p_.graph.values[v].has_elements) continue;
     // Several groups may write parts of one value (concatenation): only the first may poison it.
     const fuse::Group* owner = nullptr;
@@ -180,58 +260,63 @@ void Run::poison(const fuse::Group& group) {
       if (!owner && std::find(other.writes.begin(), other.writes.end(), v) != other.writes.end()) owner = &other;
     if (owner != &group) continue;
     const graph::Value& value = p_.graph.values[v];
-    fill_poison(address_[v], value.dtype, element_count(plan_.shape_of(value)), poison_);
+    fill_poison(address_[v], value.dtype, element_count(plan().shape_of(value)), poison_);
   }
 }
 
 Tensor Run::contiguous(ValueId v) const {
   const graph::Value& value = p_.graph.values[v];
   const fuse::Layout& l = p_.fusion.layouts[v];
-  const Shape shape = plan_.shape_of(value);
+  const Shape shape = plan().shape_of(value);
   const std::size_t size = size_of(value.dtype);
   PIT_CHECK(l.root >= 0 && address_[l.root], "'{}' has no storage", value.name);
   std::vector<std::int64_t> strides;
   bool row_major = true;
-  for (Dim d : l.strides) strides.push_back(plan_[d]);
+  for (Dim d : l.strides) strides.push_back(plan()[d]);
   std::int64_t step = 1;
   for (std::size_t d = shape.size(); d-- > 0;) {
     if (shape[d] != 1 && strides[d] != step) row_major = false;
     step *= shape[d];
   }
-  char* base = address_[l.root] + plan_[l.offset] * static_cast<std::int64_t>(size);
+  char* base = address_[l.root] + plan()[l.offset] * static_cast<std::int64_t>(size);
   if (row_major) return Tensor(value.dtype, shape, base, unowned());
   Tensor t(value.dtype, shape);
   copy_strided(shape, size, base, strides, t.data(), {});
   return t;
 }
 
-void Run::run_reference(const Step& s) {
-  const graph::Node& n = p_.graph.nodes[p_.group(s).nodes[0]];
+void Run::run_reference(std::size_t i) {
+  const graph::NodeId node = p_.group(p_.steps[i]).nodes[0];
+  const graph::Node& n = p_.graph.nodes[node];
   std::vector<Tensor> inputs;
   for (ValueId v : n.inputs) inputs.push_back(contiguous(v));
-  const std::vector<Tensor> out = graph::run_node(p_.graph, n, inputs, plan_.dims);
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const ValueId v = n.outputs[i];
-    const fuse::Layout& l = p_.fusion.layouts[v];
-    if (!address_[v]) continue;
+  const std::vector<Tensor> out = graph::run_node(p_.graph, n, inputs, plan().dims);
+  enter_phase(i, out);
+  give_birth_to_results(i, out, inputs);
+  for (std::size_t o = 0; o < out.size(); ++o) {
+    const ValueId v = n.outputs[o];
+    const Shape shape = plan().shape_of(p_.graph.values[v]);
+    PIT_CHECK(out[o].shape() == shape, "{} gave {} instead of {}", p_.graph.describe(node), to_string(out[o].shape()),
+              to_string(shape));
+    if (!address_[v] || address_[v] == out[o].data()) continue;
     // The value may be stored in another order of dimensions.
-    const Shape shape = plan_.shape_of(p_.graph.values[v]);
-    PIT_CHECK(out[i].shape() == shape, "{} gave {} instead of {}", p_.graph.describe(p_.group(s).nodes[0]),
-              to_string(out[i].shape()), to_string(shape));
     std::vector<std::int64_t> strides;
-    for (Dim d : l.strides) strides.push_back(plan_[d]);
-    copy_strided(shape, size_of(out[i].dtype()), out[i].data(), {}, address_[v], strides);
+    for (Dim d : p_.fusion.layouts[v].strides) strides.push_back(plan()[d]);
+    copy_strided(shape, size_of(out[o].dtype()), out[o].data(), {}, address_[v], strides);
   }
 }
 
-void Run::evaluate_masks() {
-  std::map<ValueId, Tensor> leaves;
-  for (ValueId v : p_.mask_leaves) leaves.emplace(v, contiguous(v));
-  masks_ = p_.analysis->masks.evaluate(plan_.dims, [&](ValueId v) -> const Tensor& {
-    auto it = leaves.find(v);
-    if (it == leaves.end()) it = leaves.emplace(v, contiguous(v)).first;
+void Run::evaluate_first_masks() {
+  masks_.emplace(p_.analysis->masks, [this](ValueId v) -> const Tensor& {
+    const auto [it, fresh] = leaves_.try_emplace(v);
+    if (fresh) it->second = contiguous(v);
     return it->second;
   });
+  for (std::size_t i = 0; i <= phase_; ++i) evaluate_masks(p_.phases[i]);
+}
+
+void Run::evaluate_masks(const compile::Phase& phase) {
+  masks_->advance(phase.masks, plan().dims);
   check_claims();
 }
 
@@ -298,8 +383,9 @@ void Run::copy_plain_outputs() {
   for (std::size_t o = 0; o < outputs_.size(); ++o) {
     if (!wants(o)) continue;
     const ValueId v = p_.graph.outputs[o];
-    const Storage& s = plan_.storage[v];
+    const Storage& s = plan().storage[v];
     if (s.where == Storage::output && static_cast<std::size_t>(s.offset) == o) continue;
+    if (!outputs_[o].defined()) outputs_[o] = make_output(o);
     if (s.where == Storage::output) {  // the same value asked for twice
       std::memcpy(outputs_[o].data(), outputs_[s.offset].data(), outputs_[o].bytes());
       continue;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -67,14 +68,16 @@ struct LiveList {
 class Run {
  public:
   Run(const Program& p, const Plan& plan, Arena& arena, const ThreadPool& pool, Poison poison)
-      : p_(p), plan_(plan), arena_(arena), pool_(pool), poison_(poison) {}
+      : p_(p), plan_(&plan), arena_(arena), pool_(pool), poison_(poison) {}
 
   /// inputs: per model input, contiguous. Returns the outputs in the graph's order; those that are not wanted are null,
   /// and what only they need is not computed.
   std::vector<Tensor> execute(const std::vector<const void*>& inputs, RunProfile* profile, const Targets& targets = {});
 
-  /// The masks and lists only (for explain): executes control steps, evaluates masks.
+  /// The masks only (for explain): executes control steps, and whatever else extents and masks wait for.
   const std::vector<sparsity::MaskPtr>& masks_only(const std::vector<const void*>& inputs);
+  /// With the extents that this run has found by now.
+  const Plan& plan() const { return *plan_; }
   /// After masks_only: a value that masks read (one of Program::mask_leaves), contiguous; valid as long as the arena
   /// is.
   Tensor control_value(ValueId v) const { return contiguous(v); }
@@ -85,12 +88,25 @@ class Run {
   friend class AttentionRunner;
 
   void bind(const std::vector<const void*>& inputs, const Targets& targets);
+  void bind_workspace();
+  Tensor make_output(std::size_t o) const;
   std::vector<char> needed_steps() const;
+  /// The steps before `end` that are needed, one after the other.
+  void run_steps(std::size_t end, const std::vector<char>& needed, RunProfile* profile);
   bool wants(std::size_t o) const { return targets_->wants(o); }
-  void fill_elements();
+  void fill_elements(const compile::Phase& phase);
   void run_step(std::size_t i);
-  void run_reference(const Step& s);
-  void evaluate_masks();
+  void run_reference(std::size_t i);
+  /// Late values that step i writes first get memory; those that nobody reads after it give it back.
+  void give_birth(std::size_t i);
+  void bury(std::size_t i);
+  /// A routine's results whose shapes were not known before; where it can be, a result is the late value itself.
+  void give_birth_to_results(std::size_t i, const std::vector<Tensor>& results, const std::vector<Tensor>& inputs);
+  bool adopt(ValueId v, const Tensor& t, const std::vector<Tensor>& inputs);
+  /// After step i: its results tell extents that others wait for.
+  void enter_phase(std::size_t i, const std::vector<Tensor>& results);
+  void evaluate_first_masks();
+  void evaluate_masks(const compile::Phase& phase);
   void check_claims() const;
   void zero_undemanded();
   void copy_plain_outputs();
@@ -101,7 +117,9 @@ class Run {
   char* root_address(ValueId v) const { return address_[p_.fusion.layouts[v].root]; }
   /// A contiguous copy of a value, or the value itself when it is contiguous.
   Tensor contiguous(ValueId v) const;
-  const sparsity::MaskArray* mask(sparsity::MaskId m) const { return m.id < 0 ? nullptr : masks_[m.id].get(); }
+  const sparsity::MaskArray* mask(sparsity::MaskId m) const {
+    return m.id < 0 ? nullptr : masks_->results()[m.id].get();
+  }
   /// Lists over the axes [outer_axes, rank) of a mask, one per position of the axes before.
   LiveList list(sparsity::MaskId m, int outer_axes, std::int64_t outer, std::int64_t extent, bool control);
 
@@ -110,14 +128,19 @@ class Run {
                             const ContractionPlan& c, std::int64_t segments);
 
   const Program& p_;
-  const Plan& plan_;
+  const Plan* plan_;           ///< shared by all runs, or own_
+  std::unique_ptr<Plan> own_;  ///< a copy to be extended, where runs find extents
+  std::size_t phase_ = 0;      ///< of p_.phases, the last one entered
   Arena& arena_;
   const ThreadPool& pool_;
   Poison poison_;
   const Targets* targets_ = nullptr;
   std::vector<char*> address_;
   std::vector<Tensor> outputs_;
-  std::vector<sparsity::MaskPtr> masks_;
+  std::map<ValueId, contract::Buffer> late_;       ///< memory of late values
+  std::map<ValueId, Tensor> adopted_;              ///< late values that a routine has made
+  std::optional<sparsity::MaskEvaluation> masks_;  ///< none before the first step that is not control
+  std::map<ValueId, Tensor> leaves_;               ///< of masks
   /// Equal masks are one object, whatever axes a step makes of theirs: what a list looks like is part of its key.
   struct ListKey {
     const void* mask;

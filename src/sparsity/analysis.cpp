@@ -26,6 +26,8 @@ class Analyzer {
  public:
   Analyzer(const Graph& g, const std::vector<OutputDemand>& outputs, const AnalysisOptions& options)
       : g_(g), options_(options), a_(g), p_(a_.masks) {
+    a_.extent_inputs = graph::extent_inputs(g);
+    a_.finds.assign(g.nodes.size(), 0);
     a_.forward = std::make_shared<Forward>(g, p_, options.enabled);
     demand_outputs(outputs);
   }
@@ -80,6 +82,7 @@ class Analyzer {
 
   void backward() {
     a_.nodes.resize(g_.nodes.size());
+    for (const graph::Finder& f : graph::finders(g_)) a_.finds[static_cast<std::size_t>(f.node)] = 1;
     for (std::size_t n = g_.nodes.size(); n-- > 0;) {
       poll_cancel();
       const Node& node = g_.nodes[n];
@@ -87,7 +90,7 @@ class Analyzer {
       facts.notes = a_.forward->notes(static_cast<NodeId>(n));
       facts.is_softmax = node.opaque.empty() && is_softmax(node.program);
       if (node.removed) continue;
-      bool demanded = false;
+      bool demanded = a_.finds[n] != 0;  // its result may not be read, but its extents are
       for (ValueId v : node.outputs) demanded = demanded || !p_.is_nothing(demand_[static_cast<std::size_t>(v)]);
       ProgramFacts* f = demanded ? a_.forward->program(static_cast<NodeId>(n)) : nullptr;
       if (f) push_demand(*f, a_.forward->context(static_cast<NodeId>(n)), demand_, facts);
@@ -117,9 +120,10 @@ class Analyzer {
       for (const StatementFacts& s : n.statements) roots.push_back(s.live);
     }
     std::vector<char> in_full(count, 0);
-    for (ValueId v : p_.leaves(roots)) mark_ancestors(g_, v, in_full);
+    for (ValueId v : p_.leaves(roots)) mark_ancestors(g_, a_.extent_inputs, v, in_full);
     for (std::size_t v = 0; v < count; ++v) {
-      if (known().control[v] && !p_.is_nothing(demand_[v])) mark_ancestors(g_, static_cast<ValueId>(v), in_full);
+      if (known().control[v] && !p_.is_nothing(demand_[v]))
+        mark_ancestors(g_, a_.extent_inputs, static_cast<ValueId>(v), in_full);
     }
     a_.weight = known().weight;
     a_.control.assign(count, 0);
@@ -167,7 +171,7 @@ class Analyzer {
     auto [text, fresh] = sources_.try_emplace(values);
     if (!fresh) return text->second;
     std::vector<char> marked(g_.values.size(), 0);
-    for (ValueId v : values) mark_ancestors(g_, v, marked);
+    for (ValueId v : values) mark_ancestors(g_, a_.extent_inputs, v, marked);
     std::set<std::string> names;
     for (ValueId i : g_.inputs) {
       if (marked[static_cast<std::size_t>(i)]) names.insert(g_.values[static_cast<std::size_t>(i)].name);
@@ -191,7 +195,7 @@ class Analyzer {
 bool compute_in_full(const Graph& g, Analysis& a, const std::vector<ValueId>& values) {
   std::vector<char> in_full(g.values.size(), 0);
   for (ValueId v : values)
-    if (!a.control[static_cast<std::size_t>(v)]) mark_ancestors(g, v, in_full);
+    if (!a.control[static_cast<std::size_t>(v)]) mark_ancestors(g, a.extent_inputs, v, in_full);
   bool fresh = false;
   for (std::size_t v = 0; v < g.values.size(); ++v) {
     if (!in_full[v] || a.control[v]) continue;

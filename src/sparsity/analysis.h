@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/finders.h"
 #include "graph/graph.h"
 #include "sparsity/mask.h"
 
@@ -60,6 +61,8 @@ struct Analysis {
   MaskProgram masks;
   /// what is known of every value (forward.h); whoever builds a program lets go of it when all is decided
   std::shared_ptr<Forward> forward;
+  std::vector<std::vector<ValueId>> extent_inputs;  ///< per NodeId (graph/finders.h)
+  std::vector<char> finds;       ///< per NodeId: extents of its results are found by it, so it always runs
   std::vector<MaskId> required;  ///< per ValueId: what the caller wants of it (outputs)
   /// per ValueId; of an ideal reader, until fusion puts the schedule's demand here (fuse/reads.h)
   std::vector<ValueMasks> values;

@@ -259,7 +259,8 @@ Known classify(const Graph& g) {
   return k;
 }
 
-void mark_ancestors(const Graph& g, ValueId v, std::vector<char>& marked) {
+void mark_ancestors(const Graph& g, const std::vector<std::vector<ValueId>>& extent_inputs, ValueId v,
+                    std::vector<char>& marked) {
   std::vector<ValueId> stack{v};
   while (!stack.empty()) {
     const auto i = static_cast<std::size_t>(stack.back());
@@ -267,7 +268,9 @@ void mark_ancestors(const Graph& g, ValueId v, std::vector<char>& marked) {
     if (marked[i] || g.values[i].is_constant()) continue;
     marked[i] = 1;
     if (g.values[i].producer < 0) continue;
-    for (ValueId in : g.nodes[static_cast<std::size_t>(g.values[i].producer)].inputs) stack.push_back(in);
+    const auto n = static_cast<std::size_t>(g.values[i].producer);
+    stack.insert(stack.end(), g.nodes[n].inputs.begin(), g.nodes[n].inputs.end());
+    stack.insert(stack.end(), extent_inputs[n].begin(), extent_inputs[n].end());
   }
 }
 

@@ -33,7 +33,9 @@ bool cast_keeps_truth(std::optional<DType> from, DType to);
 /// Comparisons, logic, tests of floats: the result is a truth, never NaN.
 bool gives_truth(expr::Fn f);
 
-/// Marks `v` and everything non-constant that it is computed from.
-void mark_ancestors(const graph::Graph& g, graph::ValueId v, std::vector<char>& marked);
+/// Marks `v` and everything non-constant that it is computed from, the extents of that included (`extent_inputs`: see
+/// graph/finders.h).
+void mark_ancestors(const graph::Graph& g, const std::vector<std::vector<graph::ValueId>>& extent_inputs,
+                    graph::ValueId v, std::vector<char>& marked);
 
 }  // namespace pit::sparsity

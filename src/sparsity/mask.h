@@ -175,21 +175,40 @@ class MaskProgram {
   std::string print(MaskId m) const;
   int size() const;
 
-  /// Marks a mask as wanted; `evaluate` computes only those (and what they need).
-  void want(MaskId m);
+  /// Extends `phases` (index: MaskId::id) to all masks that there are: the last phase of what evaluating them needs
+  /// beside control values: extents, positions, known elements. `phase_of`: of a Dim.
+  void phases(const std::function<int(Dim)>& phase_of, std::vector<int>& phases) const;
 
-  /// Concrete masks (index: MaskId::id; null where not wanted). `dims`: DimTable::evaluate's result; `control(v)`: the
-  /// dense, contiguous tensor of a leaf. Equal arrays are one object. Thread-safe.
-  std::vector<MaskPtr> evaluate(const std::vector<std::int64_t>& dims,
-                                const std::function<const Tensor&(ValueId)>& control) const;
-  /// The same for other roots than the wanted ones (explain).
+  /// The concrete masks of `roots` (index: MaskId::id; null elsewhere). `dims`: DimTable::evaluate's result;
+  /// `control(v)`: the dense, contiguous tensor of a leaf. Equal arrays are one object. Thread-safe.
   std::vector<MaskPtr> evaluate(const std::vector<MaskId>& roots, const std::vector<std::int64_t>& dims,
                                 const std::function<const Tensor&(ValueId)>& control) const;
 
   struct Impl;
 
  private:
+  friend class MaskEvaluation;
   std::shared_ptr<Impl> impl_;
+};
+
+/// The evaluation of a program in a run, bit by bit as extents become known. What has been evaluated stays, and equal
+/// arrays are one object whenever they were.
+class MaskEvaluation {
+ public:
+  /// As for MaskProgram::evaluate. The program must outlive this.
+  MaskEvaluation(const MaskProgram& program, std::function<const Tensor&(ValueId)> control);
+  ~MaskEvaluation();
+  MaskEvaluation(const MaskEvaluation&) = delete;
+  MaskEvaluation& operator=(const MaskEvaluation&) = delete;
+
+  /// Evaluates `roots` and what they need. `dims`: as known by now; what was known stays.
+  void advance(const std::vector<MaskId>& roots, const std::vector<std::int64_t>& dims);
+  /// Index: MaskId::id; null: no root so far.
+  const std::vector<MaskPtr>& results() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace pit::sparsity

@@ -15,22 +15,22 @@ using Extents = std::vector<std::int64_t>;
 class Evaluation {
  public:
   const MaskProgram::Impl& program;
-  const std::vector<std::int64_t>& dims;
-  const std::function<const Tensor&(ValueId)>& control;
+  const std::vector<std::int64_t>* dims = nullptr;  ///< as known by now
+  const std::function<const Tensor&(ValueId)> control;
 
-  /// `needed`: the nodes that will be evaluated, not zero.
-  Evaluation(const MaskProgram::Impl& p, const std::vector<std::int64_t>& d,
-             const std::function<const Tensor&(ValueId)>& c, const std::vector<char>& needed)
-      : program(p), dims(d), control(c), place_(needed.size(), -1) {
-    std::int32_t count = 0;
-    for (std::size_t i = 0; i < needed.size(); ++i)
-      if (needed[i]) place_[i] = count++;
-    views_.resize(static_cast<std::size_t>(count));
+  Evaluation(const MaskProgram::Impl& p, std::function<const Tensor&(ValueId)> c)
+      : program(p), control(std::move(c)), place_(p.nodes.size(), -1) {}
+
+  bool is_done(std::size_t m) const { return place_[m] >= 0; }
+  void put(std::size_t m) {
+    MaskView v = once(program.nodes[m]);
+    place_[m] = static_cast<std::int32_t>(views_.size());
+    views_.push_back(std::move(v));
   }
 
   std::int64_t extent(Dim d) const {
     if (d.id < 0) return 1;
-    const std::int64_t e = dims[static_cast<std::size_t>(d.id)];
+    const std::int64_t e = (*dims)[static_cast<std::size_t>(d.id)];
     PIT_CHECK(e != graph::DimTable::kUnknown, "a mask needs the extent {}", program.graph->dims.print(d));
     return e;
   }
@@ -41,7 +41,6 @@ class Evaluation {
     for (const AxisForm& f : n.forms) e.push_back(extent(f.extent));
     return e;
   }
-  MaskView& view(int m) { return views_[static_cast<std::size_t>(place_[static_cast<std::size_t>(m)])]; }
   const MaskView& view(int m) const { return views_[static_cast<std::size_t>(place_[static_cast<std::size_t>(m)])]; }
   const Tensor& tensor(ValueId v) const {
     const auto& value = program.graph->values[static_cast<std::size_t>(v)];
@@ -82,8 +81,8 @@ class Evaluation {
 
  private:
   static constexpr std::size_t kMaxShared = 1 << 16;
-  std::vector<std::int32_t> place_;  ///< of a node's view: most programs have many nodes that a run does not need
-  std::vector<MaskView> views_;
+  std::vector<std::int32_t> place_;  ///< of a node's view, -1: none; most programs have many nodes that no run needs
+  std::deque<MaskView> views_;
   /// by operation and operands, all of which `views_` or this keep alive
   std::unordered_map<std::string, MaskView> done_;
   std::unordered_multimap<std::uint64_t, std::shared_ptr<const Bytes>> shared_;
@@ -243,33 +242,70 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
 
 }  // namespace
 
-std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<std::int64_t>& dims,
-                                           const std::function<const Tensor&(ValueId)>& control) const {
-  std::vector<MaskId> roots;
-  for (std::size_t i = 0; i < impl_->wanted.size(); ++i) {
-    if (impl_->wanted[i]) roots.push_back({static_cast<std::int32_t>(i)});
+void MaskProgram::phases(const std::function<int(Dim)>& phase_of, std::vector<int>& phases) const {
+  for (std::size_t i = phases.size(); i < impl_->nodes.size(); ++i) {
+    const MaskNode& n = impl_->nodes[i];
+    int last = -1;
+    const auto dim = [&](Dim d) { last = d.id < 0 ? last : std::max(last, phase_of(d)); };
+    const auto value = [&](ValueId v) {
+      if (v < 0) return;
+      for (const Dim d : impl_->graph->values[static_cast<std::size_t>(v)].dims) dim(d);
+      for (const Dim d : impl_->graph->values[static_cast<std::size_t>(v)].elements) dim(d);
+    };
+    for (const AxisForm& f : n.forms) {
+      dim(f.extent);
+      for (const Position& p : f.boundaries) dim(p.dim);
+    }
+    for (const Position& p : n.positions) dim(p.dim);
+    value(n.source), value(n.lookup.value);
+    for (const int a : n.args) last = std::max(last, phases[static_cast<std::size_t>(a)]);
+    phases.push_back(last);
   }
-  return evaluate(roots, dims, control);
+}
+
+struct MaskEvaluation::Impl {
+  Impl(const MaskProgram::Impl& p, std::function<const Tensor&(ValueId)> control) : evaluation(p, std::move(control)) {}
+  Evaluation evaluation;
+  std::vector<MaskPtr> results;
+};
+
+MaskEvaluation::MaskEvaluation(const MaskProgram& program, std::function<const Tensor&(ValueId)> control)
+    : impl_(std::make_unique<Impl>(*program.impl_, std::move(control))) {
+  impl_->results.resize(program.impl_->nodes.size());
+}
+MaskEvaluation::~MaskEvaluation() = default;
+const std::vector<MaskPtr>& MaskEvaluation::results() const { return impl_->results; }
+
+void MaskEvaluation::advance(const std::vector<MaskId>& roots, const std::vector<std::int64_t>& dims) {
+  if (roots.empty()) return;
+  Evaluation& e = impl_->evaluation;
+  e.dims = &dims;
+  std::vector<char> needed(impl_->results.size(), 0);
+  std::size_t end = 0;
+  for (const MaskId r : roots) {
+    needed[static_cast<std::size_t>(r.id)] = 1;
+    end = std::max(end, static_cast<std::size_t>(r.id) + 1);
+  }
+  // Arguments have smaller numbers than what uses them.
+  for (std::size_t i = end; i-- > 0;) {
+    if (!needed[i] || e.is_done(i)) continue;
+    for (const int a : e.program.nodes[i].args) needed[static_cast<std::size_t>(a)] = 1;
+  }
+  for (std::size_t i = 0; i < end; ++i)
+    if (needed[i] && !e.is_done(i)) e.put(i);
+  for (const MaskId r : roots) {
+    MaskPtr& result = impl_->results[static_cast<std::size_t>(r.id)];
+    if (!result) result = e.array(e.view(r.id));
+  }
 }
 
 std::vector<MaskPtr> MaskProgram::evaluate(const std::vector<MaskId>& roots, const std::vector<std::int64_t>& dims,
                                            const std::function<const Tensor&(ValueId)>& control) const {
-  const std::size_t count = impl_->nodes.size();
-  std::vector<char> needed(count, 0);
-  for (MaskId r : roots) needed[static_cast<std::size_t>(r.id)] = 2;
-  // Arguments have smaller numbers than what uses them.
-  for (std::size_t i = count; i-- > 0;) {
-    if (!needed[i]) continue;
-    for (int a : impl_->nodes[i].args) needed[static_cast<std::size_t>(a)] |= 1;
-  }
-  Evaluation e(*impl_, dims, control, needed);
-  std::vector<MaskPtr> result(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!needed[i]) continue;
-    e.view(static_cast<int>(i)) = e.once(impl_->nodes[i]);
-    if (needed[i] >= 2) result[i] = e.array(e.view(static_cast<int>(i)));
-  }
-  return result;
+  MaskEvaluation e(*this, control);
+  e.advance(roots, dims);
+  std::vector<MaskPtr> results = e.results();
+  results.resize(impl_->nodes.size());
+  return results;
 }
 
 bool MaskArray::at(const std::int64_t* index) const {

@@ -60,7 +60,6 @@ struct Rewriting {
 struct MaskProgram::Impl {
   const graph::Graph* graph = nullptr;
   std::deque<MaskNode> nodes;  ///< which stay where they are when others come
-  std::vector<char> wanted;
 
   const MaskNode& node(int m) const { return nodes[static_cast<std::size_t>(m)]; }
   int rank(int m) const { return static_cast<int>(node(m).forms.size()); }

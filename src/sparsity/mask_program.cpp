@@ -589,10 +589,4 @@ const std::vector<AxisForm>& MaskProgram::forms(MaskId m) const { return impl_->
 std::vector<Dim> MaskProgram::extents(MaskId m) const { return impl_->extents(m.id); }
 int MaskProgram::size() const { return static_cast<int>(impl_->nodes.size()); }
 
-void MaskProgram::want(MaskId m) {
-  auto& w = impl_->wanted;
-  if (w.size() < impl_->nodes.size()) w.resize(impl_->nodes.size(), 0);
-  w[static_cast<std::size_t>(m.id)] = 1;
-}
-
 }  // namespace pit::sparsity

@@ -211,3 +211,13 @@ def test_an_operator_of_many_operands(op):
     feeds = {k: rng.standard_normal((3, 2, 2, 3, 2)).astype(np.float32) for k in inputs}
     attributes = dict(axis=1) if op == "Concat" else {}
     check(model([(op, " ".join(inputs), "s", attributes), ("Softmax", "s", "y", dict(axis=-1))], inputs, ["y"]), feeds)
+
+
+def test_any_number_behind_a_view_of_a_routine():
+    """What a mask makes 0 may be any number, and a routine (no formula says what it does) gives all of its numbers."""
+    i, f, b = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
+    nodes = [("TopK", "x k", "t i", dict(axis=1)), ("Shape", "like", "s", {}), ("Reshape", "t s", "r", {}),
+             ("Cast", "m", "g", dict(to=f)), ("Mul", "g r", "y", {})]  # fmt: skip
+    feeds = dict(x=np.array([[0.5, -1, 2]], np.float32), like=np.zeros((1, 1, 2), np.float32), m=np.array([[[True, False]]]))
+    proto = model(nodes, dict(x=(f, ["b", 3]), like=(f, ["b", 1, 2]), m=(b, ["b", 1, 2])), ["y"], dict(k=np.array([2])))
+    check(proto, feeds)

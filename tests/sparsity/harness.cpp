@@ -13,7 +13,7 @@ Evaluated evaluate(const graph::Graph& g, const Analysis& a, const std::vector<M
   e.dims = g.dims.evaluate(graph::bind_symbols(g, inputs));
   e.control.resize(g.values.size());
   std::vector<char> needed(g.values.size(), 0);
-  for (ValueId v : a.masks.leaves(roots)) mark_ancestors(g, v, needed);
+  for (ValueId v : a.masks.leaves(roots)) mark_ancestors(g, graph::extent_inputs(g), v, needed);
   for (std::size_t v = 0; v < g.values.size(); ++v) {
     const graph::Value& value = g.values[v];
     if (value.is_constant()) e.control[v] = value.constant;

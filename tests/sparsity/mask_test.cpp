@@ -691,9 +691,8 @@ TEST(MaskProgram, EvaluatesOnlyWhatIsWanted) {
   World w(13);
   MaskProgram& p = *w.program;
   const MaskId a = p.leaf(w.leaf_values[0], Predicate::nonzero), b = p.leaf(w.leaf_values[3], Predicate::nonzero);
-  p.want(a);
   const auto masks =
-      p.evaluate(w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+      p.evaluate({a}, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
   EXPECT_TRUE(masks[static_cast<std::size_t>(a.id)]);
   EXPECT_FALSE(masks[static_cast<std::size_t>(b.id)]);
   EXPECT_EQ(p.leaves({a}), std::vector<ValueId>{w.leaf_values[0]});

@@ -1,0 +1,159 @@
+"""Mixtures of experts as exporters write them: a loop over experts, each with NonZero, Gather and ScatterND, whose rows only a run tells."""
+
+import threading
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto as T
+from onnx import helper as H
+from onnx import numpy_helper as N
+
+import pit
+
+D = 16
+
+
+def loop_form(experts, layers=1, top=2, hidden=24):
+    """x [t, D] -> y: per layer a router and a loop over experts. `bias` [E], an input, is added to the router's scores."""
+    rng = np.random.default_rng(0)
+    nodes, constants = [], [("two", np.array([top])), ("first", np.array(0)), ("axis", np.array([1]))]
+
+    def add(op, inputs, outputs, **attributes):
+        nodes.append(H.make_node(op, inputs.split(), outputs.split(), **attributes))
+
+    def weight(name, *shape):
+        constants.append((name, (rng.standard_normal(shape) / shape[0] ** 0.5).astype(np.float32)))
+
+    x = "x"
+    for layer in range(layers):
+        p = f"l{layer}"
+        weight(p + "router", D, experts)
+        add("MatMul", f"{x} {p}router", p + "s")
+        add("Add", f"{p}s bias", p + "sb")
+        add("Softmax", p + "sb", p + "p", axis=-1)
+        add("TopK", f"{p}p two", f"{p}w {p}e", axis=-1)
+        add("Shape", x, p + "shape")
+        add("ConstantOfShape", p + "shape", p + "a0")
+        for e in range(experts):
+            q = f"{p}e{e}"
+            constants.append((q + "n", np.array(e)))
+            weight(q + "u", D, hidden)
+            weight(q + "d", hidden, D)
+            add("Equal", f"{p}e {q}n", q + "q")
+            add("NonZero", q + "q", q + "z")
+            add("Transpose", q + "z", q + "t", perm=[1, 0])
+            add("GatherND", f"{p}w {q}t", q + "g")
+            add("Gather", f"{q}t first", q + "k", axis=1)
+            add("Gather", f"{x} {q}k", q + "x")
+            add("MatMul", f"{q}x {q}u", q + "h")
+            add("Relu", q + "h", q + "r")
+            add("MatMul", f"{q}r {q}d", q + "o")
+            add("Unsqueeze", f"{q}g axis", q + "gg")
+            add("Mul", f"{q}o {q}gg", q + "v")
+            add("Unsqueeze", f"{q}k axis", q + "kk")
+            add("ScatterND", f"{p}a{e} {q}kk {q}v", f"{p}a{e + 1}", reduction="add")
+        add("Add", f"{x} {p}a{experts}", p + "y")
+        x = p + "y"
+    outputs = [H.make_empty_tensor_value_info(o) for o in (x, "l0e0k", "l0e1o")]
+    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["t", D]), H.make_tensor_value_info("bias", T.FLOAT, [experts])]
+    graph = H.make_graph(nodes, "experts", inputs, outputs, [N.from_array(v, k) for k, v in constants])
+    return H.make_model(graph, opset_imports=[H.make_opsetid("", 18)], ir_version=10).SerializeToString(), [o.name for o in outputs]
+
+
+def answers(proto, feeds):
+    return onnxruntime.InferenceSession(proto, providers=["CPUExecutionProvider"]).run(None, feeds)
+
+
+def tokens(seed, t, experts, favourite=None):
+    bias = np.zeros(experts, np.float32)
+    if favourite is not None:
+        bias[favourite] = 100
+    return dict(x=np.random.default_rng(seed).standard_normal((t, D)).astype(np.float32), bias=bias)
+
+
+@pytest.mark.parametrize("options", [dict(), dict(sparsity="off"), dict(poison="nan"), dict(poison="large", threads=1)], ids=str)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_loop_over_experts(layers, options):
+    proto, names = loop_form(4, layers)
+    model = pit.compile(proto, **options)
+    for t, favourite in [(7, None), (1, 0), (0, None), (33, 1), (64, None), (7, 3)]:  # all to one (and another), none to others
+        feeds = tokens(t, t, 4, favourite)
+        got = model(feeds)
+        for name, want in zip(names, answers(proto, feeds)):
+            np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5, err_msg=f"{name} of {t} tokens")
+
+
+def test_memory_of_the_caller():
+    """The shape of an output that a run finds is compared when it is known, and then nothing is written elsewhere."""
+    proto, names = loop_form(3)
+    model, feeds = pit.compile(proto), tokens(5, 9, 3)
+    want = dict(zip(names, answers(proto, feeds)))
+    rows = len(want["l0e0k"])
+    given = {"l0y": np.zeros((9, D), np.float32), "l0e0k": np.full(rows, -1), "l0e1o": np.zeros((len(want["l0e1o"]), 2 * D), np.float32)[:, ::2]}
+    got = model(feeds, out=given)
+    for name in names:
+        np.testing.assert_allclose(given[name], want[name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-5)
+    wrong = np.full(rows + 1, -1)
+    with pytest.raises(pit.InputError, match="l0e0k.*shape"):
+        model(feeds, out={"l0e0k": wrong})
+    assert (wrong == -1).all()
+    with pytest.raises(pit.InputError, match="rank 1"):
+        model(feeds, out={"l0e0k": np.zeros((rows, 1), np.int64)})
+
+
+def test_some_outputs_only():
+    proto, names = loop_form(3, 2)
+    model, feeds = pit.compile(proto, poison=True), tokens(5, 9, 3)
+    for name, want in zip(names, answers(proto, feeds)):
+        got = model(feeds, outputs=[name])
+        assert list(got) == [name]
+        np.testing.assert_allclose(got[name], want, rtol=1e-4, atol=1e-5)
+
+
+def test_many_routings_at_once():
+    proto, names = loop_form(4, 2)
+    model = pit.compile(proto, threads=2)
+    feeds = [tokens(seed, 3 + 5 * seed, 4, seed % 5 if seed % 5 < 4 else None) for seed in range(8)]
+    want = [answers(proto, f)[0] for f in feeds]
+    wrong = []
+
+    def work(k):
+        for _ in range(20):
+            got = model(feeds[k])[names[0]]
+            if not np.allclose(got, want[k], rtol=1e-4, atol=1e-5):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_explain_and_profile_know_what_the_run_finds():
+    proto, _ = loop_form(3, 2)
+    model, feeds = pit.compile(proto), tokens(5, 9, 3)
+    assert "NonZero" in model.explain() and "NonZero" in model.explain(feeds)
+    text = model.profile(feeds)
+    assert "ScatterND" in text
+    assert "the inputs given" in model.dump("schedules", feeds)
+
+
+def test_padding_and_a_count():
+    """Masks of padding above what is packed: rows that are kept, then dead ones of what is made of them."""
+    nodes = [H.make_node("MatMul", ["x", "w"], ["h"]), H.make_node("NonZero", ["m"], ["z"]), H.make_node("Squeeze", ["z", "axis"], ["i"]),
+             H.make_node("Gather", ["h", "i"], ["g"]), H.make_node("MatMul", ["g", "w"], ["g2"]), H.make_node("Gather", ["n", "i"], ["ni"]),
+             H.make_node("Cast", ["ni"], ["nf"], to=T.FLOAT), H.make_node("Unsqueeze", ["nf", "one"], ["nu"]), H.make_node("Mul", ["g2", "nu"], ["y"])]  # fmt: skip
+    constants = [N.from_array(np.eye(D, dtype=np.float32), "w"), N.from_array(np.array([0]), "axis"), N.from_array(np.array([1]), "one")]
+    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["t", D]), H.make_tensor_value_info("m", T.INT64, ["t"]), H.make_tensor_value_info("n", T.INT64, ["t"])]
+    graph = H.make_graph(nodes, "packed", inputs, [H.make_empty_tensor_value_info("y")], constants)
+    proto = H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=9).SerializeToString()
+    rng = np.random.default_rng(0)
+    for options in (dict(), dict(poison="nan"), dict(sparsity="off")):
+        model = pit.compile(proto, **options)
+        for t in (1, 5, 40):
+            feeds = dict(x=rng.standard_normal((t, D)).astype(np.float32), m=rng.integers(0, 2, t), n=rng.integers(0, 2, t))
+            np.testing.assert_allclose(model(feeds)["y"], answers(proto, feeds)[0], rtol=1e-5, atol=1e-6)
