@@ -157,3 +157,67 @@ def test_padding_and_a_count():
         for t in (1, 5, 40):
             feeds = dict(x=rng.standard_normal((t, D)).astype(np.float32), m=rng.integers(0, 2, t), n=rng.integers(0, 2, t))
             np.testing.assert_allclose(model(feeds)["y"], answers(proto, feeds)[0], rtol=1e-5, atol=1e-6)
+
+
+# -- the operator of ONNX Runtime
+
+
+def mixture(weights, router, activation="relu", k=2, rank3=False, **attributes):
+    """One MoE node; `weights`: by operand 2 ... 7, None where absent."""
+    names = [f"w{i}" if w is not None else "" for i, w in enumerate(weights)]
+    node = H.make_node("MoE", ["x", "r", *names], ["y"], domain="com.microsoft", k=k, activation_type=activation, **attributes)
+    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["b", "s", D] if rank3 else ["t", D]), H.make_tensor_value_info("r", T.FLOAT, ["rows", router])]
+    graph = H.make_graph([node], "moe", inputs, [H.make_empty_tensor_value_info("y")], [N.from_array(w, n) for w, n in zip(weights, names) if n])
+    return H.make_model(graph, opset_imports=[H.make_opsetid("", 18), H.make_opsetid("com.microsoft", 1)], ir_version=10).SerializeToString()
+
+
+def some_weights(experts, inner, fused=False):
+    rng, rows = np.random.default_rng(1), 2 * inner if fused else inner
+    shapes = [(experts, rows, D), (experts, rows), (experts, D, inner), (experts, D)]
+    return [rng.standard_normal(s).astype(np.float32) * 0.3 for s in shapes]
+
+
+def routed(rows, experts, rank3=False):
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((3, rows // 3, D) if rank3 else (rows, D)).astype(np.float32)
+    return dict(x=x, r=rng.standard_normal((rows, experts)).astype(np.float32))
+
+
+@pytest.mark.parametrize("options", [dict(), dict(sparsity="off"), dict(poison="nan")], ids=str)
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "identity", "swiglu"])
+def test_the_operator(activation, options):
+    fused = dict(swiglu_fusion=1) if activation == "swiglu" else {}
+    weights = some_weights(4, 24, bool(fused))
+    for k, norm, biased, rank3, more in [(1, 0, False, False, {}), (2, 1, True, True, {}), (4, 1, True, False, dict(activation_alpha=1.702, activation_beta=1.0))]:
+        given = weights if biased else [weights[0], None, weights[2]]
+        proto = mixture(given, 4, activation, k, rank3, normalize_routing_weights=norm, **fused, **(more if fused else {}))
+        feeds = routed(36, 4, rank3)
+        np.testing.assert_allclose(pit.compile(proto, **options)(feeds)["y"], answers(proto, feeds)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_three_ways_to_store_the_gate():
+    weights = some_weights(3, 8, True)
+    feeds = routed(12, 3)
+    mixed = mixture(weights, 3, "swiglu", swiglu_fusion=1, swiglu_limit=0.5)
+    order = [*range(0, 16, 2), *range(1, 16, 2)]
+    halves = [np.ascontiguousarray(weights[0][:, order]), np.ascontiguousarray(weights[1][:, order]), *weights[2:]]
+    apart = [np.ascontiguousarray(w) for w in (halves[0][:, :8], halves[1][:, :8], *weights[2:], halves[0][:, 8:], halves[1][:, 8:])]
+    want = answers(mixed, feeds)[0]
+    for proto in (mixed, mixture(halves, 3, "swiglu", swiglu_fusion=2, swiglu_limit=0.5), mixture(apart, 3, "swiglu", swiglu_limit=0.5)):
+        np.testing.assert_allclose(pit.compile(proto)(feeds)["y"], want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(k=5), "5 experts, but there are 4"), (dict(activation="tanh"), "activation_type"), (dict(use_sparse_mixer=1), "use_sparse_mixer"),
+    (dict(activation="swiglu"), "gate's weights"), (dict(router=3), "scores 3 experts, but there are weights of 4"),
+])  # fmt: skip
+def test_what_the_operator_refuses(change, message):
+    with pytest.raises((pit.ModelError, pit.UnsupportedError), match=message):
+        pit.compile(mixture(some_weights(4, 24), **(dict(router=4) | change)))
+
+
+def test_weights_that_do_not_fit_each_other():
+    weights = some_weights(4, 24)
+    weights[2] = weights[2][:3]
+    with pytest.raises(pit.ModelError, match="dimension 0 must be 4, but is 3"):
+        pit.compile(mixture(weights, 4))

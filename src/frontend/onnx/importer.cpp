@@ -325,10 +325,12 @@ void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
     return add_function(n, *f->second, scope);
   }
   const std::string who = describe(n);
-  if (!domain.empty()) {
-    throw UnsupportedError(fmt::format("{}: operators of domain '{}' are not supported; only standard ONNX operators "
-                                       "and functions of the model are",
-                                       who, domain),
+  // Operators of other domains carry its name, and have no versions.
+  const std::string name = domain.empty() ? n.op_type() : domain + "." + n.op_type();
+  if (!domain.empty() && !graph::has_operator(name)) {
+    throw UnsupportedError(fmt::format("{}: the operator {} of domain '{}' is not supported; standard ONNX operators, "
+                                       "functions of the model and what 'pit ops' lists are",
+                                       who, n.op_type(), domain),
                            who);
   }
   if (n.op_type() == "If") return add_if(n, scope);
@@ -336,12 +338,12 @@ void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
     throw UnsupportedError(fmt::format("{}: loops are not supported; export the model without control flow", who), who);
   }
   const auto opset = scope->opsets.find("");
-  if (opset == scope->opsets.end())
+  if (opset == scope->opsets.end() && domain.empty())
     throw ModelError(fmt::format("{}: no version of the standard opset is imported", who), who);
   graph::OpCall call;
-  call.op = n.op_type();
+  call.op = name;
   call.name = scope->prefix + n.name();
-  call.opset = opset->second;
+  call.opset = domain.empty() ? opset->second : graph::newest_opset();
   call.inputs = inputs_of(n, *scope);
   for (const std::string& o : n.output()) call.output_names.push_back(o.empty() ? o : scope->prefix + o);
   call.attributes = attributes_of(n, *scope);

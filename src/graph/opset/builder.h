@@ -190,6 +190,7 @@ std::span<const Definition> indexing_definitions();
 std::span<const Definition> generator_definitions();
 std::span<const Definition> window_definitions();
 std::span<const Definition> composite_definitions();
+std::span<const Definition> experts_definitions();
 
 /// Template text with its packs spelt out: pack(tensor or "", name) gives the list of indices.
 std::string expand_packs(std::string_view text,

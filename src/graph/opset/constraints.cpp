@@ -199,6 +199,11 @@ constexpr Entry kEntries[] = {
     {"RotaryEmbedding", "interleaved:0|1 num_heads:0..N rotary_embedding_dim:0..N",
      "X:f:3..4 cosines:f:2..3 sines:f:=cosines positions?:l:2"},
     {"SwiGLU", "alpha:f", "A:f B:=A:=A"},
+    // experts.cpp
+    {"com.microsoft.MoE",
+     "activation_alpha:f activation_beta:f activation_type:relu|gelu|silu|swiglu|identity k:1..N "
+     "normalize_routing_weights:0|1 swiglu_fusion:0|1|2 swiglu_limit:f use_sparse_mixer=0",
+     "X:f:2..3 router:=X:2 W1:=X:3 B1?:=X:2 W2:=X:3 B2?:=X:2 W3?:=X:3 B3?:=X:2"},
 };
 
 #undef PIT_WINDOW

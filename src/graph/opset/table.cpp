@@ -16,9 +16,10 @@ using Table = std::unordered_map<std::string_view, const Definition*>;
 const Table& table() {
   static const Table all = [] {
     Table t;
-    for (const auto& part : {elementwise_definitions(), reduction_definitions(), contraction_definitions(),
-                             normalization_definitions(), layout_definitions(), indexing_definitions(),
-                             generator_definitions(), window_definitions(), composite_definitions()}) {
+    for (const auto& part :
+         {elementwise_definitions(), reduction_definitions(), contraction_definitions(), normalization_definitions(),
+          layout_definitions(), indexing_definitions(), generator_definitions(), window_definitions(),
+          composite_definitions(), experts_definitions()}) {
       for (const Definition& d : part) t.emplace(d.op, &d);
     }
     return t;
