@@ -10,57 +10,13 @@
 #include <type_traits>
 
 #include "graph/numeric.h"
+#include "graph/routine.h"
 #include "support/check.h"
 
 namespace pit::graph {
 namespace {
 
-struct Call {
-  const Node& node;
-  std::span<const Tensor> in;
-  std::span<const Shape> shapes;
-  std::span<const DType> dtypes;
-
-  const std::vector<std::int64_t>& ints(const char* name) const {
-    const auto it = node.opaque_ints.find(name);
-    PIT_CHECK(it != node.opaque_ints.end(), "routine '{}' needs '{}'", node.opaque, name);
-    return it->second;
-  }
-  std::int64_t number(const char* name) const { return ints(name).at(0); }
-  [[noreturn]] void fail(const std::string& message) const {
-    const std::string who = node.name.empty() ? node.op : fmt::format("{} '{}'", node.op, node.name);
-    throw InputError(fmt::format("{}: {}", who, message), who);
-  }
-};
-
 using Routine = std::vector<Tensor> (*)(const Call&);
-
-std::int64_t product(const Shape& s, std::size_t first, std::size_t last) {
-  return std::accumulate(s.begin() + static_cast<std::ptrdiff_t>(first), s.begin() + static_cast<std::ptrdiff_t>(last),
-                         std::int64_t{1}, std::multiplies<>());
-}
-
-// The operand as [outer][size][inner] around an axis.
-struct Around {
-  std::int64_t outer, size, inner;
-  Around(const Shape& s, std::int64_t axis)
-      : outer(product(s, 0, static_cast<std::size_t>(axis))),
-        size(s[static_cast<std::size_t>(axis)]),
-        inner(product(s, static_cast<std::size_t>(axis) + 1, s.size())) {}
-};
-
-void copy(Tensor& to, std::int64_t at, const Tensor& from, std::int64_t begin, std::int64_t count) {
-  if (count <= 0) return;
-  const std::size_t e = size_of(to.dtype());
-  std::memcpy(to.as<char>() + static_cast<std::size_t>(at) * e, from.as<char>() + static_cast<std::size_t>(begin) * e,
-              static_cast<std::size_t>(count) * e);
-}
-
-std::vector<std::int64_t> row_major(const Shape& s) {
-  std::vector<std::int64_t> r(s.size(), 1);
-  for (std::size_t i = s.size(); i-- > 1;) r[i - 1] = r[i] * s[i];
-  return r;
-}
 
 // Integers are compared and computed as integers: a double does not tell neighbours beyond 2^53 apart.
 template <class T>
@@ -236,70 +192,6 @@ std::vector<Tensor> arg_extreme(const Call& c, bool largest) {
 std::vector<Tensor> arg_max(const Call& c) { return arg_extreme(c, true); }
 std::vector<Tensor> arg_min(const Call& c) { return arg_extreme(c, false); }
 
-// Positions of the first k of `line` in order. Equal values keep the order of their positions; NaN counts as the
-// largest.
-template <class T>
-void first_in_order(const std::vector<T>& line, bool largest, std::int64_t k, std::vector<std::int64_t>* order) {
-  std::iota(order->begin(), order->end(), 0);
-  const auto less = [](T v, T w) { return is_nan(w) ? !is_nan(v) : v < w; };
-  const auto before = [&](std::int64_t p, std::int64_t q) {
-    const T v = line[static_cast<std::size_t>(p)], w = line[static_cast<std::size_t>(q)];
-    if (less(v, w)) return !largest;
-    if (less(w, v)) return largest;
-    return p < q;
-  };
-  std::partial_sort(order->begin(), order->begin() + k, order->end(), before);
-}
-
-template <class T>
-std::vector<Tensor> top_k_of(const Call& c) {
-  const Tensor& x = c.in[0];
-  const std::int64_t axis = c.number("axis"), k = read_int(c.in[1], 0);
-  const bool largest = c.number("largest") != 0;
-  const Around a(x.shape(), axis);
-  if (k < 0 || k > a.size) c.fail(fmt::format("k is {}, but the axis has {} elements", k, a.size));
-  Shape s = x.shape();
-  s[static_cast<std::size_t>(axis)] = k;
-  Tensor values(x.dtype(), s), indices(DType::i64, s);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(a.size));
-  std::vector<T> line(order.size());
-  for (std::int64_t o = 0; o < a.outer; ++o) {
-    for (std::int64_t i = 0; i < a.inner; ++i) {
-      for (std::int64_t p = 0; p < a.size; ++p)
-        line[static_cast<std::size_t>(p)] = element<T>(x, (o * a.size + p) * a.inner + i);
-      first_in_order(line, largest, k, &order);
-      for (std::int64_t j = 0; j < k; ++j) {
-        const std::int64_t to = (o * k + j) * a.inner + i;
-        copy(values, to, x, (o * a.size + order[static_cast<std::size_t>(j)]) * a.inner + i, 1);
-        write_int(indices, to, order[static_cast<std::size_t>(j)]);
-      }
-    }
-  }
-  return {values, indices};
-}
-
-std::vector<Tensor> top_k(const Call& c) {
-  return in_type_of(c.in[0].dtype(), [&](auto zero) { return top_k_of<decltype(zero)>(c); });
-}
-
-std::vector<Tensor> non_zero(const Call& c) {
-  const Tensor& x = c.in[0];
-  std::vector<std::int64_t> found;
-  for (std::int64_t i = 0; i < x.size(); ++i) {
-    const double v = read_double(x, i);
-    if (v != 0 || std::isnan(v)) found.push_back(i);
-  }
-  const Shape& s = x.shape();
-  const std::vector<std::int64_t> stride = row_major(s);
-  const auto n = static_cast<std::int64_t>(found.size());
-  Tensor y(DType::i64, {static_cast<std::int64_t>(s.size()), n});
-  for (std::size_t d = 0; d < s.size(); ++d) {
-    for (std::int64_t i = 0; i < n; ++i)
-      write_int(y, static_cast<std::int64_t>(d) * n + i, found[static_cast<std::size_t>(i)] / stride[d] % s[d]);
-  }
-  return {y};
-}
-
 std::vector<Tensor> compress(const Call& c) {
   const Tensor& x = c.in[0];
   const std::int64_t axis = c.number("axis");
@@ -318,93 +210,6 @@ std::vector<Tensor> compress(const Call& c) {
   for (std::int64_t o = 0; o < a.outer; ++o) {
     for (std::int64_t i = 0; i < n; ++i)
       copy(y, (o * n + i) * a.inner, x, (o * a.size + kept[static_cast<std::size_t>(i)]) * a.inner, a.inner);
-  }
-  return {y};
-}
-
-std::int64_t wrapped(const Call& c, std::int64_t i, std::int64_t n) {
-  if (i < -n || i >= n) c.fail(fmt::format("index {} is out of range for extent {}", i, n));
-  return i < 0 ? i + n : i;
-}
-
-// NaN goes through maximum and minimum, as it does through sums.
-template <class T>
-T combined(std::int64_t how, T a, T b) {
-  if (how == 1) return wrapping(a, b, std::plus<>());
-  if (how == 2) return wrapping(a, b, std::multiplies<>());
-  if (is_nan(a) || is_nan(b)) return a + b;
-  return how == 3 ? std::max(a, b) : std::min(a, b);
-}
-
-void combine(const Call& c, Tensor& y, std::int64_t at, const Tensor& u, std::int64_t from) {
-  const std::int64_t how = c.number("reduction");
-  if (how == 0) return copy(y, at, u, from, 1);
-  if (is_float(y.dtype())) write_double(y, at, combined(how, read_double(y, at), read_double(u, from)));
-  else write_int(y, at, combined(how, read_int(y, at), read_int(u, from)));
-}
-
-Tensor copied(const Tensor& x) {
-  Tensor y(x.dtype(), x.shape());
-  copy(y, 0, x, 0, x.size());
-  return y;
-}
-
-std::vector<Tensor> scatter_nd(const Call& c) {
-  const Tensor &x = c.in[0], &index = c.in[1], &u = c.in[2];
-  Tensor y = copied(x);
-  const std::int64_t depth = index.shape().back(), rows = depth == 0 ? 1 : index.size() / depth;
-  const std::vector<std::int64_t> stride = row_major(x.shape());
-  if (depth > static_cast<std::int64_t>(stride.size()))
-    c.fail(fmt::format("indices of depth {} do not fit rank {}", depth, stride.size()));
-  const std::int64_t block = product(x.shape(), static_cast<std::size_t>(depth), x.shape().size());
-  if (u.size() != rows * block) c.fail(fmt::format("{} updates for {} elements", u.size(), rows * block));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    std::int64_t at = 0;
-    for (std::int64_t d = 0; d < depth; ++d) {
-      const auto e = static_cast<std::size_t>(d);
-      at += wrapped(c, read_int(index, r * depth + d), x.shape()[e]) * stride[e];
-    }
-    for (std::int64_t i = 0; i < block; ++i) combine(c, y, at + i, u, r * block + i);
-  }
-  return {y};
-}
-
-std::vector<Tensor> scatter_elements(const Call& c) {
-  const Tensor &x = c.in[0], &index = c.in[1], &u = c.in[2];
-  Tensor y = copied(x);
-  const auto axis = static_cast<std::size_t>(c.number("axis"));
-  const std::vector<std::int64_t> to = row_major(x.shape()), from = row_major(index.shape());
-  if (u.shape() != index.shape()) c.fail("indices and updates have different shapes");
-  for (std::size_t d = 0; d < to.size(); ++d)
-    if (d != axis && index.shape()[d] > x.shape()[d])
-      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}",
-                         to_string(index.shape()), d, to_string(x.shape())));
-  for (std::int64_t n = 0; n < index.size(); ++n) {
-    std::int64_t at = 0;
-    for (std::size_t d = 0; d < to.size(); ++d) {
-      const std::int64_t p = d == axis ? wrapped(c, read_int(index, n), x.shape()[d]) : n / from[d] % index.shape()[d];
-      at += p * to[d];
-    }
-    combine(c, y, at, u, n);
-  }
-  return {y};
-}
-
-std::vector<Tensor> gather_elements(const Call& c) {
-  const Tensor &x = c.in[0], &index = c.in[1];
-  const auto axis = static_cast<std::size_t>(c.number("axis"));
-  const std::vector<std::int64_t> own = row_major(x.shape()), from = row_major(index.shape());
-  Tensor y(x.dtype(), index.shape());
-  for (std::size_t d = 0; d < own.size(); ++d)
-    if (d != axis && index.shape()[d] > x.shape()[d])
-      c.fail(fmt::format("the indices are {}, which is longer in dimension {} than the data, {}",
-                         to_string(index.shape()), d, to_string(x.shape())));
-  for (std::int64_t n = 0; n < index.size(); ++n) {
-    std::int64_t at = 0;
-    for (std::size_t d = 0; d < own.size(); ++d) {
-      at += (d == axis ? wrapped(c, read_int(index, n), x.shape()[d]) : n / from[d] % index.shape()[d]) * own[d];
-    }
-    copy(y, n, x, at, 1);
   }
   return {y};
 }
@@ -499,14 +304,15 @@ const std::map<std::string, Routine>& routines() {
 }  // namespace
 
 std::vector<Tensor> run_opaque(const Node& n, std::span<const Tensor> inputs, std::span<const Shape> output_shapes,
-                               std::span<const DType> output_dtypes) {
+                               std::span<const DType> output_dtypes, const ThreadPool& pool,
+                               std::span<const Tensor> targets) {
   const auto it = routines().find(n.opaque);
   PIT_CHECK(it != routines().end(), "no routine '{}'", n.opaque);
-  return it->second({n, inputs, output_shapes, output_dtypes});
+  return it->second({n, inputs, output_shapes, output_dtypes, pool, targets});
 }
 
 std::int64_t range_count(const Node& n, std::span<const Tensor> inputs, DType dtype) {
-  return count_of_range({n, inputs, {}, std::span(&dtype, 1)});
+  return count_of_range({n, inputs, {}, std::span(&dtype, 1), ThreadPool(1)});
 }
 
 std::vector<std::string> opaque_routines() {

@@ -64,7 +64,8 @@ Tensor materialise(const Graph& g, const Value& v, const std::vector<std::int64_
 }
 
 std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tensor> inputs,
-                             const std::vector<std::int64_t>& dims) {
+                             const std::vector<std::int64_t>& dims, const ThreadPool& pool,
+                             std::span<const Tensor> targets) {
   std::vector<Shape> shapes;
   std::vector<DType> dtypes;
   for (const ValueId o : n.outputs) {
@@ -72,7 +73,7 @@ std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tens
     shapes.push_back(shape_of(v.dims, dims));
     dtypes.push_back(v.dtype);
   }
-  if (!n.opaque.empty()) return run_opaque(n, inputs, shapes, dtypes);
+  if (!n.opaque.empty()) return run_opaque(n, inputs, shapes, dtypes, pool, targets);
   expr::Bindings b;
   b.inputs.assign(inputs.begin(), inputs.end());
   b.output_shapes = shapes;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "support/threads.h"
 
 namespace pit::graph {
 
@@ -20,9 +21,11 @@ std::vector<Tensor> run_reference(const Graph& g, std::span<const Tensor> inputs
 /// Values of everything (undefined Tensors for values of removed nodes): for tests that look inside.
 std::vector<Tensor> run_reference_values(const Graph& g, std::span<const Tensor> inputs);
 
-/// One node on concrete operands. `dims`: DimTable::evaluate for the current symbols.
+/// One node on concrete operands. `dims`: DimTable::evaluate for the current symbols. `pool` and `targets` serve the
+/// library routines (see run_opaque).
 std::vector<Tensor> run_node(const Graph& g, const Node& n, std::span<const Tensor> inputs,
-                             const std::vector<std::int64_t>& dims);
+                             const std::vector<std::int64_t>& dims, const ThreadPool& pool = ThreadPool(1),
+                             std::span<const Tensor> targets = {});
 
 /// A value with known elements as a tensor.
 Tensor materialise(const Graph& g, const Value& v, const std::vector<std::int64_t>& dims);

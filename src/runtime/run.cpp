@@ -264,33 +264,40 @@ void Run::poison(const fuse::Group& group) {
   }
 }
 
+std::optional<Tensor> Run::in_place(ValueId v) const {
+  const graph::Value& value = p_.graph.values[v];
+  const fuse::Layout& l = p_.fusion.layouts[v];
+  const Shape shape = plan().shape_of(value);
+  PIT_CHECK(l.root >= 0 && address_[l.root], "'{}' has no storage", value.name);
+  std::int64_t step = 1;
+  for (std::size_t d = shape.size(); d-- > 0; step *= shape[d])
+    if (shape[d] != 1 && plan()[l.strides[d]] != step) return std::nullopt;
+  char* base = address_[l.root] + plan()[l.offset] * static_cast<std::int64_t>(size_of(value.dtype));
+  return Tensor(value.dtype, shape, base, unowned());
+}
+
 Tensor Run::contiguous(ValueId v) const {
+  if (std::optional<Tensor> t = in_place(v)) return std::move(*t);
   const graph::Value& value = p_.graph.values[v];
   const fuse::Layout& l = p_.fusion.layouts[v];
   const Shape shape = plan().shape_of(value);
   const std::size_t size = size_of(value.dtype);
-  PIT_CHECK(l.root >= 0 && address_[l.root], "'{}' has no storage", value.name);
   std::vector<std::int64_t> strides;
-  bool row_major = true;
   for (Dim d : l.strides) strides.push_back(plan()[d]);
-  std::int64_t step = 1;
-  for (std::size_t d = shape.size(); d-- > 0;) {
-    if (shape[d] != 1 && strides[d] != step) row_major = false;
-    step *= shape[d];
-  }
-  char* base = address_[l.root] + plan()[l.offset] * static_cast<std::int64_t>(size);
-  if (row_major) return Tensor(value.dtype, shape, base, unowned());
   Tensor t(value.dtype, shape);
-  copy_strided(shape, size, base, strides, t.data(), {});
+  copy_strided(shape, size, address_[l.root] + plan()[l.offset] * static_cast<std::int64_t>(size), strides, t.data(),
+               {});
   return t;
 }
 
 void Run::run_reference(std::size_t i) {
   const graph::NodeId node = p_.group(p_.steps[i]).nodes[0];
   const graph::Node& n = p_.graph.nodes[node];
-  std::vector<Tensor> inputs;
+  std::vector<Tensor> inputs, targets(n.outputs.size());
   for (ValueId v : n.inputs) inputs.push_back(contiguous(v));
-  const std::vector<Tensor> out = graph::run_node(p_.graph, n, inputs, plan().dims);
+  for (std::size_t o = 0; o < targets.size(); ++o)
+    if (address_[n.outputs[o]]) targets[o] = in_place(n.outputs[o]).value_or(Tensor());
+  const std::vector<Tensor> out = graph::run_node(p_.graph, n, inputs, plan().dims, pool_, targets);
   enter_phase(i, out);
   give_birth_to_results(i, out, inputs);
   for (std::size_t o = 0; o < out.size(); ++o) {

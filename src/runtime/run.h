@@ -115,6 +115,8 @@ class Run {
 
   /// Address of element 0 of a value's root storage.
   char* root_address(ValueId v) const { return address_[p_.fusion.layouts[v].root]; }
+  /// The value where it lies, if it is contiguous there.
+  std::optional<Tensor> in_place(ValueId v) const;
   /// A contiguous copy of a value, or the value itself when it is contiguous.
   Tensor contiguous(ValueId v) const;
   const sparsity::MaskArray* mask(sparsity::MaskId m) const {
