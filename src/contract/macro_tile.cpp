@@ -127,12 +127,18 @@ std::vector<Task> split(const Call& call, const Rows& rows_of, std::int64_t bloc
   std::int64_t all = 0;
   for (const Item& item : items) all += (rows_of(item) + block - 1) / block;
   const bool splits_panels = leave_workers_idle(all, threads);
+  const std::int64_t side_by_side = std::max<std::int64_t>(1, call.schedule.blocks.panels);
   std::vector<Task> tasks;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const std::int64_t rows = rows_of(items[i]), panels = panels_of(items[i]), first = items[i].first_panel,
                        blocks = (rows + block - 1) / block, pieces = splits_panels ? std::min(panels, threads) : 1;
-    // Pieces of an even number of panels, which tiles of few rows take two at a time.
-    const auto cut = [&](std::int64_t x) { return first + (x == pieces ? panels : panels * x / pieces / 2 * 2); };
+    // Pieces of as many columns, and of whole groups of panels that lie side by side in a tile.
+    const std::int64_t last = first + panels, width = call.b.panels.width() * side_by_side;
+    const std::int64_t columns = std::min(call.problem.n, last * call.b.panels.width()) - first * call.b.panels.width();
+    const auto cut = [&](std::int64_t x) {
+      if (x == pieces) return last;
+      return std::min(last, first + (columns * x / pieces + width / 2) / width * side_by_side);
+    };
     const auto row = [&](std::int64_t x) { return x == blocks ? rows : rows * x / blocks / step * step; };
     for (std::int64_t b = 0; b < blocks; ++b)
       for (std::int64_t q = 0; q < pieces; ++q)
