@@ -31,7 +31,8 @@ def test_single_operators(first):
 
 
 def test_every_operator_is_drawn():
-    assert {e["op"] for e in json.loads(pit._pit.op_table(True))} == set(single.GENERATORS)
+    standard = {e["op"] for e in json.loads(pit._pit.op_table(True)) if "." not in e["op"]}  # others have tests of their own (test_experts.py)
+    assert standard == set(single.GENERATORS)
     assert {single.draw(seed).op for seed in range(len(single.GENERATORS))} == set(single.GENERATORS)
 
 

@@ -1,7 +1,6 @@
 // Mixtures of experts. Each expert gets the rows that the router sends to it, and no other: the loop over experts that
 // exporters write, so that whatever form a model has, it runs the same way.
-#include <limits>
-
+#include "graph/numeric.h"
 #include "graph/opset/builder.h"
 
 namespace pit::graph {
@@ -86,7 +85,9 @@ class Mixture {
     ValueId gates = best[0];
     if (b_.int_attr("normalize_routing_weights", 0) != 0)
       gates = op(b_, "Div", {gates, op(b_, "ReduceSum", {gates, b_.int_constant({-1})})});
-    ValueId sum = op(b_, "Expand", {b_.float_constant(0, b_.dtype(x_)), op(b_, "Shape", {tokens})});
+    Tensor zero(b_.dtype(x_), {1});
+    write_double(zero, 0, 0);
+    ValueId sum = op(b_, "ConstantOfShape", {op(b_, "Shape", {tokens})}, {{"value", zero}});
     for (std::int64_t e = 0; e < experts_; ++e) sum = add_expert(sum, tokens, gates, best[1], e);
     return shape.size() == 2 ? sum : op(b_, "Reshape", {sum, op(b_, "Shape", {x_})});
   }

@@ -83,7 +83,10 @@ TEST(OperatorCases, CoverTheOpSet) {
       covered.insert(name.substr(0, name.rfind('_')));
     }
   }
-  for (const graph::OpEntry& e : graph::op_entries()) EXPECT_TRUE(covered.count(e.op)) << e.op << " has no case";
+  for (const graph::OpEntry& e : graph::op_entries()) {
+    const bool standard = e.op.find('.') == std::string::npos;  // others: tests/python/test_experts.py
+    EXPECT_TRUE(!standard || covered.count(e.op)) << e.op << " has no case";
+  }
 }
 
 TEST(OperatorTable, EveryExampleIsValid) {
