@@ -14,7 +14,7 @@
 //
 //   program   := statement (';' | newline) statement ...
 //   statement := tensor '[' index,* ']' combiner expression
-//   combiner  := '='  '+='  '*='  'max='  'min='  'and='  'or='  'logsumexp='
+//   combiner  := '='  '+='  '*='  'max='  'min='  'and='  'or='  'logsumexp='  'last='
 //   index     := expression over axes, integers, $params, |axis| (the extent), + - * // % min max, or a lookup T[...],
 //                or a:b:c
 //   access    := tensor '[' index,* [ '|' expression ] ']'    ('| e': the value of a read outside the tensor)
@@ -35,8 +35,14 @@
 //     write disjoint elements (concatenation). Elements that no statement writes are undefined.
 //   * `=` assigns, each element at most once; it must have no reduced axis. Any other combiner first sets every element
 //     it covers to its identity, then folds in the terms. The empty reduction is the identity: 0 for +=, 1 for *=, -inf
-//     (the lowest integer) for max=, +inf for min=, true for and=, false for or=, -inf for logsumexp=.
-//   * Order of reduction: the *value* of a program is defined up to reassociation of its combiners. Lowering fixes the
+//     (the lowest integer) for max=, +inf for min=, true for and=, false for or=, -inf for logsumexp=, 0 (false) for
+//     last=, which keeps the last term.
+//   * Writes through lookups. A combiner (not `=`) with a lookup on the left covers the *whole* tensor: elements that no
+//     term reaches hold the identity, and no other statement writes the tensor. Terms of one element are folded in
+//     ascending order of the axes, as they are numbered. `L[I[k]] max= k` is the last k whose I[k] is t, or the lowest
+//     integer. (The extent of such a dimension of a temporary is that of the axis by which it is read.)
+//   * Order of reduction: the *value* of a program is defined up to reassociation of its combiners; where the combiner
+//     does not commute (last=), the terms stay in ascending order. Lowering fixes the
 //     order: contractions form one chain of fused multiply-adds in ascending k from +0 (promise 1 of the design); other
 //     reductions may be regrouped, within a stated bound.
 //   * Reads outside a tensor are errors unless the access has a '| default'. Left indices must be in range.
@@ -174,7 +180,7 @@ Expr merge(std::vector<Expr> axes);
 
 bool equal(const Expr& a, const Expr& b);
 
-enum class Combiner : std::uint8_t { assign, sum, product, max, min, logical_and, logical_or, logsumexp };
+enum class Combiner : std::uint8_t { assign, sum, product, max, min, logical_and, logical_or, logsumexp, last };
 
 /// The algebra of a combiner, and of the product it distributes over ("absent" in the header's essay).
 struct CombinerInfo {
@@ -241,6 +247,8 @@ std::optional<AxisId> bare_axis(const Expr& e);
 std::vector<AxisId> axes_of(const Expr& e);
 std::vector<AxisId> free_axes(const Statement& s);     ///< axes on the left
 std::vector<AxisId> reduced_axes(const Statement& s);  ///< axes only on the right
+/// Whether the statement folds its terms into elements that a lookup tells, and so covers the whole tensor.
+bool scatters(const Statement& s);
 /// Visits every access in `e`, lookups inside indices included (outer access first).
 template <class F>
 void for_each_access(const Expr& e, F&& f) {

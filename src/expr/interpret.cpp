@@ -156,6 +156,18 @@ class Interpreter {
     m = number;
   }
 
+  static void store_identity(Combiner c, const Storage& out, std::int64_t offset) {
+    if (is_floating(out.dtype)) store_float(out, offset, float_identity(c));
+    else store_int(out, offset, int_identity(c, out.dtype));
+  }
+
+  void cover_whole(int number, const Storage& out) {
+    for (std::int64_t o = 0; o < element_count(out.shape); ++o) {
+      mark(number, o);
+      store_identity(p_.statements[static_cast<std::size_t>(number)].combiner, out, o);
+    }
+  }
+
   void statement(int number) {
     const Statement& s = p_.statements[static_cast<std::size_t>(number)];
     const Compiler compiler(p_, storage_, extents_, b_.params);
@@ -176,12 +188,7 @@ class Interpreter {
     const auto set_identity = [&] {
       const std::int64_t o = offset(at_.data());
       mark(number, o);
-      if (s.combiner == Combiner::assign) return;
-      if (floating) {
-        store_float(out, o, float_identity(s.combiner));
-      } else {
-        store_int(out, o, int_identity(s.combiner, out.dtype));
-      }
+      if (s.combiner != Combiner::assign) store_identity(s.combiner, out, o);
     };
     const auto fold = [&] {
       const std::int64_t o = offset(at_.data());
@@ -197,7 +204,8 @@ class Interpreter {
         store_int(out, o, acc);
       }
     };
-    for_each_point(outer, 0, extents_, b_.permutation, &at_, set_identity);
+    if (scatters(s)) cover_whole(number, out);
+    else for_each_point(outer, 0, extents_, b_.permutation, &at_, set_identity);
     for_each_point(outer, 0, extents_, b_.permutation, &at_, fold);
     if (!widened) return;
     const Storage& narrow = storage_[static_cast<std::size_t>(s.out)];

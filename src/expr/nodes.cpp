@@ -35,8 +35,9 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr CombinerInfo kCombiners[] = {
     {"=", false, false, 0},     {"+=", true, true, 0},   {"*=", true, true, 1},  {"max=", true, true, -kInf},
     {"min=", true, true, kInf}, {"and=", true, true, 1}, {"or=", true, true, 0}, {"logsumexp=", true, true, -kInf},
+    {"last=", false, true, 0},
 };
-static_assert(sizeof kCombiners / sizeof kCombiners[0] == static_cast<std::size_t>(Combiner::logsumexp) + 1);
+static_assert(sizeof kCombiners / sizeof kCombiners[0] == static_cast<std::size_t>(Combiner::last) + 1);
 
 std::shared_ptr<Node> make(Kind kind) {
   auto n = std::make_shared<Node>();
@@ -176,6 +177,12 @@ std::vector<AxisId> reduced_axes(const Statement& s) {
   std::vector<AxisId> reduced;
   std::set_difference(right.begin(), right.end(), left.begin(), left.end(), std::back_inserter(reduced));
   return reduced;
+}
+
+bool scatters(const Statement& s) {
+  bool lookup = false;
+  for (const Expr& index : s.out_index) for_each_access(index, [&](const Expr&) { lookup = true; });
+  return lookup && s.combiner != Combiner::assign;
 }
 
 Expr transform(const Expr& e, const std::function<Expr(const Expr&)>& f) {

@@ -140,12 +140,12 @@ class Parser {
   }
 
   Combiner combiner() {
-    for (int c = static_cast<int>(Combiner::logsumexp); c >= 0; --c) {
+    for (int c = static_cast<int>(Combiner::last); c >= 0; --c) {
       const std::string_view text = info(static_cast<Combiner>(c)).text;
       if (text == "=" && peek(1) == '=') continue;
       if (accept(text)) return static_cast<Combiner>(c);
     }
-    fail("a combiner: = += *= max= min= and= or= logsumexp=");
+    fail("a combiner: = += *= max= min= and= or= logsumexp= last=");
   }
 
   // '[' index, ... [ '|' default ] ']'

@@ -174,7 +174,8 @@ double from_half(std::uint16_t h) {
 
 double combine_float(Combiner c, double acc, double term) {
   switch (c) {
-    case Combiner::assign: return term;
+    case Combiner::assign:
+    case Combiner::last: return term;
     case Combiner::sum: return acc + term;
     case Combiner::product: return acc * term;
     case Combiner::max: return nan_max(acc, term);
@@ -190,7 +191,8 @@ double combine_float(Combiner c, double acc, double term) {
 
 std::int64_t combine_int(Combiner c, std::int64_t acc, std::int64_t term) {
   switch (c) {
-    case Combiner::assign: return term;
+    case Combiner::assign:
+    case Combiner::last: return term;
     case Combiner::sum: return add(acc, term);
     case Combiner::product: return multiply(acc, term);
     case Combiner::max: return std::max(acc, term);

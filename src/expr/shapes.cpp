@@ -107,7 +107,8 @@ class Inference {
       if (static_cast<std::size_t>(s.out) != t) continue;
       any = true;
       for (std::size_t d = 0; d < shape.size(); ++d) {
-        const std::optional<Interval> range = interval(s.out_index[d]);
+        const std::optional<Interval> range =
+            s.out_index[d]->kind == Kind::access ? interval_of_readers(t, d) : interval(s.out_index[d]);
         if (!range) return;
         if (!range->empty()) shape[d] = std::max(shape[d], add(range->high, 1));
       }
@@ -116,6 +117,16 @@ class Inference {
     shapes_[t] = std::move(shape);
     known_[t] = true;
     changed_ = true;
+  }
+
+  // What is written through a lookup is as long as the axis by which it is read.
+  std::optional<Interval> interval_of_readers(std::size_t t, std::size_t d) const {
+    std::optional<Interval> found;
+    for (const Statement& s : p_.statements)
+      for_each_access(s.value, [&](const Expr& e) {
+        if (static_cast<std::size_t>(e->id) == t && !found && bare_axis(e->args[d])) found = interval(e->args[d]);
+      });
+    return found;
   }
 
   // Bounds of an index expression; nothing while an extent is missing, and for lookups.

@@ -161,7 +161,8 @@ class Checker {
 std::optional<std::string> combiner_refuses(Combiner c, DType t) {
   const bool logical = c == Combiner::logical_and || c == Combiner::logical_or;
   if (logical && t != DType::b8) return fmt::format("{} combines bools, not {}", info(c).text, name_of(t));
-  if (!logical && c != Combiner::assign && t == DType::b8) return fmt::format("{} cannot combine bools", info(c).text);
+  const bool any_type = c == Combiner::assign || c == Combiner::last;
+  if (!logical && !any_type && t == DType::b8) return fmt::format("{} cannot combine bools", info(c).text);
   if (c == Combiner::logsumexp && !floating(t))
     return fmt::format("{} needs a floating-point type, not {}", info(c).text, name_of(t));
   return std::nullopt;

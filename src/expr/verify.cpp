@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <fmt/format.h>
 #include <set>
 #include <string>
@@ -81,6 +82,13 @@ class Verifier {
     if (s.combiner == Combiner::assign && !reduced.empty()) {
       return fail(fmt::format("'=' cannot reduce axis {}, which is not on the left; say how with +=, max=, ...",
                               p_.axes[static_cast<std::size_t>(reduced[0])]));
+    }
+    if (scatters(s)) {
+      const auto writers = std::count_if(p_.statements.begin(), p_.statements.end(),
+                                         [&](const Statement& other) { return other.out == s.out; });
+      if (writers > 1)
+        return fail(
+            fmt::format("{} is written by another statement, too, but a lookup on the left covers it all", out.name));
     }
     written_[static_cast<std::size_t>(s.out)] = true;
     return true;

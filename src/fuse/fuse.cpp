@@ -10,6 +10,7 @@
 #include "fuse/layout.h"
 #include "fuse/merger.h"
 #include "fuse/reads.h"
+#include "fuse/scatter.h"
 #include "fuse/verify.h"
 #include "support/cancel.h"
 #include "support/check.h"
@@ -335,6 +336,13 @@ class Fuser {
     merger.start(nodes[0], first, last);
     group.mid = group.inner = -1;
     if (!choose_roles(group)) return false;
+    if (scatters(g_.nodes[nodes[0]])) {
+      const bool rows = group.readers && group.readers->mid == group.mid && group.readers->places == group.outer;
+      if (!rows) {
+        group.why = "what is written through lookups is no row";
+        return false;
+      }
+    }
     for (std::size_t i = 1; i < nodes.size(); ++i)
       if (!merger.append(nodes[i])) return false;
     group.writes = live_outs(nodes);
@@ -391,6 +399,7 @@ class Fuser {
       if (!o.access.written && !merger.contains(o.value) &&
           std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
         group.reads.push_back(o.value);
+    if (group.readers) group.reads.push_back(group.readers->index);
     for (ValueId v : group.writes) group.index_of[v] = merger.index_of(v);
     for (NodeId n : group.nodes)
       for (ValueId v : g_.nodes[n].outputs)

@@ -62,6 +62,14 @@ struct Operand {
   std::vector<Dim> lookup_extent, lookup_stride;
 };
 
+/// Who writes where, in a group whose first node writes through lookups, S[I[k],p] += U[k,p]: restated over the places
+/// that are written, S[t,p] += U[k,p], where each t walks the list of the k with I[k] == t.
+struct Readers {
+  ValueId index = -1;       ///< I: [k], or [k][depth]
+  std::vector<int> places;  ///< the axes t, in the order of the dimensions
+  int mid = -1;             ///< the axis k
+};
+
 enum class GroupKind {
   view,         ///< nothing to do
   elements,     ///< writes known Dims into a small integer tensor
@@ -98,8 +106,9 @@ struct Group {
   std::vector<int> absorbing;                  ///< per statement (see sparsity::StatementFacts), program tensor or -1
   /// rows: in lower::collect_operands' order. contraction: A, B, C, then epilogue operands
   std::vector<Operand> operands;
-  int inner = -1, mid = -1;  ///< rows
-  std::vector<int> outer;    ///< rows: in nesting order, outermost first
+  int inner = -1, mid = -1;        ///< rows
+  std::optional<Readers> readers;  ///< rows
+  std::vector<int> outer;          ///< rows: in nesting order, outermost first
 
   // contraction
   ContractionAxes axes;

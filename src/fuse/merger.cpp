@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fuse/scatter.h"
 #include "support/check.h"
 
 namespace pit::fuse {
@@ -39,7 +40,8 @@ bool used_as_index(const Node& n, const Expr& access) {
 }  // namespace
 
 void Merger::start(NodeId n, int first, int last) {
-  const Node& node = g_.nodes[n];
+  const std::optional<Restated> restated = restate(g_.nodes[n]);
+  const Node& node = restated ? restated->node : g_.nodes[n];
   Mapping m;
   m.axis.assign(node.program.axes.size(), Mapping::kUnmapped);
   if (last < 0) last = static_cast<int>(node.program.statements.size());
@@ -75,7 +77,11 @@ void Merger::start(NodeId n, int first, int last) {
       expr::for_each_access(node.program.statements[s].value, [&](const Expr& e) {
         consider({e->args.begin(), e->args.end() - (e->has_default ? 1 : 0)});
       });
-  take_statements(n, m, first, last);
+  take_statements(n, node, m, first, last);
+  if (!restated) return;
+  group_.readers = restated->readers;
+  group_.readers->mid = m.axis[restated->readers.mid];
+  for (int& a : group_.readers->places) a = m.axis[a];
 }
 
 bool Merger::unify_inputs(const Node& n, Mapping& m) const {
@@ -144,7 +150,7 @@ bool Merger::append(NodeId n) {
   for (const expr::Statement& s : node.program.statements)
     for (const Expr& e : s.out_index)
       if (!expr::bare_axis(e) && e->kind != Kind::literal) return false;
-  take_statements(n, m, 0, static_cast<int>(node.program.statements.size()));
+  take_statements(n, node, m, 0, static_cast<int>(node.program.statements.size()));
   return true;
 }
 
@@ -202,9 +208,8 @@ Expr Merger::rewrite(const Node& n, const Expr& e, Mapping& m) {
   return copy;
 }
 
-void Merger::take_statements(NodeId id, const Mapping& mapping, int first, int last) {
+void Merger::take_statements(NodeId id, const Node& n, const Mapping& mapping, int first, int last) {
   Mapping m = mapping;
-  const Node& n = g_.nodes[id];
   group_.nodes.push_back(id);
   group_.axis_of[id] = m.axis;
   group_.first_statement[id] = static_cast<int>(group_.program.statements.size());

@@ -31,7 +31,7 @@ class Merger {
   struct Mapping;
   bool unify_inputs(const graph::Node& n, Mapping& m) const;
   bool unify_frame(const graph::Node& n, Mapping& m) const;
-  void take_statements(NodeId n, const Mapping& m, int first, int last);
+  void take_statements(NodeId id, const graph::Node& n, const Mapping& m, int first, int last);
   expr::TensorId tensor_for(const graph::Node& n, expr::TensorId t, Mapping& m);
   expr::Expr rewrite(const graph::Node& n, const expr::Expr& e, Mapping& m);
 

@@ -92,6 +92,7 @@ lower::RowSpec row_spec(const Group& group, const CpuTarget& target) {
   if (group.mid >= 0) spec.roles[group.mid] = lower::AxisRole::mid;
   for (const Operand& o : group.operands) spec.operands.push_back(o.access);
   spec.absorbing = group.absorbing;
+  spec.lists_of_rows = group.readers.has_value();
   spec.target = target;
   return spec;
 }

@@ -265,6 +265,7 @@ Value identity_of(Combiner c, DType t) {
     case Combiner::min: return extreme(false);
     case Combiner::logical_and: return Builder::i(1, type);
     case Combiner::logical_or: return Builder::i(0, type);
+    case Combiner::last: return floats ? Builder::f(0, type) : Builder::i(0, type);
     default: PIT_UNREACHABLE("identity of {}", expr::info(c).text);
   }
 }
@@ -291,6 +292,7 @@ Value combine(Combiner c, const Value& acc, const Value& v) {
     case Combiner::min: return op2(Op::min, acc, v);
     case Combiner::logical_and: return op2(Op::bit_and, acc, v);
     case Combiner::logical_or: return op2(Op::bit_or, acc, v);
+    case Combiner::last: return v;
     default: PIT_UNREACHABLE("combine of {}", expr::info(c).text);
   }
 }

@@ -41,6 +41,12 @@ void RowEmitter::row() {
   scopes_.assign(1, {});
   row_base_.clear();
   scalar_.assign(plan_.statements.size(), nullptr);
+  if (out_.lists_of_rows) {
+    const Value at = Builder::offset(mid_offset_, Builder::binary(Op::mul, row_, Builder::i(8)));
+    const Value begin = b_.let("begin", Builder::load({Scalar::i64, 1}, at, Builder::i(0)));
+    row_count_ = b_.let("count", Builder::binary(Op::sub, Builder::load({Scalar::i64, 1}, at, Builder::i(8)), begin));
+    row_list_ = b_.let("list", Builder::offset(mid_index_, Builder::binary(Op::mul, begin, Builder::i(4))));
+  }
   for (stage_ = 0; stage_ < plan_.stages; ++stage_) {
     scalars(stage_);
     inner_stage(stage_);
@@ -195,8 +201,10 @@ Value RowEmitter::folded(const RowStatement& s, Accumulators acc) {
 
 template <class F>
 void RowEmitter::over_mid(F&& body) {
-  b_.loop("q", Builder::i(0), slot(Slot::mid_count), Builder::i(1), [&](const Value& q) {
-    Value index = Builder::load({Scalar::i32, 1}, mid_index_, Builder::binary(Op::mul, q, Builder::i(4)));
+  const Value count = out_.lists_of_rows ? row_count_ : slot(Slot::mid_count),
+              list = out_.lists_of_rows ? row_list_ : mid_index_;
+  b_.loop("q", Builder::i(0), count, Builder::i(1), [&](const Value& q) {
+    Value index = Builder::load({Scalar::i32, 1}, list, Builder::binary(Op::mul, q, Builder::i(4)));
     mid_ = b_.let("m", Builder::convert(index, Scalar::i64));
     scopes_.emplace_back();
     body();

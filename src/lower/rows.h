@@ -75,13 +75,17 @@ struct RowSpec {
   /// Statements whose value is `x + operand` where the operand (program tensor) absorbs: emitted as
   /// select(op <= -1e30, op, x + op), because x may be undefined there. Indexed by statement; -1: none.
   std::vector<int> absorbing;
+  /// Each row walks a list of its own along mid: that between two of the offsets (ptrs, below).
+  bool lists_of_rows = false;
   CpuTarget target;
 };
 
 struct RowKernel {
   codegen::Kernel kernel;
-  // ptrs: row_index (i32), mid_index (i32, if has_mid), then every operand's base, then scratch (if scratch_rows > 0)
-  bool has_mid = false;
+  // ptrs: row_index (i32), mid_index (i32, if has_mid), mid_offset (i64, if lists_of_rows: the list of row r is
+  // mid_index[mid_offset[r]] up to mid_index[mid_offset[r + 1]]), then every operand's base, then scratch (if
+  // scratch_rows > 0)
+  bool has_mid = false, lists_of_rows = false;
   int scratch_rows = 0;  ///< scratch is scratch_rows * round_up(inner extent, 64) * 8 bytes
   std::vector<Slot> ints;
 };

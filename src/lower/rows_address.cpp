@@ -30,6 +30,7 @@ std::string kernel_name(const RowSpec& spec) {
   for (AxisRole r : spec.roles) key += fmt::format(",{}", static_cast<int>(r));
   for (const Operand& o : spec.operands) key += fmt::format(",{}", static_cast<int>(o.inner));
   for (int a : spec.absorbing) key += fmt::format(",a{}", a);
+  if (spec.lists_of_rows) key += ",lists";
   std::string prefix;
   for (unsigned char c : spec.name) prefix += std::isalnum(c) || c == '_' || c == '.' ? static_cast<char>(c) : '_';
   return fmt::format("rows_{}_{}_{}", prefix, content_hash(key), spec.target.name);
@@ -58,6 +59,8 @@ void RowEmitter::arguments() {
   row_index_ = b_.ptr_arg("row_index");
   out_.has_mid = plan_.mid >= 0;
   if (out_.has_mid) mid_index_ = b_.ptr_arg("mid_index");
+  out_.lists_of_rows = out_.has_mid && spec_.lists_of_rows;
+  if (out_.lists_of_rows) mid_offset_ = b_.ptr_arg("mid_offset");
   for (std::size_t o = 0; o < spec_.operands.size(); ++o) operands_.push_back(b_.ptr_arg(fmt::format("operand{}", o)));
   out_.scratch_rows = plan_.scratch_rows;
   if (out_.scratch_rows > 0) scratch_ = b_.ptr_arg("scratch");
@@ -79,7 +82,7 @@ Value RowEmitter::slot(Slot::Kind kind, int a, int b, bool as_double) {
 void RowEmitter::declare_slots() {
   slot(Slot::row_count);
   if (plan_.inner >= 0) slot(Slot::inner_extent);
-  if (plan_.mid >= 0) slot(Slot::mid_count);
+  if (plan_.mid >= 0 && !out_.lists_of_rows) slot(Slot::mid_count);
   for (int o = 0; o < static_cast<int>(spec_.operands.size()); ++o) {
     if (!used_operand_[o]) continue;
     if (plan_.moves_with_row(o)) slot(Slot::row_stride, o);

@@ -89,7 +89,7 @@ class RowEmitter {
   std::vector<char> used_operand_, used_node_;
   std::map<std::vector<int>, Value> slots_;
   std::vector<Value> operands_;  // pointers
-  Value row_index_, mid_index_, scratch_;
+  Value row_index_, mid_index_, mid_offset_, scratch_;
   // of the inner axis: n, n rounded down to a vector, to a block of 4
   Value extent_, whole_, unrolled_, scratch_pitch_;
   std::map<int, Value> kernel_values_;  // node -> value: parameters, extents
@@ -97,6 +97,7 @@ class RowEmitter {
   // Where the emitter stands.
   int stage_ = 0;
   bool in_mid_ = false;
+  Value row_list_, row_count_;      // lists_of_rows: where the row's list begins, and how long it is
   Value row_, mid_, inner_, mask_;  // inner_: first element of the vector; mask_: its live lanes, null for all
   std::map<int, Value> row_base_;
   std::vector<Value> scalar_;  // per statement, once known

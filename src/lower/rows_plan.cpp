@@ -166,6 +166,7 @@ class Planner {
                : inner_reduced ? RowStatement::mid_reduce
                                : RowStatement::mid_scalar;
     else r.kind = inner_free ? RowStatement::vector : inner_reduced ? RowStatement::reduce : RowStatement::scalar;
+    if (r.combiner == Combiner::last && inner_reduced) refuse(fmt::format("{} keeps the last of many lanes", out.name));
     if (!mid_reduced && !inner_reduced) r.combiner = Combiner::assign;  // one step of k
     if (out.role != expr::Role::output) return r;
     for (const expr::Statement& other : p.program.statements)

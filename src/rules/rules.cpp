@@ -60,7 +60,7 @@ class Inference {
       occurs = occurs || reduced || contains(expr::free_axes(s), a);
       rule.reduced = rule.reduced || reduced;
       const expr::CombinerInfo& combiner = expr::info(s.combiner);
-      if (reduced && !(combiner.commutative && combiner.associative)) {
+      if ((reduced || is_scattered(s, a)) && !(combiner.commutative && combiner.associative)) {
         return refused(rule, fmt::format("{} does not commute in `{}`", combiner.text, expr::print(p_, s)));
       }
     }
@@ -82,6 +82,13 @@ class Inference {
   }
 
  private:
+  // Whether a lookup on the left folds the axis.
+  static bool is_scattered(const Statement& s, AxisId a) {
+    return expr::scatters(s) && std::any_of(s.out_index.begin(), s.out_index.end(), [&](const Expr& e) {
+             return !expr::bare_axis(e) && contains(expr::axes_of(e), a);
+           });
+  }
+
   static AxisRule refused(AxisRule rule, std::string why) {
     rule.verdict = Verdict::refused;
     rule.reason = std::move(why);

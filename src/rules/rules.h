@@ -10,7 +10,7 @@
 // An axis is permutable if
 //   1. it stands nowhere but as a bare index: not inside a compound index or a merge, not as a value (an iota). Its
 //      extent |a| may be used freely: a permutation does not change it;
-//   2. where it is reduced, the combiner is commutative and associative;
+//   2. where it is reduced, or folded by a lookup on the left, the combiner is commutative and associative;
 //   3. each of its dimensions is indexed by it, bare, in *every* access of that tensor in the program, on either side:
 //      an access that indexes the dimension by a constant, another axis or a lookup would see the permutation. (So the
 //      dimension that a lookup addresses is never also permuted; a diagonal X[a,a] is permuted in both dimensions.)

@@ -202,8 +202,10 @@ class PlanMaker {
     }
     fill_ints(step, group, r, row_stride, inner_stride, stride);
     r.scratch_bytes = step.rows.abi.scratch_rows * ((r.inner + 63) / 64 * 64) * 8;
+    // Readers share the steps of mid out between the rows.
+    const std::int64_t steps = group.readers ? r.mid / std::max<std::int64_t>(1, r.rows * r.driver_count) + 1 : r.mid;
     const std::int64_t work =
-        std::max<std::int64_t>(1, r.inner * r.mid) * static_cast<std::int64_t>(group.program.statements.size());
+        std::max<std::int64_t>(1, r.inner * steps) * static_cast<std::int64_t>(group.program.statements.size());
     r.task_rows = std::max<std::int64_t>(1, 65536 / work);
     plan_.scratch_bytes = std::max(plan_.scratch_bytes, r.scratch_bytes);
     plan_.iota = std::max({plan_.iota, r.rows, r.mid});

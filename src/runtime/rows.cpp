@@ -32,7 +32,9 @@ void RowRunner::operator()() {
   if (!step_.rows.lookups.empty()) check_lookups(rows);
   clear_zero_rows();
   LiveList mid;
-  if (group_.mid >= 0) {
+  if (group_.readers) {
+    list_readers();
+  } else if (group_.mid >= 0) {
     const int outer = static_cast<int>(group_.outer.size());
     mid = run_.list(step_.rows.live_k, outer, plan_.driver_count * plan_.rows, plan_.mid, group_.control);
   }
@@ -54,13 +56,15 @@ void RowRunner::make_tasks(const LiveList& rows, std::vector<Task>& tasks) const
 
 void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker) const {
   const std::size_t operands = group_.operands.size();
-  std::vector<void*> ptrs(operands + 3);
+  std::vector<void*> ptrs(operands + 4);
   std::vector<std::int64_t> ints = plan_.ints;
   std::vector<std::int64_t> at;
   unflatten(t.outer, plan_.driver_extents, at);
   std::size_t p = 0;
   const std::size_t rows_at = p++;
   const std::size_t mid_at = step_.rows.abi.has_mid ? p++ : 0;
+  if (step_.rows.abi.lists_of_rows)
+    ptrs[p++] = const_cast<std::int64_t*>(readers_.offset.data() + t.outer * plan_.rows);
   for (std::size_t i = 0; i < operands; ++i) {
     std::int64_t offset = plan_.base[i];
     for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * plan_.driver_strides[d][i];
@@ -77,9 +81,10 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
         if (plan_.driver_axes[d] == s.a) ints[i] = at[d];
   }
   const std::int32_t* list = rows.data(t.outer);
-  if (!step_.rows.abi.has_mid || mid.all()) {
+  if (!step_.rows.abi.has_mid || group_.readers || mid.all()) {
     ptrs[rows_at] = const_cast<std::int32_t*>(list + t.begin);
-    if (step_.rows.abi.has_mid) ptrs[mid_at] = const_cast<std::int32_t*>(mid.iota);
+    if (step_.rows.abi.has_mid)
+      ptrs[mid_at] = const_cast<std::int32_t*>(group_.readers ? readers_.index.data() : mid.iota);
     if (row_slot >= 0) ints[row_slot] = t.end - t.begin;
     step_.rows.fn(ptrs.data(), ints.data());
     return;
@@ -93,6 +98,22 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
     ints[mid_slot] = mid.count(o);
     step_.rows.fn(ptrs.data(), ints.data());
   }
+}
+
+// Which updates each row takes. An index out of range is the user's mistake, found before anything is written.
+void RowRunner::list_readers() {
+  const graph::Value& value = run_.p_.graph.values[group_.readers->index];
+  const Tensor index = run_.contiguous(group_.readers->index);
+  detect::Places places{index.data(), index.dtype() == DType::i64, plan_.mid, {}};
+  for (int a : group_.readers->places) places.extents.push_back(run_.plan_[group_.extents[a]]);
+  if (const std::int64_t bad = detect::out_of_range(places, run_.pool_); bad >= 0) {
+    const std::int64_t dimension = bad % static_cast<std::int64_t>(places.extents.size());
+    throw InputError(fmt::format("{}: index {} in '{}' is out of range for extent {} of dimension {}",
+                                 run_.p_.graph.describe(group_.nodes[0]), places.at(bad), value.name,
+                                 places.extents[static_cast<std::size_t>(dimension)], dimension),
+                     run_.p_.graph.describe(group_.nodes[0]), value.name);
+  }
+  readers_ = detect::inverse(places, run_.pool_);
 }
 
 // Demanded rows that are known to be zero hold zeros, though no kernel visits them.

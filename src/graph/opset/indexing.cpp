@@ -179,9 +179,38 @@ void require_updates(OpBuilder& b, std::int64_t depth) {
   for (std::size_t i = 0; i < u.size(); ++i) b.require_equal(u[i], written[i], updates);
 }
 
+// The alternative of the template for a reduction of elements of this type.
+int scatter_of(std::int64_t reduction, DType t) {
+  if (t != DType::b8 || reduction == 0) return static_cast<int>(reduction);
+  return reduction == 1 || reduction == 3 ? 5 : 6;  // add, max: where one is true; mul, min: where all are
+}
+
+// Rows of one axis, written by updates of one axis: what stands before and behind is reshaped.
+std::vector<ValueId> scatter_rows(OpBuilder& b, int depth, int reduction) {
+  const ValueId x = b.in(0), indices = b.in(1), updates = b.in(2);
+  const std::vector<Dim> d = b.dims(x), k = b.dims(indices);
+  const std::span<const Dim> lead = std::span(k).first(k.size() - 1), block = std::span(d).subspan(depth);
+  const Dim count = b.product(lead), length = b.product(block);
+  std::vector<Dim> rows(d.begin(), d.begin() + depth);
+  rows.push_back(length);
+  const auto as = [&](ValueId v, const std::vector<Dim>& dims) { return b.dims(v) == dims ? v : reshaped(b, v, dims); };
+  std::string at;
+  for (int i = 0; i < depth; ++i) at += fmt::format("{}I[k,{}]", i == 0 ? "" : ",", i);
+  Instance n(b, alternative(b.text, reduction));
+  n.pack("at", at).pack("t", axis_list("t", depth));
+  n.input("I", as(indices, {count, k.back()})).input("U", as(updates, {count, length})).input("X", as(x, rows));
+  if (d == rows) return n.output("Y", b.dtype(x), rows).build();
+  return reshape_to(b, n.output("Y", b.dtype(x), rows, 1).build()[0], d);
+}
+
 std::vector<ValueId> scatter_nd(OpBuilder& b) {
   const ValueId indices = b.in(1);
-  if (const auto depth = b.table().constant_value(b.dims(indices).back())) require_updates(b, *depth);
+  if (const auto depth = b.table().constant_value(b.dims(indices).back())) {
+    require_updates(b, *depth);
+    // Single elements are no rows: a routine serves them.
+    if (*depth > 0 && *depth < b.rank(b.in(0)))
+      return scatter_rows(b, static_cast<int>(*depth), scatter_of(reduction_code(b)[0], b.dtype(b.in(0))));
+  }
   return b.opaque("scatter_nd", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}},
                   {{"reduction", reduction_code(b)}});
 }
@@ -211,7 +240,16 @@ std::vector<ValueId> reverse_sequence(OpBuilder& b) {
 
 constexpr const char* kDataShape = "the shape of the result depends on the data";
 constexpr const char* kOrder = "order statistics have no tensor expression";
-constexpr const char* kScatter = "writes through computed indices, which may collide";
+constexpr const char* kScatter = "writes single elements through computed indices";
+// What is added to is kept as it is where no update reaches it: -0 + 0 would be 0.
+constexpr const char* kScatterRows =
+    "S[at...,p] last= U[k,p]; L[at...] max= k; Y[t...,p] = select(L[t...] >= 0, S[t...,p], X[t...,p])\n---\n"
+    "S[at...,p] += U[k,p]; L[at...] max= k; Y[t...,p] = select(L[t...] >= 0, X[t...,p] + S[t...,p], X[t...,p])\n---\n"
+    "S[at...,p] *= U[k,p]; Y[t...,p] = X[t...,p] * S[t...,p]\n---\n"
+    "S[at...,p] max= U[k,p]; Y[t...,p] = max(X[t...,p], S[t...,p])\n---\n"
+    "S[at...,p] min= U[k,p]; Y[t...,p] = min(X[t...,p], S[t...,p])\n---\n"
+    "S[at...,p] or= U[k,p]; Y[t...,p] = X[t...,p] || S[t...,p]\n---\n"
+    "S[at...,p] and= U[k,p]; Y[t...,p] = X[t...,p] && S[t...,p]";
 
 constexpr Definition kTable[] = {
     {"Gather", "Y[o...,k...,p...] = X[o...,I[k...],p...]", gather, "Y[k0,k1,i1] = X[I[k0,k1],i1]"},
@@ -235,7 +273,8 @@ constexpr Definition kTable[] = {
     {"Hardmax", "", hardmax, nullptr, kOrder},
     {"NonZero", "", non_zero, nullptr, kDataShape},
     {"Compress", "", compress, nullptr, kDataShape},
-    {"ScatterND", "", scatter_nd, nullptr, kScatter},
+    {"ScatterND", kScatterRows, scatter_nd,
+     "S[I[k,0],p] += U[k,p]; L[I[k,0]] max= k; Y[t,p] = select(L[t] >= 0, X[t,p] + S[t,p], X[t,p])"},
     {"ScatterElements", "", scatter_elements, nullptr, kScatter},
     {"Scatter", "", scatter_elements, nullptr, kScatter},
     {"ReverseSequence", "", reverse_sequence, nullptr, "an axis is mapped by a length per batch"},

@@ -426,9 +426,12 @@ class Moves(Attention):
         m = int(self.rng.integers(1, n + 1))
         n = min(self.extents(x)[0])
         self.require(n >= 1)
+        reduction = self.pick(["none", "add"]) if not self.filled(x) else "none"
         at = self.rng.permutation(n)[:m]
+        if reduction == "add":  # may meet
+            at = np.concatenate([at, at[: m // 2] - n])
         updates = self.unary(self.op("Gather", x, self.ints(*at), axis=0))
-        return self.op("ScatterND", x, self.constant(at[:, None].astype(np.int64)), updates)
+        return self.op("ScatterND", x, self.constant(at[:, None].astype(np.int64)), updates, reduction=reduction)
 
     def product(self, x):
         """With another tensor, or with itself, as matrices; the second operand is computed too."""
