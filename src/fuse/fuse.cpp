@@ -400,6 +400,7 @@ class Fuser {
           std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
         group.reads.push_back(o.value);
     if (group.readers) group.reads.push_back(group.readers->index);
+    if (group.readers && (group.nodes.size() > 1 || group.writes.size() > 1)) group.readers->kept = -1;
     for (ValueId v : group.writes) group.index_of[v] = merger.index_of(v);
     for (NodeId n : group.nodes)
       for (ValueId v : g_.nodes[n].outputs)

@@ -68,6 +68,7 @@ struct Readers {
   ValueId index = -1;       ///< I: [k], or [k][depth]
   std::vector<int> places;  ///< the axes t, in the order of the dimensions
   int mid = -1;             ///< the axis k
+  ValueId kept = -1;        ///< the group's only result has this value's elements where no k writes; -1: others
 };
 
 enum class GroupKind {

@@ -28,19 +28,57 @@ std::vector<expr::AxisId> read_by(const expr::Program& p, expr::TensorId t, std:
 
 class Restater {
  public:
-  explicit Restater(const Node& n) : node_(n) {}
+  explicit Restater(const Node& n) : original_(n), node_(n) {}
 
   std::optional<Restated> run() {
     const std::vector<ValueId> values = graph::tensor_values(node_);
     for (expr::Statement& s : node_.program.statements)
       if (expr::scatters(s) && !statement(s, values)) return std::nullopt;
     if (readers_.index < 0) return std::nullopt;
-    for (const expr::Statement& s : node_.program.statements)  // what is left must not walk the lists
-      if (s.combiner == expr::Combiner::assign && !expr::reduced_axes(s).empty()) return std::nullopt;
+    readers_.kept = kept(values);
     return Restated{std::move(node_), std::move(readers_)};
   }
 
  private:
+  // X of a last statement `select(L[t] >= 0, .., X[t,p])` behind `L[I[k]] max= k`, or of one that joins X[t,p] and
+  // S[t,p] as S joins its terms.
+  ValueId kept(const std::vector<ValueId>& values) const {
+    const expr::Statement& last = node_.program.statements.back();
+    const Expr& e = last.value;
+    if (last.combiner != expr::Combiner::assign || e->kind != Kind::call) return -1;
+    const auto scattered = [&](const Expr& x) -> const expr::Statement* {
+      if (x->kind != Kind::access) return nullptr;
+      for (std::size_t s = 0; s + 1 < node_.program.statements.size(); ++s)
+        if (node_.program.statements[s].out == x->id && expr::scatters(original_.program.statements[s]))
+          return &node_.program.statements[s];
+      return nullptr;
+    };
+    const Expr* x = nullptr;
+    if (e->fn == expr::Fn::select && e->args[0]->kind == Kind::call && e->args[0]->fn == expr::Fn::ge) {
+      const Expr &top = e->args[0]->args[0], &least = e->args[0]->args[1];
+      const expr::Statement* s = scattered(top);
+      if (s && s->combiner == expr::Combiner::max && expr::bare_axis(s->value) == readers_.mid &&
+          least->kind == Kind::literal && least->number == 0)
+        x = &e->args[2];
+    } else if (e->args.size() == 2) {
+      if (const expr::Statement* s = scattered(e->args[1]); s && joins(e->fn, s->combiner)) x = &e->args[0];
+    }
+    if (x == nullptr || (*x)->kind != Kind::access || (*x)->has_default) return -1;
+    const bool same_place =
+        std::equal((*x)->args.begin(), (*x)->args.end(), last.out_index.begin(), last.out_index.end(),
+                   [](const Expr& a, const Expr& b) { return expr::equal(a, b); });
+    const bool input = node_.program.tensors[static_cast<std::size_t>((*x)->id)].role == expr::Role::input;
+    return same_place && input ? values[static_cast<std::size_t>((*x)->id)] : -1;
+  }
+
+  static bool joins(expr::Fn f, expr::Combiner c) {
+    using expr::Combiner;
+    using expr::Fn;
+    return (f == Fn::mul && c == Combiner::product) || (f == Fn::max && c == Combiner::max) ||
+           (f == Fn::min && c == Combiner::min) || (f == Fn::logical_or && c == Combiner::logical_or) ||
+           (f == Fn::logical_and && c == Combiner::logical_and);
+  }
+
   bool statement(expr::Statement& s, const std::vector<ValueId>& values) {
     const auto first_plain =
         std::find_if(s.out_index.begin(), s.out_index.end(), [](const Expr& e) { return e->kind != Kind::access; });
@@ -76,6 +114,7 @@ class Restater {
     return true;
   }
 
+  const Node& original_;
   Node node_;
   Readers readers_;
 };

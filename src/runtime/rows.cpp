@@ -65,6 +65,7 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
   const std::size_t mid_at = step_.rows.abi.has_mid ? p++ : 0;
   if (step_.rows.abi.lists_of_rows)
     ptrs[p++] = const_cast<std::int64_t*>(readers_.offset.data() + t.outer * plan_.rows);
+  const std::size_t operands_at = p;
   for (std::size_t i = 0; i < operands; ++i) {
     std::int64_t offset = plan_.base[i];
     for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * plan_.driver_strides[d][i];
@@ -85,8 +86,29 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
     ptrs[rows_at] = const_cast<std::int32_t*>(list + t.begin);
     if (step_.rows.abi.has_mid)
       ptrs[mid_at] = const_cast<std::int32_t*>(group_.readers ? readers_.index.data() : mid.iota);
-    if (row_slot >= 0) ints[row_slot] = t.end - t.begin;
-    step_.rows.fn(ptrs.data(), ints.data());
+    if (kept_ < 0) {
+      if (row_slot >= 0) ints[row_slot] = t.end - t.begin;
+      step_.rows.fn(ptrs.data(), ints.data());
+      return;
+    }
+    const auto from = static_cast<const char*>(ptrs[operands_at + static_cast<std::size_t>(kept_)]);
+    const auto to = static_cast<char*>(ptrs[operands_at + static_cast<std::size_t>(written_)]);
+    const std::int64_t from_stride = row_stride(kept_), to_stride = row_stride(written_);
+    const std::size_t bytes = static_cast<std::size_t>(plan_.inner) *
+                              size_of(group_.operands[static_cast<std::size_t>(written_)].access.dtype);
+    const std::int64_t* const offset = readers_.offset.data() + t.outer * plan_.rows;
+    const auto is_written = [&](std::int64_t r) { return offset[list[r]] < offset[list[r] + 1]; };
+    for (std::int64_t r = t.begin, end = r; r < t.end; r = end) {
+      if (!is_written(r)) {
+        std::memcpy(to + list[r] * to_stride, from + list[r] * from_stride, bytes);
+        end = r + 1;
+        continue;
+      }
+      while (end < t.end && is_written(end)) ++end;
+      ptrs[rows_at] = const_cast<std::int32_t*>(list + r);
+      if (row_slot >= 0) ints[row_slot] = end - r;
+      step_.rows.fn(ptrs.data(), ints.data());
+    }
     return;
   }
   // Every row has its own list along the middle axis.
@@ -105,7 +127,7 @@ void RowRunner::list_readers() {
   const graph::Value& value = run_.p_.graph.values[group_.readers->index];
   const Tensor index = run_.contiguous(group_.readers->index);
   detect::Places places{index.data(), index.dtype() == DType::i64, plan_.mid, {}};
-  for (int a : group_.readers->places) places.extents.push_back(run_.plan_[group_.extents[a]]);
+  for (int a : group_.readers->places) places.extents.push_back(run_.plan()[group_.extents[a]]);
   if (const std::int64_t bad = detect::out_of_range(places, run_.pool_); bad >= 0) {
     const std::int64_t dimension = bad % static_cast<std::int64_t>(places.extents.size());
     throw InputError(fmt::format("{}: index {} in '{}' is out of range for extent {} of dimension {}",
@@ -114,6 +136,34 @@ void RowRunner::list_readers() {
                      run_.p_.graph.describe(group_.nodes[0]), value.name);
   }
   readers_ = detect::inverse(places, run_.pool_);
+  note_kept_rows();
+}
+
+// Rows that nobody writes are copies: no kernel sums nothing faster than memory is copied. Short rows are not worth a
+// call of their own.
+void RowRunner::note_kept_rows() {
+  constexpr std::int64_t kLeastBytes = 512;
+  int kept = -1, written = -1;
+  for (std::size_t i = 0; i < group_.operands.size(); ++i) {
+    const fuse::Operand& o = group_.operands[i];
+    if (o.access.written) written = static_cast<int>(i);
+    else if (o.value == group_.readers->kept) kept = static_cast<int>(i);
+  }
+  if (kept < 0 || written < 0) return;
+  for (int i : {kept, written}) {
+    const lower::Operand& o = group_.operands[static_cast<std::size_t>(i)].access;
+    if (o.inner != lower::InnerAccess::unit || plan_.inner * static_cast<std::int64_t>(size_of(o.dtype)) < kLeastBytes)
+      return;
+  }
+  kept_ = kept;
+  written_ = written;
+}
+
+std::int64_t RowRunner::row_stride(int operand) const {
+  for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
+    if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == operand)
+      return plan_.ints[s];
+  return 0;
 }
 
 // Demanded rows that are known to be zero hold zeros, though no kernel visits them.
@@ -132,10 +182,7 @@ void RowRunner::clear_zero_rows() const {
     const std::int64_t length = access == lower::InnerAccess::unit ? plan_.inner * size : size;
     const std::int64_t pieces = strided ? plan_.inner : 1,
                        step = strided ? run_.plan()[group_.operands[i].strides[group_.inner]] * size : 0;
-    std::int64_t row_stride = 0;
-    for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
-      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == static_cast<int>(i))
-        row_stride = plan_.ints[s];
+    const std::int64_t row_stride = this->row_stride(static_cast<int>(i));
     for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
       unflatten(o, plan_.driver_extents, at);
       char* base = run_.root_address(group_.operands[i].value) + plan_.base[i];
@@ -178,10 +225,7 @@ void RowRunner::check_lookups(const LiveList& rows) const {
       extents.push_back(run_.plan()[group_.extents[group_.inner]]);
       strides.push_back(run_.plan()[index.strides[group_.inner]] * size);
     }
-    std::int64_t row_stride = 0;
-    for (std::size_t s = 0; s < step_.rows.abi.ints.size(); ++s)
-      if (step_.rows.abi.ints[s].kind == lower::Slot::row_stride && step_.rows.abi.ints[s].a == l.index)
-        row_stride = plan_.ints[s];
+    const std::int64_t row_stride = this->row_stride(l.index);
     std::vector<std::int64_t> at;
     for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
       unflatten(o, plan_.driver_extents, at);

@@ -17,6 +17,8 @@ class RowRunner {
   };
   void check_lookups(const LiveList& rows) const;
   void list_readers();
+  void note_kept_rows();
+  std::int64_t row_stride(int operand) const;
   void clear_zero_rows() const;
   void make_tasks(const LiveList& rows, std::vector<Task>& tasks) const;
   void run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker) const;
@@ -26,6 +28,8 @@ class RowRunner {
   const RowPlan& plan_;
   const fuse::Group& group_;
   detect::IndexSet readers_;  ///< of the rows, where the group has readers
+  /// Rows that no k writes are copied from one operand to the other; -1: the kernel visits them, too.
+  int kept_ = -1, written_ = -1;
 };
 
 }  // namespace pit::runtime

@@ -162,3 +162,40 @@ def test_non_zero(dtype):
         if dtype in FLOATS and x.size:
             x.flat[0], x.flat[-1] = -0.0, np.nan
         np.testing.assert_array_equal(answers("NonZero", dict(x=x)), np.stack(np.nonzero(x)))
+
+
+@pytest.mark.parametrize("rows, width", [(1, 8), (5, 200), (300, 96), (257, 640)])
+def test_experts_add_to_one_accumulator(rows, width):
+    """Routed rows, each expert's as many as are routed to it, scattered onto one result: the same bits however it is run."""
+    experts, rng = 5, np.random.default_rng(7)
+    x, route = rng.standard_normal((rows, width), np.float32), rng.integers(0, experts - 1, rows)  # nobody asks the last one
+    weights = (rng.standard_normal((experts, width, width)) / 8).astype(np.float32)
+    nodes, constants = [H.make_node("Mul", ["x", "zero"], ["y0"])], {"zero": np.float32(0)}
+    for e in range(experts):
+        constants |= {f"w{e}": weights[e], f"e{e}": np.array(e)}
+        nodes += [H.make_node("Equal", ["route", f"e{e}"], [f"m{e}"]), H.make_node("NonZero", [f"m{e}"], [f"n{e}"]),
+                  H.make_node("Transpose", [f"n{e}"], [f"i{e}"]), H.make_node("GatherND", ["x", f"i{e}"], [f"g{e}"]),
+                  H.make_node("MatMul", [f"g{e}", f"w{e}"], [f"u{e}"]), H.make_node("ScatterND", [f"y{e}", f"i{e}", f"u{e}"], [f"y{e + 1}"], reduction="add")]  # fmt: skip
+    infos = [H.make_tensor_value_info("x", 1, ["t", width]), H.make_tensor_value_info("route", 7, ["t"])]
+    values = [H.make_tensor(k, H.np_dtype_to_tensor_dtype(v.dtype), v.shape, v.ravel()) for k, v in constants.items()]
+    graph = H.make_graph(nodes, "g", infos, [H.make_empty_tensor_value_info(f"y{experts}")], values)
+    model = H.make_model(graph, opset_imports=[H.make_opsetid("", 18)], ir_version=9)
+    bits = set()
+    for options in [dict(threads=1), dict(threads=2), dict(threads=4, poison="nan"), dict(threads=2, poison="large"), dict(threads=2, sparsity="off", poison="nan")]:
+        y = pit.compile(model, **options)({"x": x, "route": route})[f"y{experts}"]
+        np.testing.assert_allclose(y, np.einsum("td,tdf->tf", x, weights[route]), rtol=1e-4, atol=1e-4)
+        bits.add(y.tobytes())
+    assert len(bits) == 1
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_long_rows_that_nobody_writes_are_kept(reduction):
+    rng = np.random.default_rng(8)
+    for lead in [(0,), (1,), (7,), (60,)]:
+        x, u = rng.standard_normal((40, 3, 129), np.float32), rng.standard_normal((*lead, 3, 129), np.float32)
+        x[3] = -0.0
+        i = rng.integers(-40, 40, (*lead, 1))
+        got, want = answers("ScatterND", dict(x=x, i=i, u=u), reduction=reduction), scatter_nd(x, i, u, reduction)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+        untouched = np.setdiff1d(np.arange(40), i.ravel() % 40)
+        assert got[untouched].tobytes() == x[untouched].tobytes()
