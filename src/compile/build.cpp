@@ -244,7 +244,7 @@ class ProgramBuilder {
 
   void make_contraction(Step& s, const Group& group) {
     ContractionStep& c = s.contraction;
-    if (group.static_b) c.panels = panels_of_weights(group, c);
+    if (group.static_b) c.panels = panels_of_weights(group, c), c.matrix_steps = matrix_steps(*p_, group);
     if (!group.epilogue.program.statements.empty() || takes_part_in_attention(s)) c.tiles = tiles_of(c, group);
     if (group.control) return;
     std::vector<int> rows = group.axes.batch, k = rows, n = rows;

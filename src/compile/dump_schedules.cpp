@@ -58,7 +58,10 @@ class ScheduleDump {
     Sizes r{product(group, group.axes.batch), product(group, group.axes.m), product(group, {group.axes.n}),
             product(group, {group.axes.k})};
     if (std::min({r.batch, r.m, r.n, r.k}) < 0) return std::nullopt;
-    if (group.static_b) r.m *= std::exchange(r.batch, 1);  // one B for all
+    if (group.static_b) {  // positions of the batch that share a matrix of B are rows of one product
+      const std::int64_t matrices = product(group, group.matrix_axes);
+      if (matrices > 0) r.m *= std::exchange(r.batch, matrices) / matrices;
+    }
     const double live = sizes_.live.empty() ? 1 : sizes_.live[static_cast<std::size_t>(s.group)];
     r.live = std::llround(live * static_cast<double>(r.m));
     return r;

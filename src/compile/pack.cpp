@@ -1,30 +1,65 @@
 #include "compile/pack.h"
 
+#include <algorithm>
+
 #include "support/check.h"
 
 namespace pit::compile {
 
+namespace {
+
+std::int64_t value(const Program& p, graph::Dim d) {
+  const auto c = p.graph.dims.constant_value(d);
+  PIT_CHECK(c.has_value(), "a constant operand has a dimension that is not constant: {}", p.graph.dims.print(d));
+  return *c;
+}
+
+// Where each matrix begins, in elements behind the first one.
+std::vector<std::int64_t> matrix_offsets(const Program& p, const fuse::Group& group) {
+  std::vector<std::int64_t> offsets = {0};
+  for (const int axis : group.matrix_axes) {
+    const std::int64_t stride = value(p, group.operands[1].strides[axis]);
+    std::vector<std::int64_t> finer;
+    for (const std::int64_t offset : offsets)
+      for (std::int64_t i = 0; i < value(p, group.extents[axis]); ++i) finer.push_back(offset + i * stride);
+    offsets = std::move(finer);
+  }
+  return offsets;
+}
+
+}  // namespace
+
 detect::Values weight_values(const Program& p, const fuse::Group& group) {
   const fuse::Operand& b = group.operands[1];
-  const graph::DimTable& dims = p.graph.dims;
-  auto value = [&](graph::Dim d) {
-    auto c = dims.constant_value(d);
-    PIT_CHECK(c.has_value(), "a constant operand has a dimension that is not constant: {}", dims.print(d));
-    return *c;
-  };
   detect::Values v;
   const Tensor& constant = p.graph.values[p.fusion.layouts[b.value].root].constant;
   v.dtype = constant.dtype();
-  v.data = static_cast<const char*>(constant.data()) + value(b.base) * static_cast<std::int64_t>(size_of(v.dtype));
-  v.rows = value(group.extents[group.axes.k]), v.columns = value(group.extents[group.axes.n]);
-  v.row_stride = value(b.strides[group.axes.k]), v.column_stride = value(b.strides[group.axes.n]);
+  v.data = static_cast<const char*>(constant.data()) + value(p, b.base) * static_cast<std::int64_t>(size_of(v.dtype));
+  v.batch_offsets = matrix_offsets(p, group);
+  v.rows = value(p, group.extents[group.axes.k]), v.columns = value(p, group.extents[group.axes.n]);
+  v.row_stride = value(p, b.strides[group.axes.k]), v.column_stride = value(p, b.strides[group.axes.n]);
   return v;
+}
+
+std::vector<std::int64_t> matrix_steps(const Program& p, const fuse::Group& group) {
+  std::vector<std::int64_t> steps(group.axes.batch.size(), 0);
+  std::int64_t step = 1;
+  for (std::size_t i = steps.size(); i-- > 0;) {
+    const int axis = group.axes.batch[i];
+    if (std::find(group.matrix_axes.begin(), group.matrix_axes.end(), axis) == group.matrix_axes.end()) continue;
+    steps[i] = step;
+    step *= value(p, group.extents[axis]);
+  }
+  return steps;
 }
 
 void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step) {
   const detect::Values b = weight_values(p, group);
-  step.weights = p.engine_of(group).engine->pack({static_cast<const char*>(b.data)}, b.rows, step.panels, b.row_stride,
-                                                 b.column_stride, step.live_b, pool);
+  std::vector<const char*> matrices;
+  for (const std::int64_t offset : b.batch_offsets)
+    matrices.push_back(static_cast<const char*>(b.data) + offset * static_cast<std::int64_t>(size_of(b.dtype)));
+  step.weights =
+      p.engine_of(group).engine->pack(matrices, b.rows, step.panels, b.row_stride, b.column_stride, step.live_b, pool);
 }
 
 }  // namespace pit::compile

@@ -51,6 +51,7 @@ struct ContractionStep {
   bool gathers_columns = false;                ///< the scores of an attention: its columns are live keys
   Panels panels;                               ///< static_b: of its B
   std::shared_ptr<contract::PackedB> weights;  ///< static_b
+  std::vector<std::int64_t> matrix_steps;      ///< static_b (see compile/pack.h)
   // Zeros that only values tell: the contraction engine then sums what is there, wherever that is cheaper.
   bool scans_a = false;                             ///< A may hold such (ReLU): they are looked for in each run
   bool pruned = false;                              ///< many steps of k of panels of the weights are zero

@@ -37,10 +37,13 @@ class GeneratedEngine final : public Engine {
     packed->element = kernels_.sizes().b;
     packed->live = std::move(live);
     packed->keeps_narrow_last = true;
-    const std::int64_t bytes = (packed->panels.elements(k) + packed->narrow_elements() + kPackSlack) * packed->element;
-    for (std::size_t i = 0; i < b.size(); ++i) {
-      packed->data.push_back(std::static_pointer_cast<char>(long_lived_memory(static_cast<std::size_t>(bytes))));
-    }
+    // One block: of small matrices, each with its own slack would be mostly slack.
+    const std::int64_t bytes = Buffer::rounded<char>((packed->panels.elements(k) + packed->narrow_elements()) *
+                                                     packed->element),
+                       count = std::ssize(b);
+    const auto block = std::static_pointer_cast<char>(
+        long_lived_memory(static_cast<std::size_t>(count * bytes + kPackSlack * packed->element)));
+    for (std::int64_t i = 0; i < count; ++i) packed->data.emplace_back(block, block.get() + i * bytes);
     std::vector<Item> items(b.size());
     std::vector<const Item*> from;
     for (std::size_t i = 0; i < b.size(); ++i) items[i].b = b[i], from.push_back(&items[i]);

@@ -253,14 +253,23 @@ class Fuser {
         if (size > 1) continue;
         return make_reference(seed, group.why);
       }
-      const graph::Value& b = g_.values[f_.layouts[group.operands[1].value].root];
-      const auto fixed = [&](int axis) { return g_.dims.constant_value(group.extents[axis]).has_value(); };
-      group.static_b = b.is_constant() && fixed(group.axes.n) && fixed(group.axes.k) &&
-                       std::all_of(group.axes.batch.begin(), group.axes.batch.end(),
-                                   [&](int a) { return g_.dims.is_constant(group.operands[1].strides[a], 0); });
+      find_static_b(group);
       finish(std::move(group), merger);
       return;
     }
+  }
+
+  // A constant B is one matrix, or one for each position of the batch axes along which it moves.
+  void find_static_b(Group& group) const {
+    const Operand& b = group.operands[1];
+    const auto fixed = [&](Dim d) { return g_.dims.constant_value(d).has_value(); };
+    const auto lies_fixed = [&](int axis) { return fixed(group.extents[axis]) && fixed(b.strides[axis]); };
+    std::vector<int> moving;
+    for (const int axis : group.axes.batch)
+      if (!g_.dims.is_constant(b.strides[axis], 0)) moving.push_back(axis);
+    group.static_b = g_.values[f_.layouts[b.value].root].is_constant() && fixed(b.base) && lies_fixed(group.axes.n) &&
+                     lies_fixed(group.axes.k) && std::all_of(moving.begin(), moving.end(), lies_fixed);
+    if (group.static_b) group.matrix_axes = std::move(moving);
   }
 
   // A view with strided columns keeps an operator out of an epilogue: worth a copy (a position bias stored heads last).
@@ -461,7 +470,7 @@ class Fuser {
   void find_attention() {
     for (int o = 0; o < static_cast<int>(f_.groups.size()); ++o) {
       const Group& output = f_.groups[o];
-      if (output.kind != GroupKind::contraction || output.static_b) continue;
+      if (output.kind != GroupKind::contraction || has_one_static_b(output)) continue;
       const ValueId p = output.operands[0].value;
       const int s = sole_writer(p);
       if (s < 0 || f_.groups[s].kind != GroupKind::rows || f_.groups[s].mid >= 0) continue;
@@ -471,7 +480,7 @@ class Fuser {
                        [&](NodeId n) { return analysis_.nodes[n].is_softmax; }))
         continue;
       const int c = sole_writer(softmax.reads[0]);
-      if (c < 0 || f_.groups[c].kind != GroupKind::contraction || f_.groups[c].static_b) continue;
+      if (c < 0 || f_.groups[c].kind != GroupKind::contraction || has_one_static_b(f_.groups[c])) continue;
       const Group& scores = f_.groups[c];
       if (scores.control || output.control || scores.epilogue.sum != output.epilogue.sum) continue;
       if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 ||
@@ -482,8 +491,13 @@ class Fuser {
       if (!(scores.extents[scores.axes.n] == output.extents[output.axes.k])) continue;
       if (!(scores.extents[scores.axes.m[0]] == output.extents[output.axes.m[0]])) continue;
       f_.attentions.push_back({c, s, o});
+      // Attention packs the keys and values that a run has, constant ones too.
+      for (const int g : {c, o}) f_.groups[g].static_b = false, f_.groups[g].matrix_axes.clear();
     }
   }
+
+  // The same for the whole batch: its products are worth more as one with many rows than as attention.
+  static bool has_one_static_b(const Group& group) { return group.static_b && group.matrix_axes.empty(); }
 
   // Every operand of the group is read and written at the group's own (outer..., inner) position.
   bool same_position(const Group& softmax) const {

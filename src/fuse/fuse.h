@@ -115,7 +115,10 @@ struct Group {
   ContractionAxes axes;
   lower::Epilogue epilogue;       ///< empty program: none
   ValueId wants_contiguous = -1;  ///< why an epilogue was refused: this view has strided columns
-  bool static_b = false;          ///< B is a constant without batch axes: packed at compile time
+  bool static_b = false;          ///< B is a constant: packed at compile time
+  /// static_b: the batch axes along which B moves. Each of their positions has a matrix of its own (stacked weights of
+  /// experts or heads).
+  std::vector<int> matrix_axes;
 
   // Live sets, as masks over the group's axes (reads.h).
   sparsity::MaskId live_rows;  ///< what must be produced, `any` over inner / n (and over mid / k)

@@ -63,7 +63,7 @@ class GroupPrinter {
     axes();
     for (const Operand& o : group_.operands) operand(o);
     epilogue();
-    if (group_.static_b) line("B", "constant: packed when the model is compiled");
+    if (group_.static_b) line("B", "constant: packed when the model is compiled" + matrices());
     mask("live rows", group_.live_rows);
     mask("columns", group_.live_columns);
     mask("live terms", group_.live_k);
@@ -74,6 +74,12 @@ class GroupPrinter {
  private:
   void line(const char* what, const std::string& text) {
     if (!text.empty()) text_ += fmt::format("  {:<10}  {}\n", what, text);
+  }
+
+  std::string matrices() const {
+    std::int64_t count = 1;
+    for (const int axis : group_.matrix_axes) count *= g_.dims.constant_value(group_.extents[axis]).value();
+    return count == 1 ? "" : fmt::format(", {} matrices", count);
   }
 
   std::string names(const std::vector<ValueId>& values) const {

@@ -151,7 +151,9 @@ void ContractionRunner::add_item(const PanelGroup& group, std::int64_t batch) {
   contract::Item item;
   item.a = run_.root_address(group_.operands[0].value) + batch_offset(0, batch);
   item.c = run_.root_address(group_.operands[2].value) + batch_offset(2, batch);
-  if (!group_.static_b && group.has_k) {
+  if (group_.static_b) {
+    item.b_number = strided_offset(batch, plan_.batch_extents, step_.contraction.matrix_steps);
+  } else if (group.has_k) {
     item.b = run_.root_address(group_.operands[1].value) + batch_offset(1, batch);
     item.b_number = batch;
   }
