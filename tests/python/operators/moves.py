@@ -67,6 +67,27 @@ class Moves(Attention):
             y = self.op("Add", y, w) if self.chance(0.5) else self.op("Add", w, y)
         return y
 
+    def stacked(self, x, summed=False):
+        """Against a stack of weights (experts, heads), some of them pruned: a matrix for each place of x's axis before the rows, or of a new one."""
+        rank = self.rank(x)
+        self.require(rank >= 2)
+        extents = self.extents(x)
+        self.require(self.static(extents[-1]) and extents[-1][0] > 0)
+        own = rank >= 3 and not summed and self.static(extents[-3]) and extents[-3][0] > 0
+        e, k, n = extents[-3][0] if own else self.pick([1, 2, 3, 5]), extents[-1][0], self.width()
+        w = self.rng.uniform(-1, 1, (e, k, n)) * k**-0.5 * 1.5
+        if self.chance(0.4):
+            w *= self.rng.random(self.pick([(e, 1, 1), (e, k, 1), (e, k, n)])) < self.pick([0.1, 0.5])
+        y = self.op("MatMul", x if own or rank == 2 else self.unsqueeze(x, rank - 2), self.constant(w, self.dtype))
+        if self.chance(0.5):
+            y = self.op("Add", y, self.weight(e, 1, n))
+        if summed or not own and self.chance(0.5):
+            y = self.op("ReduceSum", self.op("Mul", y, self.weight(e, 1, 1)), self.ints(self.rank(y) - 3), keepdims=0)
+        return y
+
+    def experts(self, x):
+        return self.stacked(x, summed=True)
+
     def tokens(self, time="s", width=None):
         """[b, time, width]: given, or embedded."""
         n = width or self.pick([4, 8, 8, 12, 16, 16, 32])

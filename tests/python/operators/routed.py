@@ -32,7 +32,7 @@ class Routed(Moves):
         base = self.zeros_like(x) if form == "back" and self.chance(0.7) else x
         return self.op(scatter, base, at, y, **({} if form == "back" else dict(reduction="add")), **more)
 
-    def experts(self, x):
+    def mixture(self, x):
         """Each row goes to the best `top` of some experts, whose answers are added up by the router's weights."""
         self.require(self.rank(x) >= 2 and self.static(self.extents(x)[-1]) and not self.filled(x))
         d = int(self.extents(x)[-1][0])
