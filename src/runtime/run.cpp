@@ -48,10 +48,21 @@ void Arena::reserve(std::int64_t arena_bytes, std::int64_t scratch_bytes, int wo
 
 std::int64_t Arena::bytes() const { return arena_bytes_ + scratch_bytes_ * static_cast<std::int64_t>(scratch_.size()); }
 
+Plan& Arena::copy_of(const Plan& plan) {
+  if (!copy_ || copied_ != plan.symbols) {
+    copy_ = std::make_unique<Plan>(plan);
+    copied_ = plan.symbols;
+  } else {  // what is planned of later phases is planned again
+    copy_->symbols = plan.symbols;
+    copy_->dims = plan.dims;
+  }
+  return *copy_;
+}
+
 void Run::bind(const std::vector<const void*>& inputs, const Targets& targets) {
   targets_ = &targets;
   const graph::Graph& g = p_.graph;
-  if (p_.phases.size() > 1) plan_ = (own_ = std::make_unique<Plan>(*plan_)).get();
+  if (p_.phases.size() > 1) plan_ = own_ = &arena_.copy_of(*plan_);
   bind_workspace();
   address_.assign(g.values.size(), nullptr);
   outputs_.resize(g.outputs.size());

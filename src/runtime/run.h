@@ -23,12 +23,16 @@ class Arena {
   char* data() { return static_cast<char*>(arena_.get()); }
   char* scratch(int worker) { return static_cast<char*>(scratch_[worker].get()); }
   std::int64_t bytes() const;
+  /// A copy of the plan for one run to extend; a copy that a run before has extended is used again.
+  Plan& copy_of(const Plan& plan);
   contract::BufferPool buffers;
 
  private:
   std::shared_ptr<void> arena_;
   std::int64_t arena_bytes_ = 0, scratch_bytes_ = 0;
   std::vector<std::shared_ptr<void>> scratch_;
+  std::unique_ptr<Plan> copy_;
+  std::vector<std::int64_t> copied_;  ///< the symbols of the plan that it is a copy of
 };
 
 /// What a profile records of a step.
@@ -130,9 +134,9 @@ class Run {
                             const ContractionPlan& c, std::int64_t segments);
 
   const Program& p_;
-  const Plan* plan_;           ///< shared by all runs, or own_
-  std::unique_ptr<Plan> own_;  ///< a copy to be extended, where runs find extents
-  std::size_t phase_ = 0;      ///< of p_.phases, the last one entered
+  const Plan* plan_;       ///< shared by all runs, or own_
+  Plan* own_ = nullptr;    ///< a copy to be extended, where runs find extents
+  std::size_t phase_ = 0;  ///< of p_.phases, the last one entered
   Arena& arena_;
   const ThreadPool& pool_;
   Poison poison_;
