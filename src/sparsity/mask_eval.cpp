@@ -21,7 +21,6 @@ class Evaluation {
   Evaluation(const MaskProgram::Impl& p, std::function<const Tensor&(ValueId)> c)
       : program(p), control(std::move(c)), place_(p.nodes.size(), -1) {}
 
-  bool is_done(std::size_t m) const { return place_[m] >= 0; }
   void put(std::size_t m) {
     MaskView v = once(program.nodes[m]);
     place_[m] = static_cast<std::int32_t>(views_.size());
@@ -266,12 +265,14 @@ void MaskProgram::phases(const std::function<int(Dim)>& phase_of, std::vector<in
 struct MaskEvaluation::Impl {
   Impl(const MaskProgram::Impl& p, std::function<const Tensor&(ValueId)> control) : evaluation(p, std::move(control)) {}
   Evaluation evaluation;
+  std::vector<char> asked;  ///< per node: it has been evaluated, or is about to be
   std::vector<MaskPtr> results;
 };
 
 MaskEvaluation::MaskEvaluation(const MaskProgram& program, std::function<const Tensor&(ValueId)> control)
     : impl_(std::make_unique<Impl>(*program.impl_, std::move(control))) {
   impl_->results.resize(program.impl_->nodes.size());
+  impl_->asked.assign(program.impl_->nodes.size(), 0);
 }
 MaskEvaluation::~MaskEvaluation() = default;
 const std::vector<MaskPtr>& MaskEvaluation::results() const { return impl_->results; }
@@ -280,19 +281,21 @@ void MaskEvaluation::advance(const std::vector<MaskId>& roots, const std::vector
   if (roots.empty()) return;
   Evaluation& e = impl_->evaluation;
   e.dims = &dims;
-  std::vector<char> needed(impl_->results.size(), 0);
-  std::size_t end = 0;
-  for (const MaskId r : roots) {
-    needed[static_cast<std::size_t>(r.id)] = 1;
-    end = std::max(end, static_cast<std::size_t>(r.id) + 1);
+  std::vector<int> open, fresh;
+  const auto need = [&](int m) {
+    char& asked = impl_->asked[static_cast<std::size_t>(m)];
+    if (!asked) open.push_back(m);
+    asked = 1;
+  };
+  for (const MaskId r : roots) need(r.id);
+  while (!open.empty()) {
+    const int m = open.back();
+    open.pop_back();
+    fresh.push_back(m);
+    for (const int a : e.program.nodes[static_cast<std::size_t>(m)].args) need(a);
   }
-  // Arguments have smaller numbers than what uses them.
-  for (std::size_t i = end; i-- > 0;) {
-    if (!needed[i] || e.is_done(i)) continue;
-    for (const int a : e.program.nodes[i].args) needed[static_cast<std::size_t>(a)] = 1;
-  }
-  for (std::size_t i = 0; i < end; ++i)
-    if (needed[i] && !e.is_done(i)) e.put(i);
+  std::sort(fresh.begin(), fresh.end());  // arguments have smaller numbers than what uses them
+  for (const int m : fresh) e.put(static_cast<std::size_t>(m));
   for (const MaskId r : roots) {
     MaskPtr& result = impl_->results[static_cast<std::size_t>(r.id)];
     if (!result) result = e.array(e.view(r.id));
