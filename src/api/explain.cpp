@@ -32,6 +32,12 @@ struct Read {
   std::string value, type, formula;
 };
 
+/// An extent that the step finds in its data; with inputs, its value.
+struct Found {
+  std::string extent;
+  std::optional<std::int64_t> value;
+};
+
 struct StepReport {
   StepInfo info;
   std::string live, rule, why;
@@ -39,6 +45,7 @@ struct StepReport {
   std::optional<double> live_fraction;
   std::vector<double> k_fractions;
   std::vector<Read> reads;
+  std::vector<Found> finds;
   std::vector<Operator> operators;
 };
 
@@ -90,13 +97,27 @@ std::vector<Read> reads_of(const Program& p, const StepInfo& s) {
   return reads;
 }
 
-StepReport describe_step(const Program& p, StepInfo info, const api::Masks* masks) {
+std::vector<Found> finds_of(const Program& p, const StepInfo& s, const api::Snapshot* snapshot) {
+  std::vector<Found> finds;
+  for (const compile::Phase& phase : p.phases)
+    for (const graph::Finder& f : phase.finders) {
+      if (phase.after != s.step) continue;
+      const graph::Value& v = p.graph.values[p.graph.nodes[f.node].outputs[f.output]];
+      finds.push_back({p.graph.dims.symbol_name(f.symbol), std::nullopt});
+      if (snapshot) finds.back().value = snapshot->dims()[v.dims[f.dim].id];
+    }
+  return finds;
+}
+
+StepReport describe_step(const Program& p, StepInfo info, const api::Snapshot* snapshot) {
+  const api::Masks* masks = snapshot ? &snapshot->masks() : nullptr;
   StepReport r;
   const fuse::Group& group = p.group(p.steps[info.step]);
   r.live = api::live_text(p, info);
   r.rule = api::rule_text(p, info, masks);
   r.why = group.why;
   if (info.number >= 0) r.reads = reads_of(p, info);
+  r.finds = finds_of(p, info, snapshot);
   for (NodeId n : info.nodes) r.operators.push_back(describe_operator(p, n));
   if (masks) {
     r.live_fraction = api::live_fraction(p, info, *masks);
@@ -212,11 +233,11 @@ Report collect(const Model::Impl& m, const std::map<std::string, TensorView>* in
     report.flops = snapshot->flops(*p.analysis);
     PIT_CHECK(report.flops, "a mask reads a value that was not kept");
   }
-  const api::Masks* masks = snapshot ? &snapshot->masks() : nullptr;
-  for (StepInfo& s : api::steps_of(p)) report.steps.push_back(describe_step(p, std::move(s), masks));
+  const api::Snapshot* known = snapshot ? &*snapshot : nullptr;
+  for (StepInfo& s : api::steps_of(p)) report.steps.push_back(describe_step(p, std::move(s), known));
   report.live_sets = collect_live_sets(p, report.steps);
   report.notes = p.analysis->notes;
-  if (m.sparse) note_declarations(p, snapshot ? &*snapshot : nullptr, report);
+  if (m.sparse) note_declarations(p, known, report);
   note_limits(report);
   report.operators = p.graph.nodes.size();
   return report;
@@ -275,6 +296,7 @@ std::string explain_json(const Model::Impl& m, const Report& r) {
     Json step{{"step", s.info.number}, {"kind", s.info.kind}, {"live", s.live}, {"rule", s.rule}};
     if (s.live_fraction) step["live_fraction"] = *s.live_fraction;
     if (!s.k_fractions.empty()) step["live_terms"] = s.k_fractions;
+    for (const Found& f : s.finds) step["finds"][f.extent] = f.value ? Json(*f.value) : Json();
     steps.push_back(std::move(step));
   }
   j["steps"] = std::move(steps);
@@ -401,6 +423,8 @@ std::string step_text(const StepReport& s, const Report& report) {
   text += '\n' + field("rule", s.rule);
   text += field("live", api::shorten((s.live_set < 0 ? "" : fmt::format("L{}, ", s.live_set)) + s.live, line));
   if (s.info.kind == "reference") text += field("no kernel", s.why);
+  for (const Found& f : s.finds)
+    text += field("finds", f.value ? fmt::format("{} = {}", f.extent, *f.value) : f.extent);
   if (s.info.kind != "control")
     for (const Read& r : s.reads) text += field(&r == s.reads.data() ? "reads" : "", read_text(r, report));
   for (const Operator& o : s.operators) text += operator_text(o, "  ");

@@ -15,6 +15,7 @@ import pit
 
 sys.path.insert(0, str(ROOT / "examples"))
 import contest  # noqa: E402
+import experts  # noqa: E402
 import make_minilm  # noqa: E402
 import text  # noqa: E402
 import values  # noqa: E402
@@ -215,3 +216,34 @@ def test_values(tmp_path, pruned):
     ms, rule = values.compare(path, lambda: make(64), threads=1, seconds=0)
     assert all(t > 0 for t in ms.values())
     assert rule.split()[0] in ("k", "element", "stream", "B.k", "Bt.k", "both")
+
+
+def mixture(layer, x):
+    """The layer's formulas in float64."""
+    scores = x.astype(np.float64) @ layer.router
+    p = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    y = np.zeros(x.shape)
+    for t, row in enumerate(p):
+        best = np.argsort(-row)[: layer.top]
+        for e in best:
+            h = layer.up[e] @ x[t].astype(np.float64)
+            y[t] += row[e] / row[best].sum() * (layer.down[e] @ (h / (1 + np.exp(-h))))
+    return y
+
+
+@pytest.mark.parametrize("form", experts.FORMS)
+def test_forms_of_a_mixture_of_experts(form):
+    layer = experts.Layer(5, 2, 12, 20)
+    model = layer.model(form)
+    compiled, ort = pit.compile(model), experts.runtime(model, 1)
+    for tokens in (1, 4, 33):
+        x = np.random.default_rng(tokens).standard_normal((tokens, 12), np.float32)
+        want = mixture(layer, x)
+        np.testing.assert_allclose(compiled(x=x)["y"], want, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(ort(x), want, rtol=1e-3, atol=1e-4)
+
+
+def test_the_table_of_experts(capsys):
+    experts.table("tiny", experts.Layer(3, 1, 8, 12), [1, 9], threads=1, seconds=0.01)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + 2 * len(experts.FORMS) and lines[1].startswith("tiny-like: 3 experts, top 1")
