@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <utility>
 
 namespace pit::runtime {
 namespace {
@@ -198,15 +200,11 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
   const int threads = run_.pool_.size();
   if (problem_.k == 0) return engine.dense_schedule(problem_, step.weights.get(), threads);
   if (step.scans_a || step.pruned) live.b = contract::live_of(*step.weights);
-  if (step.scans_a && problem_.items.size() == 1 && problem_.is_whole(engine.algebra()) && problem_.a_k == 1) {
-    const contract::Item& item = problem_.items[0];
-    detect::Values values{
-        .data = item.a, .dtype = group_.epilogue.sum, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
-    for (std::int64_t i = 0; i < problem_.m; ++i)  // each row a matrix: they lie anywhere
-      values.batch_offsets.push_back(problem_.a_rows[contract::Problem::row_of(item, i)]);
+  if (step.scans_a && problem_.is_whole(engine.algebra()) && problem_.a_k == 1) {
+    const detect::Values values = rows_of_a();
     if (engine.worth_detecting(problem_, values, 1, 1, true, threads)) {
       zeros_ = detect::scan(values, 1, 1, 0, run_.pool_, {}, detect::scan_isa(run_.p_.target));
-      zeros_.batch = 1, zeros_.rows = problem_.m;
+      zeros_.batch /= problem_.m, zeros_.rows = problem_.m;
       live.a = &zeros_;
     }
   }
@@ -216,6 +214,22 @@ contract::Schedule ContractionRunner::choose(contract::Live& live) {
     choice_ = contract::choose_and_prepare(*step.prices, engine, problem_, live, step.weights.get(), threads,
                                            run_.record_.candidates);
   return run_.record_.candidates.front();
+}
+
+// Each row a matrix: they lie anywhere. Items with the same rows of the same A share its number.
+detect::Values ContractionRunner::rows_of_a() {
+  const std::int64_t size = engine_.engine->algebra().sizes().a;
+  const char* const first = problem_.items[0].a;
+  detect::Values values{
+      .data = first, .dtype = group_.epilogue.sum, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
+  std::map<std::pair<const char*, const std::int32_t*>, std::int64_t> numbers;
+  for (contract::Item& item : problem_.items) {
+    const auto [known, fresh] = numbers.try_emplace({item.a, item.row_list}, std::ssize(numbers));
+    item.a_number = known->second;
+    for (std::int64_t i = 0; fresh && i < problem_.m; ++i)
+      values.batch_offsets.push_back((item.a - first) / size + problem_.a_rows[contract::Problem::row_of(item, i)]);
+  }
+  return values;
 }
 
 void ContractionRunner::clear_zero_rows() const {

@@ -37,6 +37,7 @@ class ContractionRunner {
   contract::RowOffsets rows_at(std::size_t operand, std::int64_t unit) const;
   void find_lists(std::int64_t batch, contract::Item& item);
   contract::Schedule choose(contract::Live& live);
+  detect::Values rows_of_a();
 
   Run& run_;
   const Step& step_;
