@@ -21,7 +21,7 @@ std::vector<expr::AxisId> read_by(const expr::Program& p, expr::TensorId t, std:
       for (std::size_t d = 0; d < depth; ++d)
         if (const auto a = expr::bare_axis(e->args[d])) here.push_back(*a);
       same = same && here.size() == depth && (axes.empty() || axes == here);
-      axes = here;
+      axes = std::move(here);
     });
   return same ? axes : std::vector<expr::AxisId>{};
 }
