@@ -481,6 +481,7 @@ class Fuser {
         continue;
       const int c = sole_writer(softmax.reads[0]);
       if (c < 0 || f_.groups[c].kind != GroupKind::contraction || has_one_static_b(f_.groups[c])) continue;
+      if (ends_attention(c)) continue;  // softmax of attention: that is scores to none
       const Group& scores = f_.groups[c];
       if (scores.control || output.control || scores.epilogue.sum != output.epilogue.sum) continue;
       if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 ||
@@ -494,6 +495,11 @@ class Fuser {
       // Attention packs the keys and values that a run has, constant ones too.
       for (const int g : {c, o}) f_.groups[g].static_b = false, f_.groups[g].matrix_axes.clear();
     }
+  }
+
+  bool ends_attention(int group) const {
+    return std::any_of(f_.attentions.begin(), f_.attentions.end(),
+                       [&](const Fusion::Attention& a) { return a.output == group; });
   }
 
   // The same for the whole batch: its products are worth more as one with many rows than as attention.

@@ -56,6 +56,15 @@ def test_attention_over_fixed_keys(keys, cpu):
         np.testing.assert_allclose(compiled(feeds)["y"], dense(feeds)["y"], rtol=1e-4, atol=1e-4, err_msg=f"{live} of {keys} keys live")
 
 
+def test_softmax_of_attention():
+    """One product would be the output of one attention and the scores of another."""
+    nodes = [("MatMul", "q k", "z", {}), ("Softmax", "z", "p", dict(axis=-1)), ("MatMul", "p v", "a", {}), ("Softmax", "a", "r", dict(axis=-1)),
+             ("MatMul", "r u", "y", {})]  # fmt: skip
+    rng = np.random.default_rng(0)
+    feeds = {name: rng.standard_normal(dims, np.float32) for name, dims in dict(q=(3, 5, 8), k=(3, 8, 11), v=(3, 11, 7), u=(3, 7, 6)).items()}
+    check(model(nodes, {name: (TensorProto.FLOAT, v.shape) for name, v in feeds.items()}, ["y"]), feeds)
+
+
 @pytest.mark.parametrize("fill", [-1e4, -1e9, -1e30, MIN, -np.inf])
 @pytest.mark.parametrize("dims", [["b", 1, "s"], ["b", "s", "s"], [1, "s", "s"]], ids=str)
 def test_two_masks_that_are_added(fill, dims):
