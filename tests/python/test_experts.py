@@ -211,7 +211,9 @@ def test_three_ways_to_store_the_gate():
 
 @pytest.mark.parametrize("change, message", [
     (dict(k=5), "5 experts, but there are 4"), (dict(activation="tanh"), "activation_type"), (dict(use_sparse_mixer=1), "use_sparse_mixer"),
-    (dict(activation="swiglu"), "gate's weights"), (dict(router=3), "scores 3 experts, but there are weights of 4"),
+    (dict(mood="glad"), "mood"), (dict(normalize_routing_weights="no number"), "normalize_routing_weights"), (dict(swiglu_limit="no number"), "swiglu_limit"),
+    (dict(activation_alpha="no number"), "activation_alpha"), (dict(activation_beta="no number"), "activation_beta"),
+    (dict(swiglu_fusion="no number"), "swiglu_fusion"), (dict(activation="swiglu"), "gate's weights"), (dict(router=3), "scores 3 experts, but there are weights of 4"),
 ])  # fmt: skip
 def test_what_the_operator_refuses(change, message):
     with pytest.raises((pit.ModelError, pit.UnsupportedError), match=message):

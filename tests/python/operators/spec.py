@@ -6,6 +6,7 @@ An operand's extents are numbers or names; a name is bound to each of its values
 (indices). `const(...)` is an operand that the model itself contains. Every case is tried in several *variants*, see VARIANTS.
 """
 
+import json
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -14,12 +15,19 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+import pit
+
 #: Extents that names take where a case says nothing: one, odd, nothing at all, and around the widths of vectors.
 EXTENTS = [3, 1, 17, 0, 33, 16, 2, 47, 15, 31, 49]
 
 #: Values on which floating-point operators differ most easily.
 EDGES = np.array([0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 1e-40, -1e-40, 3e38, -3e38, 0.5, -0.5, 1.5, 2.5, -2.5, 88.0, -88.0,
                   104.0, 1e-3, -7.0, 1e6, 8388609.0, 2.0**-126], np.float32)  # fmt: skip
+
+
+def standard_operators():
+    """What PIT supports of the standard's own domain. Operators of other domains have tests of their own (test_experts.py)."""
+    return {entry["op"] for entry in json.loads(pit._pit.op_table(True)) if "." not in entry["op"]}
 
 
 @dataclass
