@@ -103,8 +103,9 @@ class ProgramBuilder {
     auto& masks = p_->analysis->masks;
     for (const fuse::Obligation& o : p_->fusion.obligations) {
       const std::vector<ValueId> leaves = masks.leaves({o.violated});
-      const bool known =
-          std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) { return p_->analysis->control[v] != 0; });
+      const bool known = std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) {
+        return p_->analysis->control[v] != 0 || p_->analysis->late[v] != 0;
+      });
       if (o.proved && !(options_.verify && known)) continue;
       wanted_masks_.push_back(o.violated);
       p_->claims.push_back(o);
@@ -134,6 +135,9 @@ class ProgramBuilder {
     Stages::begin("lower", 0.25);
     make_steps();
     p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
+    for (ValueId v : p_->mask_leaves)
+      if (const auto it = p_->fusion.defined.find(v); it != p_->fusion.defined.end())
+        wanted_masks_.push_back(it->second);
     p_->phases = find_phases(*p_, wanted_masks_);
   }
 

@@ -10,19 +10,16 @@ namespace {
 
 class PhaseFinder {
  public:
-  explicit PhaseFinder(const Program& p) : p_(p), known_(p.graph, p.fusion) {
+  explicit PhaseFinder(const Program& p) : p_(p), known_(p.graph, *p.analysis, p.fusion) {
     all_.emplace_back();
     for (const graph::Finder& f : known_.finders()) {
       const int step = p.fusion.group_of[f.node];
       PIT_CHECK(p.fusion.groups[step].kind == fuse::GroupKind::reference, "step {} finds '{}', but is no routine", step,
                 p.graph.dims.symbol_name(f.symbol));
-      auto it = std::find_if(all_.begin(), all_.end(), [&](const Phase& phase) { return phase.after == step; });
-      if (it == all_.end()) {
-        it = all_.emplace(all_.end());
-        it->after = step;
-      }
-      it->finders.push_back(f);
+      behind(step).finders.push_back(f);
     }
+    for (const ValueId v : p.mask_leaves)
+      if (known_.of_leaf(v) >= 0) behind(known_.of_leaf(v));
     std::sort(all_.begin(), all_.end(), [](const Phase& a, const Phase& b) { return a.after < b.after; });
   }
 
@@ -43,13 +40,19 @@ class PhaseFinder {
       const ContractionStep& c = p_.steps[s].contraction;
       for (const sparsity::MaskId m :
            {r.live, r.zero, r.live_k, c.columns, c.live, c.zero, c.reached_rows, c.live_k, c.live_n, c.live_mk})
-        in_time(known_.of(p_.analysis->masks, m), s);
+        in_time(known_.of(m), s);
     }
-    for (const sparsity::MaskId m : masks) at(known_.of(p_.analysis->masks, m)).masks.push_back(m);
+    for (const sparsity::MaskId m : masks) at(known_.of(m)).masks.push_back(m);
     return std::move(all_);
   }
 
  private:
+  Phase& behind(int step) {
+    const auto it = std::find_if(all_.begin(), all_.end(), [&](const Phase& phase) { return phase.after == step; });
+    if (it != all_.end()) return *it;
+    all_.emplace_back().after = step;
+    return all_.back();
+  }
   Phase& at(int after) {
     return *std::lower_bound(all_.begin(), all_.end(), after, [](const Phase& p, int a) { return p.after < a; });
   }

@@ -3,6 +3,7 @@
 // graph -> analysis -> fusion -> kernels -> code, packed weights. Immutable once built; shared by all plans and runs.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -91,11 +92,12 @@ struct ProgramOptions {
   int threads = 1;
 };
 
-/// What is known once a step has run, and not before: the extents that it finds in its data, and what waited for them
-/// alone. The first phase (after no step) is what the inputs tell; most models have no other.
+/// What is known once a step has run, and not before: the extents that it finds in its data, the elements of its results
+/// that masks look at, and what waited for these alone. The first phase (after no step) is what the inputs tell; most
+/// models have no other.
 struct Phase {
   int after = -1;                       ///< step
-  std::vector<graph::Finder> finders;   ///< the extents; of one node
+  std::vector<graph::Finder> finders;   ///< the extents; of one node. None: masks alone wait for it
   std::vector<Dim> dims;                ///< ascending
   std::vector<ValueId> values;          ///< whose shapes and layouts are known now
   std::vector<ValueId> element_values;  ///< of Program::element_values, whose elements are known now
@@ -112,7 +114,7 @@ struct Program {
   std::vector<Step> steps;                ///< one per group, in order
   std::vector<fuse::Obligation> claims;   ///< of the read contract: looked at in each run
   std::vector<ValueId> element_values;    ///< known elements that something reads as data
-  std::vector<ValueId> mask_leaves;       ///< control values that the mask program reads
+  std::vector<ValueId> mask_leaves;       ///< control values and late leaves that the mask program reads
   std::vector<Phase> phases;              ///< in order of `after`; the first is what the inputs tell
   std::map<DType, EngineOfType> engines;  ///< of the types that contractions have
   CpuTarget target;
@@ -120,6 +122,10 @@ struct Program {
   std::shared_ptr<const codegen::Code> code;
   std::string code_report;  ///< "43 kernels, 0.31 s" for explain
 
+  /// Whether runs find extents, and so extend their plans.
+  bool finds_extents() const {
+    return std::any_of(phases.begin(), phases.end(), [](const Phase& phase) { return !phase.finders.empty(); });
+  }
   /// Of all packed weights, with the second layouts that some steps have asked for by now.
   std::size_t packed_bytes() const;
   const fuse::Group& group(const Step& s) const { return fusion.groups[s.group]; }

@@ -76,6 +76,11 @@ bool choose_roles(Group& group) {
 
 namespace {
 
+template <class T>
+bool contains(const std::vector<T>& all, T x) {
+  return std::find(all.begin(), all.end(), x) != all.end();
+}
+
 class Fuser {
  public:
   Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target, std::set<ValueId>& materialised)
@@ -225,6 +230,7 @@ class Fuser {
         const Node& node = g_.nodes[n];
         if (!element_wise(node) || node.outputs.size() != 1 || node.program.statements.size() != 1) return false;
         if (g_.values[node.outputs[0]].dims != g_.values[g_.nodes[seed].outputs[0]].dims) return false;
+        if (has_more_rows(node.outputs[0], g_.nodes[seed].outputs[0])) return false;
         if (!merger.append(n)) return false;
         nodes.push_back(n);
         return true;
@@ -257,6 +263,17 @@ class Fuser {
       finish(std::move(group), merger);
       return;
     }
+  }
+
+  // Whether joining the product `b` would make it compute rows that a run finds to be dead: what is added up over experts
+  // has the rows of all of them.
+  bool has_more_rows(ValueId a, ValueId b) {
+    sparsity::MaskProgram& masks = analysis_.masks;
+    const int columns = static_cast<int>(g_.values[b].dims.size()) - 1;
+    const auto rows = [&](ValueId v) { return masks.any(analysis_.values[v].computed, {columns}); };
+    if (columns < 0 || rows(a) == rows(b)) return false;
+    const std::vector<ValueId> leaves = masks.leaves({rows(b)});
+    return std::any_of(leaves.begin(), leaves.end(), [&](ValueId v) { return analysis_.late[v] != 0; });
   }
 
   // A constant B is one matrix, or one for each position of the batch axes along which it moves.
@@ -422,7 +439,7 @@ class Fuser {
     f_.groups.push_back(std::move(group));
   }
 
-  // Topological order of the groups; control first, then by the model's order.
+  // Topological order of the groups: control first, then by the model's order, but what masks wait for comes early.
   void schedule() {
     const int n = static_cast<int>(f_.groups.size());
     std::map<ValueId, std::vector<int>> writers;
@@ -439,7 +456,8 @@ class Fuser {
       waiting[i] = static_cast<int>(before.size());
       for (int b : before) after[b].insert(i);
     }
-    auto key = [&](int i) { return std::make_tuple(!f_.groups[i].control, f_.groups[i].nodes.back(), i); };
+    const std::vector<int> rank = ranks(after);
+    auto key = [&](int i) { return std::make_tuple(!f_.groups[i].control, rank[i], f_.groups[i].nodes.back(), i); };
     auto later = [&](int a, int b) { return key(a) > key(b); };
     std::priority_queue<int, std::vector<int>, decltype(later)> ready(later);
     for (int i = 0; i < n; ++i)
@@ -464,6 +482,31 @@ class Fuser {
     f_.groups = std::move(ordered);
     for (std::size_t i = 0; i < f_.groups.size(); ++i)
       for (NodeId node : f_.groups[i].nodes) f_.group_of[node] = static_cast<int>(i);
+  }
+
+  // Per group: the first of the late leaves, in the model's order, for which it must run; without any, behind them.
+  std::vector<int> ranks(const std::vector<std::set<int>>& after) const {
+    std::vector<std::vector<int>> before(after.size());
+    for (std::size_t i = 0; i < after.size(); ++i)
+      for (int j : after[i]) before[j].push_back(static_cast<int>(i));
+    std::set<NodeId> makers;
+    for (ValueId v : pinned_)
+      if (analysis_.late[v]) makers.insert(g_.values[v].producer);
+    std::vector<int> rank(after.size(), static_cast<int>(makers.size())), open;
+    int next = 0;
+    for (NodeId n : makers) {
+      for (std::size_t i = 0; i < f_.groups.size(); ++i)
+        if (contains(f_.groups[i].nodes, n)) open.push_back(static_cast<int>(i));
+      while (!open.empty()) {
+        const int i = open.back();
+        open.pop_back();
+        if (rank[i] <= next) continue;
+        rank[i] = next;
+        open.insert(open.end(), before[i].begin(), before[i].end());
+      }
+      ++next;
+    }
+    return rank;
   }
 
   // scores -> softmax -> output, each value read only by the next, the softmax along the scores' columns.
@@ -515,7 +558,7 @@ class Fuser {
   }
 
   int sole_writer(ValueId v) const {
-    if (is_output(v) || g_.values[v].producer < 0) return -1;
+    if (is_output(v) || g_.values[v].producer < 0 || pinned_.count(v)) return -1;
     int readers = 0;
     for (const Group& group : f_.groups) readers += std::count(group.reads.begin(), group.reads.end(), v) != 0;
     if (readers != 1) return -1;

@@ -155,6 +155,8 @@ struct Fusion {
     int scores, softmax, output;
   };
   std::vector<Attention> attentions;
+  /// Of late leaves that are not computed in full: where they are, or are filled with zeros (over their dimensions).
+  std::map<ValueId, sparsity::MaskId> defined;
   std::vector<Obligation> obligations;  ///< those that are not proved are looked at in each run
 };
 

@@ -7,13 +7,19 @@ namespace {
 constexpr int kUnasked = -2;
 }
 
-Phases::Phases(const graph::Graph& g, const Fusion& f)
-    : g_(g), f_(f), finders_(graph::finders(g)), of_symbol_(static_cast<std::size_t>(g.dims.symbol_count()), -1) {
+Phases::Phases(const graph::Graph& g, const sparsity::Analysis& a, const Fusion& f)
+    : g_(g),
+      masks_(a.masks),
+      late_(a.late),
+      f_(f),
+      finders_(graph::finders(g)),
+      of_symbol_(static_cast<std::size_t>(g.dims.symbol_count()), -1) {
+  none_ = finders_.empty() && std::count(late_.begin(), late_.end(), 0) == std::ssize(late_);
   for (const graph::Finder& finder : finders_) of_symbol_[finder.symbol] = f.group_of[finder.node];
 }
 
 int Phases::of(Dim d) const {
-  if (none() || d.id < 0) return -1;
+  if (none_ || d.id < 0) return -1;
   if (static_cast<std::size_t>(d.id) >= of_dim_.size()) of_dim_.resize(static_cast<std::size_t>(d.id) + 1, kUnasked);
   int& phase = of_dim_[d.id];
   if (phase != kUnasked) return phase;
@@ -28,9 +34,9 @@ int Phases::of(const std::vector<Dim>& dims) const {
   return phase;
 }
 
-int Phases::of(const sparsity::MaskProgram& masks, sparsity::MaskId m) const {
-  if (none() || m.id < 0) return -1;
-  masks.phases([&](Dim d) { return of(d); }, of_mask_);
+int Phases::of(sparsity::MaskId m) const {
+  if (none_ || m.id < 0) return -1;
+  masks_.phases([&](Dim d) { return of(d); }, [&](ValueId v) { return of_leaf(v); }, of_mask_);
   return of_mask_[m.id];
 }
 

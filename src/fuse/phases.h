@@ -10,15 +10,15 @@ namespace pit::fuse {
 class Phases {
  public:
   /// For the order that `groups` have now.
-  Phases(const graph::Graph& g, const Fusion& f);
+  Phases(const graph::Graph& g, const sparsity::Analysis& a, const Fusion& f);
 
-  /// Whether all is known with the inputs.
-  bool none() const { return finders_.empty(); }
   const std::vector<graph::Finder>& finders() const { return finders_; }
   int of(Dim d) const;
   int of(const std::vector<Dim>& dims) const;
-  /// Of what evaluating a mask needs beside control values.
-  int of(const sparsity::MaskProgram& masks, sparsity::MaskId m) const;
+  /// Of what evaluating a mask needs.
+  int of(sparsity::MaskId m) const;
+  /// Of the elements of what masks read: known with the inputs, but for late leaves.
+  int of_leaf(ValueId v) const { return late_[v] ? f_.group_of[g_.values[v].producer] : -1; }
   /// Of a value's shape, and of where its elements lie.
   int of_value(ValueId v) const;
   /// Of all that running the group as rows or as a contraction needs.
@@ -26,7 +26,10 @@ class Phases {
 
  private:
   const graph::Graph& g_;
+  const sparsity::MaskProgram masks_;
+  const std::vector<char>& late_;
   const Fusion& f_;
+  bool none_ = false;  ///< all is known with the inputs
   std::vector<graph::Finder> finders_;
   std::vector<int> of_symbol_;
   mutable std::vector<int> of_dim_, of_mask_;  ///< as far as they have been asked for

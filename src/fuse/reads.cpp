@@ -27,7 +27,7 @@ bool contains(const std::vector<ValueId>& values, ValueId v) {
 class Reads {
  public:
   Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f)
-      : g_(g), a_(a), p_(a.masks), fusion_(f), phases_(g, f), demand_(a.required) {
+      : g_(g), a_(a), p_(a.masks), fusion_(f), phases_(g, a, f), unknown_(g.values.size(), 0), demand_(a.required) {
     for (const graph::Value& v : g.values) numbers_.push_back(p_.nothing(v.dims));
     for (sparsity::ValueMasks& m : a.values) m.numbers = {};
     absorbed_by_.assign(f.groups.size(), nullptr);
@@ -42,8 +42,9 @@ class Reads {
   void run() {
     for (std::size_t i = fusion_.groups.size(); i-- > 0;) {
       Group& group = fusion_.groups[i];
-      position_ = static_cast<int>(i);
+      come_to(static_cast<int>(i));
       if (group.control) continue;
+      widen_leaves(group);
       switch (group.kind) {
         case GroupKind::view: view(group); break;
         case GroupKind::rows: rows(group, absorbed_by_[i]); break;
@@ -52,6 +53,8 @@ class Reads {
         case GroupKind::elements: break;
       }
     }
+    for (ValueId v = 0; v < static_cast<ValueId>(g_.values.size()); ++v)
+      if (a_.late[v]) note_defined(v);
     for (std::size_t v = 0; v < g_.values.size(); ++v) {
       sparsity::ValueMasks& m = a_.values[v];
       if (a_.control[v] || g_.values[v].is_constant()) continue;
@@ -61,6 +64,17 @@ class Reads {
   }
 
  private:
+  void note_defined(ValueId v) {
+    MaskId defined = p_.nothing(g_.values[v].dims);
+    for (const Group& group : fusion_.groups) {
+      if (!contains(group.writes, v)) continue;
+      const bool listed = !group.control && (group.kind == GroupKind::rows || group.kind == GroupKind::contraction);
+      if (!listed) return;
+      defined = p_.or_(defined, Frame(g_, p_, group).to_value(p_.or_(computed_by(group), group.zero_rows), v));
+    }
+    if (!p_.is_everything(defined)) fusion_.defined[v] = defined;
+  }
+
   // -- one node
   // ----------------------------------------------------------------------------------------------------------
 
@@ -152,10 +166,33 @@ class Reads {
   // -- lists of rows
   // -----------------------------------------------------------------------------------------------------
 
+  // The next group, on the way back: fewer late leaves are known to its lists.
+  void come_to(int position) {
+    position_ = position;
+    for (ValueId v = 0; v < static_cast<ValueId>(g_.values.size()); ++v) {
+      if (unknown_[v] || !a_.late[v] || phases_.of_leaf(v) < position) continue;
+      unknown_[v] = 1;
+      wide_.clear();
+    }
+  }
+
+  // Where a leaf is demanded must not depend on what it turns out to be.
+  void widen_leaves(const Group& group) {
+    for (ValueId v : group.writes) {
+      if (!a_.late[v]) continue;
+      demand_[v] = p_.or_(p_.widened(demand_[v], unknown_, wide_), a_.relied[v]);
+      numbers_[v] = p_.widened(numbers_[v], unknown_, wide_);
+    }
+  }
+
   // Whether a list by this mask would come too late for the group.
-  bool is_late(MaskId m) const { return phases_.of(p_, m) >= position_; }
-  // A list that would come too late holds everything.
-  MaskId in_time(MaskId m, const Group& group) { return is_late(m) ? p_.everything(group.extents) : m; }
+  bool is_late(MaskId m) const { return phases_.of(m) >= position_; }
+  // A list that would come too late holds what it may hold for all that is known by then.
+  MaskId in_time(MaskId m, const Group& group) {
+    if (!is_late(m)) return m;
+    m = p_.widened(m, unknown_, wide_);
+    return is_late(m) ? p_.everything(group.extents) : m;
+  }
 
   // Rows that must be produced, over all axes but `inside` (which kernels compute whole), and rows that must hold
   // zeros.
@@ -167,10 +204,11 @@ class Reads {
       if (!p_.is_everything(nonzero) && !p_.is_nothing(demand_[v]))
         zero = p_.or_(zero, frame.of_value(p_.and_(demand_[v], p_.not_(nonzero)), v));
     }
-    const bool late =
-        is_late(live) || is_late(zero) ||
-        std::any_of(group.writes.begin(), group.writes.end(), [&](ValueId v) { return is_late(numbers_[v]); });
-    if (late) live = p_.everything(group.extents), zero = p_.nothing(group.extents);
+    if (is_late(live) || is_late(zero)) {
+      live = in_time(live, group);
+      // What is not in the longer list, but may have to be zero, is: else it would be in the list.
+      zero = p_.and_(in_time(zero, group), p_.not_(live));
+    }
     group.live_columns = {};
     if (group.kind == GroupKind::contraction &&
         p_.forms(live)[static_cast<std::size_t>(group.axes.n)].form == sparsity::Form::segments)
@@ -180,7 +218,7 @@ class Reads {
     const MaskId computed = computed_by(group);
     for (ValueId v : group.writes) {
       if (p_.is_nothing(numbers_[v])) continue;
-      zero = p_.or_(zero, p_.and_(frame.of_value(numbers_[v], v), p_.not_(computed)));
+      zero = p_.or_(zero, p_.and_(in_time(frame.of_value(numbers_[v], v), group), p_.not_(computed)));
       want_right(v, frame.to_value(computed, v));
       a_.values[v].numbers = numbers_[v];
       if (group.last < 0) numbers_[v] = p_.nothing(g_.values[v].dims);  // else other groups write the rest
@@ -371,6 +409,8 @@ class Reads {
   Fusion& fusion_;
   const Phases phases_;
   int position_ = -1;                     ///< of the group that is visited
+  std::vector<char> unknown_;             ///< per value: a late leaf whose elements its lists cannot know
+  sparsity::WideMasks wide_;              ///< masks without those
   std::vector<MaskId> demand_, numbers_;  ///< per value: what must be right, and what must be a finite number
   /// per group: runs inside an attention; is the last part of one
   std::vector<const Fusion::Attention*> absorbed_by_, computes_;

@@ -350,7 +350,7 @@ class PlanMaker {
   void place(const std::vector<int>& first, const std::vector<int>& last, int steps) {
     const graph::Graph& g = p_.graph;
     std::vector<std::vector<ValueId>> begin(steps + 1), end(steps + 2);
-    if (p_.phases.size() > 1) plan_.born.resize(steps), plan_.dead.resize(steps);
+    if (p_.finds_extents()) plan_.born.resize(steps), plan_.dead.resize(steps);
     for (ValueId v = 0; v < static_cast<ValueId>(g.values.size()); ++v) {
       const graph::Value& value = g.values[v];
       Storage& s = plan_.storage[v];

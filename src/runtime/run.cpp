@@ -62,7 +62,7 @@ Plan& Arena::copy_of(const Plan& plan) {
 void Run::bind(const std::vector<const void*>& inputs, const Targets& targets) {
   targets_ = &targets;
   const graph::Graph& g = p_.graph;
-  if (p_.phases.size() > 1) plan_ = own_ = &arena_.copy_of(*plan_);
+  if (p_.finds_extents()) plan_ = own_ = &arena_.copy_of(*plan_);
   bind_workspace();
   address_.assign(g.values.size(), nullptr);
   outputs_.resize(g.outputs.size());
@@ -151,14 +151,25 @@ bool Run::adopt(ValueId v, const Tensor& t, const std::vector<Tensor>& inputs) {
   return true;
 }
 
-void Run::enter_phase(std::size_t i, const std::vector<Tensor>& results) {
-  if (phase_ + 1 == p_.phases.size() || p_.phases[phase_ + 1].after != static_cast<int>(i)) return;
-  const compile::Phase& phase = p_.phases[++phase_];
-  for (const graph::Finder& f : phase.finders) own_->symbols[f.symbol] = results[f.output].shape()[f.dim];
-  extend_plan(p_, *own_, phase);
+const compile::Phase* Run::phase_behind(std::size_t i) const {
+  if (phase_ + 1 == p_.phases.size() || p_.phases[phase_ + 1].after != static_cast<int>(i)) return nullptr;
+  return &p_.phases[phase_ + 1];
+}
+
+void Run::find_extents(std::size_t i, const std::vector<Tensor>& results) {
+  const compile::Phase* phase = phase_behind(i);
+  if (!phase || phase->finders.empty()) return;
+  for (const graph::Finder& f : phase->finders) own_->symbols[f.symbol] = results[f.output].shape()[f.dim];
+  extend_plan(p_, *own_, *phase);
   bind_workspace();
-  fill_elements(phase);
-  if (masks_) evaluate_masks(phase);
+  fill_elements(*phase);
+}
+
+void Run::enter_phase_behind(std::size_t i) {
+  const compile::Phase* phase = phase_behind(i);
+  if (!phase) return;
+  ++phase_;
+  if (masks_) evaluate_masks(*phase);
 }
 
 // Backwards from the outputs that are wanted. Control steps feed masks, too.
@@ -216,6 +227,7 @@ void Run::run_steps(std::size_t end, const std::vector<char>& needed, RunProfile
       give_birth(i);
       run_step(i);
     }
+    enter_phase_behind(i);
     bury(i);
     record_.seconds = seconds_since(t);
     if (profile) profile->steps[i] = std::move(record_);
@@ -309,7 +321,7 @@ void Run::run_reference(std::size_t i) {
   for (std::size_t o = 0; o < targets.size(); ++o)
     if (address_[n.outputs[o]]) targets[o] = in_place(n.outputs[o]).value_or(Tensor());
   const std::vector<Tensor> out = graph::run_node(p_.graph, n, inputs, plan().dims, pool_, targets);
-  enter_phase(i, out);
+  find_extents(i, out);
   give_birth_to_results(i, out, inputs);
   for (std::size_t o = 0; o < out.size(); ++o) {
     const ValueId v = n.outputs[o];
@@ -327,10 +339,31 @@ void Run::run_reference(std::size_t i) {
 void Run::evaluate_first_masks() {
   masks_.emplace(p_.analysis->masks, [this](ValueId v) -> const Tensor& {
     const auto [it, fresh] = leaves_.try_emplace(v);
-    if (fresh) it->second = contiguous(v);
+    if (fresh) it->second = leaf(v);
     return it->second;
   });
   for (std::size_t i = 0; i <= phase_; ++i) evaluate_masks(p_.phases[i]);
+}
+
+// Of a late leaf, what nobody demands was not computed: it becomes zero, so that time does not depend on what memory held.
+// Poison stays, and shows that it does not matter.
+Tensor Run::leaf(ValueId v) const {
+  const auto defined = p_.fusion.defined.find(v);
+  const sparsity::MaskArray* m = defined == p_.fusion.defined.end() ? nullptr : mask(defined->second);
+  if (m && !m->all && poison_ == Poison::none) {
+    const graph::Value& value = p_.graph.values[v];
+    const fuse::Layout& l = p_.fusion.layouts[v];
+    const Shape shape = plan().shape_of(value);
+    const auto size = static_cast<std::int64_t>(size_of(value.dtype));
+    std::vector<std::int64_t> at(shape.size(), 0);
+    for (std::int64_t i = 0, count = element_count(shape); i < count; ++i, next_position(at, shape)) {
+      if (m->at(at.data())) continue;
+      std::int64_t element = plan()[l.offset];
+      for (std::size_t d = 0; d < at.size(); ++d) element += at[d] * plan()[l.strides[d]];
+      std::memset(address_[l.root] + element * size, 0, static_cast<std::size_t>(size));
+    }
+  }
+  return contiguous(v);
 }
 
 void Run::evaluate_masks(const compile::Phase& phase) {

@@ -107,8 +107,12 @@ class Run {
   /// A routine's results whose shapes were not known before; where it can be, a result is the late value itself.
   void give_birth_to_results(std::size_t i, const std::vector<Tensor>& results, const std::vector<Tensor>& inputs);
   bool adopt(ValueId v, const Tensor& t, const std::vector<Tensor>& inputs);
-  /// After step i: its results tell extents that others wait for.
-  void enter_phase(std::size_t i, const std::vector<Tensor>& results);
+  /// The phase that begins behind step i, if it is the next; null if none does.
+  const compile::Phase* phase_behind(std::size_t i) const;
+  /// The results of step i, a routine, tell extents that others wait for.
+  void find_extents(std::size_t i, const std::vector<Tensor>& results);
+  void enter_phase_behind(std::size_t i);
+  Tensor leaf(ValueId v) const;
   void evaluate_first_masks();
   void evaluate_masks(const compile::Phase& phase);
   void check_claims() const;

@@ -28,18 +28,33 @@ class Analyzer {
       : g_(g), options_(options), a_(g), p_(a_.masks) {
     a_.extent_inputs = graph::extent_inputs(g);
     a_.finds.assign(g.nodes.size(), 0);
-    a_.forward = std::make_shared<Forward>(g, p_, options.enabled);
+    know(options.enabled ? Forward::Scope::everything : Forward::Scope::nothing);
+    a_.late = a_.forward->late();
     demand_outputs(outputs);
   }
 
   Analysis run() {
     a_.required = demand_;
+    if (std::count(a_.late.begin(), a_.late.end(), 0) != std::ssize(a_.late)) rely();
     backward();
     settle();
     return std::move(a_);
   }
 
  private:
+  void know(Forward::Scope scope) { a_.forward = std::make_shared<Forward>(g_, p_, scope); }
+
+  // Whatever is not demanded here may be any number: outputs stay the same, as long as masks and kernels find the same
+  // one.
+  void rely() {
+    const std::shared_ptr<Forward> forward = std::move(a_.forward);
+    know(Forward::Scope::inputs);
+    backward();
+    a_.relied = std::exchange(demand_, a_.required);
+    a_.nodes.clear();
+    a_.forward = forward;
+  }
+
   const Known& known() const { return a_.forward->known(); }
   const std::vector<Dim>& dims(ValueId v) const { return g_.values[static_cast<std::size_t>(v)].dims; }
 
@@ -120,7 +135,8 @@ class Analyzer {
       for (const StatementFacts& s : n.statements) roots.push_back(s.live);
     }
     std::vector<char> in_full(count, 0);
-    for (ValueId v : p_.leaves(roots)) mark_ancestors(g_, a_.extent_inputs, v, in_full);
+    for (ValueId v : p_.leaves(roots))
+      if (!a_.late[static_cast<std::size_t>(v)]) mark_ancestors(g_, a_.extent_inputs, v, in_full);
     for (std::size_t v = 0; v < count; ++v) {
       if (known().control[v] && !p_.is_nothing(demand_[v]))
         mark_ancestors(g_, a_.extent_inputs, static_cast<ValueId>(v), in_full);
@@ -195,7 +211,8 @@ class Analyzer {
 bool compute_in_full(const Graph& g, Analysis& a, const std::vector<ValueId>& values) {
   std::vector<char> in_full(g.values.size(), 0);
   for (ValueId v : values)
-    if (!a.control[static_cast<std::size_t>(v)]) mark_ancestors(g, a.extent_inputs, v, in_full);
+    if (!a.control[static_cast<std::size_t>(v)] && !a.late[static_cast<std::size_t>(v)])
+      mark_ancestors(g, a.extent_inputs, v, in_full);
   bool fresh = false;
   for (std::size_t v = 0; v < g.values.size(); ++v) {
     if (!in_full[v] || a.control[v]) continue;

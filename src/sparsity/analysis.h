@@ -50,7 +50,6 @@ struct StatementFacts {
 struct NodeFacts {
   std::vector<StatementFacts> statements;
   bool is_softmax = false;         ///< m max= X; e = exp(X-m); z += e; Y = e/z, recognised by structure
-  std::vector<char> weight;        ///< per ValueId: whether the elements, if it is a constant, were never looked at
   std::vector<std::string> notes;  ///< for explain: "rows from attention_mask", "widened: data-dependent index"
 };
 
@@ -66,8 +65,12 @@ struct Analysis {
   std::vector<MaskId> required;  ///< per ValueId: what the caller wants of it (outputs)
   /// per ValueId; of an ideal reader, until fusion puts the schedule's demand here (fuse/reads.h)
   std::vector<ValueMasks> values;
-  std::vector<NodeFacts> nodes;    ///< per NodeId
-  std::vector<char> control;       ///< per ValueId: a control value (computed in full, before the masks)
+  std::vector<NodeFacts> nodes;  ///< per NodeId
+  std::vector<char> control;     ///< per ValueId: a control value (computed in full, before the masks)
+  std::vector<char> late;        ///< per ValueId: masks look at it as well, but only once its step has run (late.h)
+  /// per ValueId, of late leaves: where they can matter to an output, for all that is known without such. There they are
+  /// computed: elsewhere masks may find anything.
+  std::vector<MaskId> relied;
   std::vector<char> weight;        ///< per ValueId: whether the elements, if it is a constant, were never looked at
   std::vector<std::string> notes;  ///< about the whole model: what a declaration would save, known limits met
 };

@@ -49,7 +49,6 @@ struct NodeView {
   }
 };
 
-/// Contractions with weights and lookups in tables: the model proper begins here.
 bool is_model_work(const NodeView& view) {
   bool found = false;
   for (const auto& s : view.n.program.statements) {
@@ -178,6 +177,8 @@ bool is_seen_through(const NodeView& view) {
 }
 
 }  // namespace
+
+bool is_model_work(const Graph& g, const Node& n) { return is_model_work(NodeView(g, n)); }
 
 bool gives_truth(Fn f) {
   switch (f) {

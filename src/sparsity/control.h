@@ -30,6 +30,9 @@ Known classify(const graph::Graph& g);
 /// `from`: nothing known.
 bool cast_keeps_truth(std::optional<DType> from, DType to);
 
+/// Contractions with weights and lookups in tables: the model proper begins here.
+bool is_model_work(const graph::Graph& g, const graph::Node& n);
+
 /// Comparisons, logic, tests of floats: the result is a truth, never NaN.
 bool gives_truth(expr::Fn f);
 

@@ -39,6 +39,19 @@ bool is_ordinary(const Tensor& t) {
   return !odd;
 }
 
+/// The element of a constant that an access with fixed indices reads.
+std::optional<double> element(const Tensor& t, const Expr& access) {
+  if (access->has_default || access->args.size() != t.shape().size()) return std::nullopt;
+  std::int64_t at = 0;
+  for (std::size_t d = 0; d < access->args.size(); ++d) {
+    const Expr& i = access->args[d];
+    if (i->kind != Kind::literal || i->number < 0 || i->number >= static_cast<double>(t.shape()[d]))
+      return std::nullopt;
+    at = at * t.shape()[d] + static_cast<std::int64_t>(i->number);
+  }
+  return graph::read_double(t, at);
+}
+
 /// The factors of `e` that are tensor elements; -1 if it is no product.
 int tensor_factors(const Expr& e) {
   if (e->kind == Kind::access) return 1;
@@ -242,6 +255,8 @@ Facts ProgramFacts::coordinate() const {
 }
 
 Facts ProgramFacts::access(const Expr& e) {
+  if (e->args.size() > 0)
+    if (const auto fixed = number(e)) return literal(*fixed);
   const IndexMap map = map_of(e);
   for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown;
   Facts f = each(p_, tensor(e->id), [&](MaskId m, bool upper) { return read_through(p_, map, m, upper); });
@@ -308,6 +323,7 @@ std::optional<double> ProgramFacts::number(const Expr& e) const {
   if (e->kind == Kind::access && value_of(e) >= 0) {
     const graph::Value& v = c_.graph->values[static_cast<std::size_t>(value_of(e))];
     if (v.is_constant() && v.constant.size() == 1) return graph::read_double(v.constant, 0);
+    if (v.is_constant()) return element(v.constant, e);
   }
   return std::nullopt;
 }
@@ -383,8 +399,8 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       f.sure = ordinary_.nonzero;  // tame only where the argument is: of infinities NaN may come
       f.nan = of(x[0]).nan;
       return f;
+    case Fn::sigmoid: f.nonzero = of(x[0]).live; [[fallthrough]];  // as exp
     case Fn::tanh:
-    case Fn::sigmoid:
     case Fn::erf:
     case Fn::sin:
     case Fn::cos:

@@ -27,13 +27,18 @@ IndexContext index_context(const Graph& g, const Node& n, const std::vector<char
   return c;
 }
 
-Forward::Forward(const Graph& g, MaskProgram masks, bool enabled)
-    : g_(g), p_(std::move(masks)), known_(classify(g)), enabled_(enabled) {
+Forward::Forward(const Graph& g, MaskProgram masks, Scope scope)
+    : g_(g),
+      p_(std::move(masks)),
+      known_(classify(g)),
+      scope_(scope),
+      late_leaves_(g, known_),
+      late_(g.values.size(), 0) {
   contexts_.resize(g.nodes.size());
   programs_.resize(g.nodes.size());
   notes_.resize(g.nodes.size());
   start_values();
-  if (!enabled_) return;
+  if (scope_ == Scope::nothing) return;
   const Bounds bounds(g);
   for (std::size_t n = 0; n < g.nodes.size(); ++n) {
     if (g.nodes[n].removed) continue;
@@ -46,6 +51,15 @@ Forward::Forward(const Graph& g, MaskProgram masks, bool enabled)
       continue;
     }
     visit(static_cast<NodeId>(n));
+    if (scope_ == Scope::everything) look_late(static_cast<NodeId>(n));
+  }
+}
+
+void Forward::look_late(NodeId id) {
+  const Node& node = g_.nodes[static_cast<std::size_t>(id)];
+  for (const ValueId v : node.outputs) {
+    const auto i = static_cast<std::size_t>(v);
+    late_[i] = late_leaves_.add(p_, node, v, facts_, program(id), facts_[i]);
   }
 }
 
@@ -53,7 +67,7 @@ void Forward::start_values() {
   for (std::size_t v = 0; v < g_.values.size(); ++v) {
     const auto id = static_cast<ValueId>(v);
     const Value& value = g_.values[v];
-    if (!enabled_) facts_.push_back(ordinary(p_, value.dims));
+    if (scope_ == Scope::nothing) facts_.push_back(ordinary(p_, value.dims));
     else if (value.is_constant() && !known_.weight[v]) facts_.push_back(constant_facts(p_, g_, id, known_));
     else if (value.producer < 0 && known_.leaf[v] && !value.is_constant())
       facts_.push_back(leaf_facts(p_, g_, id, known_));
@@ -99,7 +113,8 @@ ProgramFacts& Forward::make(NodeId id) {
 
 ProgramFacts* Forward::program(NodeId id) {
   const auto n = static_cast<std::size_t>(id);
-  if (!enabled_ || !g_.nodes[n].opaque.empty() || (!programs_[n] && p_.size() > kMaxMaskNodes)) return nullptr;
+  if (scope_ == Scope::nothing || !g_.nodes[n].opaque.empty() || (!programs_[n] && p_.size() > kMaxMaskNodes))
+    return nullptr;
   ProgramFacts& f = programs_[n] ? *programs_[n] : make(id);
   return f.analysable() ? &f : nullptr;
 }

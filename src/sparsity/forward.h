@@ -9,6 +9,7 @@
 
 #include "sparsity/control.h"
 #include "sparsity/facts.h"
+#include "sparsity/late.h"
 
 namespace pit::sparsity {
 
@@ -17,10 +18,14 @@ IndexContext index_context(const graph::Graph& g, const graph::Node& n, const st
 
 class Forward {
  public:
-  /// Facts about every value, node after node. `enabled`: false: nothing is known. `g` must outlive this.
-  Forward(const graph::Graph& g, MaskProgram masks, bool enabled);
+  /// What is to be known.
+  enum class Scope { nothing, inputs, everything };  ///< inputs: no late leaves
+  /// Facts about every value, node after node. `g` must outlive this.
+  Forward(const graph::Graph& g, MaskProgram masks, Scope scope);
 
   const Known& known() const { return known_; }
+  /// Per value: masks look at its elements, once a run has computed them (late.h).
+  const std::vector<char>& late() const { return late_; }
   const Facts& of(graph::ValueId v) const { return facts_[static_cast<std::size_t>(v)]; }
   /// The analysis of a node's program; null where no formula describes it (opaque operators, indices that cannot be
   /// expressed, formulas too large): then everything is read.
@@ -33,12 +38,15 @@ class Forward {
   void start_values();
   void visit(graph::NodeId n);
   void by_leaves(const graph::Node& n);
+  void look_late(graph::NodeId n);
   ProgramFacts& make(graph::NodeId n);
 
   const graph::Graph& g_;
   MaskProgram p_;
   Known known_;
-  bool enabled_;
+  Scope scope_;
+  LateLeaves late_leaves_;
+  std::vector<char> late_;
   std::vector<Facts> facts_;
   std::vector<IndexContext> contexts_;
   std::vector<std::unique_ptr<ProgramFacts>> programs_;

@@ -24,8 +24,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -119,6 +121,9 @@ struct MaskArray {
 };
 using MaskPtr = std::shared_ptr<const MaskArray>;
 
+/// For MaskProgram::widened: by mask, and whether a larger or a smaller one was asked for.
+using WideMasks = std::map<std::pair<std::int32_t, bool>, std::int32_t>;
+
 /// A handle: copies share the formulas.
 class MaskProgram {
  public:
@@ -169,15 +174,19 @@ class MaskProgram {
   bool is_uniform(MaskId m, int axis) const;
   const std::vector<AxisForm>& forms(MaskId m) const;
   std::vector<Dim> extents(MaskId m) const;
-  /// Control values that the masks reachable from `roots` read (constants are not among them).
+  /// A mask at least as large as `m` that does not read the values marked in `unknown` (per ValueId). `memo`: of earlier
+  /// calls with the same `unknown`.
+  MaskId widened(MaskId m, const std::vector<char>& unknown, WideMasks& memo);
+  /// Control values and late leaves that the masks reachable from `roots` read (constants are not among them).
   std::vector<ValueId> leaves(const std::vector<MaskId>& roots) const;
   /// "attention_mask[b,s] != 0", "any[q](...)": for explain.
   std::string print(MaskId m) const;
   int size() const;
 
-  /// Extends `phases` (index: MaskId::id) to all masks that there are: the last phase of what evaluating them needs
-  /// beside control values: extents, positions, known elements. `phase_of`: of a Dim.
-  void phases(const std::function<int(Dim)>& phase_of, std::vector<int>& phases) const;
+  /// Extends `phases` (index: MaskId::id) to all masks that there are: the last phase of what evaluating them needs:
+  /// extents, positions, known elements (`of_dim`), and the elements of leaves (`of_leaf`).
+  void phases(const std::function<int(Dim)>& of_dim, const std::function<int(ValueId)>& of_leaf,
+              std::vector<int>& phases) const;
 
   /// The concrete masks of `roots` (index: MaskId::id; null elsewhere). `dims`: DimTable::evaluate's result;
   /// `control(v)`: the dense, contiguous tensor of a leaf. Equal arrays are one object. Thread-safe.

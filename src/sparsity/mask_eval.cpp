@@ -241,13 +241,15 @@ MaskView Evaluation::evaluate(const MaskNode& n) const {
 
 }  // namespace
 
-void MaskProgram::phases(const std::function<int(Dim)>& phase_of, std::vector<int>& phases) const {
+void MaskProgram::phases(const std::function<int(Dim)>& of_dim, const std::function<int(ValueId)>& of_leaf,
+                         std::vector<int>& phases) const {
   for (std::size_t i = phases.size(); i < impl_->nodes.size(); ++i) {
     const MaskNode& n = impl_->nodes[i];
     int last = -1;
-    const auto dim = [&](Dim d) { last = d.id < 0 ? last : std::max(last, phase_of(d)); };
+    const auto dim = [&](Dim d) { last = d.id < 0 ? last : std::max(last, of_dim(d)); };
     const auto value = [&](ValueId v) {
       if (v < 0) return;
+      last = std::max(last, of_leaf(v));
       for (const Dim d : impl_->graph->values[static_cast<std::size_t>(v)].dims) dim(d);
       for (const Dim d : impl_->graph->values[static_cast<std::size_t>(v)].elements) dim(d);
     };

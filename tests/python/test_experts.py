@@ -1,6 +1,7 @@
 """Mixtures of experts as exporters write them: a loop over experts, each with NonZero, Gather and ScatterND, whose rows only a run tells."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -159,6 +160,90 @@ def test_padding_and_a_count():
         for t in (1, 5, 40):
             feeds = dict(x=rng.standard_normal((t, D)).astype(np.float32), m=rng.integers(0, 2, t), n=rng.integers(0, 2, t))
             np.testing.assert_allclose(model(feeds)["y"], answers(proto, feeds)[0], rtol=1e-5, atol=1e-6)
+
+
+# -- the dense forms: each expert of each token, weighed by gates that are zero for most
+
+
+GATES = {
+    "one_hot": "OneHot chosen count zero_one axis=-1 -> hot; Unsqueeze best two -> each; Mul hot each -> of; ReduceSum of one keepdims=0 -> gates",
+    "equal": "Unsqueeze chosen two -> c; Equal c numbers -> e; Cast e to=1 -> hot; Unsqueeze best two -> each; Mul hot each -> of; ReduceSum of one keepdims=0 -> gates",
+    "scattered": "Shape p -> s; Expand zero s -> none; ScatterElements none chosen best axis=1 -> gates",
+    "masked": "Shape p -> s; Expand low s -> none; ScatterElements none chosen best axis=1 -> masked; Softmax masked axis=-1 -> gates",
+    "where": "ReduceMin best last keepdims=1 -> least; Less p least -> out; Where out zero p -> gates",
+}
+
+
+def dense_form(form, experts=4, top=2, mask=False, stacked=False):
+    rng = np.random.default_rng(3)
+    constants = dict(top=np.array([top]), count=np.array(experts), zero_one=np.array([0, 1], np.float32), zero=np.float32(0), low=np.float32(-np.inf),
+                     one=np.array([1]), two=np.array([2]), last=np.array([-1]), numbers=np.arange(experts))  # fmt: skip
+    constants["router"] = rng.standard_normal((D, experts)).astype(np.float32)
+    text = "MatMul x router -> scores; Softmax scores axis=-1 -> p; TopK p top axis=-1 -> best chosen; " + GATES[form]
+    weights = [rng.standard_normal((experts, D, 40)).astype(np.float32), rng.standard_normal((experts, 40, D)).astype(np.float32)]
+    if stacked:
+        constants |= dict(up=weights[0], down=weights[1], first=np.array([0]))
+        text += "; Unsqueeze x first -> wide; MatMul wide up -> h; Relu h -> a; MatMul a down -> o; Transpose gates perm=1,0 -> t; Unsqueeze t two -> g"
+        text += "; Mul o g -> v; ReduceSum v first keepdims=0 -> y"
+    else:
+        for e in range(experts):
+            constants |= {f"up{e}": weights[0][e], f"down{e}": weights[1][e], f"n{e}": np.array([e])}
+            text += f"; MatMul x up{e} -> h{e}; Relu h{e} -> a{e}; MatMul a{e} down{e} -> o{e}; Gather gates n{e} axis=1 -> g{e}; Mul o{e} g{e} -> v{e}"
+        text += "; Sum " + " ".join(f"v{e}" for e in range(experts)) + " -> y"
+    nodes = []
+    for line in text.split("; "):
+        call, outputs = line.split(" -> ")
+        op, *operands = call.split()
+        attributes = dict(o.split("=") for o in operands if "=" in o)
+        attributes = {k: [int(i) for i in v.split(",")] if "," in v else int(v) for k, v in attributes.items()}
+        nodes.append(H.make_node(op, [o for o in operands if "=" not in o], outputs.split(), **attributes))
+    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["t", D])]
+    inputs += [H.make_tensor_value_info("mask", T.INT64, ["t"])] if mask else []
+    graph = H.make_graph(nodes, "dense", inputs, [H.make_empty_tensor_value_info("y")], [N.from_array(np.asarray(v), k) for k, v in constants.items()])
+    return H.make_model(graph, opset_imports=[H.make_opsetid("", 18)], ir_version=10).SerializeToString()
+
+
+@pytest.mark.parametrize("options", [dict(), dict(sparsity="off"), dict(poison="nan"), dict(poison="large", cpu="haswell"), dict(threads=1)], ids=str)
+@pytest.mark.parametrize("stacked", [False, True], ids=["apart", "stacked"])
+@pytest.mark.parametrize("form", GATES)
+def test_the_dense_forms(form, stacked, options):
+    rng = np.random.default_rng(5)
+    for experts, top in [(4, 2), (3, 1), (2, 2)]:
+        proto = dense_form(form, experts, top, stacked=stacked)
+        model = pit.compile(proto, **options)
+        for t in (1, 17, 0, 40):
+            feeds = dict(x=rng.standard_normal((t, D)).astype(np.float32))
+            if t > 1:
+                feeds["x"][1::2] = feeds["x"][:1]  # all of these to the same experts
+            np.testing.assert_allclose(model(feeds)["y"], answers(proto, feeds)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", GATES)
+def test_the_dense_forms_compute_routed_rows(form):
+    model = pit.compile(dense_form(form, 4, 1))
+    said = model.explain(dict(x=np.random.default_rng(6).standard_normal((64, D)).astype(np.float32)), json=True)
+    assert said["weight_flops_live"] < 0.4, said["weight_flops_live"]  # a quarter, and the router
+
+
+@pytest.mark.parametrize("options", [dict(), dict(poison="nan"), dict(poison="large")], ids=str)
+def test_tokens_of_no_interest_reach_no_expert(options):
+    proto, rng = dense_form("scattered", mask=True), np.random.default_rng(7)
+    model = pit.compile(proto, outputs={"y": "mask"}, **options)
+    feeds = dict(x=rng.standard_normal((30, D)).astype(np.float32), mask=rng.integers(0, 2, 30))
+    want = answers(proto, feeds)[0] * (feeds["mask"] != 0)[:, None]
+    np.testing.assert_allclose(model(feeds)["y"], want, rtol=1e-4, atol=1e-5)
+    said = [model.explain(dict(feeds, mask=m), json=True)["weight_flops_live"] for m in (np.ones(30, np.int64), feeds["mask"])]
+    assert said[1] < 0.7 * said[0], said
+
+
+def test_dense_forms_of_many_threads_at_once():
+    proto = dense_form("equal")
+    model, rng = pit.compile(proto, threads=2), np.random.default_rng(8)
+    feeds = [dict(x=rng.standard_normal((int(t), D)).astype(np.float32)) for t in rng.integers(1, 50, 24)]
+    want = [model(f)["y"] for f in feeds]
+    with ThreadPoolExecutor(4) as pool:
+        for w, y in zip(want * 3, pool.map(lambda f: model(f)["y"], feeds * 3)):
+            np.testing.assert_array_equal(y, w)
 
 
 # -- the operator of ONNX Runtime

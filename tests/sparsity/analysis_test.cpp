@@ -229,6 +229,43 @@ TEST_F(Analyze, OpaqueOperatorsWiden) {
   EXPECT_NE(a.nodes[node].notes[0].find("widened"), std::string::npos);
 }
 
+// What a router chooses is known behind it: rows of an expert come from there. That itself is demanded wherever it may
+// matter, whatever it turns out to be.
+TEST_F(Analyze, WhatIsComputedTellsRowsToo) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "32"}), mask = input("mask", DType::i64, {"b", "s"});
+  const ValueId chosen =
+      op("ArgMax", {op("MatMul", {x, weight(32, 3)})}, {{"axis", std::int64_t{-1}}, {"keepdims", std::int64_t{1}}});
+  const ValueId first = op("Equal", {chosen, ints({0})});
+  const ValueId up = op("Relu", {op("MatMul", {x, weight(32, 32)})});
+  const ValueId down = op("MatMul", {up, weight(32, 32)});
+  output(op("Where", {first, down, scalar(0)}));
+  Analysis a = analyze(g, {{g.outputs[0], mask}});
+  EXPECT_TRUE(a.late[static_cast<std::size_t>(first)]);
+  EXPECT_FALSE(a.late[static_cast<std::size_t>(up)]);
+  Tensor t = data(3, 4, 32);
+  for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] *= static_cast<float>(i / 32 % 3) - 1;
+  const std::vector<Tensor> in{t, mask_of(padded)};
+  const auto chosen_rows = rows(a, a.masks.leaf(first, Predicate::nonzero), in);
+  std::vector<std::string> both = padded;
+  for (std::size_t b = 0; b < both.size(); ++b)
+    for (std::size_t s = 0; s < both[b].size(); ++s)
+      if (chosen_rows[b][s] == '.') both[b][s] = '.';
+  EXPECT_NE(both, padded);
+  EXPECT_NE(both, (std::vector<std::string>{"....", "....", "...."}));
+  EXPECT_EQ(rows(a, masks(a, up).computed, in), both);
+  EXPECT_EQ(rows(a, a.relied[static_cast<std::size_t>(first)], in), padded);
+  for (ValueId v : a.masks.leaves({a.relied[static_cast<std::size_t>(first)]})) EXPECT_EQ(v, mask);
+}
+
+// A truth that decides about nothing but itself is not worth a look.
+TEST_F(Analyze, TruthsOfSingleElementsAreNotLookedAt) {
+  const ValueId x = input("x", DType::f32, {"b", "s", "32"});
+  const ValueId large = op("Greater", {x, scalar(1)});
+  output(op("MatMul", {op("Where", {large, x, scalar(0)}), weight(32, 32)}));
+  const Analysis a = analyze(g, {{g.outputs[0], -1}});
+  EXPECT_FALSE(a.late[static_cast<std::size_t>(large)]);
+}
+
 TEST_F(Analyze, DisabledMeansEverything) {
   const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
   output(attention(x, bias_of(mask, -3.4028235e38F)));

@@ -419,6 +419,51 @@ TEST(MaskProgram, RandomFormulasEqualBruteForce) {
   }
 }
 
+// A mask without some of its leaves is at least as large, whatever their elements are, and does not read them.
+TEST(MaskProgram, WidenedMasksHoldForAnyElements) {
+  int smaller = 0;
+  for (unsigned seed = 1; seed <= 300; ++seed) {
+    World w(seed);
+    MaskProgram& p = *w.program;
+    std::vector<Dense> pool;
+    for (int i = 0; i < 8; ++i) pool.push_back(w.leaf());
+    for (int i = 0; i < 40; ++i) {
+      Dense d = step(w, pool);
+      if (count(d.shape) <= 600) pool.push_back(std::move(d));
+    }
+    std::vector<char> unknown(w.g.values.size(), 0);
+    for (std::size_t v = 0; v < unknown.size(); ++v)
+      unknown[v] = !w.g.values[v].is_constant() && w.g.values[v].dtype != DType::i64 && w.pick(0, 2) == 0;
+    WideMasks memo;
+    std::vector<MaskId> roots, wide;
+    for (const Dense& d : pool) roots.push_back(d.id), wide.push_back(p.widened(d.id, unknown, memo));
+    for (ValueId v : p.leaves(wide)) ASSERT_FALSE(unknown[static_cast<std::size_t>(v)]) << "seed " << seed;
+    roots.insert(roots.end(), wide.begin(), wide.end());
+    for (int round = 0; round < 3; ++round) {
+      const auto masks =
+          p.evaluate(roots, w.dims, [&](ValueId v) -> const Tensor& { return w.tensors[static_cast<std::size_t>(v)]; });
+      for (std::size_t i = 0; i < pool.size(); ++i) {
+        const MaskArray &m = *masks[static_cast<std::size_t>(pool[i].id.id)],
+                        &larger = *masks[static_cast<std::size_t>(wide[i].id)];
+        ASSERT_EQ(m.extents, larger.extents) << "seed " << seed;
+        each(pool[i].shape, [&](std::int64_t, const std::vector<std::int64_t>& at) {
+          EXPECT_TRUE(!m.at(at.data()) || larger.at(at.data())) << "seed " << seed << ": " << p.print(pool[i].id);
+        });
+        smaller += !larger.all && !(wide[i] == pool[i].id);
+        ASSERT_FALSE(testing::Test::HasFailure());
+      }
+      for (std::size_t v = 0; v < unknown.size(); ++v) {
+        if (!unknown[v]) continue;
+        Tensor& t = w.tensors[v];
+        for (std::int64_t i = 0; i < t.size(); ++i)
+          if (t.dtype() == DType::f32) t.as<float>()[i] = static_cast<float>(w.pick(-1, 1)) * 2e4F;
+          else t.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(w.pick(0, 1));
+      }
+    }
+  }
+  EXPECT_GT(smaller, 1000);  // what is known stays
+}
+
 Dense both(World& w, const Dense& x, const Dense& y, bool conjunction) {
   Dense r{conjunction ? w.program->and_(x.id, y.id) : w.program->or_(x.id, y.id), x.dims, x.shape, x.bits};
   for (std::size_t i = 0; i < r.bits.size(); ++i)

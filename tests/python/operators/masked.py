@@ -53,10 +53,10 @@ class MaskedGenerator(Routed):
 
     MOVES = [("view", 6), ("unary", 3), ("mask_rows", 6), ("view_of_both", 3), ("one_or_other", 2), ("lowest", 1),
              ("reduced", 3), ("softmax", 3), ("chosen", 1), ("normed", 3), ("summed_up", 1), ("windowed", 2), ("scattered", 1), ("product", 3),
-             ("residual", 2), ("gate", 1), ("linear", 4), ("stacked", 4), ("cast_through", 1), ("integers", 1), ("packed", 2), ("mixture", 1)]  # fmt: skip
+             ("residual", 2), ("gate", 1), ("linear", 4), ("stacked", 4), ("cast_through", 1), ("integers", 1), ("packed", 2), ("mixture", 1), ("gated", 1), ("dropped", 2)]  # fmt: skip
     ON_FILLS = [("view", 4), ("softmax", 6), ("reduced", 4), ("unary", 2), ("chosen", 2), ("windowed", 2), ("weights", 2), ("scattered", 1), ("adjusted", 1), ("packed", 1)]
     LAYERS = [("attend", 7), ("feed_forward", 3), ("normed", 3), ("masked_tokens", 3), ("residual", 3), ("time_convolution", 2), ("shifted", 1),
-              ("summed_up", 1), ("gate", 1), ("softmax", 1), ("linear", 1), ("experts", 3), ("unary", 1), ("packed", 1), ("mixture", 2)]  # fmt: skip
+              ("summed_up", 1), ("gate", 1), ("softmax", 1), ("linear", 1), ("experts", 3), ("unary", 1), ("packed", 1), ("mixture", 2), ("gated", 3), ("dropped", 3)]  # fmt: skip
 
     def one_of(self, moves):
         names, weights = zip(*moves)

@@ -173,7 +173,7 @@ class Masks(Builder):
         return self.live(self.op("Trilu", ones, upper=int(self.chance(0.2))))
 
     def by_values(self, extents):
-        """What only computed values tell: nothing may be known of it."""
+        """What only computed values tell: it is known behind their step."""
         x = self.op("Mul", self.input(self.dims_of(extents), self.noise), self.number(1.25))
         self.require(all((np.abs(v - 0.2) > 1e-3).all() for v in self.values[x]))
         return self.op("Greater", x, self.number(0.2))
