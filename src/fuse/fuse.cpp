@@ -105,6 +105,7 @@ class Fuser {
       if (f_.group_of[n] < 0) make_rows(n);
     schedule();
     find_attention();
+    take_places();
     return std::move(f_);
   }
 
@@ -330,6 +331,11 @@ class Fuser {
     std::vector<NodeId> nodes = {seed};
     std::vector<NodeId> best;
     if (!try_rows(nodes, 0, -1, &why)) return make_reference(seed, why);
+    const auto [onto, added] = accumulates(seed);
+    if (onto >= 0) {
+      PIT_CHECK(commit_rows(nodes, 0, -1, onto, added), "a row group that could be built once cannot be built again");
+      return;
+    }
     grow(seed, 24, [&](NodeId n) {
       if (is_view_[n] || writes_parts(g_.nodes[n]) || has_elements_only(n) || !g_.nodes[n].opaque.empty()) return false;
       if (is_contraction(n)) return false;
@@ -396,11 +402,52 @@ class Fuser {
     return ok;
   }
 
-  bool commit_rows(const std::vector<NodeId>& nodes, int first, int last) {
+  // An addition to a sum that nobody else reads, of what a run finds to be zero in many rows: the sum, and what is
+  // added.
+  std::pair<ValueId, ValueId> accumulates(NodeId n) {
+    const Node& node = g_.nodes[n];
+    constexpr std::pair<ValueId, ValueId> no{-1, -1};
+    if (is_control(n) || !element_wise(node) || node.program.statements.size() != 1 || node.outputs.size() != 1)
+      return no;
+    const expr::Statement& s = node.program.statements[0];
+    if (s.value->kind != expr::Kind::call || s.value->fn != expr::Fn::add) return no;
+    const std::vector<ValueId> values = graph::tensor_values(node);
+    const auto in_place = [&](const Expr& x) {
+      return x->kind == expr::Kind::access && !x->has_default && x->args.size() == s.out_index.size() &&
+             std::equal(x->args.begin(), x->args.end(), s.out_index.begin(), expr::equal) &&
+             g_.values[values[x->id]].dims == g_.values[node.outputs[0]].dims;
+    };
+    const auto& x = s.value->args;
+    if (!in_place(x[0]) || !in_place(x[1]) || !node.maybe_broadcast.empty()) return no;
+    for (const int u : {0, 1}) {
+      const std::pair<ValueId, ValueId> found{values[x[u]->id], values[x[1 - u]->id]};
+      if (takes_place_of(node.outputs[0], found.first) && has_late_zeros(found.second)) return found;
+    }
+    return no;
+  }
+
+  bool has_late_zeros(ValueId v) {
+    const std::vector<ValueId> leaves = analysis_.masks.leaves({analysis_.values[v].nonzero});
+    return std::any_of(leaves.begin(), leaves.end(), [&](ValueId leaf) { return analysis_.late[leaf] != 0; });
+  }
+
+  // Whether `v` may be stored where `u` is, whose only reader makes it.
+  bool takes_place_of(ValueId v, ValueId u) const {
+    const Layout &to = f_.layouts[v], &from = f_.layouts[u];
+    const NodeId maker = g_.values[u].producer;
+    if (maker < 0 || f_.group_of[maker] < 0 || users_[u].size() != 1 || is_output(u) || pinned_.count(u)) return false;
+    const Group& group = f_.groups[f_.group_of[maker]];
+    const bool stored = group.kind == GroupKind::rows || group.kind == GroupKind::contraction;
+    return stored && !group.control && group.last < 0 && from.root == u && to.root == v && from.offset == to.offset &&
+           from.strides == to.strides && g_.values[u].dtype == g_.values[v].dtype && !g_.values[v].has_elements;
+  }
+
+  bool commit_rows(const std::vector<NodeId>& nodes, int first, int last, ValueId onto = -1, ValueId added = -1) {
     Group group;
     Merger merger(g_, analysis_, group);
     if (!build_rows(nodes, first, last, group, merger)) return false;
     group.first = first, group.last = last;
+    group.onto = onto, group.added = added;
     finish(std::move(group), merger);
     return true;
   }
@@ -427,6 +474,8 @@ class Fuser {
         group.reads.push_back(o.value);
     if (group.readers) group.reads.push_back(group.readers->index);
     if (group.readers && (group.nodes.size() > 1 || group.writes.size() > 1)) group.readers->kept = -1;
+    if (group.readers && group.readers->kept >= 0 && takes_place_of(group.writes[0], group.readers->kept))
+      group.onto = group.readers->kept;
     for (ValueId v : group.writes) group.index_of[v] = merger.index_of(v);
     for (NodeId n : group.nodes)
       for (ValueId v : g_.nodes[n].outputs)
@@ -543,6 +592,16 @@ class Fuser {
   bool ends_attention(int group) const {
     return std::any_of(f_.attentions.begin(), f_.attentions.end(),
                        [&](const Fusion::Attention& a) { return a.output == group; });
+  }
+
+  // Of a chain of sums all are stored where the last one is.
+  void take_places() {
+    for (const Group& group : f_.groups) {
+      if (group.onto < 0) continue;
+      const ValueId before = f_.layouts[group.onto].root, now = f_.layouts[group.writes[0]].root;
+      for (Layout& l : f_.layouts)
+        if (l.root == before) l.root = now;
+    }
   }
 
   // The same for the whole batch: its products are worth more as one with many rows than as attention.

@@ -110,6 +110,10 @@ struct Group {
   int inner = -1, mid = -1;        ///< rows
   std::optional<Readers> readers;  ///< rows
   std::vector<int> outer;          ///< rows: in nesting order, outermost first
+  /// rows: the only result takes the place of this value, which nobody else reads; -1: none
+  ValueId onto = -1;
+  /// ... and differs from it only where this one is not zero: other rows are not visited. -1: nothing is known
+  ValueId added = -1;
 
   // contraction
   ContractionAxes axes;

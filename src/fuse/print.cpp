@@ -64,6 +64,7 @@ class GroupPrinter {
     for (const Operand& o : group_.operands) operand(o);
     epilogue();
     if (group_.static_b) line("B", "constant: packed when the model is compiled" + matrices());
+    if (group_.onto >= 0) line("onto", "'" + g_.values[group_.onto].name + "', in its place");
     mask("live rows", group_.live_rows);
     mask("columns", group_.live_columns);
     mask("live terms", group_.live_k);

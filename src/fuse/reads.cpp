@@ -197,6 +197,7 @@ class Reads {
   // Rows that must be produced, over all axes but `inside` (which kernels compute whole), and rows that must hold
   // zeros.
   void list_rows(const Frame& frame, Group& group, const std::vector<int>& inside) {
+    if (group.added >= 0) return list_changes(frame, group, inside);
     MaskId live = p_.nothing(group.extents), zero = live;
     for (ValueId v : group.writes) {
       const MaskId nonzero = a_.values[v].nonzero;
@@ -224,6 +225,17 @@ class Reads {
       if (group.last < 0) numbers_[v] = p_.nothing(g_.values[v].dims);  // else other groups write the rest
     }
     group.zero_rows = frame.any(zero, inside);
+  }
+
+  // Rows in which a sum changes; others stay as they are.
+  void list_changes(const Frame& frame, Group& group, const std::vector<int>& inside) {
+    const ValueId v = group.writes[0];
+    want_right(v, p_.everything(g_.values[v].dims));
+    const MaskId changed = p_.and_(demand_[v], a_.values[group.added].nonzero);
+    group.live_columns = {};
+    group.live_rows = frame.any(in_time(frame.of_value(changed, v), group), inside);
+    group.zero_rows = p_.nothing(group.extents);
+    demand_[group.onto] = p_.or_(demand_[group.onto], demand_[v]);
   }
 
   // -- row kernels

@@ -89,6 +89,11 @@ class Verifier {
   void covers(const Frame& frame, const Group& group, ValueId v) {
     const MaskId demand = frame.of_value(a_.values[v].demand, v), nonzero = frame.of_value(a_.values[v].nonzero, v);
     const MaskId computed = computed_by(group);
+    if (group.added >= 0) {
+      const MaskId unchanged = p_.and_(right_[group.onto], p_.not_(a_.values[group.added].nonzero));
+      return claim(v, demand, p_.or_(computed, frame.of_value(unchanged, v)),
+                   "demanded elements in rows that are not visited are those of the sum before");
+    }
     claim(v, p_.and_(demand, nonzero), computed,
           "demanded elements that may not be zero lie in rows that are computed");
     claim(v, demand, p_.or_(computed, group.zero_rows),

@@ -319,9 +319,10 @@ class PlanMaker {
       if (group.kind == GroupKind::view) continue;
       const int when = runs_at(s);
       for (ValueId v : group.writes) {
-        if (root(v) != v || (p_.steps[s].absorbed && when != s)) continue;
-        first[v] = first[v] < 0 ? when : std::min(first[v], when);
-        last[v] = std::max(last[v], when);
+        const ValueId r = root(v);
+        if (r < 0 || (p_.steps[s].absorbed && when != s)) continue;
+        first[r] = first[r] < 0 ? when : std::min(first[r], when);
+        last[r] = std::max(last[r], when);
       }
       for (ValueId v : group.reads)
         if (root(v) >= 0) last[root(v)] = std::max(last[root(v)], when);

@@ -100,7 +100,7 @@ void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mi
     const auto is_written = [&](std::int64_t r) { return offset[list[r]] < offset[list[r] + 1]; };
     for (std::int64_t r = t.begin, end = r; r < t.end; r = end) {
       if (!is_written(r)) {
-        std::memcpy(to + list[r] * to_stride, from + list[r] * from_stride, bytes);
+        if (to != from) std::memcpy(to + list[r] * to_stride, from + list[r] * from_stride, bytes);
         end = r + 1;
         continue;
       }

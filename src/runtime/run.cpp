@@ -274,16 +274,20 @@ void Run::poison(const fuse::Group& group) {
   for (int worker = 0; worker < pool_.size(); ++worker)
     fill_poison(arena_.scratch(worker), DType::f32, plan().scratch_bytes / 4, poison_);
   for (ValueId v : group.writes) {
-    const Storage::Where where = plan().storage[v].where;
-    if ((where != Storage::arena && where != Storage::output && where != Storage::late) || !address_[v]) continue;
-    if (p_.graph.values[v].has_elements) continue;
-    // Several groups may write parts of one value (concatenation): only the first may poison it.
-    const fuse::Group* owner = nullptr;
-    for (const fuse::Group& other : p_.fusion.groups)
-      if (!owner && std::find(other.writes.begin(), other.writes.end(), v) != other.writes.end()) owner = &other;
-    if (owner != &group) continue;
-    const graph::Value& value = p_.graph.values[v];
-    fill_poison(address_[v], value.dtype, element_count(plan().shape_of(value)), poison_);
+    const ValueId root = p_.fusion.layouts[v].root;
+    if (root < 0 || !address_[root] || p_.graph.values[v].has_elements) continue;
+    const Storage::Where where = plan().storage[root].where;
+    if (where != Storage::arena && where != Storage::output && where != Storage::late) continue;
+    // Several groups may write one after the other to the same place (parts of a concatenation, sums onto each other):
+    // only the first may poison it.
+    const auto writes_here = [&](const fuse::Group& other) {
+      return other.kind != fuse::GroupKind::view &&
+             std::any_of(other.writes.begin(), other.writes.end(),
+                         [&](ValueId w) { return p_.fusion.layouts[w].root == root; });
+    };
+    if (&*std::find_if(p_.fusion.groups.begin(), p_.fusion.groups.end(), writes_here) != &group) continue;
+    const graph::Value& value = p_.graph.values[root];
+    fill_poison(address_[root], value.dtype, element_count(plan().shape_of(value)), poison_);
   }
 }
 

@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto as T
@@ -165,6 +166,7 @@ def test_padding_and_a_count():
 # -- the dense forms: each expert of each token, weighed by gates that are zero for most
 
 
+WIDE = 64  #: so that a gate decides about enough to be worth a look
 GATES = {
     "one_hot": "OneHot chosen count zero_one axis=-1 -> hot; Unsqueeze best two -> each; Mul hot each -> of; ReduceSum of one keepdims=0 -> gates",
     "equal": "Unsqueeze chosen two -> c; Equal c numbers -> e; Cast e to=1 -> hot; Unsqueeze best two -> each; Mul hot each -> of; ReduceSum of one keepdims=0 -> gates",
@@ -178,9 +180,9 @@ def dense_form(form, experts=4, top=2, mask=False, stacked=False):
     rng = np.random.default_rng(3)
     constants = dict(top=np.array([top]), count=np.array(experts), zero_one=np.array([0, 1], np.float32), zero=np.float32(0), low=np.float32(-np.inf),
                      one=np.array([1]), two=np.array([2]), last=np.array([-1]), numbers=np.arange(experts))  # fmt: skip
-    constants["router"] = rng.standard_normal((D, experts)).astype(np.float32)
+    constants["router"] = rng.standard_normal((WIDE, experts)).astype(np.float32)
     text = "MatMul x router -> scores; Softmax scores axis=-1 -> p; TopK p top axis=-1 -> best chosen; " + GATES[form]
-    weights = [rng.standard_normal((experts, D, 40)).astype(np.float32), rng.standard_normal((experts, 40, D)).astype(np.float32)]
+    weights = [rng.standard_normal((experts, WIDE, 40)).astype(np.float32), rng.standard_normal((experts, 40, WIDE)).astype(np.float32)]
     if stacked:
         constants |= dict(up=weights[0], down=weights[1], first=np.array([0]))
         text += "; Unsqueeze x first -> wide; MatMul wide up -> h; Relu h -> a; MatMul a down -> o; Transpose gates perm=1,0 -> t; Unsqueeze t two -> g"
@@ -197,7 +199,7 @@ def dense_form(form, experts=4, top=2, mask=False, stacked=False):
         attributes = dict(o.split("=") for o in operands if "=" in o)
         attributes = {k: [int(i) for i in v.split(",")] if "," in v else int(v) for k, v in attributes.items()}
         nodes.append(H.make_node(op, [o for o in operands if "=" not in o], outputs.split(), **attributes))
-    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["t", D])]
+    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["t", WIDE])]
     inputs += [H.make_tensor_value_info("mask", T.INT64, ["t"])] if mask else []
     graph = H.make_graph(nodes, "dense", inputs, [H.make_empty_tensor_value_info("y")], [N.from_array(np.asarray(v), k) for k, v in constants.items()])
     return H.make_model(graph, opset_imports=[H.make_opsetid("", 18)], ir_version=10).SerializeToString()
@@ -212,7 +214,7 @@ def test_the_dense_forms(form, stacked, options):
         proto = dense_form(form, experts, top, stacked=stacked)
         model = pit.compile(proto, **options)
         for t in (1, 17, 0, 40):
-            feeds = dict(x=rng.standard_normal((t, D)).astype(np.float32))
+            feeds = dict(x=rng.standard_normal((t, WIDE)).astype(np.float32))
             if t > 1:
                 feeds["x"][1::2] = feeds["x"][:1]  # all of these to the same experts
             np.testing.assert_allclose(model(feeds)["y"], answers(proto, feeds)[0], rtol=1e-4, atol=1e-5)
@@ -221,7 +223,7 @@ def test_the_dense_forms(form, stacked, options):
 @pytest.mark.parametrize("form", GATES)
 def test_the_dense_forms_compute_routed_rows(form):
     model = pit.compile(dense_form(form, 4, 1))
-    said = model.explain(dict(x=np.random.default_rng(6).standard_normal((64, D)).astype(np.float32)), json=True)
+    said = model.explain(dict(x=np.random.default_rng(6).standard_normal((64, WIDE)).astype(np.float32)), json=True)
     assert said["weight_flops_live"] < 0.4, said["weight_flops_live"]  # a quarter, and the router
 
 
@@ -229,17 +231,39 @@ def test_the_dense_forms_compute_routed_rows(form):
 def test_tokens_of_no_interest_reach_no_expert(options):
     proto, rng = dense_form("scattered", mask=True), np.random.default_rng(7)
     model = pit.compile(proto, outputs={"y": "mask"}, **options)
-    feeds = dict(x=rng.standard_normal((30, D)).astype(np.float32), mask=rng.integers(0, 2, 30))
+    feeds = dict(x=rng.standard_normal((30, WIDE)).astype(np.float32), mask=rng.integers(0, 2, 30))
     want = answers(proto, feeds)[0] * (feeds["mask"] != 0)[:, None]
     np.testing.assert_allclose(model(feeds)["y"], want, rtol=1e-4, atol=1e-5)
     said = [model.explain(dict(feeds, mask=m), json=True)["weight_flops_live"] for m in (np.ones(30, np.int64), feeds["mask"])]
     assert said[1] < 0.7 * said[0], said
 
 
+@pytest.mark.parametrize("options", [dict(), dict(poison="nan"), dict(poison="large")], ids=str)
+def test_sums_over_experts_grow_in_their_place(options):
+    """But not where somebody else reads what a sum was before."""
+    proto, rng = onnx.load_from_string(dense_form("equal", 3)), np.random.default_rng(9)
+    middle = [n.output[0] for n in proto.graph.node if n.op_type == "Mul"][-1]
+    models = [dense_form("equal", 3)]
+    for wanted in ([middle], ["y", middle]):
+        del proto.graph.output[:]
+        proto.graph.output.extend(H.make_empty_tensor_value_info(n) for n in wanted)
+        models.append(proto.SerializeToString())
+    proto.graph.node.append(H.make_node("Add", ["y", middle], ["z"]))
+    proto.graph.output.append(H.make_empty_tensor_value_info("z"))
+    models.append(proto.SerializeToString())
+    for k, model in enumerate(models):
+        compiled = pit.compile(model, **options)
+        assert ("in its place" in compiled.dump("groups")) == (k != 1)
+        for t in (1, 30):
+            feeds = dict(x=rng.standard_normal((t, WIDE)).astype(np.float32))
+            for name, want in zip([o.name for o in compiled.outputs], answers(model, feeds)):
+                np.testing.assert_allclose(compiled(feeds)[name], want, rtol=1e-4, atol=1e-5)
+
+
 def test_dense_forms_of_many_threads_at_once():
     proto = dense_form("equal")
     model, rng = pit.compile(proto, threads=2), np.random.default_rng(8)
-    feeds = [dict(x=rng.standard_normal((int(t), D)).astype(np.float32)) for t in rng.integers(1, 50, 24)]
+    feeds = [dict(x=rng.standard_normal((int(t), WIDE)).astype(np.float32)) for t in rng.integers(1, 50, 24)]
     want = [model(f)["y"] for f in feeds]
     with ThreadPoolExecutor(4) as pool:
         for w, y in zip(want * 3, pool.map(lambda f: model(f)["y"], feeds * 3)):
