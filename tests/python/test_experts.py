@@ -334,3 +334,13 @@ def test_weights_that_do_not_fit_each_other():
     weights[2] = weights[2][:3]
     with pytest.raises(pit.ModelError, match="dimension 0 must be 4, but is 3"):
         pit.compile(mixture(weights, 4))
+
+
+@pytest.mark.parametrize("rank3", [False, True])
+def test_a_router_for_other_rows(rank3):
+    """Fewer rows than there are tokens would do, if nobody looked: the rest would get no expert."""
+    model = pit.compile(mixture(some_weights(4, 24), 4, rank3=rank3))
+    for rows in (0, 9, 15):
+        with pytest.raises(pit.InputError, match="12"):
+            model(routed(12, 4, rank3) | dict(r=np.zeros((rows, 4), np.float32)))
+    assert model(routed(12, 4, rank3))["y"].shape[-1] == D

@@ -67,7 +67,9 @@ class Mixture {
     expect(b1_, {experts_, rows});
     expect(b2_, {experts_, width});
     expect(b3_, {experts_, inner_});
-    b.require_equal(b.dims(x_).back(), b.dim(width), x_);
+    const std::vector<Dim> x = b.dims(x_);
+    b.require_equal(x.back(), b.dim(width), x_);
+    b.require_equal(b.dims(router_)[0], b.product(std::span(x).first(x.size() - 1)), router_);
     if (const auto scored = b.table().constant_value(b.dims(router_).back()); scored && *scored != experts_)
       b.fail(fmt::format("the router scores {} experts, but there are weights of {}", *scored, experts_), router_);
     b.require_equal(b.dims(router_).back(), b.dim(experts_), router_);
