@@ -55,6 +55,8 @@ Plan& Arena::copy_of(const Plan& plan) {
   } else {  // what is planned of later phases is planned again
     copy_->symbols = plan.symbols;
     copy_->dims = plan.dims;
+    copy_->scratch_bytes = plan.scratch_bytes;
+    copy_->iota = plan.iota;
   }
   return *copy_;
 }

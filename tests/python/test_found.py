@@ -230,3 +230,13 @@ def test_any_number_behind_a_view_of_a_routine():
     feeds = dict(x=np.array([[0.5, -1, 2]], np.float32), like=np.zeros((1, 1, 2), np.float32), m=np.array([[[True, False]]]))
     proto = model(nodes, dict(x=(f, ["b", 3]), like=(f, ["b", 1, 2]), m=(b, ["b", 1, 2])), ["y"], dict(k=np.array([2])))
     check(proto, feeds)
+
+
+def test_a_call_that_finds_too_much():
+    """What a call has planned for the extents that it found is no other call's."""
+    f, i = TensorProto.FLOAT, TensorProto.INT64
+    proto = model([("ConstantOfShape", "s", "z", {}), ("Add", "z x", "t", {}), ("Neg", "t", "y", {})], dict(s=(i, [2]), x=(f, [])), ["y"])
+    compiled = pit.compile(proto)
+    with pytest.raises(pit.InputError, match="rows"):
+        compiled(s=np.array([1 << 33, 0]), x=np.float32(2))
+    np.testing.assert_array_equal(compiled(s=np.array([2, 3]), x=np.float32(2))["y"], np.full((2, 3), -2, np.float32))
