@@ -42,7 +42,8 @@ int Phases::of(sparsity::MaskId m) const {
 
 int Phases::of_value(ValueId v) const {
   const Layout& l = f_.layouts[v];
-  return std::max({of(g_.values[v].dims), of(l.offset), of(l.strides)});
+  const int memory = l.root < 0 ? -1 : of(g_.values[l.root].dims);
+  return std::max({of(g_.values[v].dims), of(l.offset), of(l.strides), memory});
 }
 
 int Phases::of(const Group& group) const {
@@ -50,7 +51,7 @@ int Phases::of(const Group& group) const {
   for (const auto& p : group.params)
     if (const Dim* d = std::get_if<Dim>(&p)) phase = std::max(phase, of(*d));
   for (const Operand& o : group.operands)
-    phase = std::max({phase, of(o.base), of(o.strides), of(o.lookup_extent), of(o.lookup_stride)});
+    phase = std::max({phase, of(o.base), of(o.strides), of(o.lookup_extent), of(o.lookup_stride), of_value(o.value)});
   for (const ValueId v : group.writes) phase = std::max(phase, of_value(v));
   return phase;
 }

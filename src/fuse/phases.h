@@ -19,7 +19,7 @@ class Phases {
   int of(sparsity::MaskId m) const;
   /// Of the elements of what masks read: known with the inputs, but for late leaves.
   int of_leaf(ValueId v) const { return late_[v] ? f_.group_of[g_.values[v].producer] : -1; }
-  /// Of a value's shape, and of where its elements lie.
+  /// Of a value's shape, and of where its elements lie: in memory whose size is known by then.
   int of_value(ValueId v) const;
   /// Of all that running the group as rows or as a contraction needs.
   int of(const Group& group) const;

@@ -240,3 +240,17 @@ def test_a_call_that_finds_too_much():
     with pytest.raises(pit.InputError, match="rows"):
         compiled(s=np.array([1 << 33, 0]), x=np.float32(2))
     np.testing.assert_array_equal(compiled(s=np.array([2, 3]), x=np.float32(2))["y"], np.full((2, 3), -2, np.float32))
+
+
+@pytest.mark.parametrize("place", [0, -1, -3])
+def test_one_row_of_those_found(place):
+    """Where the row lies is known before how much memory it lies in."""
+    f, b = TensorProto.FLOAT, TensorProto.BOOL
+    nodes = [("NonZero", "m", "i", {}), ("Squeeze", "i zero", "r", {}), ("Gather", "x r", "a", {}), ("MatMul", "a w", "h", {}), ("Gather", "h at", "one", {}),
+             ("Add", "h one", "y", {}), ("Relu", "one", "z", {})]  # fmt: skip
+    rng = np.random.default_rng(0)
+    proto = model(nodes, dict(x=(f, ["n", 8]), m=(b, ["n"])), ["y", "one", "z"], dict(zero=np.array([0]), at=np.array(place), w=rng.standard_normal((8, 6), np.float32)))
+    for n in (3, 40):
+        check(proto, dict(x=rng.standard_normal((n, 8), np.float32), m=np.arange(n) % 13 < 3))
+    with pytest.raises(pit.InputError):
+        pit.compile(proto)(x=np.ones((4, 8), np.float32), m=np.zeros(4, bool))
