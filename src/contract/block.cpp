@@ -124,6 +124,8 @@ class BlockRunner {
 }  // namespace
 
 void run_block(const Block& b) {
+  // For no columns there may be no tile either.
+  if (b.panel_list ? b.panel_list->empty() : b.first_panel == b.last_panel) return;
   thread_local std::vector<KBlock> k_blocks;  // attention multiplies many small blocks
   BlockRunner runner(b, k_blocks);
   runner();

@@ -254,3 +254,14 @@ def test_one_row_of_those_found(place):
         check(proto, dict(x=rng.standard_normal((n, 8), np.float32), m=np.arange(n) % 13 < 3))
     with pytest.raises(pit.InputError):
         pit.compile(proto)(x=np.ones((4, 8), np.float32), m=np.zeros(4, bool))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_attention_over_no_keys(scaled):
+    """No columns of scores need no tile, nor is there one."""
+    f, rng = TensorProto.FLOAT, np.random.default_rng(0)
+    nodes = [("MatMul", "q k", "z", {}), *([("Mul", "z half", "zs", {})] if scaled else []), ("Softmax", "zs" if scaled else "z", "p", dict(axis=-1)),
+             ("MatMul", "p v", "y", {})]  # fmt: skip
+    proto = model(nodes, dict(q=(f, ["s", 8]), k=(f, [8, 0]), v=(f, [0, 8])), ["y"], dict(half=np.float32(0.5)))
+    for rows in (1, 2, 9):
+        check(proto, dict(q=rng.standard_normal((rows, 8), np.float32), k=np.zeros((8, 0), np.float32), v=np.zeros((0, 8), np.float32)))
