@@ -81,6 +81,17 @@ class TestUnsupported:
         with pytest.raises(pit.UnsupportedError, match="com.example"):
             pit.compile(model)
 
+    @pytest.mark.parametrize("op, domain", [("com.microsoft.MoE", ""), ("microsoft.MoE", "com"), ("MoE", "")])
+    def test_another_domain(self, op, domain):
+        """An operator of a domain is no other domain's, whatever it is called."""
+        operands = [("x", TensorProto.FLOAT, [3, 8]), ("r", TensorProto.FLOAT, [3, 2]), ("v", TensorProto.FLOAT, [2, 4, 8]), ("w", TensorProto.FLOAT, [2, 8, 4])]
+        nodes = [helper.make_node(op, ["x", "r", "v", "", "w"], ["y"], domain=domain)]
+        model = make_model(nodes, operands, [("y", TensorProto.FLOAT, [3, 8])])
+        if domain:
+            model.opset_import.append(helper.make_opsetid(domain, 1))
+        with pytest.raises(pit.UnsupportedError, match="MoE.*not supported"):
+            pit.compile(model)
+
 
 class TestInconsistent:
     def refuse(self, model):

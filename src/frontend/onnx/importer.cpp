@@ -325,9 +325,10 @@ void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
     return add_function(n, *f->second, scope);
   }
   const std::string who = describe(n);
-  // Operators of other domains carry its name, and have no versions.
+  // Operators of other domains carry its name, and have no versions. No operator's own name has a dot.
   const std::string name = domain.empty() ? n.op_type() : domain + "." + n.op_type();
-  if (!domain.empty() && !graph::has_operator(name)) {
+  const bool dotted = n.op_type().find('.') != std::string::npos;
+  if (dotted || (!domain.empty() && !graph::has_operator(name))) {
     throw UnsupportedError(fmt::format("{}: the operator {} of domain '{}' is not supported; standard ONNX operators, "
                                        "functions of the model and what 'pit ops' lists are",
                                        who, n.op_type(), domain),
