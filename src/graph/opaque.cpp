@@ -308,7 +308,13 @@ std::vector<Tensor> run_opaque(const Node& n, std::span<const Tensor> inputs, st
                                std::span<const Tensor> targets) {
   const auto it = routines().find(n.opaque);
   PIT_CHECK(it != routines().end(), "no routine '{}'", n.opaque);
-  return it->second({n, inputs, output_shapes, output_dtypes, pool, targets});
+  const Call call{n, inputs, output_shapes, output_dtypes, pool, targets};
+  try {
+    return it->second(call);
+  } catch (const InputError& e) {
+    if (!e.op().empty()) throw;
+    call.fail(e.what());  // a shape that no tensor can have
+  }
 }
 
 std::int64_t range_count(const Node& n, std::span<const Tensor> inputs, DType dtype) {

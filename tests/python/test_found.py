@@ -265,3 +265,13 @@ def test_attention_over_no_keys(scaled):
     proto = model(nodes, dict(q=(f, ["s", 8]), k=(f, [8, 0]), v=(f, [0, 8])), ["y"], dict(half=np.float32(0.5)))
     for rows in (1, 2, 9):
         check(proto, dict(q=rng.standard_normal((rows, 8), np.float32), k=np.zeros((8, 0), np.float32), v=np.zeros((0, 8), np.float32)))
+
+
+@pytest.mark.parametrize("extents", [[-5, 8], [1 << 62, 8], [1 << 31, 1 << 31]], ids=str)
+def test_a_shape_that_no_tensor_has(extents):
+    """The error names the operator, as others do, and leaves the model usable."""
+    compiled = pit.compile(model([("ConstantOfShape", "s", "y", {})], dict(s=(TensorProto.INT64, [2])), ["y"]))
+    with pytest.raises(pit.InputError, match="ConstantOfShape") as caught:
+        compiled(s=np.array(extents))
+    assert "ConstantOfShape" in caught.value.op
+    assert compiled(s=np.array([2, 3]))["y"].shape == (2, 3)
