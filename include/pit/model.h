@@ -52,7 +52,8 @@ struct CompileOptions {
 };
 
 struct RunOptions {
-  /// Which of `Model::outputs()` are wanted, by name; empty: all of them. What only others need is not computed.
+  /// Which of `Model::outputs()` are wanted, by name; empty: all of them. What only others need is not
+  /// computed, unless an extent is found by it (NonZero).
   std::vector<std::string> outputs;
   /// Memory of the caller's for outputs, by name: of the right type and extents, any strides, apart from the inputs'
   /// and each other's. Outputs are computed in place where the memory is contiguous. The returned tensors of these

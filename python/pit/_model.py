@@ -52,7 +52,8 @@ class Model:
         anything that speaks DLPack; it is read in place when it is contiguous, and its type must be the declared one: nothing is
         converted silently. Lists and numbers, which have no type, become arrays of the declared one. Returns the outputs in the order of the model, as NumPy arrays that share PIT's memory.
 
-        outputs: names of those that are wanted (default: all that the model was compiled for); what only others need is not computed.
+        outputs: names of those that are wanted (default: all that the model was compiled for); what only others need is not computed,
+            unless an extent is found by it (NonZero).
         out:     from names of outputs to writable arrays of their types and shapes, which are computed into and returned.
         cancel:  a pit.CancelToken, for another thread to end the call with a CancelledError. Ctrl-C ends it in any case.
 

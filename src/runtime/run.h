@@ -75,7 +75,7 @@ class Run {
       : p_(p), plan_(&plan), arena_(arena), pool_(pool), poison_(poison) {}
 
   /// inputs: per model input, contiguous. Returns the outputs in the graph's order; those that are not wanted are null,
-  /// and what only they need is not computed.
+  /// and what only they need is not computed, unless a phase begins behind it.
   std::vector<Tensor> execute(const std::vector<const void*>& inputs, RunProfile* profile, const Targets& targets = {});
 
   /// The masks only (for explain): executes control steps, and whatever else extents and masks wait for.
