@@ -199,3 +199,11 @@ def test_long_rows_that_nobody_writes_are_kept(reduction):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
         untouched = np.setdiff1d(np.arange(40), i.ravel() % 40)
         assert got[untouched].tobytes() == x[untouched].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_of_updates_are_not_formed_first(dtype):
+    big = np.sqrt(np.finfo(dtype).max) * 4
+    x, u = np.zeros((3, 40), dtype), np.full((4, 40), big, dtype)
+    i = np.array([[1], [1], [0], [1]])
+    close(answers("ScatterND", dict(x=x, i=i, u=u), reduction="mul"), x)

@@ -207,9 +207,13 @@ std::vector<ValueId> scatter_nd(OpBuilder& b) {
   const ValueId indices = b.in(1);
   if (const auto depth = b.table().constant_value(b.dims(indices).back())) {
     require_updates(b, *depth);
-    // Single elements are no rows: a routine serves them.
-    if (*depth > 0 && *depth < b.rank(b.in(0)))
-      return scatter_rows(b, static_cast<int>(*depth), scatter_of(reduction_code(b)[0], b.dtype(b.in(0))));
+    // Single elements are no rows: a routine serves them. Nor are products of updates formed first: they may be infinite
+    // where the model's are not.
+    const DType t = b.dtype(b.in(0));
+    const std::int64_t reduction = reduction_code(b)[0];
+    const bool regroups = reduction == 2 && is_float(t);
+    if (*depth > 0 && *depth < b.rank(b.in(0)) && !regroups)
+      return scatter_rows(b, static_cast<int>(*depth), scatter_of(reduction, t));
   }
   return b.opaque("scatter_nd", {b.in(0), b.in(1), b.in(2)}, {{b.dtype(b.in(0)), b.dims(b.in(0))}},
                   {{"reduction", reduction_code(b)}});
