@@ -54,6 +54,8 @@ struct LiveSet {
   sparsity::MaskId mask;
   std::string rows, formula;
   std::vector<std::string> sources;  ///< inputs of the model
+  std::vector<std::string> found;    ///< computed values whose elements the run looks at
+  int behind = -1;                   ///< the step that makes the last of these
   std::optional<double> fraction;
   int steps = 0;
 };
@@ -127,6 +129,24 @@ StepReport describe_step(const Program& p, StepInfo info, const api::Snapshot* s
   return r;
 }
 
+LiveSet live_set(const Program& p, const StepReport& s, sparsity::MaskId mask, const std::vector<StepReport>& steps) {
+  LiveSet l{.mask = mask,
+            .rows = api::rows_text(p, s.info),
+            .formula = p.analysis->masks.print(mask),
+            .sources = api::sources_of(p, {mask}),
+            .found = {},
+            .fraction = s.live_fraction};
+  for (const ValueId v : p.analysis->masks.leaves({mask})) {
+    if (p.analysis->late[v] == 0) continue;
+    l.found.push_back(p.graph.values[v].name);
+    const int group = p.fusion.group_of[p.graph.values[v].producer];
+    for (const StepReport& other : steps)
+      if (std::count(other.info.groups.begin(), other.info.groups.end(), group) > 0)
+        l.behind = std::max(l.behind, other.info.number);
+  }
+  return l;
+}
+
 std::vector<LiveSet> collect_live_sets(const Program& p, std::vector<StepReport>& steps) {
   std::vector<LiveSet> sets;
   for (StepReport& s : steps) {
@@ -134,9 +154,7 @@ std::vector<LiveSet> collect_live_sets(const Program& p, std::vector<StepReport>
     if (mask.id < 0 || p.analysis->masks.is_everything(mask)) continue;
     const auto it = std::find_if(sets.begin(), sets.end(), [&](const LiveSet& l) { return l.mask == mask; });
     s.live_set = static_cast<int>(it - sets.begin());
-    if (it == sets.end())
-      sets.push_back({mask, api::rows_text(p, s.info), p.analysis->masks.print(mask), api::sources_of(p, {mask}),
-                      s.live_fraction, 0});
+    if (it == sets.end()) sets.push_back(live_set(p, s, mask, steps));
     ++sets[s.live_set].steps;
   }
   return sets;
@@ -286,6 +304,7 @@ std::string explain_json(const Model::Impl& m, const Report& r) {
   for (const LiveSet& l : r.live_sets) {
     Json set{{"rows", l.rows}, {"formula", l.formula}, {"inputs", l.sources}, {"steps", l.steps}};
     if (l.fraction) set["live_fraction"] = *l.fraction;
+    if (!l.found.empty()) set["found_in"] = l.found, set["behind_step"] = l.behind;
     sets.push_back(std::move(set));
   }
   j["live_sets"] = std::move(sets);
@@ -374,6 +393,7 @@ std::string live_sets_text(const Report& r) {
     const LiveSet& l = r.live_sets[i];
     std::string sources;
     for (const std::string& s : l.sources) sources += (sources.empty() ? "" : ", ") + s;
+    if (!l.found.empty()) sources = fmt::format("what step {} finds ({})", l.behind, fmt::join(l.found, ", "));
     std::string head = fmt::format("rows {} from {}, of {} step{}", l.rows, sources.empty() ? "the shapes" : sources,
                                    l.steps, l.steps == 1 ? "" : "s");
     if (l.fraction) head += fmt::format(": {:.4f} of them live", *l.fraction);

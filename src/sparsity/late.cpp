@@ -101,13 +101,18 @@ bool LateLeaves::governs(ValueId v) const {
 
 double LateLeaves::governed(const Node& n, ValueId v) const {
   const std::vector<ValueId> values = graph::tensor_values(n);
+  const auto axes_of = [&](const Expr& e) {  // without those of one position
+    std::vector<int> axes = expr::axes_of(e);
+    std::erase_if(axes, [&](int a) { return g_.dims.is_constant(n.extents[static_cast<std::size_t>(a)], 1); });
+    return axes;
+  };
   double most = 0;
   for (const expr::Statement& s : n.program.statements) {
     std::vector<std::vector<int>> ours, others;
     expr::for_each_access(s.value, [&](const Expr& e) {
       const ValueId of = values[static_cast<std::size_t>(e->id)];
-      if (of == v) ours.push_back(expr::axes_of(e));
-      else if (of < 0 || !g_.values[static_cast<std::size_t>(of)].is_constant()) others.push_back(expr::axes_of(e));
+      if (of == v) ours.push_back(axes_of(e));
+      else if (of < 0 || !g_.values[static_cast<std::size_t>(of)].is_constant()) others.push_back(axes_of(e));
     });
     for (const std::vector<int>& a : ours) {
       for (const std::vector<int>& b : others) {

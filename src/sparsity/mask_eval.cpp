@@ -400,8 +400,8 @@ class Printer {
       }
       case MaskOp::merge: return "merge(" + list(n, ", ", depth) + ")";
       case MaskOp::split: return "split(" + list(n, ", ", depth) + ")";
-      case MaskOp::window: return "window(" + list(n, ", ", depth) + ")";
-      case MaskOp::place: return "place(" + list(n, ", ", depth) + ")";
+      case MaskOp::window: return "window[" + range(n, n) + "](" + list(n, ", ", depth) + ")";
+      case MaskOp::place: return "place[" + range(n, p_.node(n.args[0])) + "](" + list(n, ", ", depth) + ")";
       case MaskOp::segments:
         return "segments[" + dim(n.forms[static_cast<std::size_t>(n.axis)].extent) + "](" + list(n, " | ", depth) + ")";
       case MaskOp::take: return "take(" + list(n, ", ", depth) + " by " + name(n.lookup.value) + ")";
@@ -417,6 +417,17 @@ class Printer {
   static constexpr int kMaxDepth = 8, kMaxNodes = 80;
 
   std::string dim(Dim d) const { return d.id < 0 ? "1" : p_.graph->dims.print(d); }
+  /// first:count of the positions on the last axis, :step if they are not side by side; of one position, its number
+  std::string range(const MaskNode& n, const MaskNode& narrow) const {
+    const Position& p = n.positions[0];
+    std::string first = p.is_constant() ? "" : dim(p.dim);
+    if (p.scale != 0 && p.scale != 1) first = std::to_string(p.scale) + "*" + first;
+    if (p.is_constant() || p.offset > 0) first += (first.empty() ? "" : "+") + std::to_string(p.offset);
+    else if (p.offset < 0) first += std::to_string(p.offset);
+    const std::string count = dim(narrow.forms.back().extent);
+    if (count == "1") return first;
+    return first + ":" + count + (n.step == 1 ? "" : ":" + std::to_string(n.step));
+  }
   const std::string& name(ValueId v) const { return p_.graph->values[static_cast<std::size_t>(v)].name; }
 
   std::string leaf(const MaskNode& n) const {

@@ -225,6 +225,10 @@ def test_the_dense_forms_compute_routed_rows(form):
     model = pit.compile(dense_form(form, 4, 1))
     said = model.explain(dict(x=np.random.default_rng(6).standard_normal((64, WIDE)).astype(np.float32)), json=True)
     assert said["weight_flops_live"] < 0.4, said["weight_flops_live"]  # a quarter, and the router
+    experts = [s for s in said["live_sets"] if "found_in" in s and s["steps"] >= 2]
+    assert len(experts) == 4 and len({s["formula"] for s in experts}) == 4  # which expert, too
+    assert abs(sum(s["live_fraction"] for s in experts) - 1) < 1e-6
+    assert all(s["behind_step"] > 0 for s in experts)
 
 
 @pytest.mark.parametrize("options", [dict(), dict(poison="nan"), dict(poison="large")], ids=str)
