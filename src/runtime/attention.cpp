@@ -16,7 +16,31 @@ std::int64_t row_stride(std::int64_t keys, const Panels& panels) {
   return elements % 256 == 0 ? elements + 16 : elements;
 }
 
+/// Whether a row of a mask is true at one of `count` increasing keys.
+bool any(const std::uint8_t* row, const std::int32_t* keys, std::int64_t count) {
+  std::uint8_t found = 0;
+  if (keys[count - 1] - keys[0] == count - 1) {
+    const std::uint8_t* bits = row + keys[0];
+    std::uint64_t words = 0, word = 0;
+    for (; count >= 8; count -= 8, bits += 8) {
+      std::memcpy(&word, bits, 8);
+      words |= word;
+    }
+    for (std::int64_t k = 0; k < count; ++k) found |= bits[k];
+    return (words | found) != 0;
+  }
+  for (std::int64_t k = 0; k < count; ++k) found |= row[keys[k]];
+  return found != 0;
+}
+
 }  // namespace
+
+/// One tile of query rows whose panels are looked for, where nobody did so for an equal tile.
+struct AttentionRunner::PanelSearch {
+  std::int64_t batch = 0, first_row = 0;
+  const std::uint8_t* mask = nullptr;  ///< of this batch position, [q][k]
+  std::int64_t offset = 0;             ///< into panel_live_
+};
 
 struct AttentionRunner::Work {
   std::int64_t batch = 0;
@@ -93,8 +117,9 @@ void AttentionRunner::find_panels() {
   };
   // positions with an answer of their own, by their place in the mask
   std::map<std::int64_t, std::vector<std::int64_t>> known;
+  std::vector<PanelSearch> searches;
   panel_offset_.resize(output_.batch);
-  const std::int64_t width = key_panels_.width();
+  std::int64_t size = 0;
   for (std::int64_t b = 0; b < output_.batch; ++b) {
     std::int64_t stored = 0, rest = b, span = 1;
     for (std::size_t i = batch_axes; i-- > 0;) {
@@ -106,26 +131,40 @@ void AttentionRunner::find_panels() {
     std::vector<std::int64_t>& others = known[stored];
     const auto other = std::find_if(others.begin(), others.end(),
                                     [&](std::int64_t o) { return same(rows_, o, b) && same(keys_, o, b); });
-    panel_offset_[b] = other != others.end() ? panel_offset_[*other] : static_cast<std::int64_t>(panel_live_.size());
+    panel_offset_[b] = other != others.end() ? panel_offset_[*other] : size;
     if (other != others.end()) continue;
     others.push_back(b);
-    const std::int64_t tiles = (rows_.count(b) + kAttentionRows - 1) / kAttentionRows;
-    const std::int64_t panels = (keys_.count(b) + width - 1) / width;
-    panel_live_.resize(panel_live_.size() + static_cast<std::size_t>(tiles * panels), 0);
     const std::uint8_t* mask = live_pairs_->bits.data() + stored * output_.m * output_.k;
-    const std::int32_t* keys = keys_.data(b);
-    for (std::int64_t r = 0; r < rows_.count(b); ++r) {
-      const std::uint8_t* row = mask + rows_.data(b)[r] * output_.k;
-      std::uint8_t* out = panel_live_.data() + panel_offset_[b] + r / kAttentionRows * panels;
-      for (std::int64_t k = 0; k < keys_.count(b); ++k) out[k / width] |= row[keys[k]];
+    for (std::int64_t r = 0; r < rows_.count(b); r += kAttentionRows) {
+      searches.push_back({b, r, mask, size});
+      size += panels_of(b);
+    }
+  }
+  panel_live_.assign(static_cast<std::size_t>(size), 0);
+  run_.pool_.parallel_for(static_cast<std::int64_t>(searches.size()),
+                          [&](std::int64_t i, int) { find_panels_of_tile(searches[static_cast<std::size_t>(i)]); });
+}
+
+std::int64_t AttentionRunner::panels_of(std::int64_t batch) const {
+  return (keys_.count(batch) + key_panels_.width() - 1) / key_panels_.width();
+}
+
+void AttentionRunner::find_panels_of_tile(const PanelSearch& s) {
+  const std::int64_t width = key_panels_.width(), count = keys_.count(s.batch), panels = panels_of(s.batch);
+  const std::int64_t last_row = std::min(s.first_row + kAttentionRows, rows_.count(s.batch));
+  const std::int32_t* keys = keys_.data(s.batch);
+  for (std::int64_t r = s.first_row; r < last_row; ++r) {
+    const std::uint8_t* row = s.mask + rows_.data(s.batch)[r] * output_.k;
+    for (std::int64_t p = 0; p < panels; ++p) {
+      std::uint8_t& live = panel_live_[static_cast<std::size_t>(s.offset + p)];
+      if (!live) live = any(row, keys + p * width, std::min(width, count - p * width));
     }
   }
 }
 
 bool AttentionRunner::panel_is_live(std::int64_t batch, std::int64_t tile, std::int64_t panel) const {
   if (!live_pairs_) return true;
-  const std::int64_t panels = (keys_.count(batch) + key_panels_.width() - 1) / key_panels_.width();
-  return panel_live_[panel_offset_[batch] + tile * panels + panel] != 0;
+  return panel_live_[panel_offset_[batch] + tile * panels_of(batch) + panel] != 0;
 }
 
 void AttentionRunner::run_task(std::int64_t batch, int worker) const {

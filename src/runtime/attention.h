@@ -20,7 +20,10 @@ class AttentionRunner {
   void operator()();
 
  private:
+  struct PanelSearch;
   void find_panels();
+  void find_panels_of_tile(const PanelSearch& s);
+  std::int64_t panels_of(std::int64_t batch) const;
   void run_task(std::int64_t batch, int worker) const;
 
   /// Everything that one task (batch position) carries through its query tiles.
