@@ -73,7 +73,7 @@ Facts each(MaskProgram& p, const Facts& f, F&& map) {
   };
   return {once(f.nonzero, true), once(f.live, true),     once(f.sure, false),
           once(f.tame, false),   once(f.absorbs, false), once(f.minus_infinity, false),
-          once(f.nan, false),    once(f.truth, false)};
+          once(f.nan, false),    once(f.truth, false),   once(f.one, false)};
 }
 
 }  // namespace
@@ -87,7 +87,8 @@ Facts ordinary(MaskProgram& p, const std::vector<Dim>& e) {
           .absorbs = none,
           .minus_infinity = none,
           .nan = none,
-          .truth = none};
+          .truth = none,
+          .one = none};
 }
 
 Facts unknown(MaskProgram& p, const std::vector<Dim>& e, DType t) {
@@ -171,7 +172,7 @@ ProgramFacts::ProgramFacts(MaskProgram p, const IndexContext& c, const std::vect
       const Facts& o = tensors_[t];
       f = {p_.or_(o.nonzero, f.nonzero), p_.or_(o.live, f.live),       p_.or_(o.sure, f.sure),
            p_.or_(o.tame, f.tame),       p_.or_(o.absorbs, f.absorbs), p_.or_(o.minus_infinity, f.minus_infinity),
-           p_.or_(o.nan, f.nan),         p_.or_(o.truth, f.truth)};
+           p_.or_(o.nan, f.nan),         p_.or_(o.truth, f.truth),     p_.or_(o.one, f.one)};
     }
     tensors_[t] = f;
     written[t] = 1;
@@ -230,6 +231,7 @@ Facts ProgramFacts::literal(double v) {
   f.absorbs = v <= kAbsorbedBelow ? all : none;
   f.minus_infinity = v == -HUGE_VAL ? all : none;
   f.nan = std::isnan(v) ? all : none;
+  f.one = v == 1 ? all : none;
   return f;
 }
 
@@ -265,7 +267,7 @@ Facts ProgramFacts::access(const Expr& e) {
   const Facts d = of(e->args.back());
   return {p_.or_(f.nonzero, d.nonzero), p_.or_(f.live, d.live),        p_.and_(f.sure, d.sure),
           p_.and_(f.tame, d.tame),      p_.and_(f.absorbs, d.absorbs), p_.and_(f.minus_infinity, d.minus_infinity),
-          p_.and_(f.nan, d.nan),        p_.and_(f.truth, d.truth)};
+          p_.and_(f.nan, d.nan),        p_.and_(f.truth, d.truth),     p_.and_(f.one, d.one)};
 }
 
 // Masks and moderate values: dead if either is dead.
@@ -291,6 +293,10 @@ Facts ProgramFacts::subtraction(const Expr& ea, const Expr& eb) {
   f.tame = p_.and_(a.tame, b.tame);
   f.nan = p_.or_(p_.or_(a.nan, b.nan), p_.and_(a.minus_infinity, b.minus_infinity));
   f.minus_infinity = p_.and_(a.minus_infinity, b.sure);
+  if (number(ea) == 1.0) {  // the opposite of a truth that is a number
+    f.one = f.truth = p_.not_(b.nonzero);
+    f.nonzero = p_.not_(b.one);
+  }
   const ValueId v = eb->kind == Kind::access ? value_of(eb) : -1;
   if (v < 0 || !c_.known->at(static_cast<std::size_t>(v)) ||
       !is_float(c_.graph->values[static_cast<std::size_t>(v)].dtype))
@@ -311,7 +317,7 @@ Facts ProgramFacts::selection(const Facts& c, const Facts& x, const Facts& y) {
   auto lower = [&](MaskId a, MaskId b) { return p_.and_(p_.or_(never, a), p_.or_(c.truth, b)); };
   return {upper(x.nonzero, y.nonzero), upper(x.live, y.live),       lower(x.sure, y.sure),
           lower(x.tame, y.tame),       lower(x.absorbs, y.absorbs), lower(x.minus_infinity, y.minus_infinity),
-          lower(x.nan, y.nan),         lower(x.truth, y.truth)};
+          lower(x.nan, y.nan),         lower(x.truth, y.truth),     lower(x.one, y.one)};
 }
 
 std::optional<double> ProgramFacts::number(const Expr& e) const {
@@ -354,6 +360,14 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
       else f.nonzero = p_.or_(f.nonzero, f.nan);
       if (!p_.is_everything(of(x[0]).live)) scaled(of(x[0]), x[1]);
       else if (!p_.is_everything(of(x[1]).live)) scaled(of(x[1]), x[0]);
+      for (const int i : {0, 1}) {  // a truth times a mask's number
+        const auto low = number(x[i]);
+        const Facts& is = i == 0 ? b : a;
+        if (!low || !std::isfinite(*low) || p_.is_nothing(is.one)) continue;
+        f.sure = p_.or_(f.sure, p_.not_(is.nonzero));
+        if (*low <= kMaskedBelow) f.live = p_.and_(f.live, p_.not_(is.one));
+        if (*low <= kAbsorbedBelow) f.absorbs = is.one;
+      }
       return f;
     }
     case Fn::div:
@@ -391,6 +405,7 @@ Facts ProgramFacts::compute_call(const expr::Node& e) {
     case Fn::isnan: f.truth = of(x[0]).nan; return f;
     case Fn::cast: {
       Facts r = of(x[0]);
+      if (type_of(x[0]) == DType::b8 || (x[0]->kind == Kind::call && gives_truth(x[0]->fn))) r.one = r.truth;
       if (!cast_keeps_truth(type_of(x[0]), e.to)) r.truth = ordinary_.absorbs;
       return r;
     }

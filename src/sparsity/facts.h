@@ -23,6 +23,7 @@ struct Facts {
   MaskId minus_infinity;  ///< lower: surely -inf
   MaskId nan;             ///< lower: surely NaN
   MaskId truth;           ///< lower: surely non-zero (true)
+  MaskId one;             ///< lower: surely 1; of truths, where they are cast to numbers
 };
 
 /// Data: nothing is known but that nothing is masked.

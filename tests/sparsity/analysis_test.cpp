@@ -257,6 +257,32 @@ TEST_F(Analyze, WhatIsComputedTellsRowsToo) {
   for (ValueId v : a.masks.leaves({a.relied[static_cast<std::size_t>(first)]})) EXPECT_EQ(v, mask);
 }
 
+// Keys that a model excludes because of what it computed, in the ways in which exporters write such masks.
+TEST_F(Analyze, MasksMadeOfComputedTruths) {
+  for (const bool multiplied : {true, false}) {
+    g = graph::Graph();
+    const ValueId x = input("x", DType::f32, {"b", "s", "4"}), mask = input("mask", DType::i64, {"b", "s"});
+    const ValueId score = op("MatMul", {x, weight(4, 1)});
+    const ValueId kept = op("Greater", {op("Squeeze", {score, ints({2})}), scalar(0)});
+    const ValueId number = op("Cast", {op("Unsqueeze", {kept, ints({1})})}, {{"to", std::int64_t{1}}});
+    const ValueId dropped = op("Sub", {scalar(1), number});
+    const ValueId low = scalar(-3.4028235e38F);
+    const ValueId bias = multiplied ? op("Mul", {dropped, low})
+                                    : op("Where", {op("Cast", {dropped}, {{"to", std::int64_t{9}}}), low, dropped});
+    output(attention(x, bias));
+    Analysis a = analyze(g, {{g.outputs[0], mask}});
+    EXPECT_TRUE(a.late[static_cast<std::size_t>(kept)]);
+    Tensor t = data(3, 4, 4);
+    for (std::int64_t i = 0; i < t.size(); ++i) t.as<float>()[i] *= i / 4 % 3 == 1 ? -1.0F : 1.0F;
+    const std::vector<Tensor> in{t, mask_of(padded)};
+    auto left = rows(a, a.masks.leaf(kept, Predicate::nonzero), in);
+    left[2] = padded[2];
+    EXPECT_NE(left[0], "....");
+    EXPECT_NE(left[0], "xxxx");
+    EXPECT_EQ(rows(a, masks(a, key_).computed, in), left) << multiplied;
+  }
+}
+
 // A truth that decides about nothing but itself is not worth a look.
 TEST_F(Analyze, TruthsOfSingleElementsAreNotLookedAt) {
   const ValueId x = input("x", DType::f32, {"b", "s", "32"});
