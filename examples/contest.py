@@ -1,5 +1,6 @@
 """Measures several ways of computing the same thing, fairly: interleaved batch by batch in rotating order, after a warm-up."""
 
+import os
 import sys
 import time
 
@@ -70,3 +71,29 @@ def ratio(slow, fast):
 
 def largest_difference(a, b):
     return max(float(np.abs(x - y).max()) for x, y in zip(a, b))
+
+
+def in_turns(contestants, inputs, seconds, apart=()):
+    """{name: median ms}, one after the other on what inputs() gives; outputs compared, but for those of `apart`."""
+    times, end = {name: [] for name in contestants}, time.monotonic() + seconds
+    while time.monotonic() < end or min(len(t) for t in times.values()) < 3:
+        x, outputs = inputs(), []
+        for name, run in contestants.items():
+            begin = time.perf_counter()
+            y = run(x)
+            times[name].append(1e3 * (time.perf_counter() - begin))
+            outputs += [] if name in apart else [y]
+        for y in outputs[1:]:
+            np.testing.assert_allclose(y, outputs[0], rtol=1e-3, atol=1e-4)
+    return {name: float(np.median(t[1:])) for name, t in times.items()}
+
+
+def pytorch(threads):
+    """The module, with so many threads; None where it is not installed."""
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}  # its threads would spin when they have nothing to do
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(threads)
+    return torch

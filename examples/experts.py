@@ -14,12 +14,11 @@ per second, over that of PIT's dense product of as many rows and the same weight
 
 import argparse
 import os
-import time
 
 import numpy as np
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+import contest
 import demo
 import pit
 
@@ -110,12 +109,9 @@ class Layer:
 
     def torch(self, threads):
         """The loop as people write it in PyTorch; nothing where it is not installed."""
-        os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}  # its threads, too, would spin
-        try:
-            import torch
-        except ImportError:
+        torch = contest.pytorch(threads)
+        if not torch:
             return None
-        torch.set_num_threads(threads)
         router, up, down = (torch.from_numpy(np.ascontiguousarray(w)) for w in (self.router, self.up.transpose(0, 2, 1), self.down.transpose(0, 2, 1)))
 
         @torch.inference_mode()
@@ -141,31 +137,8 @@ def dense_rate(layer, tokens, threads, seconds):
                               [helper.make_tensor_value_info(f"y{e}", TensorProto.FLOAT, None) for e in names], tensors)  # fmt: skip
     model = pit.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString(), threads=threads)
     x = np.random.default_rng(0).standard_normal((rows, layer.width), np.float32)
-    ms = in_turns({"dense": lambda x: model(x=x)}, lambda: x, seconds, check=False)["dense"]
+    ms = contest.in_turns({"dense": lambda x: model(x=x)}, lambda: x, seconds)["dense"]
     return layer.experts * rows * 4 * layer.width * layer.inner / ms
-
-
-def in_turns(contestants, inputs, seconds, check=True):
-    """{name: median ms}, on fresh inputs, one after the other; outputs compared."""
-    times, end = {name: [] for name in contestants}, time.monotonic() + seconds
-    while time.monotonic() < end or min(len(t) for t in times.values()) < 3:
-        x, outputs = inputs(), []
-        for name, run in contestants.items():
-            begin = time.perf_counter()
-            outputs.append(run(x))
-            times[name].append(1e3 * (time.perf_counter() - begin))
-        for y in outputs[1:] if check else []:
-            np.testing.assert_allclose(y, outputs[0], rtol=1e-3, atol=1e-4)
-    return {name: float(np.median(t[1:])) for name, t in times.items()}
-
-
-def runtime(model, threads):
-    """ONNX Runtime; its threads do not spin, which would slow down whoever comes next."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"x": x})[0]
 
 
 def table(name, layer, tokens, threads, seconds, forms=FORMS):
@@ -175,10 +148,10 @@ def table(name, layer, tokens, threads, seconds, forms=FORMS):
     print(f"{'form':>9} {'tokens':>7} {'PIT':>9} {'ORT':>9} {'PyTorch':>9} {'over best':>10} {'of dense':>9}", flush=True)
     for form in forms:
         model = layer.model(form)
-        compiled, ort = pit.compile(model, threads=threads), runtime(model, threads)
+        compiled, ort = pit.compile(model, threads=threads), demo.onnx_runtime(model, threads)
         for t in tokens:
-            contestants = {demo.PIT: lambda x: compiled(x=x)["y"], demo.ORT: ort} | ({"PyTorch": torch} if torch else {})
-            ms = in_turns(contestants, lambda t=t: random.standard_normal((t, layer.width), np.float32), seconds)
+            contestants = {demo.PIT: lambda x: compiled(x=x)["y"], demo.ORT: lambda x: ort({"x": x})} | ({"PyTorch": torch} if torch else {})
+            ms = contest.in_turns(contestants, lambda t=t: random.standard_normal((t, layer.width), np.float32), seconds)
             best = min(v for k, v in ms.items() if k != demo.PIT)
             share = layer.flops(t) / ms[demo.PIT] / dense_rate(layer, t, threads, seconds / 3)
             print(f"{form:>9} {t:>7} {ms[demo.PIT]:>9.3f} {ms[demo.ORT]:>9.3f} {ms.get('PyTorch', float('nan')):>9.3f} "

@@ -44,7 +44,8 @@ class Writer:
             self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    def __call__(self, op, *inputs, name, **attributes):
+    def __call__(self, op, *inputs, name=None, **attributes):
+        name = name or f"{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=f"/{name}", **attributes))
         return name
 

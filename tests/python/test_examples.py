@@ -15,8 +15,10 @@ import pit
 
 sys.path.insert(0, str(ROOT / "examples"))
 import contest  # noqa: E402
+import demo  # noqa: E402
 import experts  # noqa: E402
 import make_minilm  # noqa: E402
+import masks  # noqa: E402
 import text  # noqa: E402
 import values  # noqa: E402
 
@@ -164,8 +166,6 @@ class TestContest:
 def test_demo_report(monkeypatch, tmp_path, capsys):
     """The whole demo on a tiny model, and a tokenizer that makes ids out of the lengths of words."""
     pytest.importorskip("tokenizers")
-    import demo
-
     directory = tmp_path / "models"
     directory.mkdir()
     for name, pooled in (("minilm.onnx", True), ("minilm-tokens.onnx", False)):
@@ -235,15 +235,50 @@ def mixture(layer, x):
 def test_forms_of_a_mixture_of_experts(form):
     layer = experts.Layer(5, 2, 12, 20)
     model = layer.model(form)
-    compiled, ort = pit.compile(model), experts.runtime(model, 1)
+    compiled, ort = pit.compile(model), demo.onnx_runtime(model, 1)
     for tokens in (1, 4, 33):
         x = np.random.default_rng(tokens).standard_normal((tokens, 12), np.float32)
         want = mixture(layer, x)
         np.testing.assert_allclose(compiled(x=x)["y"], want, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(ort(x), want, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(ort({"x": x}), want, rtol=1e-3, atol=1e-4)
 
 
 def test_the_table_of_experts(capsys):
     experts.table("tiny", experts.Layer(3, 1, 8, 12), [1, 9], threads=1, seconds=0.01)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 + 2 * len(experts.FORMS) and lines[1].startswith("tiny-like: 3 experts, top 1")
+
+
+@pytest.mark.parametrize("fill", masks.FILLS)
+@pytest.mark.parametrize("form", masks.FORMS)
+def test_forms_of_masks(form, fill):
+    """The graph's mask is the predicate's, and PIT computes little more than what it leaves."""
+    work, tokens = masks.Attention(masks.FORMS[form], 2, 8, fill), 256
+    model = work.model()
+    compiled, ort = pit.compile(model), demo.onnx_runtime(model, 1)
+    x = work.inputs(np.random.default_rng(0), tokens)
+    scores = np.where(work.mask(x, np.arange, tokens), x["q"].astype(np.float64) @ x["k"].swapaxes(2, 3) / 8**0.5, -np.inf)
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    want = p / p.sum(-1, keepdims=True) @ x["v"]
+    np.testing.assert_allclose(compiled(x)["y"], want, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ort(x), want, rtol=1e-3, atol=1e-4)
+    assert work.share(x) < 0.8 and masks.computed(compiled, [x]) < work.share(x) + 0.1
+
+
+def test_tokens_that_are_dropped():
+    work = masks.Pruning(width=16, heads=2, inner=24, layers=4, rounds=3, words=50)
+    model = work.model()
+    compiled, ort = pit.compile(model), demo.onnx_runtime(model, 1)
+    x = work.inputs(np.random.default_rng(0), 256)
+    np.testing.assert_allclose(compiled(x)["y"], ort(x), rtol=1e-3, atol=1e-4)
+    whole = pit.compile(work.model(masked=False))(x)["y"]
+    assert np.abs(compiled(x)["y"] - whole).max() > 0.01, "dropping tokens makes a difference"
+    assert masks.computed(compiled, [x]) < work.share(x) + 0.1
+
+
+def test_the_table_of_masks(capsys):
+    masks.heading(threads=1)
+    for name, work in masks.works(["window", "pruning"], heads=2, size=8, fill="add").items():
+        masks.line(name, work, tokens=128, threads=1, seconds=0.01)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines[2:]] == ["window", "pruning"] and float(lines[2][2]) == pytest.approx(0.75, abs=0.01)
