@@ -136,6 +136,8 @@ class ProgramBuilder {
     make_steps();
     p_->mask_leaves = p_->analysis->masks.leaves(mask_roots());
     for (ValueId v : p_->mask_leaves)
+      PIT_CHECK(p_->fusion.layouts[v].root >= 0, "masks look at '{}', which is not stored", p_->graph.values[v].name);
+    for (ValueId v : p_->mask_leaves)
       if (const auto it = p_->fusion.defined.find(v); it != p_->fusion.defined.end())
         wanted_masks_.push_back(it->second);
     p_->phases = find_phases(*p_, wanted_masks_);

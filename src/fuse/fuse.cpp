@@ -211,7 +211,12 @@ class Fuser {
   // What the mask program reads must be stored, though no operator may need it outside its group.
   void pin_leaves() {
     std::vector<sparsity::MaskId> roots;
-    for (const sparsity::ValueMasks& m : analysis_.values) roots.insert(roots.end(), {m.nonzero, m.demand, m.computed});
+    for (std::size_t v = 0; v < analysis_.values.size(); ++v) {
+      const sparsity::ValueMasks& m = analysis_.values[v];
+      roots.insert(roots.end(), {m.demand, m.computed});
+      // Of control nobody asks where it is zero but masks that are here, too.
+      if (!analysis_.control[v]) roots.push_back(m.nonzero);
+    }
     for (const sparsity::NodeFacts& n : analysis_.nodes)
       for (const sparsity::StatementFacts& s : n.statements) roots.push_back(s.live);
     std::erase_if(roots, [](sparsity::MaskId m) { return m.id < 0; });
