@@ -83,8 +83,10 @@ bool contains(const std::vector<T>& all, T x) {
 
 class Fuser {
  public:
-  Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target, std::set<ValueId>& materialised)
-      : g_(g), analysis_(a), target_(target), materialised_(materialised) {}
+  /// `materialised`: views that are copied; gets what is found on the way. `pinned`: what is stored in any case.
+  Fuser(Graph& g, sparsity::Analysis& a, const CpuTarget& target, std::set<ValueId>& materialised,
+        const std::set<ValueId>& pinned)
+      : g_(g), analysis_(a), target_(target), materialised_(materialised), pinned_(pinned) {}
 
   Fusion run() {
     pin_leaves();
@@ -219,6 +221,7 @@ class Fuser {
     }
     for (const sparsity::NodeFacts& n : analysis_.nodes)
       for (const sparsity::StatementFacts& s : n.statements) roots.push_back(s.live);
+    roots.insert(roots.end(), analysis_.relied.begin(), analysis_.relied.end());
     std::erase_if(roots, [](sparsity::MaskId m) { return m.id < 0; });
     for (ValueId v : analysis_.masks.leaves(roots)) pinned_.insert(v);
   }
@@ -660,14 +663,18 @@ int Group::k_position() const {
 Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
   // Whether a view must become a copy is known only when groups are built, and which values make the lists only when
   // these are known: then everything is decided anew.
-  std::set<ValueId> materialised;
+  std::set<ValueId> materialised, looked_at;
   for (;;) {
-    const std::size_t before = materialised.size();
-    Fusion f = Fuser(g, analysis, target, materialised).run();
-    if (materialised.size() != before) continue;
+    const std::size_t before = materialised.size() + looked_at.size();
+    Fusion f = Fuser(g, analysis, target, materialised, looked_at).run();
+    if (materialised.size() + looked_at.size() != before) continue;
     attach_reads(g, analysis, f);
     f.obligations = obligations(g, analysis, f);
-    if (!sparsity::compute_in_full(g, analysis, leaves_of_lists(analysis, f))) return f;
+    const std::vector<ValueId> leaves = leaves_of_lists(analysis, f);
+    for (ValueId v : leaves)
+      if (f.layouts[v].root < 0) looked_at.insert(v);
+    const bool fresh = sparsity::compute_in_full(g, analysis, leaves);
+    if (!fresh && materialised.size() + looked_at.size() == before) return f;
   }
 }
 
