@@ -43,6 +43,8 @@ class PhaseFinder {
         in_time(known_.of(m), s);
     }
     for (const sparsity::MaskId m : masks) at(known_.of(m)).masks.push_back(m);
+    for (std::size_t c = 0; c < p_.claims.size(); ++c)
+      at(known_.of(p_.claims[c].violated)).claims.push_back(static_cast<int>(c));
     return std::move(all_);
   }
 

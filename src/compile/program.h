@@ -103,6 +103,7 @@ struct Phase {
   std::vector<ValueId> element_values;  ///< of Program::element_values, whose elements are known now
   std::vector<int> steps;               ///< whose extents and strides are known now
   std::vector<int> checks;              ///< of Graph::checks
+  std::vector<int> claims;              ///< of Program::claims, whose masks are evaluated now
   std::vector<sparsity::MaskId> masks;  ///< of those that runs evaluate; what is below is known by then, too
 };
 

@@ -115,7 +115,7 @@ class Run {
   Tensor leaf(ValueId v) const;
   void evaluate_first_masks();
   void evaluate_masks(const compile::Phase& phase);
-  void check_claims() const;
+  void check_claims(const compile::Phase& phase) const;
   void zero_undemanded();
   void copy_plain_outputs();
   void poison_memory();
