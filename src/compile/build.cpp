@@ -104,7 +104,7 @@ class ProgramBuilder {
     for (const fuse::Obligation& o : p_->fusion.obligations) {
       const std::vector<ValueId> leaves = masks.leaves({o.violated});
       const bool known = std::all_of(leaves.begin(), leaves.end(), [&](ValueId v) {
-        return p_->analysis->control[v] != 0 || p_->analysis->late[v] != 0;
+        return p_->fusion.layouts[v].root >= 0 && (p_->analysis->control[v] != 0 || p_->analysis->late[v] != 0);
       });
       if (o.proved && !(options_.verify && known)) continue;
       wanted_masks_.push_back(o.violated);

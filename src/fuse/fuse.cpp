@@ -671,8 +671,13 @@ Fusion fuse(Graph& g, sparsity::Analysis& analysis, const CpuTarget& target) {
     attach_reads(g, analysis, f);
     f.obligations = obligations(g, analysis, f);
     const std::vector<ValueId> leaves = leaves_of_lists(analysis, f);
-    for (ValueId v : leaves)
-      if (f.layouts[v].root < 0) looked_at.insert(v);
+    std::vector<sparsity::MaskId> counted;  // by explain
+    for (const sparsity::NodeFacts& n : analysis.nodes)
+      for (const sparsity::StatementFacts& s : n.statements)
+        if (s.live.id >= 0) counted.push_back(s.live);
+    for (const std::vector<ValueId>& some : {leaves, analysis.masks.leaves(counted)})
+      for (ValueId v : some)
+        if (f.layouts[v].root < 0) looked_at.insert(v);
     const bool fresh = sparsity::compute_in_full(g, analysis, leaves);
     if (!fresh && materialised.size() + looked_at.size() == before) return f;
   }

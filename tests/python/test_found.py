@@ -275,3 +275,21 @@ def test_a_shape_that_no_tensor_has(extents):
         compiled(s=np.array(extents))
     assert "ConstantOfShape" in caught.value.op
     assert compiled(s=np.array([2, 3]))["y"].shape == (2, 3)
+
+
+def test_claims_look_at_what_is_stored():
+    """A truth inside a group, of which a claim about another result tells."""
+    nodes = [("MatMul", "x w", "h", {}), ("Tanh", "h", "t", {}), ("Equal", "n zero", "is", {}), ("Cast", "is", "number", {"to": 7}),
+             ("Cast", "number", "truth", {"to": 9}), ("Unsqueeze", "truth axes", "wide", {}), ("Where", "wide h t", "chosen", {}),
+             ("Mul", "chosen half", "y", {}), ("Where", "some h nothing", "z", {})]  # fmt: skip
+    inputs = {"x": (TensorProto.DOUBLE, ["b", 2, 2]), "n": (TensorProto.INT32, ["b"]), "some": (TensorProto.BOOL, [1, 1, 2])}
+    constants = {"w": np.array([[0.2, -0.1], [-0.2, -0.1]]), "zero": np.array(0, np.int32), "axes": np.array([1, 2]), "half": np.array(0.5),
+                 "nothing": np.array(0.0)}  # fmt: skip
+    proto = model(nodes, inputs, ["y", "z", "t"], constants, opset=18)
+    feeds = {"x": np.random.default_rng(0).standard_normal((4, 2, 2)), "n": np.array([0, 1, 0, 2], np.int32), "some": np.array([[[True, False]]])}
+    want = dict(zip("yzt", onnxruntime.InferenceSession(proto, providers=["CPUExecutionProvider"]).run(None, feeds)))
+    real = (feeds["n"] != 0)[:, None, None]
+    for options in (dict(), dict(sparsity="off"), dict(poison="nan"), dict(poison="large")):
+        got = pit.compile(proto, outputs={"y": "n", "z": None, "t": "n"}, **options)(feeds)
+        for name in "yzt":
+            np.testing.assert_allclose(got[name], want[name] if name == "z" else np.where(real, want[name], 0), rtol=1e-4, atol=1e-6)
