@@ -257,7 +257,7 @@ Facts ProgramFacts::coordinate() const {
 }
 
 Facts ProgramFacts::access(const Expr& e) {
-  if (e->args.size() > 0)
+  if (!e->args.empty())
     if (const auto fixed = number(e)) return literal(*fixed);
   const IndexMap map = map_of(e);
   for (const DimIndex& i : map.dims) widened_ = widened_ || i.kind == DimIndex::Kind::unknown;
