@@ -249,6 +249,7 @@ std::vector<AxisId> free_axes(const Statement& s);     ///< axes on the left
 std::vector<AxisId> reduced_axes(const Statement& s);  ///< axes only on the right
 /// Whether the statement folds its terms into elements that a lookup tells, and so covers the whole tensor.
 bool scatters(const Statement& s);
+bool scatters(const Program& p);  ///< whether any of its statements does
 /// Visits every access in `e`, lookups inside indices included (outer access first).
 template <class F>
 void for_each_access(const Expr& e, F&& f) {

@@ -185,6 +185,10 @@ bool scatters(const Statement& s) {
   return lookup && s.combiner != Combiner::assign;
 }
 
+bool scatters(const Program& p) {
+  return std::any_of(p.statements.begin(), p.statements.end(), [](const Statement& s) { return scatters(s); });
+}
+
 Expr transform(const Expr& e, const std::function<Expr(const Expr&)>& f) {
   if (!e) return e;
   std::vector<Expr> args;

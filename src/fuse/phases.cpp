@@ -14,7 +14,7 @@ Phases::Phases(const graph::Graph& g, const sparsity::Analysis& a, const Fusion&
       f_(f),
       finders_(graph::finders(g)),
       of_symbol_(static_cast<std::size_t>(g.dims.symbol_count()), -1) {
-  none_ = finders_.empty() && std::count(late_.begin(), late_.end(), 0) == std::ssize(late_);
+  none_ = finders_.empty() && !a.has_late();
   for (const graph::Finder& finder : finders_) of_symbol_[finder.symbol] = f.group_of[finder.node];
 }
 

@@ -121,10 +121,7 @@ class Restater {
 
 }  // namespace
 
-bool scatters(const Node& n) {
-  return n.opaque.empty() && std::any_of(n.program.statements.begin(), n.program.statements.end(),
-                                         [](const auto& s) { return expr::scatters(s); });
-}
+bool scatters(const Node& n) { return n.opaque.empty() && expr::scatters(n.program); }
 
 std::optional<Restated> restate(const Node& n) {
   if (!scatters(n)) return std::nullopt;

@@ -35,7 +35,7 @@ class Analyzer {
 
   Analysis run() {
     a_.required = demand_;
-    if (std::count(a_.late.begin(), a_.late.end(), 0) != std::ssize(a_.late)) rely();
+    if (a_.has_late()) rely();
     backward();
     settle();
     return std::move(a_);

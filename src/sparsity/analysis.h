@@ -14,6 +14,7 @@
 // reads them.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -68,6 +69,7 @@ struct Analysis {
   std::vector<NodeFacts> nodes;  ///< per NodeId
   std::vector<char> control;     ///< per ValueId: a control value (computed in full, before the masks)
   std::vector<char> late;        ///< per ValueId: masks look at it as well, but only once its step has run (late.h)
+  bool has_late() const { return std::find(late.begin(), late.end(), 1) != late.end(); }
   /// per ValueId, of late leaves: where they can matter to an output, for all that is known without such. There they are
   /// computed: elsewhere masks may find anything.
   std::vector<MaskId> relied;

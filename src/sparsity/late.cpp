@@ -19,10 +19,7 @@ constexpr std::int64_t kMiddling = 64;
 constexpr std::size_t kFar = 64;
 
 /// What scatters makes its result out of its first operand.
-bool scatters(const Node& n) {
-  return n.opaque.starts_with("scatter") || std::any_of(n.program.statements.begin(), n.program.statements.end(),
-                                                        [](const expr::Statement& s) { return expr::scatters(s); });
-}
+bool scatters(const Node& n) { return n.opaque.starts_with("scatter") || expr::scatters(n.program); }
 
 /// Whether a condition of which nothing is known selects between something and zero.
 bool selects_zero(MaskProgram& p, ProgramFacts& f, const Expr& e) {
