@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <functional>
-#include <queue>
 
+#include "fuse/attention.h"
 #include "fuse/contraction.h"
 #include "fuse/epilogue.h"
 #include "fuse/group.h"
 #include "fuse/layout.h"
 #include "fuse/merger.h"
+#include "fuse/order.h"
 #include "fuse/reads.h"
 #include "fuse/scatter.h"
 #include "fuse/verify.h"
@@ -75,11 +76,6 @@ bool choose_roles(Group& group) {
 }
 
 namespace {
-
-template <class T>
-bool contains(const std::vector<T>& all, T x) {
-  return std::find(all.begin(), all.end(), x) != all.end();
-}
 
 class Fuser {
  public:
@@ -281,7 +277,12 @@ class Fuser {
     const int columns = static_cast<int>(g_.values[b].dims.size()) - 1;
     const auto rows = [&](ValueId v) { return masks.any(analysis_.values[v].computed, {columns}); };
     if (columns < 0 || rows(a) == rows(b)) return false;
-    const std::vector<ValueId> leaves = masks.leaves({rows(b)});
+    return reads_late(rows(b));
+  }
+
+  // Whether a run finds on its way what the mask is.
+  bool reads_late(sparsity::MaskId m) const {
+    const std::vector<ValueId> leaves = analysis_.masks.leaves({m});
     return std::any_of(leaves.begin(), leaves.end(), [&](ValueId v) { return analysis_.late[v] != 0; });
   }
 
@@ -429,14 +430,10 @@ class Fuser {
     if (!in_place(x[0]) || !in_place(x[1]) || !node.maybe_broadcast.empty()) return no;
     for (const int u : {0, 1}) {
       const std::pair<ValueId, ValueId> found{values[x[u]->id], values[x[1 - u]->id]};
-      if (takes_place_of(node.outputs[0], found.first) && has_late_zeros(found.second)) return found;
+      if (takes_place_of(node.outputs[0], found.first) && reads_late(analysis_.values[found.second].nonzero))
+        return found;
     }
     return no;
-  }
-
-  bool has_late_zeros(ValueId v) {
-    const std::vector<ValueId> leaves = analysis_.masks.leaves({analysis_.values[v].nonzero});
-    return std::any_of(leaves.begin(), leaves.end(), [&](ValueId leaf) { return analysis_.late[leaf] != 0; });
   }
 
   // Whether `v` may be stored where `u` is, whose only reader makes it.
@@ -496,110 +493,17 @@ class Fuser {
     f_.groups.push_back(std::move(group));
   }
 
-  // Topological order of the groups: control first, then by the model's order, but what masks wait for comes early.
   void schedule() {
-    const int n = static_cast<int>(f_.groups.size());
-    std::map<ValueId, std::vector<int>> writers;
-    for (int i = 0; i < n; ++i)
-      for (ValueId v : f_.groups[i].writes) writers[v].push_back(i);
-    std::vector<std::set<int>> after(n);
-    std::vector<int> waiting(n, 0);
-    for (int i = 0; i < n; ++i) {
-      std::set<int> before;
-      for (NodeId node : f_.groups[i].nodes)
-        for (ValueId v : sources_[node])
-          for (int w : writers[v])
-            if (w != i) before.insert(w);
-      waiting[i] = static_cast<int>(before.size());
-      for (int b : before) after[b].insert(i);
-    }
-    const std::vector<int> rank = ranks(after);
-    auto key = [&](int i) { return std::make_tuple(!f_.groups[i].control, rank[i], f_.groups[i].nodes.back(), i); };
-    auto later = [&](int a, int b) { return key(a) > key(b); };
-    std::priority_queue<int, std::vector<int>, decltype(later)> ready(later);
-    for (int i = 0; i < n; ++i)
-      if (waiting[i] == 0) ready.push(i);
-    std::vector<Group> ordered;
-    while (!ready.empty()) {
-      const int i = ready.top();
-      ready.pop();
-      for (int j : after[i])
-        if (--waiting[j] == 0) ready.push(j);
-      ordered.push_back(std::move(f_.groups[i]));
-    }
-    if (ordered.size() != f_.groups.size()) {
-      std::string waiting_groups;
-      for (int i = 0; i < n; ++i)
-        if (waiting[i] > 0) {
-          waiting_groups += "\n ";
-          for (NodeId node : f_.groups[i].nodes) waiting_groups += " " + g_.describe(node);
-        }
-      PIT_UNREACHABLE("groups depend on each other in a circle, or wait for it:{}", waiting_groups);
-    }
-    f_.groups = std::move(ordered);
-    for (std::size_t i = 0; i < f_.groups.size(); ++i)
-      for (NodeId node : f_.groups[i].nodes) f_.group_of[node] = static_cast<int>(i);
-  }
-
-  // Per group: the first of the late leaves, in the model's order, for which it must run; without any, behind them.
-  std::vector<int> ranks(const std::vector<std::set<int>>& after) const {
-    std::vector<std::vector<int>> before(after.size());
-    for (std::size_t i = 0; i < after.size(); ++i)
-      for (int j : after[i]) before[j].push_back(static_cast<int>(i));
-    std::set<NodeId> makers;
+    std::set<NodeId> awaited;
     for (ValueId v : pinned_)
-      if (analysis_.late[v]) makers.insert(g_.values[v].producer);
-    std::vector<int> rank(after.size(), static_cast<int>(makers.size())), open;
-    int next = 0;
-    for (NodeId n : makers) {
-      for (std::size_t i = 0; i < f_.groups.size(); ++i)
-        if (contains(f_.groups[i].nodes, n)) open.push_back(static_cast<int>(i));
-      while (!open.empty()) {
-        const int i = open.back();
-        open.pop_back();
-        if (rank[i] <= next) continue;
-        rank[i] = next;
-        open.insert(open.end(), before[i].begin(), before[i].end());
-      }
-      ++next;
-    }
-    return rank;
+      if (analysis_.late[v]) awaited.insert(g_.values[v].producer);
+    order_groups(g_, sources_, awaited, f_);
   }
 
-  // scores -> softmax -> output, each value read only by the next, the softmax along the scores' columns.
   void find_attention() {
-    for (int o = 0; o < static_cast<int>(f_.groups.size()); ++o) {
-      const Group& output = f_.groups[o];
-      if (output.kind != GroupKind::contraction || has_one_static_b(output)) continue;
-      const ValueId p = output.operands[0].value;
-      const int s = sole_writer(p);
-      if (s < 0 || f_.groups[s].kind != GroupKind::rows || f_.groups[s].mid >= 0) continue;
-      const Group& softmax = f_.groups[s];
-      if (softmax.writes.size() != 1 || softmax.reads.size() != 1 || softmax.control) continue;
-      if (!std::any_of(softmax.nodes.begin(), softmax.nodes.end(),
-                       [&](NodeId n) { return analysis_.nodes[n].is_softmax; }))
-        continue;
-      const int c = sole_writer(softmax.reads[0]);
-      if (c < 0 || f_.groups[c].kind != GroupKind::contraction || has_one_static_b(f_.groups[c])) continue;
-      if (ends_attention(c)) continue;  // softmax of attention: that is scores to none
-      const Group& scores = f_.groups[c];
-      if (scores.control || output.control || scores.epilogue.sum != output.epilogue.sum) continue;
-      if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 ||
-          scores.axes.batch.size() != output.axes.batch.size())
-        continue;
-      if (g_.values[p].dims != g_.values[softmax.reads[0]].dims || !same_position(softmax) || output.k_position() < 0)
-        continue;
-      if (!(scores.extents[scores.axes.n] == output.extents[output.axes.k])) continue;
-      if (!(scores.extents[scores.axes.m[0]] == output.extents[output.axes.m[0]])) continue;
-      f_.attentions.push_back({c, s, o});
-      // Attention packs the keys and values that a run has, constant ones too.
-      for (const int g : {c, o}) f_.groups[g].static_b = false, f_.groups[g].matrix_axes.clear();
-    }
-  }
-
-  bool ends_attention(int group) const {
-    return std::any_of(f_.attentions.begin(), f_.attentions.end(),
-                       [&](const Fusion::Attention& a) { return a.output == group; });
+    std::set<ValueId> stored = pinned_;
+    stored.insert(g_.outputs.begin(), g_.outputs.end());
+    find_attentions(g_, analysis_, stored, f_);
   }
 
   // Of a chain of sums all are stored where the last one is.
@@ -610,26 +514,6 @@ class Fuser {
       for (Layout& l : f_.layouts)
         if (l.root == before) l.root = now;
     }
-  }
-
-  // The same for the whole batch: its products are worth more as one with many rows than as attention.
-  static bool has_one_static_b(const Group& group) { return group.static_b && group.matrix_axes.empty(); }
-
-  // Every operand of the group is read and written at the group's own (outer..., inner) position.
-  bool same_position(const Group& softmax) const {
-    return std::all_of(softmax.operands.begin(), softmax.operands.end(), [&](const Operand& o) {
-      return o.access.inner == lower::InnerAccess::unit &&
-             std::all_of(o.access.index.begin(), o.access.index.end(),
-                         [](const Expr& i) { return expr::bare_axis(i).has_value(); });
-    });
-  }
-
-  int sole_writer(ValueId v) const {
-    if (is_output(v) || g_.values[v].producer < 0 || pinned_.count(v)) return -1;
-    int readers = 0;
-    for (const Group& group : f_.groups) readers += std::count(group.reads.begin(), group.reads.end(), v) != 0;
-    if (readers != 1) return -1;
-    return f_.group_of[g_.values[v].producer];
   }
 
   Graph& g_;

@@ -35,6 +35,11 @@ using graph::Dim;
 using graph::NodeId;
 using graph::ValueId;
 
+/// Whether a list of values, of nodes or of axes has this one.
+inline bool contains(const std::vector<int>& list, int x) {
+  return std::find(list.begin(), list.end(), x) != list.end();
+}
+
 /// An affine index: constant + sum of coefficient * axis.
 struct Affine {
   Dim constant;

@@ -20,10 +20,6 @@ using sparsity::MaskProgram;
 using sparsity::NodeDemand;
 using sparsity::ProgramFacts;
 
-bool contains(const std::vector<ValueId>& values, ValueId v) {
-  return std::find(values.begin(), values.end(), v) != values.end();
-}
-
 class Reads {
  public:
   Reads(graph::Graph& g, sparsity::Analysis& a, Fusion& f)
