@@ -56,6 +56,7 @@ const char* kind_of(const Step& step, const Group& group) {
   switch (group.kind) {
     case GroupKind::rows: return "rows";
     case GroupKind::contraction: return "contraction";
+    case GroupKind::nest: return "nest";
     case GroupKind::reference: return "reference";
     default: return "elements";
   }
@@ -140,8 +141,8 @@ Snapshot::Snapshot(const Model::Impl& m, const Model::Impl::Bound& bound) : mode
     for (MaskId id : {group.live_rows, group.live_k, group.zero_rows})
       if (id.id >= 0) roots.push_back(id);
   for (const compile::Step& s : m.program->steps)
-    for (MaskId id : {s.rows.live, s.rows.live_k, s.contraction.live, s.contraction.columns, s.contraction.live_k,
-                      s.contraction.live_mk})
+    for (MaskId id : {s.rows.live, s.rows.live_k, s.nest.live, s.contraction.live, s.contraction.columns,
+                      s.contraction.live_k, s.contraction.live_mk})
       if (id.id >= 0) roots.push_back(id);
   std::map<graph::ValueId, Tensor> leaves;
   for (graph::ValueId v : m.program->analysis->masks.leaves(roots)) leaves.emplace(v, run_->control_value(v));
@@ -187,6 +188,7 @@ MaskId live_mask(const Program& p, const StepInfo& s) {
   const Group& group = p.group(step);
   if (group.control) return {};
   if (group.kind == GroupKind::rows) return step.rows.live;
+  if (group.kind == GroupKind::nest) return step.nest.live;
   if (group.kind == GroupKind::contraction) return step.contraction.live;
   return {};
 }
@@ -199,7 +201,8 @@ std::string live_text(const Program& p, const StepInfo& s) {
   if (s.kind == "view") return {};
   if (group.control) return "dense: computed in full, before the masks";
   const MaskId live = live_mask(p, s);
-  if (live.id < 0) return "dense: no generated kernel";
+  if (live.id < 0)
+    return group.kind == GroupKind::nest ? "dense: statements that follow each other" : "dense: no generated kernel";
   std::string text;
   if (masks.is_everything(live)) text = "dense: every row is demanded";
   else if (masks.is_nothing(live)) text = "nothing is demanded";
@@ -239,7 +242,7 @@ std::string rule_text(const Program& p, const StepInfo& s, const Masks* masks, c
   const Group& group = p.group(step);
   if (s.kind == "view") return "nothing to do";
   if (s.kind == "attention") return attention_rule(p, step, masks);
-  if (group.control || group.kind == GroupKind::reference) return "dense";
+  if (group.control || !group.has_rows()) return "dense";
   std::string text;
   if (!is_all(p, live_mask(p, s), masks)) text = "m-axis: rows " + group_rows(p, group);
   const bool contraction = group.kind == GroupKind::contraction;

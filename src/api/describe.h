@@ -27,7 +27,7 @@ std::vector<std::string> axes_lines(const expr::Program& p, const std::vector<ru
 struct StepInfo {
   int step = -1;                     ///< into Program::steps
   int number = -1;                   ///< counting what runs, from 0; -1 for views, which do not
-  std::string kind;                  ///< control, rows, contraction, attention, reference, view
+  std::string kind;                  ///< control, rows, contraction, attention, nest, reference, view
   std::vector<int> groups;           ///< into Fusion::groups
   std::vector<graph::NodeId> nodes;  ///< in topological order
 };

@@ -11,6 +11,7 @@
 #include "compile/program.h"
 
 #include "fuse/group.h"
+#include "fuse/nest.h"
 #include "graph/reference.h"
 #include "sparsity/facts.h"
 #include "sparsity/flops.h"
@@ -175,6 +176,7 @@ class ProgramBuilder {
       const Group& group = p_->fusion.groups[i];
       poll_cancel();
       if (group.kind == GroupKind::rows) make_rows(s, group);
+      if (group.kind == GroupKind::nest) make_nests(s, group);
       if (group.kind == GroupKind::contraction) make_contraction(s, group);
     }
   }
@@ -220,6 +222,26 @@ class ProgramBuilder {
     std::vector<int> with_mid = group.outer;
     with_mid.push_back(group.mid);
     s.rows.live_k = over(group, group.live_k, with_mid);
+  }
+
+  void make_nests(Step& s, const Group& group) {
+    s.nest.parts.resize(group.nests.size());
+    for (std::size_t n = 0; n < group.nests.size(); ++n) {
+      NestStep::Part& part = s.nest.parts[n];
+      const lower::NestSpec spec = fuse::nest_spec(group, group.nests[n], p_->target);
+      const auto [known, fresh] = nest_kernels_.try_emplace(lower::kernel_name(spec));
+      if (fresh) {
+        known->second = lower::lower_nest(spec);
+        kernels_.add(std::move(known->second.kernel), &part.fn);
+        known->second.kernel = {};
+      } else {
+        kernels_.want(known->first, &part.fn);
+      }
+      part.abi = known->second;
+    }
+    if (group.control || !group.has_rows()) return;
+    s.nest.live = over(group, group.live_rows, group.outer);
+    s.nest.zero = over(group, group.zero_rows, group.outer);
   }
 
   // An inner axis used as a value (an iota) must not absorb outer axes.
@@ -448,7 +470,7 @@ class ProgramBuilder {
       if (group.kind == GroupKind::reference) used.insert(group.reads.begin(), group.reads.end());
       for (std::size_t o = 0; o < group.operands.size(); ++o) {
         const bool packed = group.kind == GroupKind::contraction && group.static_b && o == 1;
-        if (!packed) used.insert(group.operands[o].value);
+        if (!packed && group.operands[o].value >= 0) used.insert(group.operands[o].value);
       }
     }
     used.insert(p_->graph.outputs.begin(), p_->graph.outputs.end());
@@ -488,6 +510,7 @@ class ProgramBuilder {
   std::map<std::string, std::shared_ptr<contract::TileTable>> tiles_;  ///< by content of the epilogue
   std::set<const codegen::KernelFn*> wanted_tiles_;
   std::map<std::string, lower::RowKernel> row_kernels_;  ///< by name; the kernels themselves are in kernels_
+  std::map<std::string, lower::NestKernel> nest_kernels_;
   std::vector<sparsity::MaskId> wanted_masks_;
   std::vector<char> zeros_by_value_;  ///< per value; empty: sparsity is off
 };

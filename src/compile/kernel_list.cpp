@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "fuse/group.h"
+#include "fuse/nest.h"
 #include "support/files.h"
 
 namespace pit::compile {
@@ -20,6 +21,7 @@ class KernelList {
   std::vector<KernelUse> run() {
     for (const Step& s : p_.steps) {
       if (p_.group(s).kind == GroupKind::rows) rows(s);
+      if (p_.group(s).kind == GroupKind::nest) nests(s);
       if (p_.group(s).kind == GroupKind::contraction) tiles(s);
     }
     for (const auto& [type, of] : p_.engines) engine(type, *of.engine);
@@ -59,6 +61,13 @@ class KernelList {
   void rows(const Step& s) {
     const lower::RowSpec spec = fuse::row_spec(p_.group(s), p_.target);
     entry(lower::kernel_name(spec), [&] { return lower::lower_rows(spec).kernel; }).groups.push_back(s.group);
+  }
+
+  void nests(const Step& s) {
+    for (const fuse::Nest& nest : p_.group(s).nests) {
+      const lower::NestSpec spec = fuse::nest_spec(p_.group(s), nest, p_.target);
+      entry(lower::kernel_name(spec), [&] { return lower::lower_nest(spec).kernel; }).groups.push_back(s.group);
+    }
   }
 
   void tiles(const Step& s) {

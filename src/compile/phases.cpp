@@ -33,13 +33,14 @@ class PhaseFinder {
       at(std::max(known_.of(g.checks[c].a), known_.of(g.checks[c].b))).checks.push_back(static_cast<int>(c));
     for (std::size_t s = 0; s < p_.steps.size(); ++s) {
       const fuse::Group& group = p_.group(p_.steps[s]);
-      if (group.kind != fuse::GroupKind::rows && group.kind != fuse::GroupKind::contraction) continue;
+      if (group.kind != fuse::GroupKind::nest && !group.has_rows()) continue;
       at(in_time(known_.of(group), s)).steps.push_back(static_cast<int>(s));
       if (group.control) continue;
       const RowStep& r = p_.steps[s].rows;
+      const NestStep& n = p_.steps[s].nest;
       const ContractionStep& c = p_.steps[s].contraction;
-      for (const sparsity::MaskId m :
-           {r.live, r.zero, r.live_k, c.columns, c.live, c.zero, c.reached_rows, c.live_k, c.live_n, c.live_mk})
+      for (const sparsity::MaskId m : {r.live, r.zero, r.live_k, n.live, n.zero, c.columns, c.live, c.zero,
+                                       c.reached_rows, c.live_k, c.live_n, c.live_mk})
         in_time(known_.of(m), s);
     }
     for (const sparsity::MaskId m : masks) at(known_.of(m)).masks.push_back(m);

@@ -16,6 +16,7 @@
 #include "fuse/fuse.h"
 #include "graph/finders.h"
 #include "graph/graph.h"
+#include "lower/nest.h"
 #include "lower/rows.h"
 #include "lower/tile.h"
 #include "sparsity/analysis.h"
@@ -46,6 +47,16 @@ struct RowStep {
   sparsity::MaskId live_k;      ///< with mid: over the outer axes, then mid
 };
 
+struct NestStep {
+  /// Of each statement.
+  struct Part {
+    lower::NestKernel abi;
+    codegen::KernelFn fn = nullptr;
+  };
+  std::vector<Part> parts;
+  sparsity::MaskId live, zero;  ///< of a single statement: over the group's outer axes
+};
+
 struct ContractionStep {
   /// Those that apply the epilogue; null: none, and the engine's own serve
   std::shared_ptr<const contract::TileTable> tiles;
@@ -69,6 +80,7 @@ struct ContractionStep {
 struct Step {
   int group = -1;
   RowStep rows;
+  NestStep nest;
   ContractionStep contraction;
   int attention = -1;     ///< index into fusion.attentions if this step runs as (the last) part of one
   bool absorbed = false;  ///< runs as part of a later attention step

@@ -9,6 +9,7 @@
 #include "fuse/group.h"
 #include "fuse/layout.h"
 #include "fuse/merger.h"
+#include "fuse/nest.h"
 #include "fuse/order.h"
 #include "fuse/reads.h"
 #include "fuse/scatter.h"
@@ -262,7 +263,7 @@ class Fuser {
           !build_epilogue(g_, group, f_.layouts, merger)) {
         want_contiguous(group.wants_contiguous);
         if (size > 1) continue;
-        return make_reference(seed, group.why);
+        return make_nest(seed);
       }
       find_static_b(group);
       finish(std::move(group), merger);
@@ -336,10 +337,8 @@ class Fuser {
     if (has_elements_only(seed)) return make_view(seed);
     if (!node.opaque.empty()) return make_reference(seed, node.opaque);
     if (writes_parts(node)) return make_parts(seed);
-    std::string why;
     std::vector<NodeId> nodes = {seed};
-    std::vector<NodeId> best;
-    if (!try_rows(nodes, 0, -1, &why)) return make_reference(seed, why);
+    if (!try_rows(nodes, 0, -1)) return make_nest(seed);
     const auto [onto, added] = accumulates(seed);
     if (onto >= 0) {
       PIT_CHECK(commit_rows(nodes, 0, -1, onto, added), "a row group that could be built once cannot be built again");
@@ -349,7 +348,7 @@ class Fuser {
       if (is_view_[n] || writes_parts(g_.nodes[n]) || has_elements_only(n) || !g_.nodes[n].opaque.empty()) return false;
       if (is_contraction(n)) return false;
       nodes.push_back(n);
-      if (try_rows(nodes, 0, -1, nullptr)) return true;
+      if (try_rows(nodes, 0, -1)) return true;
       nodes.pop_back();
       return false;
     });
@@ -365,10 +364,9 @@ class Fuser {
   }
 
   void make_parts(NodeId n) {
-    std::string why;
     const int parts = static_cast<int>(g_.nodes[n].program.statements.size());
     for (int s = 0; s < parts; ++s)
-      if (!try_rows({n}, s, s + 1, &why)) return make_reference(n, why);
+      if (!try_rows({n}, s, s + 1)) return make_nest(n);
     for (int s = 0; s < parts; ++s) PIT_CHECK(commit_rows({n}, s, s + 1), "a part could be built once, but not again");
   }
 
@@ -403,12 +401,10 @@ class Fuser {
     return true;
   }
 
-  bool try_rows(const std::vector<NodeId>& nodes, int first, int last, std::string* why) {
+  bool try_rows(const std::vector<NodeId>& nodes, int first, int last) {
     Group group;
     Merger merger(g_, analysis_, group);
-    const bool ok = build_rows(nodes, first, last, group, merger);
-    if (!ok && why) *why = group.why;
-    return ok;
+    return build_rows(nodes, first, last, group, merger);
   }
 
   // An addition to a sum that nobody else reads, of what a run finds to be zero in many rows: the sum, and what is
@@ -460,6 +456,19 @@ class Fuser {
   // -- the rest
   // ----------------------------------------------------------------------------------------------------------
 
+  // Whatever is an expression, and neither rows nor a product.
+  void make_nest(NodeId n) {
+    Group group;
+    group.kind = GroupKind::nest;
+    Merger merger(g_, analysis_, group);
+    merger.start(n);
+    if (group.readers) return make_reference(n, "what is written through lookups is no row");
+    group.writes = g_.nodes[n].outputs;
+    group.tensor_roles_from_writes();
+    if (!build_nests(g_, group, f_.layouts, merger, target_)) return make_reference(n, group.why);
+    finish(std::move(group), merger);
+  }
+
   void make_reference(NodeId n, std::string why) {
     Group group;
     group.kind = GroupKind::reference;
@@ -474,7 +483,7 @@ class Fuser {
   void finish(Group group, const Merger& merger) {
     group.control = is_control(group.nodes[0]);
     for (const Operand& o : group.operands)
-      if (!o.access.written && !merger.contains(o.value) &&
+      if (!o.access.written && o.value >= 0 && !merger.contains(o.value) &&
           std::find(group.reads.begin(), group.reads.end(), o.value) == group.reads.end())
         group.reads.push_back(o.value);
     if (group.readers) group.reads.push_back(group.readers->index);

@@ -25,6 +25,7 @@
 
 #include "expr/expr.h"
 #include "graph/graph.h"
+#include "lower/nest.h"
 #include "lower/rows.h"
 #include "lower/tile.h"
 #include "sparsity/analysis.h"
@@ -65,6 +66,8 @@ struct Operand {
   std::vector<Dim> strides;
   /// per dimension of the accessed tensor, for dimensions under a lookup
   std::vector<Dim> lookup_extent, lookup_stride;
+  /// nest: where the access is at the origin of the axes, in elements; unset where it is not affine, or has a default
+  Dim origin;
 };
 
 /// Who writes where, in a group whose first node writes through lookups, S[I[k],p] += U[k,p]: restated over the places
@@ -81,7 +84,8 @@ enum class GroupKind {
   elements,     ///< writes known Dims into a small integer tensor
   rows,         ///< row kernel
   contraction,  ///< packed matmul with epilogue
-  reference     ///< no generated kernel (yet): the interpreter or a library routine
+  nest,         ///< a loop nest for each statement of one node
+  reference     ///< a library routine; of expressions, the few that have no kernel, by the interpreter
 };
 
 /// The axes of a contraction by their part in it.
@@ -90,6 +94,14 @@ struct ContractionAxes {
   /// alone.
   std::vector<int> batch, m;
   int n = -1, k = -1;  ///< n may be -1 (matrix-vector)
+};
+
+/// How one statement of a nest group runs.
+struct Nest {
+  int statement = -1;         ///< of the group's program
+  std::vector<int> outer;     ///< free axes that make its rows, outermost first
+  int vector = -1;            ///< axis of the vectors
+  std::vector<int> operands;  ///< of the group, as in lower::NestSpec; the last is written
 };
 
 struct Group {
@@ -114,7 +126,9 @@ struct Group {
   std::vector<Operand> operands;
   int inner = -1, mid = -1;        ///< rows
   std::optional<Readers> readers;  ///< rows
-  std::vector<int> outer;          ///< rows: in nesting order, outermost first
+  std::vector<int> outer;          ///< rows: in nesting order, outermost first; nest: of a single statement
+  /// nest: one per statement. The operands' base is element 0 of the tensor, and value -1 is a temporary.
+  std::vector<Nest> nests;
   /// rows: the only result takes the place of this value, which nobody else reads; -1: none
   ValueId onto = -1;
   /// ... and differs from it only where this one is not zero: other rows are not visited. -1: nothing is known
@@ -136,6 +150,10 @@ struct Group {
   sparsity::MaskId live_k;     ///< contraction: statement's live set (axes: all of the group); rows with mid: likewise
   sparsity::MaskId zero_rows;  ///< demanded but known zero: to be filled with zeros (any over inner)
 
+  /// Whether it computes listed rows, and leaves out others.
+  bool has_rows() const {
+    return kind == GroupKind::rows || kind == GroupKind::contraction || (kind == GroupKind::nest && nests.size() == 1);
+  }
   /// Tensors of values in `writes` are outputs of the program, other written ones temporaries.
   void tensor_roles_from_writes();
   /// contraction: the dimension of A that k indexes.

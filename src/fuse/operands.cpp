@@ -11,18 +11,10 @@ namespace {
 
 using expr::Expr;
 
-Layout layout_of(graph::Graph& g, const std::vector<Layout>& layouts, ValueId v, const Merger& merger) {
-  Layout l = layouts[v];
-  for (const auto& [value, dim] : merger.maybe_broadcast())
-    if (value == v)
-      l.strides[dim] = g.dims.select_eq(g.values[v].dims[dim], g.dims.constant(1), g.dims.constant(0), l.strides[dim]);
-  return l;
-}
-
 bool resolve(graph::Graph& g, Group& group, const std::vector<Layout>& layouts, const Merger& merger, Operand& o) {
   o.value = group.tensor_value[o.access.tensor];
   PIT_CHECK(o.value >= 0, "an operand of a group is a temporary");
-  const Layout layout = layout_of(g, layouts, o.value, merger);
+  const Layout layout = stretched_layout(g, layouts, o.value, merger);
   auto s = access_strides(g.dims, o.access.index, layout, group.extents, group.params);
   if (!s) {
     group.why = fmt::format("index of {} is not affine", group.program.tensors[o.access.tensor].name);
@@ -65,6 +57,14 @@ bool resolve_contraction(graph::Graph& g, Group& group, const std::vector<Layout
 }
 
 }  // namespace
+
+Layout stretched_layout(graph::Graph& g, const std::vector<Layout>& layouts, ValueId v, const Merger& merger) {
+  Layout l = layouts[v];
+  for (const auto& [value, dim] : merger.maybe_broadcast())
+    if (value == v)
+      l.strides[dim] = g.dims.select_eq(g.values[v].dims[dim], g.dims.constant(1), g.dims.constant(0), l.strides[dim]);
+  return l;
+}
 
 bool resolve_operands(graph::Graph& g, Group& group, const std::vector<Layout>& layouts, const Merger& merger) {
   group.operands.clear();

@@ -50,8 +50,10 @@ int Phases::of(const Group& group) const {
   int phase = of(group.extents);
   for (const auto& p : group.params)
     if (const Dim* d = std::get_if<Dim>(&p)) phase = std::max(phase, of(*d));
-  for (const Operand& o : group.operands)
-    phase = std::max({phase, of(o.base), of(o.strides), of(o.lookup_extent), of(o.lookup_stride), of_value(o.value)});
+  for (const Operand& o : group.operands) {
+    phase = std::max({phase, of(o.base), of(o.strides), of(o.lookup_extent), of(o.lookup_stride)});
+    if (o.value >= 0) phase = std::max(phase, of_value(o.value));
+  }
   for (const ValueId v : group.writes) phase = std::max(phase, of_value(v));
   return phase;
 }

@@ -16,6 +16,7 @@ const char* name_of(GroupKind kind) {
     case GroupKind::elements: return "elements";
     case GroupKind::rows: return "rows";
     case GroupKind::contraction: return "contraction";
+    case GroupKind::nest: return "nest";
     case GroupKind::reference: return "reference";
   }
   PIT_UNREACHABLE("a group of kind {}", static_cast<int>(kind));
@@ -62,6 +63,7 @@ class GroupPrinter {
     for (const expr::Statement& s : group_.program.statements) line("program", expr::print(group_.program, s));
     axes();
     for (const Operand& o : group_.operands) operand(o);
+    for (const Nest& n : group_.nests) nest(n);
     epilogue();
     if (group_.static_b) line("B", "constant: packed when the model is compiled" + matrices());
     if (group_.onto >= 0) line("onto", "'" + g_.values[group_.onto].name + "', in its place");
@@ -128,10 +130,19 @@ class GroupPrinter {
     const expr::Program& p = group_.program;
     std::vector<std::string> index;
     for (const expr::Expr& e : o.access.index) index.push_back(expr::print_index(p, e));
-    line("operand", fmt::format("{}[{}] {} '{}' at {}{}", p.tensors[o.access.tensor].name, fmt::join(index, ","),
-                                pit::name_of(o.access.dtype), g_.values[o.value].name, place_of(o),
-                                o.access.written ? ", written" : ""));
+    line("operand",
+         fmt::format("{}[{}] {} {} at {}{}", p.tensors[o.access.tensor].name, fmt::join(index, ","),
+                     pit::name_of(o.access.dtype), o.value < 0 ? "temporary" : "'" + g_.values[o.value].name + "'",
+                     place_of(o), o.access.written ? ", written" : ""));
   }
+
+  void nest(const Nest& n) {
+    std::vector<std::string> rows;
+    for (const int a : n.outer) rows.push_back(group_.program.axes[a]);
+    line("nest", fmt::format("{}: rows ({}), vectors along {}", group_.program.tensors[written_by(n)].name,
+                             fmt::join(rows, ", "), n.vector < 0 ? "nothing" : group_.program.axes[n.vector]));
+  }
+  expr::TensorId written_by(const Nest& n) const { return group_.program.statements[n.statement].out; }
 
   void epilogue() {
     const lower::Epilogue& e = group_.epilogue;

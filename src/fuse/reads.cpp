@@ -44,6 +44,7 @@ class Reads {
       switch (group.kind) {
         case GroupKind::view: view(group); break;
         case GroupKind::rows: rows(group, absorbed_by_[i]); break;
+        case GroupKind::nest: group.has_rows() ? rows(group, nullptr) : reference(group); break;
         case GroupKind::contraction: contraction(group, absorbed_by_[i], computes_[i]); break;
         case GroupKind::reference: reference(group); break;
         case GroupKind::elements: break;
@@ -64,7 +65,7 @@ class Reads {
     MaskId defined = p_.nothing(g_.values[v].dims);
     for (const Group& group : fusion_.groups) {
       if (!contains(group.writes, v)) continue;
-      const bool listed = !group.control && (group.kind == GroupKind::rows || group.kind == GroupKind::contraction);
+      const bool listed = !group.control && group.has_rows();
       if (!listed) return;
       defined = p_.or_(defined, Frame(g_, p_, group).to_value(p_.or_(computed_by(group), group.zero_rows), v));
     }
@@ -143,7 +144,7 @@ class Reads {
     a_.values[node.outputs[0]].numbers = numbers_[node.outputs[0]];
   }
 
-  // The interpreter and library routines compute everything, and skip nothing.
+  // The interpreter, library routines and nests of several statements compute everything, and skip nothing.
   void reference(const Group& group) {
     const NodeId n = group.nodes[0];
     const Node& node = g_.nodes[n];
@@ -234,12 +235,20 @@ class Reads {
     demand_[group.onto] = p_.or_(demand_[group.onto], demand_[v]);
   }
 
+  // The axes that kernels compute whole.
+  static std::vector<int> inside_rows(const Group& group) {
+    std::vector<int> inside;
+    for (int a = 0; a < static_cast<int>(group.extents.size()); ++a)
+      if (!contains(group.outer, a)) inside.push_back(a);
+    return inside;
+  }
+
   // -- row kernels
   // -------------------------------------------------------------------------------------------------------
 
   void rows(Group& group, const Fusion::Attention* attention) {
     const Frame frame(g_, p_, group);
-    list_rows(frame, group, {group.inner, group.mid});
+    list_rows(frame, group, inside_rows(group));
     needed_ = p_.nothing(group.extents);
     if (attention)
       return row_nodes(frame, group, keys_[group.writes[0]], group.inner,

@@ -52,7 +52,7 @@ class Verifier {
         continue;
       poll_cancel();
       const Frame frame(g_, p_, group);
-      const bool stores = (group.kind == GroupKind::rows || group.kind == GroupKind::contraction) && !absorbed_by_[i];
+      const bool stores = group.has_rows() && !absorbed_by_[i];
       if (stores)
         for (ValueId v : group.writes) covers(frame, group, v);
       inside_.clear();
@@ -184,10 +184,10 @@ class Verifier {
 
   Run how(const Frame& frame, const Group& group, NodeId n, const expr::Statement& s) {
     const MaskId all = p_.everything(g_.nodes[n].extents);
-    if (group.kind != GroupKind::rows && group.kind != GroupKind::contraction) return {all, false, all, all};
+    if (!group.has_rows()) return {all, false, all, all};
     if (const Fusion::Attention* attention = absorbed_by_[group_]) return inside(*attention, frame, group, n, s);
     const MaskId visited = frame.to_node(computed_by(group), n);
-    if (group.kind == GroupKind::rows) {
+    if (group.kind != GroupKind::contraction) {
       if (group.mid < 0 || !reduces(group, n, s, group.mid)) return {visited, false, all, all};
       const MaskId list = frame.to_node(frame.any(group.live_k, {group.inner}), n);
       return {visited, true, list, list};

@@ -33,7 +33,8 @@
 namespace pit::lower {
 
 enum class AxisRole : std::uint8_t { outer, mid, inner };
-enum class InnerAccess : std::uint8_t { broadcast, unit, strided };
+/// `computed` (nests alone): by no stride, each lane's address by its own index.
+enum class InnerAccess : std::uint8_t { broadcast, unit, strided, computed };
 
 /// One distinct access of an input or output tensor.
 struct Operand {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <numeric>
 
 namespace pit::lower {
 
@@ -88,6 +89,8 @@ DType TypedProgram::type(int s) const {
   return *t.dtype;
 }
 
+int TypedProgram::index(const Expr& e) { return as_type(build(e, own_type(e).value_or(DType::i64)), DType::i64); }
+
 std::vector<int> TypedProgram::statements_below(int id) const {
   std::vector<int> found, todo{id};
   std::vector<char> seen(nodes_.size());
@@ -109,6 +112,7 @@ int TypedProgram::intern(TypedNode n) {
                                 static_cast<int>(n.fn), n.id, n.number, n.integer);
   for (int a : n.args) key += fmt::format(" {}", a);
   for (int d : n.dims) key += fmt::format(" d{}", d);
+  if (n.has_default) key += " outside";
   auto [it, fresh] = interned_.emplace(std::move(key), static_cast<int>(nodes_.size()));
   if (fresh) nodes_.push_back(std::move(n));
   return it->second;
@@ -191,7 +195,7 @@ int TypedProgram::build_access(const Expr& e) {
   TypedNode n;
   if (!decl.dtype) refuse(fmt::format("tensor {} has no dtype", decl.name));
   n.type = *decl.dtype;
-  if (e->has_default) refuse(fmt::format("{} is read with a default outside", decl.name));
+  if (e->has_default && !resolver_.elements) refuse(fmt::format("{} is read with a default outside", decl.name));
   if (decl.role != expr::Role::input) {
     int writer = -1;
     for (int s = 0; s < current_; ++s) {
@@ -212,13 +216,20 @@ int TypedProgram::build_access(const Expr& e) {
   n.id = resolver_.operand(e);
   n.varies = resolver_.operand_varies(n.id);
   n.dims = lookup_dims(e);
+  if (resolver_.elements) {
+    n.has_default = e->has_default;
+    n.dims.resize(e->args.size() - (e->has_default ? 1 : 0));
+    std::iota(n.dims.begin(), n.dims.end(), 0);
+  }
   for (int d : n.dims) {
     auto t = own_type(e->args[d]);
+    if (!t && resolver_.elements) t = DType::i64;  // axes, and what is computed from them
     if (!t || float_type(*t) || *t == DType::b8)
       refuse(fmt::format("{} is looked up by something that is not an integer", decl.name));
     n.args.push_back(as_type(build(e->args[d], *t), DType::i64));
     n.from_end.push_back(e->args[d]->kind == Kind::access);
   }
+  if (n.has_default) n.args.push_back(build(e->args.back(), n.type));
   return intern(std::move(n));
 }
 

@@ -42,6 +42,7 @@ struct TypedNode {
   std::vector<int> args;
   std::vector<int> dims;
   std::vector<char> from_end;  ///< per lookup: negative values count from the end
+  bool has_default = false;    ///< operand (elements): the last of args is the value of a read outside
   unsigned varies = kRow;
 };
 
@@ -52,6 +53,8 @@ struct Resolver {
   /// Varies of an operand's affine part; of an axis.
   std::function<unsigned(int operand)> operand_varies;
   std::function<unsigned(expr::AxisId)> axis_varies;
+  /// Operands get the indices of all dimensions as args, and their default behind them; else lookups' alone.
+  bool elements = false;
 };
 
 /// The dimensions of an access whose index contains a lookup.
@@ -67,6 +70,8 @@ class TypedProgram {
   /// The node of statement s's right-hand side, in its tensor's type.
   int value(int s) const { return values_[s]; }
   DType type(int s) const;
+  /// The node of an index on the left, as i64.
+  int index(const expr::Expr& e);
   /// Statements that node `id` reads directly (not through other statements).
   std::vector<int> statements_below(int id) const;
 

@@ -38,8 +38,10 @@ class BoundsChecker {
     for (const int step : phase.steps) {
       const fuse::Group& group = p_.group(p_.steps[step]);
       for (const fuse::Operand& o : group.operands) {
+        const bool nest = group.kind == fuse::GroupKind::nest;
+        if (o.value < 0 || (nest && o.origin.id < 0)) continue;  // kernels look themselves, or it is a temporary
         const ValueId root = p_.fusion.layouts[o.value].root;
-        if (!inside(root, reach(plan_, o.base, o.strides, group.extents)))
+        if (!inside(root, reach(plan_, nest ? o.origin : o.base, o.strides, group.extents)))
           fail(p_.graph.describe(group.nodes[0]), values[o.value].name, root);
       }
     }

@@ -70,6 +70,7 @@ class PlanMaker {
   void make() {
     plan_.dims = p_.graph.dims.evaluate(plan_.symbols);
     plan_.rows.resize(p_.steps.size());
+    plan_.nests.resize(p_.steps.size());
     plan_.contractions.resize(p_.steps.size());
     plan_phase(p_.phases[0]);
     lay_out();
@@ -89,6 +90,7 @@ class PlanMaker {
     for (const int i : phase.steps) {
       const Group& group = p_.group(p_.steps[i]);
       if (group.kind == GroupKind::rows) plan_rows(p_.steps[i], group, plan_.rows[i] = {});
+      if (group.kind == GroupKind::nest) plan_nests(p_.steps[i], group, plan_.nests[i] = {});
       if (group.kind != GroupKind::contraction) continue;
       plan_contraction(group, plan_.contractions[i] = {});
       check_kernels(p_.steps[i], plan_.contractions[i].n);
@@ -229,13 +231,7 @@ class PlanMaker {
           v = at(group.operands[s.a].lookup_stride[s.b]) *
               static_cast<std::int64_t>(size_of(group.operands[s.a].access.dtype));
           break;
-        case Slot::param: {
-          const auto& param = group.params[s.a];
-          const Dim* d = std::get_if<Dim>(&param);
-          if (s.as_double) v = std::bit_cast<std::int64_t>(d ? static_cast<double>(at(*d)) : std::get<double>(param));
-          else v = d ? at(*d) : static_cast<std::int64_t>(std::get<double>(param));
-          break;
-        }
+        case Slot::param: v = param(group, s); break;
         case Slot::extent: v = at(group.extents[s.a]); break;
         case Slot::coordinate_base: break;
         case Slot::coordinate_step:
@@ -243,6 +239,58 @@ class PlanMaker {
           break;
       }
       r.ints.push_back(v);
+    }
+  }
+
+  std::int64_t param(const Group& group, const lower::Slot& s) const {
+    const auto& param = group.params[s.a];
+    const Dim* d = std::get_if<Dim>(&param);
+    if (s.as_double) return std::bit_cast<std::int64_t>(d ? static_cast<double>(at(*d)) : std::get<double>(param));
+    return d ? at(*d) : static_cast<std::int64_t>(std::get<double>(param));
+  }
+
+  // -- nests
+  // ---------------------------------------------------------------------------------------------------------------
+
+  void plan_nests(const Step& step, const Group& group, NestPlan& plan) {
+    for (std::size_t n = 0; n < group.nests.size(); ++n) {
+      const fuse::Nest& nest = group.nests[n];
+      NestPlan::Part& part = plan.parts.emplace_back();
+      std::int64_t points = 1;
+      for (std::size_t a = 0; a < group.extents.size(); ++a) {
+        if (!has_axis(group.program.statements[nest.statement], static_cast<int>(a))) continue;
+        if (fuse::contains(nest.outer, static_cast<int>(a))) part.rows *= at(group.extents[a]);
+        else points *= std::max<std::int64_t>(1, at(group.extents[a]));
+      }
+      for (const lower::Slot& s : step.nest.parts[n].abi.ints) part.ints.push_back(nest_int(group, nest, s));
+      part.task_rows = std::max<std::int64_t>(1, 16384 / points);
+      plan_.iota = std::max(plan_.iota, part.rows);
+    }
+    for (const fuse::Operand& o : group.operands) {
+      if (o.value >= 0 || !o.access.written) continue;
+      std::int64_t elements = 1;
+      for (const Dim d : o.lookup_extent) elements *= at(d);
+      plan.temporaries.push_back({o.access.tensor, o.access.dtype, elements});
+    }
+  }
+
+  static bool has_axis(const expr::Statement& s, int axis) {
+    const std::vector<expr::AxisId> free = expr::free_axes(s), reduced = expr::reduced_axes(s);
+    return fuse::contains(free, axis) || fuse::contains(reduced, axis);
+  }
+
+  std::int64_t nest_int(const Group& group, const fuse::Nest& nest, const lower::Slot& s) const {
+    using lower::Slot;
+    if (s.kind == Slot::row_count) return 0;
+    if (s.kind == Slot::extent) return at(group.extents[s.a]);
+    if (s.kind == Slot::param) return param(group, s);
+    const fuse::Operand& o = group.operands[nest.operands[s.a]];
+    const auto size = static_cast<std::int64_t>(size_of(o.access.dtype));
+    switch (s.kind) {
+      case Slot::inner_stride: return at(o.strides[nest.vector]) * size;
+      case Slot::lookup_extent: return at(o.lookup_extent[s.b]);
+      case Slot::lookup_stride: return at(o.lookup_stride[s.b]) * size;
+      default: PIT_UNREACHABLE("an integer of kind {} of a nest", static_cast<int>(s.kind));
     }
   }
 

@@ -56,11 +56,27 @@ struct ContractionPlan {
   std::vector<Strides> operands;  ///< A, B, C, epilogue operands; bytes
 };
 
+struct NestPlan {
+  struct Part {
+    std::int64_t rows = 1;
+    std::vector<std::int64_t> ints;  ///< the kernel's integers; row_count filled per call
+    std::int64_t task_rows = 1;      ///< rows per task, for balance
+  };
+  struct Temporary {
+    expr::TensorId tensor;
+    DType type;
+    std::int64_t elements;
+  };
+  std::vector<Part> parts;  ///< per statement
+  std::vector<Temporary> temporaries;
+};
+
 struct Plan {
   std::vector<std::int64_t> symbols;          ///< those of the inputs are the key; -1: not known yet
   std::vector<std::int64_t> dims;             ///< value of every Dim; DimTable::kUnknown: not known yet
   std::vector<Storage> storage;               ///< per value (roots)
   std::vector<RowPlan> rows;                  ///< per step (empty for others)
+  std::vector<NestPlan> nests;                ///< per step
   std::vector<ContractionPlan> contractions;  ///< per step
   /// Per step, where a run finds extents: late values that it writes first, and those that nobody reads after it.
   std::vector<std::vector<ValueId>> born, dead;

@@ -6,6 +6,7 @@
 #include "graph/reference.h"
 #include "runtime/attention.h"
 #include "runtime/contraction.h"
+#include "runtime/nest.h"
 #include "runtime/rows.h"
 #include "support/cancel.h"
 #include "support/check.h"
@@ -256,6 +257,7 @@ void Run::run_step(std::size_t i) {
   if (step.attention >= 0) return AttentionRunner(*this, p_.fusion.attentions[step.attention])();
   switch (group.kind) {
     case fuse::GroupKind::rows: return RowRunner(*this, step, plan().rows[i])();
+    case fuse::GroupKind::nest: return NestRunner(*this, step, plan().nests[i])();
     case fuse::GroupKind::contraction: return ContractionRunner(*this, step, plan().contractions[i])();
     case fuse::GroupKind::reference: return run_reference(i);
     default: PIT_UNREACHABLE("a step of no kind");

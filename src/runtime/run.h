@@ -88,6 +88,7 @@ class Run {
 
  private:
   friend class RowRunner;
+  friend class NestRunner;
   friend class ContractionRunner;
   friend class AttentionRunner;
 
