@@ -338,7 +338,7 @@ class Fuser {
     if (!node.opaque.empty()) return make_reference(seed, node.opaque);
     if (writes_parts(node)) return make_parts(seed);
     std::vector<NodeId> nodes = {seed};
-    if (!try_rows(nodes, 0, -1)) return make_nest(seed);
+    if (is_scan(node) || !try_rows(nodes, 0, -1)) return make_nest(seed);
     const auto [onto, added] = accumulates(seed);
     if (onto >= 0) {
       PIT_CHECK(commit_rows(nodes, 0, -1, onto, added), "a row group that could be built once cannot be built again");
@@ -346,13 +346,18 @@ class Fuser {
     }
     grow(seed, 24, [&](NodeId n) {
       if (is_view_[n] || writes_parts(g_.nodes[n]) || has_elements_only(n) || !g_.nodes[n].opaque.empty()) return false;
-      if (is_contraction(n)) return false;
+      if (is_contraction(n) || is_scan(g_.nodes[n])) return false;
       nodes.push_back(n);
       if (try_rows(nodes, 0, -1)) return true;
       nodes.pop_back();
       return false;
     });
     PIT_CHECK(commit_rows(nodes, 0, -1), "a row group that could be built once cannot be built again");
+  }
+
+  // A row kernel would fold all terms anew for each element.
+  static bool is_scan(const Node& n) {
+    return n.program.statements.size() == 1 && lower::scan_of(n.program.statements[0]).has_value();
   }
 
   // Concatenation: several statements, each writing its own part of one output: a group each.

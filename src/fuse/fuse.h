@@ -101,6 +101,7 @@ struct Nest {
   int statement = -1;         ///< of the group's program
   std::vector<int> outer;     ///< free axes that make its rows, outermost first
   int vector = -1;            ///< axis of the vectors
+  bool scans = false;         ///< one walk along an axis (lower::Scan)
   std::vector<int> operands;  ///< of the group, as in lower::NestSpec; the last is written
 };
 

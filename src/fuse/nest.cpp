@@ -73,10 +73,13 @@ class NestBuilder {
     std::vector<Operand> operands;
     for (lower::Operand& access : lower::nest_operands(alone)) operands.push_back(place(std::move(access)));
     if (operands.back().origin.id < 0) return refuse("it does not write along its axes");
-    nest.vector = best_vector(s, operands);
+    std::optional<lower::Scan> scan = lower::scan_of(statement(s));
+    if (scan && group_.extents[scan->place] != group_.extents[scan->term]) scan.reset();
+    nest.scans = scan.has_value();
+    nest.vector = best_vector(s, operands, scan);
     for (Operand& o : operands) o.access.inner = along(o, nest.vector);
     for (const int a : expr::free_axes(statement(s)))
-      if (a != nest.vector) nest.outer.push_back(a);
+      if (a != nest.vector && (!scan || a != scan->place)) nest.outer.push_back(a);
     order_outer(s, nest.outer);
     for (Operand& o : operands) {
       nest.operands.push_back(static_cast<int>(group_.operands.size()));
@@ -158,18 +161,19 @@ class NestBuilder {
     return dims_.is_constant(*stride, 1) ? InnerAccess::unit : InnerAccess::strided;
   }
 
-  // The axis whose vectors cost least per element. Lanes that are gathered cost a load each.
-  int best_vector(int s, const std::vector<Operand>& operands) const {
+  // The axis whose vectors cost least per element. Lanes that are gathered cost a load each. A scan may well do without.
+  int best_vector(int s, const std::vector<Operand>& operands, const std::optional<lower::Scan>& scan) const {
     int best = -1;
-    double least = std::numeric_limits<double>::max();
+    double least = scan ? static_cast<double>(operands.size()) : std::numeric_limits<double>::max();
     const auto consider = [&](int axis, bool reduced) {
       const double price = cost(axis, reduced, operands);
       if (price < least) best = axis, least = price;
     };
     std::vector<int> free = expr::free_axes(statement(s));
     order_outer(s, free);
+    if (scan) std::erase(free, scan->place);
     for (auto a = free.rbegin(); a != free.rend(); ++a) consider(*a, false);
-    if (expr::info(statement(s).combiner).commutative)
+    if (expr::info(statement(s).combiner).commutative && !scan)
       for (const int a : expr::reduced_axes(statement(s))) consider(a, true);
     return best;
   }
@@ -213,6 +217,7 @@ lower::NestSpec nest_spec(const Group& group, const Nest& nest, const CpuTarget&
   spec.program.tensors[spec.program.statements[0].out].role = expr::Role::output;
   spec.outer = nest.outer;
   spec.vector = nest.vector;
+  spec.scans = nest.scans;
   for (const int o : nest.operands) spec.operands.push_back(group.operands[o].access);
   spec.target = target;
   return spec;

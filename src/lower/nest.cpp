@@ -80,13 +80,33 @@ std::vector<Operand> nest_operands(const expr::Program& p) {
   return operands;
 }
 
+std::optional<Scan> scan_of(const expr::Statement& s) {
+  using expr::Fn;
+  const std::vector<expr::AxisId> reduced = expr::reduced_axes(s);
+  if (reduced.size() != 1 || s.combiner == Combiner::logsumexp || !expr::info(s.combiner).associative)
+    return std::nullopt;
+  const Expr& e = s.value;
+  if (e->kind != expr::Kind::call || e->fn != Fn::select) return std::nullopt;
+  const Expr &order = e->args[0], &term = e->args[1], &rest = e->args[2];
+  if (rest->kind != expr::Kind::literal || rest->number != expr::info(s.combiner).identity) return std::nullopt;
+  if (order->kind != expr::Kind::call || order->fn < Fn::lt || order->fn > Fn::ge) return std::nullopt;
+  const auto a = expr::bare_axis(order->args[0]), b = expr::bare_axis(order->args[1]);
+  if (!a || !b || (*a == reduced[0]) == (*b == reduced[0])) return std::nullopt;
+  const bool term_first = *a == reduced[0];
+  Scan scan{term_first ? *b : *a, reduced[0], order->fn == Fn::le || order->fn == Fn::ge, false};
+  scan.backwards = (order->fn == Fn::gt || order->fn == Fn::ge) == term_first;
+  const std::vector<expr::AxisId> axes = expr::axes_of(term);
+  if (std::binary_search(axes.begin(), axes.end(), scan.place)) return std::nullopt;
+  return scan;
+}
+
 std::string kernel_name(const NestSpec& spec) {
   std::string key = expr::print(spec.program);
   for (const expr::TensorDecl& t : spec.program.tensors)
     key += fmt::format(";{}:{}", t.name, t.dtype ? name_of(*t.dtype) : "?");
   for (const std::string& a : spec.program.axes) key += fmt::format(";{}", a);
   for (const expr::AxisId a : spec.outer) key += fmt::format(",{}", a);
-  key += fmt::format(",v{}", spec.vector);
+  key += fmt::format(",v{}{}", spec.vector, spec.scans ? ",scans" : "");
   for (const Operand& o : spec.operands) key += fmt::format(",{}", static_cast<int>(o.inner));
   return fmt::format("nest_{}_{}", content_hash(key), spec.target.name);
 }
@@ -111,14 +131,18 @@ std::unique_ptr<NestPlan> plan_nest(const NestSpec& spec) {
   };
   plan.typed = std::make_unique<TypedProgram>(plan.program, std::vector<int>{}, plan.resolver);
   for (const Expr& i : s.out_index) plan.out_index.push_back(plan.typed->index(i));
+  if (spec.scans) plan.scan = scan_of(s);
+  if (spec.scans != plan.scan.has_value()) throw Refusal{"it is no scan"};
   for (const expr::AxisId a : expr::reduced_axes(s)) {
+    if (plan.scan && a == plan.scan->term) continue;
     if (a == spec.vector) plan.vector_reduced = true;
     else plan.reduced.push_back(a);
   }
   if (plan.vector_reduced && !expr::info(s.combiner).commutative)
     throw Refusal{fmt::format("{} keeps its terms in order", expr::info(s.combiner).text)};
   for (const expr::AxisId a : expr::free_axes(s))
-    if (a != spec.vector && std::find(spec.outer.begin(), spec.outer.end(), a) == spec.outer.end())
+    if (a != spec.vector && (!plan.scan || a != plan.scan->place) &&
+        std::find(spec.outer.begin(), spec.outer.end(), a) == spec.outer.end())
       throw Refusal{"a free axis is neither outer nor the vectors'"};
   find_skipping(spec, plan);
   return owned;
@@ -156,7 +180,8 @@ NestKernel NestEmitter::run() {
   b_.loop("p", Builder::i(0), slot(Slot::row_count), Builder::i(1), [&](const Value& p) {
     const Scope scope(*this);
     enter_row(p);
-    if (spec_.vector < 0 || plan_.vector_reduced) reduce_row();
+    if (plan_.scan) scan_row();
+    else if (spec_.vector < 0 || plan_.vector_reduced) reduce_row();
     else vectors(extent_of(spec_.vector), Builder::i(0), unroll(), [&](int copies) { block(copies); });
   });
   out_.kernel = b_.finish();
@@ -187,7 +212,7 @@ int NestEmitter::unroll() const {
     cost += cost_of(node);
     if (node.kind == TypedNode::operand && spec_.operands[node.id].inner == InnerAccess::computed) cost += light;
   }
-  const bool reduces = !plan_.reduced.empty() || plan_.vector_reduced;
+  const bool reduces = !plan_.reduced.empty() || plan_.vector_reduced || plan_.scan;
   return cost > light ? 1 : reduces ? kCopies : 1;
 }
 
@@ -255,6 +280,32 @@ void NestEmitter::reduce_row() {
     b_.assign(total, combine(statement_.combiner, total, fold(statement_.combiner, sums)));
   });
   store(total);
+}
+
+void NestEmitter::scan_row() {
+  if (spec_.vector < 0) return scan(1);
+  vectors(extent_of(spec_.vector), Builder::i(0), unroll(), [&](int copies) { scan(copies); });
+}
+
+// One walk along the axis: the terms so far are the element.
+void NestEmitter::scan(int copies) {
+  const Scan& s = *plan_.scan;
+  const int lanes = spec_.vector < 0 ? 1 : lanes_;
+  const std::vector<Value> acc = accumulators(copies, lanes);
+  const Value extent = extent_of(s.place);
+  const int term = typed_.node(typed_.value(0)).args[1];
+  b_.loop("i", Builder::i(0), extent, Builder::i(1), [&](const Value& i) {
+    const Scope scope(*this);
+    const Value at =
+        s.backwards ? b_.let("at", Builder::binary(Op::sub, Builder::binary(Op::sub, extent, Builder::i(1)), i)) : i;
+    coordinate_[s.place] = coordinate_[s.term] = at;
+    for (int u = 0; u < copies; ++u)
+      at_copy(u, [&] {
+        if (!s.inclusive) store(acc[u]);
+        b_.assign(acc[u], combine(statement_.combiner, acc[u], widen(eval(term, true), lanes)));
+        if (s.inclusive) store(acc[u]);
+      });
+  });
 }
 
 std::vector<Value> NestEmitter::accumulators(int copies, int lanes) {

@@ -15,6 +15,9 @@
 // a convolution or a pool): the condition is looked at in the loop that decides it, and the loops inside are left out.
 // Along the vector axis, and elsewhere, lanes are masked and take the default.
 //
+// A *scan*, a statement whose terms are those up to the element's own place, `Y[i] += select(j <= i, X[j], 0)`, is one walk
+// along the axis: each element is stored on the way.
+//
 // A sum of products is one chain of fused multiply-adds over the reduced axes in their order, where the vector axis is
 // free. Where it is reduced, terms are summed in lanes, in blocks, and folded in a fixed order: deterministic, and the
 // same for any set of rows.
@@ -28,11 +31,21 @@
 
 namespace pit::lower {
 
+/// A statement whose value at `place` folds the terms of `term` before it (or behind it, backwards), its own among them
+/// or not: `Y[i] += select(j <= i, f(j), 0)`, with any of <, <=, >, >=.
+struct Scan {
+  expr::AxisId place = -1, term = -1;
+  bool inclusive = true, backwards = false;
+};
+/// Nothing if the statement is no scan. Both axes must have one extent.
+std::optional<Scan> scan_of(const expr::Statement& s);
+
 /// Requires one statement in `program`; its output tensor is the only one that is not an input.
 struct NestSpec {
   expr::Program program;            ///< every tensor has its dtype
   std::vector<expr::AxisId> outer;  ///< free axes that make the row index, outermost first
   expr::AxisId vector = -1;         ///< the axis of the vectors: the one free axis that is not outer, or a reduced one
+  bool scans = false;               ///< as scan_of says: its axes are neither outer nor the vectors'
   /// From nest_operands, with `inner` as along `vector`: `broadcast` where the access does not move with it.
   std::vector<Operand> operands;
   CpuTarget target;

@@ -22,6 +22,7 @@ struct NestPlan {
   std::vector<int> out_index;           ///< nodes, per dimension
   std::vector<expr::AxisId> reduced;    ///< loops, outermost first; without the vectors'
   bool vector_reduced = false;
+  std::optional<Scan> scan;
   /// Accesses whose default makes the term the combiner's identity: guards leave the term out.
   std::vector<int> skipping;
 };
@@ -62,6 +63,8 @@ class NestEmitter {
   void vectors(const Value& end, const Value& begin, int unroll, F&& body);
   void block(int copies);
   void reduce_row();
+  void scan_row();
+  void scan(int copies);
   std::vector<Value> accumulators(int copies, int lanes);
   void accumulate(const Value& acc);
   template <class F>

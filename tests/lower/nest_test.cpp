@@ -114,14 +114,18 @@ class Runner {
   void run() {
     expected_ = expr::interpret(spec_.program, bindings_)[0];
     const expr::Statement& s = spec_.program.statements[0];
-    for (int v = -1; v < static_cast<int>(spec_.program.axes.size()); ++v) {
-      spec_.vector = v;
+    const auto scan = scan_of(s);
+    for (int v = -1; v < 2 * static_cast<int>(spec_.program.axes.size()); ++v) {
+      spec_.scans = v >= static_cast<int>(spec_.program.axes.size());
+      const int axis = spec_.scans ? v - static_cast<int>(spec_.program.axes.size()) : v;
+      if (spec_.scans && (!scan || axis == scan->place)) continue;
+      spec_.vector = spec_.scans && axis == scan->term ? -1 : axis;
       spec_.outer.clear();
       for (const int a : expr::free_axes(s))
-        if (a != v) spec_.outer.push_back(a);
+        if (a != spec_.vector && !(spec_.scans && a == scan->place)) spec_.outer.push_back(a);
       spec_.operands = nest_operands(spec_.program);
       strides_.clear();
-      for (Operand& o : spec_.operands) o.inner = along(o, v);
+      for (Operand& o : spec_.operands) o.inner = along(o, spec_.vector);
       if (const auto why = refuse_nest(spec_)) {
         EXPECT_NE(why->find("in order"), std::string::npos) << *why << " " << case_.text;
         continue;
@@ -245,26 +249,37 @@ class Runner {
   }
 
   std::string where() const {
-    return fmt::format("{} on {}, vectors along {}", case_.text, spec_.target.name,
-                       spec_.vector < 0 ? "nothing" : spec_.program.axes[spec_.vector]);
+    return fmt::format("{} on {}, vectors along {}{}", case_.text, spec_.target.name,
+                       spec_.vector < 0 ? "nothing" : spec_.program.axes[spec_.vector], spec_.scans ? ", scanned" : "");
   }
 
+  std::int64_t offset_of(const expr::Statement& s, const std::vector<std::int64_t>& at) const {
+    std::int64_t offset = 0;
+    const auto pitch = pitches(expected_.shape());
+    Point point{at, extents_, bindings_.params};
+    for (std::size_t d = 0; d < s.out_index.size(); ++d) offset += point(s.out_index[d]) * pitch[d];
+    return offset;
+  }
+
+  // Visited rows hold what is expected, others what they held.
   void compare(const Guarded& out, const std::vector<std::int32_t>& rows, const char* backend) const {
     const expr::Statement& s = spec_.program.statements[0];
     const DType t = expected_.dtype();
     std::vector<char> written(static_cast<std::size_t>(expected_.size()), 0);
+    std::vector<int> inside;
+    for (const int a : expr::free_axes(s))
+      if (std::find(spec_.outer.begin(), spec_.outer.end(), a) == spec_.outer.end()) inside.push_back(a);
+    std::int64_t points = 1;
+    for (const int a : inside) points *= extents_[a];
     std::vector<std::int64_t> at(extents_.size(), 0);
-    const bool moves = spec_.vector >= 0 && spec_.operands.back().inner != InnerAccess::broadcast;
+    const auto spread = [&](const std::vector<int>& axes, std::int64_t rest) {
+      for (std::size_t i = axes.size(); i-- > 0; rest /= extents_[axes[i]]) at[axes[i]] = rest % extents_[axes[i]];
+    };
     for (const std::int32_t r : rows) {
-      std::int64_t rest = r;
-      for (std::size_t i = spec_.outer.size(); i-- > 0; rest /= extents_[spec_.outer[i]])
-        at[spec_.outer[i]] = rest % extents_[spec_.outer[i]];
-      for (std::int64_t v = 0; v < (moves ? extents_[spec_.vector] : 1); ++v) {
-        if (moves) at[spec_.vector] = v;
-        std::int64_t offset = 0;
-        const auto pitch = pitches(expected_.shape());
-        Point point{at, extents_, bindings_.params};
-        for (std::size_t d = 0; d < s.out_index.size(); ++d) offset += point(s.out_index[d]) * pitch[d];
+      spread(spec_.outer, r);
+      for (std::int64_t v = 0; v < points; ++v) {
+        spread(inside, v);
+        const std::int64_t offset = offset_of(s, at);
         written[static_cast<std::size_t>(offset)] = 1;
         const double got = value(out.data(), t, offset), want = value(expected_.data(), t, offset);
         const bool equal = got == want || (std::isnan(got) && std::isnan(want)) ||
@@ -293,7 +308,7 @@ void check(const Case& c) {
 }
 
 TEST(Nest, Windows) {
-  for (const std::int64_t w : {1, 5, 16, 37, 70}) {
+  for (const std::int64_t w : {1, 16, 37}) {
     const std::string same = "Y[n,f,x,y] += I0[n,c,x+i-1,y+j-1 | 0] * W[f,c,i,j]";
     check({same, {{"I0", {2, 3, 5, w}}, {"W", {2, 3, 3, 3}}}, {}, {{"x", 5}, {"y", w}}});
     check({"Y[n,c,x,y] += I0[n,c,x*2+i*3-2,y*2+j-1 | 0] * W[c,i,j]",
@@ -323,7 +338,7 @@ TEST(Nest, Padding) {
 }
 
 TEST(Nest, ReductionsOverManyAxes) {
-  for (const std::int64_t w : {0, 1, 9, 31, 64, 300}) {
+  for (const std::int64_t w : {0, 9, 64, 300}) {
     for (const char* combiner : {"+=", "max=", "min=", "*="})
       check({fmt::format("Y[b] {} X[a,b,c,d]", combiner), {{"X", {2, 3, 4, w}}}, {}, {}, {}, 0.9, 1.1});
     check({"Y[] += X[a,b,c] * X[a,b,c]", {{"X", {3, 2, w}}}});
@@ -366,6 +381,23 @@ TEST(Nest, Types) {
   check({"Y[a,c] last= select(X[a,k,c] > 0, cast_f32(k), -1)", {{"X", {3, 4, 21}}}});
 }
 
+TEST(Nest, Scans) {
+  for (const char* order : {"j <= i", "j < i", "j >= i", "j > i", "i >= j", "i > j", "i <= j", "i < j"})
+    for (const std::int64_t w : {0, 5, 40}) {
+      const std::string text = fmt::format("Y[a,i,b] += select({}, X[a,j,b] * W[b], 0)", order);
+      check({text, {{"X", {3, 6, w}}, {"W", {w}}}, {}, {{"i", 6}}});
+      check({fmt::format("Y[a,i] += select({}, X[a,j], 0)", order),
+             {{"X", {2, w}}},
+             {{"X", DType::i64}, {"Y", DType::i64}},
+             {{"i", w}}});
+      check({fmt::format("Y[i,a] *= select({}, X[j,a], 1)", order), {{"X", {w, 3}}}, {}, {{"i", w}}, {}, 0.5, 1.5});
+    }
+  EXPECT_FALSE(scan_of(expr::parse("Y[i] += select(j <= i, X[j] * Z[i], 0)").statements[0]));
+  EXPECT_FALSE(scan_of(expr::parse("Y[i] += select(j <= i, X[j], 1)").statements[0]));
+  EXPECT_FALSE(scan_of(expr::parse("Y[i] *= select(j <= i, X[j], 0)").statements[0]));
+  EXPECT_FALSE(scan_of(expr::parse("Y[i] += select(j <= i+1, X[j], 0)").statements[0]));
+}
+
 TEST(Nest, StoresAnywhere) {
   check({"Y[c,a] = X[a,c]", {{"X", {5, 33}}}});
   check({"Y[a:c] = X[a,c]", {{"X", {5, 33}}}});
@@ -381,7 +413,8 @@ TEST(Nest, IndexOutOfRange) {
   for (const CpuTarget& target : targets()) {
     for (const int vector : {p.axis_named("a"), p.axis_named("c")}) {
       NestSpec spec{
-          p, {vector == p.axis_named("a") ? p.axis_named("c") : p.axis_named("a")}, vector, nest_operands(p), target};
+          p,     {vector == p.axis_named("a") ? p.axis_named("c") : p.axis_named("a")}, vector, false, nest_operands(p),
+          target};
       const bool by_c = vector == p.axis_named("c");
       for (Operand& o : spec.operands) {
         const std::string& name = p.tensors[o.tensor].name;
