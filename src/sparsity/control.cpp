@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+
+#include "sparsity/governed.h"
 
 namespace pit::sparsity {
 
@@ -19,6 +22,8 @@ namespace {
 // The cost bound is static: the product of the constant extents. Batch, positions, heads may multiply; a model
 // dimension (hidden size, vocabulary) may not.
 constexpr std::int64_t kMaxControlWidth = 16, kMaxLeafWidth = 256;
+/// A wider input is looked at if each of its elements decides about so many others: a mask of heads by queries by keys does.
+constexpr double kWorthwhile = 4;
 
 bool is_float(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::f16; }
 
@@ -214,6 +219,12 @@ Known classify(const Graph& g) {
   k.seen_through.assign(count, 0);
   k.bound.assign(count, HUGE_VAL);
   k.weight.assign(count, 1);
+  std::optional<Governed> governed;
+  const auto is_wide = [&](ValueId v) {
+    if (constant_width(g, g.values[static_cast<std::size_t>(v)]) <= kMaxLeafWidth) return false;
+    if (!governed) governed.emplace(g);
+    return !governed->by(v, kWorthwhile);
+  };
   for (std::size_t v = 0; v < count; ++v) {
     const Value& value = g.values[v];
     // A float input without a model dimension ([batch, sequence]) may be a mask as well.
@@ -221,6 +232,7 @@ Known classify(const Graph& g) {
     const bool given = value.is_constant() || value.has_elements || (value.input >= 0 && small_input);
     k.known[v] = k.leaf[v] = given;
     k.control[v] = given && !value.is_constant();
+    if (value.input >= 0 && given && is_wide(static_cast<ValueId>(v))) k.leaf[v] = 0;
     if (!value.is_constant()) k.bound[v] = bound_of_type(value.dtype);
   }
   for (const Node& n : g.nodes) {

@@ -11,6 +11,7 @@
 
 #include "sparsity/control.h"
 #include "sparsity/facts.h"
+#include "sparsity/governed.h"
 
 namespace pit::sparsity {
 
@@ -24,15 +25,9 @@ class LateLeaves {
            Facts& result);
 
  private:
-  bool governs(graph::ValueId v) const;
-  /// How many elements, about, of other operands node `n` has that elements of `v` decide about.
-  double governed(const graph::Node& n, graph::ValueId v) const;
-  double size(const std::vector<graph::Dim>& dims) const;
-
   const graph::Graph& g_;
   const Known& known_;
-  std::vector<std::vector<std::pair<graph::NodeId, int>>> users_;
-  std::vector<std::int64_t> some_;  ///< all Dims, where every symbol is the same middling number
+  const Governed governed_;
 };
 
 }  // namespace pit::sparsity
