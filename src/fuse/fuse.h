@@ -98,11 +98,12 @@ struct ContractionAxes {
 
 /// How one statement of a nest group runs.
 struct Nest {
-  int statement = -1;         ///< of the group's program
-  std::vector<int> outer;     ///< free axes that make its rows, outermost first
-  int vector = -1;            ///< axis of the vectors
-  bool scans = false;         ///< one walk along an axis (lower::Scan)
-  std::vector<int> operands;  ///< of the group, as in lower::NestSpec; the last is written
+  int statement = -1;                 ///< of the group's program
+  std::vector<int> outer;             ///< free axes that make its rows, outermost first
+  int vector = -1;                    ///< axis of the vectors
+  bool scans = false;                 ///< one walk along an axis (lower::Scan)
+  std::map<int, std::int64_t> known;  ///< axes that are reduced, short and of known extent
+  std::vector<int> operands;          ///< of the group, as in lower::NestSpec; the last is written
 };
 
 struct Group {

@@ -77,10 +77,19 @@ class NestBuilder {
     if (scan && group_.extents[scan->place] != group_.extents[scan->term]) scan.reset();
     nest.scans = scan.has_value();
     nest.vector = best_vector(s, operands, scan);
-    for (Operand& o : operands) o.access.inner = along(o, nest.vector);
+    for (Operand& o : operands) {
+      o.access.inner = along(o, nest.vector);
+      if (o.access.inner == lower::InnerAccess::strided)
+        o.access.step = dims_.constant_value(*stride_along(o, nest.vector)).value_or(0);
+    }
     for (const int a : expr::free_axes(statement(s)))
       if (a != nest.vector && (!scan || a != scan->place)) nest.outer.push_back(a);
     order_outer(s, nest.outer);
+    for (const int a : expr::reduced_axes(statement(s))) {
+      constexpr std::int64_t few = 16;
+      const auto extent = dims_.constant_value(group_.extents[a]);
+      if (extent && *extent <= few) nest.known[a] = *extent;
+    }
     for (Operand& o : operands) {
       nest.operands.push_back(static_cast<int>(group_.operands.size()));
       group_.operands.push_back(std::move(o));
@@ -181,16 +190,21 @@ class NestBuilder {
   double cost(int axis, bool reduced, const std::vector<Operand>& operands) const {
     constexpr std::int64_t many = 1 << 10;
     const double lanes = target_.lanes(4);
-    double vector = reduced ? 2 : 1;
-    for (const Operand& o : operands) switch (along(o, axis)) {
+    constexpr double folding = 40, taking_apart = 4;
+    double vector = 1;
+    for (const Operand& o : operands) {
+      switch (along(o, axis)) {
         case lower::InnerAccess::broadcast: vector += 0.5; break;
         case lower::InnerAccess::unit: vector += 1; break;
-        case lower::InnerAccess::strided: vector += lanes; break;
+        case lower::InnerAccess::strided:
+          vector += dims_.is_constant(*stride_along(o, axis), 2) ? taking_apart : lanes;
+          break;
         case lower::InnerAccess::computed: vector += 1.5 * lanes; break;
       }
+    }
     const auto extent =
         static_cast<double>(std::max<std::int64_t>(1, dims_.constant_value(group_.extents[axis]).value_or(many)));
-    return vector * std::ceil(extent / lanes) / extent;
+    return (vector * std::ceil(extent / lanes) + (reduced ? folding : 0)) / extent;
   }
 
   graph::Graph& g_;
@@ -218,6 +232,8 @@ lower::NestSpec nest_spec(const Group& group, const Nest& nest, const CpuTarget&
   spec.outer = nest.outer;
   spec.vector = nest.vector;
   spec.scans = nest.scans;
+  spec.extents.assign(group.extents.size(), 0);
+  for (const auto& [axis, extent] : nest.known) spec.extents[axis] = extent;
   for (const int o : nest.operands) spec.operands.push_back(group.operands[o].access);
   spec.target = target;
   return spec;

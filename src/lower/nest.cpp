@@ -19,7 +19,8 @@ using expr::Expr;
 
 namespace {
 
-constexpr int kMostAxes = 31;  // bits of TypedNode::varies
+constexpr std::int64_t kUnrolled = 8;  // steps of the innermost loop
+constexpr int kMostAxes = 31;          // bits of TypedNode::varies
 
 Value add(const Value& a, const Value& b) { return Builder::binary(Op::add, a, b); }
 Value mul(const Value& a, const Value& b) { return Builder::binary(Op::mul, a, b); }
@@ -107,7 +108,8 @@ std::string kernel_name(const NestSpec& spec) {
   for (const std::string& a : spec.program.axes) key += fmt::format(";{}", a);
   for (const expr::AxisId a : spec.outer) key += fmt::format(",{}", a);
   key += fmt::format(",v{}{}", spec.vector, spec.scans ? ",scans" : "");
-  for (const Operand& o : spec.operands) key += fmt::format(",{}", static_cast<int>(o.inner));
+  for (const Operand& o : spec.operands) key += fmt::format(",{}*{}", static_cast<int>(o.inner), o.step);
+  for (const std::int64_t e : spec.extents) key += fmt::format(",{}", e);
   return fmt::format("nest_{}_{}", content_hash(key), spec.target.name);
 }
 
@@ -332,6 +334,14 @@ void NestEmitter::loops(std::size_t depth, F&& body) {
   guarded(depth, [&] {
     if (depth == plan_.reduced.size()) return body();
     const expr::AxisId a = plan_.reduced[depth];
+    const std::int64_t known = spec_.extents.empty() ? 0 : spec_.extents[a];
+    const bool innermost = depth + 1 == plan_.reduced.size() && !plan_.vector_reduced;
+    for (std::int64_t at = 0; innermost && known <= kUnrolled && at < known; ++at) {
+      const Scope scope(*this);
+      coordinate_[a] = Builder::i(at);
+      loops(depth + 1, body);
+    }
+    if (innermost && known > 0 && known <= kUnrolled) return;
     b_.loop("k", Builder::i(0), extent_of(a), Builder::i(1), [&](const Value& at) {
       const Scope scope(*this);
       coordinate_[a] = at;

@@ -11,6 +11,9 @@
 // or, where the vector axis is reduced, the same with the vectors inside, folded at the end. Addresses are made of the
 // coordinates, one extent and one byte stride per dimension of each tensor, so layouts and views cost nothing.
 //
+// The innermost loop is unrolled where its extent is known (windows): what its steps have of their own then stands before the
+// loops around it. Accesses that skip every other element are read whole and taken apart.
+//
 // Reads outside of a tensor that has a default are *guarded* where the term then is the combiner's identity (padding of
 // a convolution or a pool): the condition is looked at in the loop that decides it, and the loops inside are left out.
 // Along the vector axis, and elsewhere, lanes are masked and take the default.
@@ -48,6 +51,8 @@ struct NestSpec {
   bool scans = false;               ///< as scan_of says: its axes are neither outer nor the vectors'
   /// From nest_operands, with `inner` as along `vector`: `broadcast` where the access does not move with it.
   std::vector<Operand> operands;
+  /// Per axis: its extent where it is known and short, so that its loop may be unrolled; else 0.
+  std::vector<std::int64_t> extents;
   CpuTarget target;
 };
 

@@ -28,7 +28,15 @@ std::optional<std::int64_t> step_of(const Expr& e, expr::AxisId axis) {
   if (e->kind == expr::Kind::axis) return e->id == axis ? 1 : 0;
   const std::vector<expr::AxisId> axes = expr::axes_of(e);
   if (!std::binary_search(axes.begin(), axes.end(), axis)) return 0;
-  if (e->kind != expr::Kind::call || (e->fn != expr::Fn::add && e->fn != expr::Fn::sub)) return std::nullopt;
+  if (e->kind != expr::Kind::call) return std::nullopt;
+  if (e->fn == expr::Fn::mul) {
+    const bool literal = e->args[1]->kind == expr::Kind::literal;
+    const auto moves = step_of(e->args[literal ? 0 : 1], axis);
+    const Expr& factor = e->args[literal ? 1 : 0];
+    if (!moves || factor->kind != expr::Kind::literal) return std::nullopt;
+    return *moves * static_cast<std::int64_t>(factor->number);
+  }
+  if (e->fn != expr::Fn::add && e->fn != expr::Fn::sub) return std::nullopt;
   const auto a = step_of(e->args[0], axis), b = step_of(e->args[1], axis);
   if (!a || !b) return std::nullopt;
   return e->fn == expr::Fn::add ? *a + *b : *a - *b;
@@ -182,7 +190,7 @@ Value NestEmitter::load(int node, bool lanes) {
     offsets = mul(Builder::iota({Scalar::i64, lanes_}), slot(Slot::inner_stride, n.id));
   inside = both(inside, within);
   const auto read = [&] {
-    return lanes ? load_lanes(n, at, offsets, inside)
+    return lanes ? load_lanes(node, at, offsets, inside)
                  : from_memory(b_, Builder::load({memory_scalar(n.type), 1}, operands_[n.id], at), n.type);
   };
   if (!here && !within) return read();
@@ -201,8 +209,51 @@ Value NestEmitter::load(int node, bool lanes) {
   return v;
 }
 
-Value NestEmitter::load_lanes(const TypedNode& n, const Value& at, const Value& offsets, const Value& mask) {
+// Every other element, of which the first is at `at`: two vectors of neighbours, the even ones of both. What no lane needs is
+// not touched: neighbours beyond the last lane, and outside of the tensor.
+Value NestEmitter::load_even(const TypedNode& n, const Value& at) {
   const Type type{memory_scalar(n.type), lanes_};
+  Value needed = Builder::i(2 * lanes_ - 1), before = Builder::i(0);
+  if (mask_) {
+    const Value left = Builder::binary(Op::sub, extent_of(spec_.vector), first_);
+    needed = Builder::binary(Op::sub, add(left, left), Builder::i(1));
+  }
+  for (std::size_t i = 0; i < n.dims.size(); ++i) {
+    if (!moves(n.args[i]) || !checked(n, i)) continue;
+    const Value first = eval(n.args[i], false), extent = slot(Slot::lookup_extent, n.id, n.dims[i]);
+    needed = Builder::binary(Op::min, needed, Builder::binary(Op::sub, extent, first));
+    before = Builder::binary(Op::max, before, Builder::unary(Op::neg, first));
+  }
+  std::vector<Value> halves;
+  for (const int half : {0, lanes_}) {
+    const Value mask =
+        Builder::binary(Op::bit_and, Builder::lane_mask(Builder::binary(Op::sub, needed, Builder::i(half)), lanes_),
+                        negated(Builder::lane_mask(Builder::binary(Op::sub, before, Builder::i(half)), lanes_)));
+    halves.push_back(b_.let("half", Builder::load(type, operands_[n.id],
+                                                  add(at, Builder::i(half * codegen::bytes_of(type.scalar))), mask)));
+  }
+  std::vector<int> even;
+  for (int lane = 0; lane < lanes_; ++lane) even.push_back(2 * lane);
+  return Builder::shuffle(halves[0], halves[1], even);
+}
+
+// Steps of two in the one dimension that moves.
+bool NestEmitter::is_even(const TypedNode& n) const {
+  const Operand& o = spec_.operands[n.id];
+  if (o.inner != InnerAccess::strided || o.step != 2) return false;
+  int moving = 0, by_two = 0;
+  for (const Expr& i : o.index) {
+    const auto step = step_of(i, spec_.vector);
+    moving += !step || *step != 0;
+    by_two += step && *step == 2;
+  }
+  return moving == 1 && by_two == 1;
+}
+
+Value NestEmitter::load_lanes(int node, const Value& at, const Value& offsets, const Value& mask) {
+  const TypedNode& n = typed_.node(node);
+  const Type type{memory_scalar(n.type), lanes_};
+  if (is_even(n)) return from_memory(b_, load_even(n, at), n.type);
   const Value v = offsets ? Builder::gather(type, Builder::offset(operands_[n.id], at), offsets, mask)
                           : Builder::load(type, operands_[n.id], at, mask);
   return from_memory(b_, v, n.type);

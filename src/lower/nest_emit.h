@@ -91,7 +91,9 @@ class NestEmitter {
   Value lanes_in_range(const TypedNode& n, std::size_t i);
   void report(const TypedNode& n, const Value& bad, const Value& index);
   Value load(int node, bool lanes);
-  Value load_lanes(const TypedNode& n, const Value& at, const Value& offsets, const Value& mask);
+  bool is_even(const TypedNode& n) const;
+  Value load_even(const TypedNode& n, const Value& at);
+  Value load_lanes(int node, const Value& at, const Value& offsets, const Value& mask);
   void store(const Value& v);
 
   const NestSpec& spec_;

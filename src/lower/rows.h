@@ -43,6 +43,8 @@ struct Operand {
   InnerAccess inner = InnerAccess::broadcast;
   bool written = false;
   DType dtype = DType::f32;
+  /// nests: how many elements a strided access moves per step of the vectors, where that is known; else 0
+  std::int64_t step = 0;
 };
 
 /// What an integer argument of a row kernel is; the driver fills them in order.
