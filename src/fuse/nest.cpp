@@ -59,8 +59,9 @@ class NestBuilder {
       if (!shapes_[s.out].empty()) refuse("a temporary is written in parts");
       for (const Expr& i : s.out_index) {
         const auto axis = expr::bare_axis(i);
-        if (!axis) return refuse("a temporary is not written along its axes");
-        shapes_[s.out].push_back(group_.extents[*axis]);
+        const bool first = i->kind == expr::Kind::literal && i->number == 0;
+        if (!axis && !first) return refuse("a temporary is not written along its axes");
+        shapes_[s.out].push_back(axis ? group_.extents[*axis] : dims_.constant(1));
       }
     }
   }

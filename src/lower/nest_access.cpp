@@ -23,25 +23,6 @@ Value mul(const Value& a, const Value& b) { return Builder::binary(Op::mul, a, b
 Value both(const Value& a, const Value& b) { return !a ? b : !b ? a : Builder::binary(Op::bit_and, a, b); }
 Value negated(const Value& mask) { return Builder::binary(Op::bit_xor, mask, Builder::i(1, {Scalar::i1, 1})); }
 
-/// How far an index moves per step of the axis; nothing if that is no number.
-std::optional<std::int64_t> step_of(const Expr& e, expr::AxisId axis) {
-  if (e->kind == expr::Kind::axis) return e->id == axis ? 1 : 0;
-  const std::vector<expr::AxisId> axes = expr::axes_of(e);
-  if (!std::binary_search(axes.begin(), axes.end(), axis)) return 0;
-  if (e->kind != expr::Kind::call) return std::nullopt;
-  if (e->fn == expr::Fn::mul) {
-    const bool literal = e->args[1]->kind == expr::Kind::literal;
-    const auto moves = step_of(e->args[literal ? 0 : 1], axis);
-    const Expr& factor = e->args[literal ? 1 : 0];
-    if (!moves || factor->kind != expr::Kind::literal) return std::nullopt;
-    return *moves * static_cast<std::int64_t>(factor->number);
-  }
-  if (e->fn != expr::Fn::add && e->fn != expr::Fn::sub) return std::nullopt;
-  const auto a = step_of(e->args[0], axis), b = step_of(e->args[1], axis);
-  if (!a || !b) return std::nullopt;
-  return e->fn == expr::Fn::add ? *a + *b : *a - *b;
-}
-
 bool is_zero(const TypedNode& n) { return n.kind == TypedNode::constant && n.number == 0 && n.integer == 0; }
 
 }  // namespace
@@ -127,6 +108,33 @@ bool NestEmitter::looks_up(const TypedNode& n, std::size_t i) const {
   bool found = false;
   expr::for_each_access(spec_.operands[n.id].index[i], [&](const Expr&) { found = true; });
   return found;
+}
+
+// How far an index moves per step of the axis; nothing if that is no number.
+std::optional<std::int64_t> NestEmitter::step_of(const Expr& e, expr::AxisId axis) const {
+  if (e->kind == expr::Kind::axis) return e->id == axis ? 1 : 0;
+  const std::vector<expr::AxisId> axes = expr::axes_of(e);
+  if (!std::binary_search(axes.begin(), axes.end(), axis)) return 0;
+  if (e->kind == expr::Kind::merge) {
+    std::int64_t step = 1;
+    for (auto a = e->args.rbegin(); (*a)->id != axis; ++a) {
+      if (spec_.extents.empty() || spec_.extents[(*a)->id] == 0) return std::nullopt;
+      step *= spec_.extents[(*a)->id];
+    }
+    return step;
+  }
+  if (e->kind != expr::Kind::call) return std::nullopt;
+  if (e->fn == expr::Fn::mul) {
+    const bool literal = e->args[1]->kind == expr::Kind::literal;
+    const auto moves = step_of(e->args[literal ? 0 : 1], axis);
+    const Expr& factor = e->args[literal ? 1 : 0];
+    if (!moves || factor->kind != expr::Kind::literal) return std::nullopt;
+    return *moves * static_cast<std::int64_t>(factor->number);
+  }
+  if (e->fn != expr::Fn::add && e->fn != expr::Fn::sub) return std::nullopt;
+  const auto a = step_of(e->args[0], axis), b = step_of(e->args[1], axis);
+  if (!a || !b) return std::nullopt;
+  return e->fn == expr::Fn::add ? *a + *b : *a - *b;
 }
 
 // A bare axis is in range wherever it stands, and all that has no default and looks nothing up.

@@ -86,6 +86,7 @@ class NestEmitter {
   Value param(const TypedNode& n);
   Value* find(int key);
   bool looks_up(const TypedNode& n, std::size_t i) const;
+  std::optional<std::int64_t> step_of(const expr::Expr& e, expr::AxisId axis) const;
   bool checked(const TypedNode& n, std::size_t i) const;
   Value in_range(const TypedNode& n, std::size_t i, const Value& index);
   Value lanes_in_range(const TypedNode& n, std::size_t i);

@@ -196,18 +196,20 @@ void RowRunner::clear_zero_rows() const {
 
 namespace {
 
-// Smallest and largest element of a strided box of integers.
+/// Smallest and largest of some integers.
+struct Range {
+  std::int64_t low = 0, high = -1;
+};
+
 template <class T>
-void range_of(const char* base, const std::vector<std::int64_t>& extents, const std::vector<std::int64_t>& strides,
-              std::size_t axis, std::int64_t& low, std::int64_t& high) {
-  if (axis == extents.size()) {
-    const std::int64_t v = *reinterpret_cast<const T*>(base);
+void extend(Range& range, const char* base, std::int64_t count, std::int64_t stride) {
+  T low = static_cast<T>(range.low), high = static_cast<T>(range.high);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T v = *reinterpret_cast<const T*>(base + i * stride);
     low = std::min(low, v);
     high = std::max(high, v);
-    return;
   }
-  for (std::int64_t i = 0; i < extents[axis]; ++i)
-    range_of<T>(base + i * strides[axis], extents, strides, axis + 1, low, high);
+  range = {low, high};
 }
 
 }  // namespace
@@ -215,43 +217,45 @@ void range_of(const char* base, const std::vector<std::int64_t>& extents, const 
 // An index out of range is the user's mistake, found before the kernel reads with it. Only live rows count: padding may
 // hold anything.
 void RowRunner::check_lookups(const LiveList& rows) const {
+  std::vector<Task> tasks;
+  make_tasks(rows, tasks);
   for (const RowStep::Lookup& l : step_.rows.lookups) {
     const fuse::Operand& index = group_.operands[l.index];
     const fuse::Operand& table = group_.operands[l.table];
     const std::int64_t extent = run_.plan()[table.lookup_extent[l.dim]];
     const std::int64_t size = static_cast<std::int64_t>(size_of(index.access.dtype));
-    std::vector<std::int64_t> extents, strides;
-    if (group_.inner >= 0 && run_.plan()[index.strides[group_.inner]] != 0) {
-      extents.push_back(run_.plan()[group_.extents[group_.inner]]);
-      strides.push_back(run_.plan()[index.strides[group_.inner]] * size);
-    }
+    const bool moves_inside = group_.inner >= 0 && run_.plan()[index.strides[group_.inner]] != 0;
+    const std::int64_t count = moves_inside ? run_.plan()[group_.extents[group_.inner]] : 1,
+                       stride = moves_inside ? run_.plan()[index.strides[group_.inner]] * size : 0;
     const std::int64_t row_stride = this->row_stride(l.index);
-    std::vector<std::int64_t> at;
-    for (std::int64_t o = 0; o < plan_.driver_count; ++o) {
-      unflatten(o, plan_.driver_extents, at);
+    std::vector<Range> found(tasks.size());
+    run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t t, int) {
+      const Task& task = tasks[static_cast<std::size_t>(t)];
+      std::vector<std::int64_t> at;
+      unflatten(task.outer, plan_.driver_extents, at);
       const char* base = run_.root_address(index.value) + plan_.base[l.index];
-      bool moves = o == 0;
+      bool moves = task.outer == 0;
       for (std::size_t d = 0; d < at.size(); ++d) {
         base += at[d] * plan_.driver_strides[d][l.index];
-        moves = moves || (plan_.driver_strides[d][l.index] != 0);
+        moves = moves || plan_.driver_strides[d][l.index] != 0;
       }
-      if (!moves) break;
-      for (std::int64_t r = 0; r < rows.count(o); ++r) {
-        std::int64_t low = 0, high = -1;
-        const char* row = base + rows.data(o)[r] * row_stride;
-        if (index.access.dtype == DType::i64) range_of<std::int64_t>(row, extents, strides, 0, low, high);
-        else range_of<std::int32_t>(row, extents, strides, 0, low, high);
-        if (low < -extent || high >= extent) {
-          const auto& values = run_.p_.graph.values;
-          throw InputError(
-              fmt::format("{}: index {} in '{}' is out of range for '{}', whose dimension {} has {} elements",
-                          run_.p_.graph.describe(group_.nodes[0]), high >= extent ? high : low,
-                          values[index.value].name, values[table.value].name, l.dim, extent),
-              run_.p_.graph.describe(group_.nodes[0]), values[index.value].name);
-        }
-        if (row_stride == 0) break;
+      if (!moves) return;  // the same indices as before
+      Range& range = found[static_cast<std::size_t>(t)];
+      const std::int64_t end = row_stride == 0 ? std::min(task.begin + 1, task.end) : task.end;
+      for (std::int64_t r = task.begin; r < end; ++r) {
+        const char* row = base + rows.data(task.outer)[r] * row_stride;
+        if (index.access.dtype == DType::i64) extend<std::int64_t>(range, row, count, stride);
+        else extend<std::int32_t>(range, row, count, stride);
       }
-    }
+    });
+    const auto bad =
+        std::find_if(found.begin(), found.end(), [&](const Range& r) { return r.low < -extent || r.high >= extent; });
+    if (bad == found.end()) continue;
+    const auto& values = run_.p_.graph.values;
+    throw InputError(fmt::format("{}: index {} in '{}' is out of range for '{}', whose dimension {} has {} elements",
+                                 run_.p_.graph.describe(group_.nodes[0]), bad->high >= extent ? bad->high : bad->low,
+                                 values[index.value].name, values[table.value].name, l.dim, extent),
+                     run_.p_.graph.describe(group_.nodes[0]), values[index.value].name);
   }
 }
 

@@ -328,6 +328,7 @@ TEST(Nest, Windows) {
            {{"s", 2}, {"p", 1}}});
     check({"Y[n,x,y] min= X[n,x+i-1,y+j-1 | inf]", {{"X", {2, 4, w}}}, {}, {{"x", 4}, {"y", w}, {"i", 3}, {"j", 2}}});
     check({"Y[n,x] += X[n,x+i-2 | 0]", {{"X", {2, w}}}, {}, {{"x", w}, {"i", 4}}});
+    check({"Y[n,x] max= X[n,x:k,0]", {{"X", {3, 2 * w, 1}}}, {}, {{"x", w}, {"k", 2}}});
     // a default that does change the term
     check({"Y[n,x] += X[n,x+i-2 | 1.5] * W[i]", {{"X", {2, w}}, {"W", {4}}}, {}, {{"x", w}}});
     check({"Y[n,x] max= X[n,x+i-2 | 0]", {{"X", {2, w}}}, {}, {{"x", w}, {"i", 4}}});
