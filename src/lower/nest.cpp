@@ -179,9 +179,11 @@ NestEmitter::NestEmitter(const NestSpec& spec, const NestPlan& plan)
 NestKernel NestEmitter::run() {
   arguments();
   scopes_.push_back({});
+  for (const expr::AxisId a : spec_.outer) at_.push_back(b_.var(spec_.program.axes[a], Builder::i(0)));
+  const Value before = b_.var("before", Builder::i(-2));
   b_.loop("p", Builder::i(0), slot(Slot::row_count), Builder::i(1), [&](const Value& p) {
     const Scope scope(*this);
-    enter_row(p);
+    enter_row(p, before);
     if (plan_.scan) scan_row();
     else if (spec_.vector < 0 || plan_.vector_reduced) reduce_row();
     else vectors(extent_of(spec_.vector), Builder::i(0), unroll(), [&](int copies) { block(copies); });
@@ -190,19 +192,36 @@ NestKernel NestEmitter::run() {
   return std::move(out_);
 }
 
-// The coordinates of the outer axes: the row index, taken apart.
-void NestEmitter::enter_row(const Value& p) {
-  Value rest =
+// The coordinates of the outer axes: those of the row before, moved on, where this one follows it; else the row index, taken
+// apart. Divisions would be most of a short row's time.
+void NestEmitter::enter_row(const Value& p, const Value& before) {
+  const Value row =
       b_.let("row", Builder::convert(Builder::load({Scalar::i32, 1}, rows_, mul(p, Builder::i(4))), Scalar::i64));
-  for (std::size_t i = spec_.outer.size(); i-- > 0;) {
-    const expr::AxisId a = spec_.outer[i];
-    if (i == 0) {
-      coordinate_[a] = rest;
-      continue;
-    }
-    coordinate_[a] = b_.let("at", Builder::binary(Op::rem, rest, extent_of(a)));
-    rest = b_.let("rest", Builder::binary(Op::div, rest, extent_of(a)));
-  }
+  if (!at_.empty())
+    b_.branch(
+        Builder::binary(Op::eq, row, add(before, Builder::i(1))), [&] { move_on(at_.size() - 1); },
+        [&] {
+          Value rest = row;
+          for (std::size_t i = at_.size(); i-- > 1;) {
+            const Value extent = extent_of(spec_.outer[i]),
+                        above = b_.let("above", Builder::binary(Op::div, rest, extent));
+            b_.assign(at_[i], Builder::binary(Op::sub, rest, mul(above, extent)));
+            rest = above;
+          }
+          b_.assign(at_[0], rest);
+        });
+  b_.assign(before, row);
+  for (std::size_t i = 0; i < at_.size(); ++i) coordinate_[spec_.outer[i]] = b_.let("at", at_[i]);
+}
+
+// The outer axis number `i` by one, and those around it where it comes to its end.
+void NestEmitter::move_on(std::size_t i) {
+  b_.assign(at_[i], add(at_[i], Builder::i(1)));
+  if (i == 0) return;
+  b_.branch(Builder::binary(Op::eq, at_[i], extent_of(spec_.outer[i])), [&] {
+    b_.assign(at_[i], Builder::i(0));
+    move_on(i - 1);
+  });
 }
 
 // What a term costs decides how many are worth having side by side.

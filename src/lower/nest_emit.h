@@ -57,7 +57,8 @@ class NestEmitter {
   };
 
   // -- loops (nest.cpp)
-  void enter_row(const Value& p);
+  void enter_row(const Value& p, const Value& before);
+  void move_on(std::size_t i);
   int unroll() const;
   template <class F>
   void vectors(const Value& end, const Value& begin, int unroll, F&& body);
@@ -109,6 +110,8 @@ class NestEmitter {
   std::map<std::vector<int>, Value> slots_;
   Value rows_, status_;
   std::vector<Value> operands_;  ///< pointers
+
+  std::vector<Value> at_;  ///< variables: coordinates of the outer axes
 
   // Where the emitter stands.
   std::map<expr::AxisId, Value> coordinate_;

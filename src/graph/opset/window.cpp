@@ -132,32 +132,18 @@ std::string joined(const std::vector<std::string>& parts, const char* separator)
 }
 
 // A convolution as a matrix product: the windows become columns, P[n, c:k..., x:...], and every feature a row of
-// weights. Gathering the columns is a movement of its own (a view where windows neither overlap nor stretch), what
-// remains is a contraction like any other; the bias is its epilogue. `w.padded`: the operand is padded first.
-ValueId convolve(OpBuilder& b, Window w, ValueId x, ValueId weight, ValueId bias) {
-  std::vector<Dim> d = b.dims(x);
-  const std::vector<Dim> k = b.dims(weight);
+// weights; groups are a batch of products, P[n, g, c:k..., x:...]. Gathering the columns is a movement of its own (a view where windows neither overlap nor stretch), what
+// remains is a contraction like any other; the bias is its epilogue. `w.padded`: zeros are
+// gathered where a window reaches outside.
+ValueId convolve(OpBuilder& b, const Window& w, ValueId x, ValueId weight, ValueId bias, std::int64_t groups) {
+  const std::vector<Dim> d = b.dims(x), k = b.dims(weight);
   const DType t = b.dtype(x);
   const auto n = static_cast<std::size_t>(w.n);
-  if (w.padded) {
-    Instance padding(b, "");
-    std::vector<std::string> from, to;
-    for (std::size_t i = 0; i < n; ++i) {
-      to.push_back(fmt::format("i{}", i));
-      from.push_back(fmt::format("i{0}-$p{0}", i));
-      padding.param(fmt::format("p{}", i), w.begin[i]);
-      d[i + 2] = b.table().add(d[i + 2], b.table().add(w.begin[i], w.end[i]));
-      padding.extent(to.back(), d[i + 2]);
-      w.begin[i] = w.end[i] = b.dim(0);
-    }
-    w.padded = false;
-    padding.set_text(fmt::format("Y[n,c,{}] = X[n,c,{} | 0]", joined(to, ","), joined(from, ",")));
-    x = padding.input("X", x).output("Y", t, d, kInner).build_one();
-  }
   Instance columns(b, ""), rows(b, "");
   const std::string at = positions(b, &columns, w, d);
   std::vector<std::string> terms{"c"}, read{"c"}, places;
-  Dim q = d[1], p = b.dim(1);
+  const Dim g = b.dim(groups), features = b.table().div(k[0], g);
+  Dim q = k[1], p = b.dim(1);
   for (std::size_t i = 0; i < n; ++i) {
     const std::string axis = fmt::format("k{}", i);
     const bool moves = at.find(axis) != std::string::npos;
@@ -168,19 +154,34 @@ ValueId convolve(OpBuilder& b, Window w, ValueId x, ValueId weight, ValueId bias
     p = b.table().mul(p, w.out[i]);
     rows.extent(axis, b.dim(w.kernel[i]));
   }
-  columns.set_text(fmt::format("P[n,{},{}] = X[n,c,{}]", joined(terms, ":"), joined(places, ":"), at));
-  const ValueId gathered = columns.input("X", x).output("P", t, {d[0], q, p}, kInner + 1).build_one();
-  rows.set_text(fmt::format("V[f,{}] = W[f,{}]", joined(terms, ":"), joined(read, ",")));
-  const ValueId matrix = rows.input("W", weight).output("V", t, {k[0], q}, kInner + 2).build_one();
-  Instance product(b, "T[n,f,p] += V[f,q] * P[n,q,p]");
-  ValueId y = product.input("V", matrix).input("P", gathered).output("T", t, {d[0], k[0], p}, kInner + 3).build_one();
+  const bool grouped = groups > 1;
+  const std::string gs = grouped ? "g," : "", gc = grouped ? "g:c" : "c", gf = grouped ? "g:f" : "f";
+  const auto shape = [&](std::vector<Dim> dims) {
+    if (grouped) dims.insert(dims.begin() + 1, g);
+    return dims;
+  };
+  for (Instance* i : {&columns, &rows})
+    if (grouped) i->extent("g", g).extent("c", k[1]);
+  columns.set_text(fmt::format("P[n,{}{},{}] = X[n,{},{}{}]", gs, joined(terms, ":"), joined(places, ":"), gc, at,
+                               w.padded ? " | 0" : ""));
+  const ValueId gathered = columns.input("X", x).output("P", t, shape({d[0], q, p}), kInner + 1).build_one();
+  if (grouped) rows.extent("f", features);
+  rows.set_text(fmt::format("V[{}f,{}] = W[{},{}]", gs, joined(terms, ":"), gf, joined(read, ",")));
+  const std::vector<Dim> rows_shape = grouped ? std::vector<Dim>{g, features, q} : std::vector<Dim>{k[0], q};
+  const ValueId matrix = rows.input("W", weight).output("V", t, rows_shape, kInner + 2).build_one();
+  Instance product(b, fmt::format("T[n,{0}f,p] += V[{0}f,q] * P[n,{0}q,p]", gs));
+  ValueId y = product.input("V", matrix)
+                  .input("P", gathered)
+                  .output("T", t, shape({d[0], features, p}), kInner + 3)
+                  .build_one();
   if (bias >= 0) {
-    Instance e(b, "Y[n,f,p] = T[n,f,p] + B[f]");
-    y = e.input("T", y).input("B", bias).output("Y", t, {d[0], k[0], p}, kInner + 4).build_one();
+    Instance e(b, fmt::format("Y[n,{0}f,p] = T[n,{0}f,p] + B[{1}]", gs, gf));
+    y = e.input("T", y).input("B", bias).output("Y", t, shape({d[0], features, p}), kInner + 4).build_one();
   }
   std::vector<Dim> out{d[0], k[0]};
   out.insert(out.end(), w.out.begin(), w.out.end());
-  Instance image(b, fmt::format("Y[n,f,{}] = T[n,f,{}]", joined(places, ","), joined(places, ":")));
+  Instance image(b, fmt::format("Y[n,{},{}] = T[n,{}f,{}]", gf, joined(places, ","), gs, joined(places, ":")));
+  if (grouped) image.extent("g", g).extent("f", features);
   return image.input("T", y).output("Y", t, out, 0).build_one();
 }
 
@@ -197,7 +198,11 @@ std::vector<ValueId> conv(OpBuilder& b) {
     b.fail(fmt::format("the weight asks for {} channels in each of {} groups, the operand has {} in all", *inner,
                        groups, *channels),
            x);
-  if (groups == 1) return {convolve(b, w, x, weight, bias)};
+  // Products of a few rows, or of a few terms, are no work for tiles: depthwise convolutions are nests.
+  constexpr std::int64_t rows = 4, terms = 32;
+  std::int64_t volume = *inner;
+  for (const std::int64_t e : w.kernel) volume *= e;
+  if (groups == 1 || (*features / groups >= rows && volume >= terms)) return {convolve(b, w, x, weight, bias, groups)};
   const DType t = b.dtype(x);
 
   Instance n(b, "");
