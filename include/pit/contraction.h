@@ -183,8 +183,9 @@ class PIT_API Contraction {
   /// exchanged (see above) a contiguous copy and the live set are held, and packing is part of each call.
   PreparedOperand prepare(const TensorView& b, const Zeros& zeros = {}) const;
 
-  /// The result, row-major, of the operands' type: both f32, or both f64 (b8 for or-and). Any strides. Throws InputError
-  /// when types or shapes do not fit. Kernels for f64 are made when first asked for.
+  /// The result, row-major, of the operands' type: both f32, both f64 or both i32 (sums of products,
+  /// modulo 2^32, where no zeros are to be detected), or b8 (or-and). Any strides. Throws InputError
+  /// when types or shapes do not fit. Kernels for f64 and i32 are made when first asked for.
   Tensor run(const TensorView& a, const TensorView& b, const CallOptions& options = {}) const;
   Tensor run(const TensorView& a, const PreparedOperand& b, const CallOptions& options = {}) const;
   /// The same into `c` (contiguous along its last axis; must not overlap the operands).

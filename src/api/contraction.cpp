@@ -18,6 +18,12 @@
 namespace pit {
 namespace {
 
+void want_detectable(DType element, const std::string& who, const char* operand) {
+  if (element == DType::i32)
+    throw InputError(fmt::format("'{}' is i32; zeros are detected in f32 and f64: give a live set", operand), who,
+                     operand);
+}
+
 using Clock = std::chrono::steady_clock;
 using contract::Extents;
 using contract::Matrices;
@@ -190,6 +196,7 @@ class Call {
   MapPtr detected(const Zeros& zeros, const Matrices& m, bool is_first, const char* name,
                   detect::LiveMap& memory) const {
     const bool t = c_.found.swapped;
+    want_detectable(c_.element(), c_.expression, name);
     const Granularity g =
         api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c_.expression, name);
     if (first_word(options_.rule) == "dense") return nullptr;
@@ -390,6 +397,7 @@ PreparedOperand Contraction::prepare(const TensorView& b, const Zeros& zeros) co
                     : contract::matrices_of(b, f.b, f.b_batch, f.k, f.n, extents, c.element(), *c.pool);
     Matrices& m = p->matrices;
     if (zeros.kind == Zeros::detected) {
+      want_detectable(c.element(), c.expression, "b");
       const Granularity g =
           api::checked(zeros.granularity, t ? m.columns : m.rows, t ? m.rows : m.columns, c.expression, "b");
       p->live = std::make_shared<const detect::LiveMap>(detect::scan(m.values(), t ? g.columns : g.rows,

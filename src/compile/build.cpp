@@ -340,7 +340,7 @@ class ProgramBuilder {
 
   bool engine_takes(const Group& group) const {
     const DType type = group.epilogue.sum;
-    return options_.sparse && !group.control && group.operands[2].access.dtype == type &&
+    return options_.sparse && !group.control && type != DType::i32 && group.operands[2].access.dtype == type &&
            p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant.dtype() == type;
   }
 

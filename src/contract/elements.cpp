@@ -19,6 +19,7 @@ ElementBits::ElementBits(DType type, double value) {
   switch (type) {
     case DType::f32: put(*this, static_cast<float>(value)); break;
     case DType::f64: put(*this, value); break;
+    case DType::i32: put(*this, static_cast<std::int32_t>(value)); break;
     default: PIT_UNREACHABLE("sums of {}", name_of(type));
   }
 }

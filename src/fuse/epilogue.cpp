@@ -169,6 +169,7 @@ class EpilogueBuilder {
 bool build_epilogue(graph::Graph& g, Group& group, const std::vector<Layout>& layouts, const Merger& merger) {
   group.epilogue = {};
   group.epilogue.sum = group.operands[0].access.dtype;
+  group.epilogue.result = group.operands[2].access.dtype;
   if (group.program.statements.size() == 1) return true;
   return EpilogueBuilder(g, group, layouts, merger).build();
 }

@@ -7,8 +7,9 @@
 namespace pit::lower {
 namespace {
 
-/// What elements may be of: there are tiles for every algebra.
-constexpr ElementTypes kTypes[] = {ElementTypes::all(DType::f32), ElementTypes::all(DType::f64)};
+/// What elements may be of: there are tiles for every algebra, of integers for sums of products.
+constexpr ElementTypes kTypes[] = {ElementTypes::all(DType::f32), ElementTypes::all(DType::f64),
+                                   ElementTypes::all(DType::i32)};
 
 }  // namespace
 
@@ -40,6 +41,8 @@ std::optional<std::string> refuse_algebra(const Algebra& a) {
   using expr::Fn;
   if (std::find(std::begin(kTypes), std::end(kTypes), a.types) == std::end(kTypes))
     return fmt::format("no tile computes on elements of {}", a.types.name());
+  if (!codegen::is_float(codegen::scalar_of(a.types.accumulator)) && !a.is_sum_of_products())
+    return fmt::format("elements of {} are only multiplied and summed", a.types.name());
   const bool tropical =
       (a.combiner == Combiner::max || a.combiner == Combiner::min || a.combiner == Combiner::logsumexp) &&
       a.product == Fn::add;
@@ -50,6 +53,11 @@ std::optional<std::string> refuse_algebra(const Algebra& a) {
   return fmt::format(
       "'{}' of '{}': the product has no annihilator that is the identity of the reduction, so nothing can be absent",
       expr::info(a.combiner).text, expr::info(a.product).name);
+}
+
+Value identity(const Algebra& a, codegen::Type type) {
+  return codegen::is_float(type.scalar) ? Builder::f(a.identity(), type)
+                                        : Builder::i(static_cast<std::int64_t>(a.identity()), type);
 }
 
 Value product(const Algebra& a, const Value& x, const Value& y) {
@@ -64,7 +72,9 @@ Value product(const Algebra& a, const Value& x, const Value& y) {
 
 Value accumulated(const Algebra& a, const Value& x, const Value& y, const Value& acc) {
   switch (a.combiner) {
-    case expr::Combiner::sum: return Builder::fma(x, y, acc);
+    case expr::Combiner::sum:
+      if (!codegen::is_float(acc->type.scalar)) return Builder::binary(Op::add, acc, Builder::binary(Op::mul, x, y));
+      return Builder::fma(x, y, acc);
     case expr::Combiner::min: return Builder::binary(Op::min, product(a, x, y), acc);
     default: return Builder::binary(Op::max, product(a, x, y), acc);
   }

@@ -46,7 +46,11 @@ struct Algebra {
 /// have), or nothing.
 std::optional<std::string> refuse_algebra(const Algebra& a);
 
-/// combine(acc, product(x, y)): one fused multiply-add for sums of products. logsumexp: its first walk, the maximum.
+/// The identity, as a value of `type`.
+codegen::Value identity(const Algebra& a, codegen::Type type);
+
+/// combine(acc, product(x, y)): one fused multiply-add for sums of products (of integers: exact, modulo 2^32).
+/// logsumexp: its first walk, the maximum.
 codegen::Value accumulated(const Algebra& a, const codegen::Value& x, const codegen::Value& y,
                            const codegen::Value& acc);
 /// product(x, y) alone.

@@ -36,6 +36,8 @@ struct Element {
   explicit Element(DType t) : scalar(codegen::scalar_of(t)), size(codegen::bytes_of(scalar)) {}
 };
 
+Value zero(codegen::Type t) { return codegen::is_float(t.scalar) ? Builder::f(0, t) : Builder::i(0, t); }
+
 /// What the type adds to a kernel's name.
 std::string suffix(DType t) { return t == DType::f32 ? "" : fmt::format("_{}", name_of(t)); }
 
@@ -202,7 +204,7 @@ class TransposePacker {
       }
       rows.push_back(b_.let("r", Builder::load({element_.scalar, lanes_}, pointers_[i], at, m)));
     }
-    while (static_cast<int>(rows.size()) < block.padded) rows.push_back(Builder::f(0, {element_.scalar, lanes_}));
+    while (static_cast<int>(rows.size()) < block.padded) rows.push_back(zero({element_.scalar, lanes_}));
     std::vector<Value> out = Transposer(b_, element_)(rows);
     Value to = b_.let("to", Builder::offset(dst_, add(mul(k, size_ * width_), mul(block.first, size_))));
     if (!left && block.padded == width_ && width_ <= lanes_) {
@@ -272,7 +274,7 @@ class TransposePacker {
             });
           },
           [&] {
-            over_k([&](const Value& k) { b_.store(to, mul(k, size_ * width_), Builder::f(0, {element_.scalar, 1})); });
+            over_k([&](const Value& k) { b_.store(to, mul(k, size_ * width_), zero({element_.scalar, 1})); });
           });
     }
   }
@@ -361,7 +363,7 @@ codegen::Kernel lower_pack_gather(int width, bool indexed_k, const CpuTarget& ta
         },
         [&] {
           b.loop("k", Builder::i(0), k, Builder::i(1),
-                 [&](const Value& kk) { b.store(column, mul(kk, element.size * width), Builder::f(0, one)); });
+                 [&](const Value& kk) { b.store(column, mul(kk, element.size * width), zero(one)); });
         });
   });
   return b.finish();

@@ -64,7 +64,7 @@ class StreamEmitter {
   void clear() {
     over_columns([&](const Value& at, const Value& mask) {
       for (const Value& c : c_)
-        b_.store(c, at, Builder::f(spec_.algebra.identity(), vector_of(spec_.algebra.types.accumulator)), mask);
+        b_.store(c, at, identity(spec_.algebra, vector_of(spec_.algebra.types.accumulator)), mask);
     });
   }
 

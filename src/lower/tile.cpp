@@ -73,7 +73,8 @@ class TypedEpilogue {
         program_.tensors[program_.statements.back().out].role != expr::Role::output)
       throw Refusal{"an epilogue must write one output, last"};
     for (expr::TensorDecl& t : program_.tensors)
-      if (t.role == expr::Role::output) t.dtype = epilogue_.sum;
+      if (t.role == expr::Role::output) t.dtype = epilogue_.result;
+    if (size_of(epilogue_.result) != size_of(epilogue_.sum)) throw Refusal{"the result has not the size of the sum"};
     if (auto problem = expr::check(program_)) throw Refusal{*problem};
   }
 
@@ -152,7 +153,7 @@ class TileEmitter {
     find_a(t, table);
     acc_.clear();
     for (int i = 0; i < spec_.rows * vectors_; ++i)
-      acc_.push_back(b_.var("acc", Builder::f(spec_.algebra.identity(), vector_of(spec_.algebra.types.accumulator))));
+      acc_.push_back(b_.var("acc", identity(spec_.algebra, vector_of(spec_.algebra.types.accumulator))));
     b_.branch(Builder::binary(Op::eq, first_, Builder::i(0)),
               [&] { b_.branch(full_, [&] { load_accumulators(false); }, [&] { load_accumulators(true); }); });
     prefetch_c(t);

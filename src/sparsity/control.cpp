@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "sparsity/governed.h"
@@ -47,10 +48,15 @@ struct NodeView {
     const ValueId v = values[static_cast<std::size_t>(access->id)];
     return v < 0 ? nullptr : &g.values[static_cast<std::size_t>(v)];
   }
-  /// A float constant with more than one element: a weight or a table of data.
+  /// A float constant with more than one element, or many numbers of a type that weights are quantised to: a weight or a
+  /// table of data.
   bool is_weight(const Expr& access) const {
+    constexpr std::int64_t many = 4096;
     const Value* v = value(access);
-    return v && v->is_constant() && is_float(v->constant.dtype()) && v->constant.size() > 1;
+    if (!v || !v->is_constant()) return false;
+    const DType t = v->constant.dtype();
+    const bool quantised = t == DType::i8 || t == DType::u8 || t == DType::i32;
+    return v->constant.size() > (is_float(t) ? 1 : quantised ? many : std::numeric_limits<std::int64_t>::max());
   }
 };
 

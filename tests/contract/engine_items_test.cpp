@@ -28,7 +28,8 @@ void run_cases(unsigned first, int count, lower::Algebra algebra, bool parts) {
   if (const char* only = std::getenv("PIT_TEST_SEED")) first = static_cast<unsigned>(std::atoi(only)), count = 1;
   for (unsigned seed = first; seed < first + static_cast<unsigned>(count); ++seed)
     for (const std::string& cpu : cpus())
-      for (const DType type : {DType::f32, DType::f64}) {
+      for (const DType type : {DType::f32, DType::f64, DType::i32}) {
+        if (type == DType::i32 && !algebra.is_sum_of_products()) continue;
         if (type != DType::f32 && seed % kAllTypes != 0 && count > 1) continue;
         algebra.types = lower::ElementTypes::all(type);
         Case(seed, Machine::of(cpu, algebra), parts).check();
@@ -48,7 +49,7 @@ TEST(EngineItems, LiveMicroTiles) {
   run_cases(10000, 300, kSums, false);
   if (pit::test::kThreadSanitizer || std::getenv("PIT_TEST_SEED")) return;  // too few cases for each rule
   for (int kind = 0; kind <= static_cast<int>(RuleKind::stream); ++kind)
-    for (const DType type : {DType::f32, DType::f64})
+    for (const DType type : {DType::f32, DType::f64, DType::i32})
       EXPECT_GT((Case::rules_seen()[{type, static_cast<RuleKind>(kind)}]), 0)
           << Rule{.kind = static_cast<RuleKind>(kind)}.name() << " never ran on " << name_of(type);
 }

@@ -71,7 +71,7 @@ EpilogueTiles::EpilogueTiles(int kind, const CpuTarget& target, DType type) {
   const Kind& k = kinds[kind - 1];
   text_ = k.text;
   epilogue_.program = expr::parse(k.text);
-  epilogue_.operands = k.operands, epilogue_.dtypes = k.dtypes, epilogue_.sum = type;
+  epilogue_.operands = k.operands, epilogue_.dtypes = k.dtypes, epilogue_.sum = epilogue_.result = type;
   const lower::Algebra sums{.types = lower::ElementTypes::all(type)};
   const lower::TileShape shape = lower::tile_shape(target, sums);
   std::vector<int> heights = k.heights;
@@ -190,12 +190,13 @@ void Case::choose_extents() {
 
 void Case::choose_epilogue() {
   const int kind = static_cast<int>(random_() % (EpilogueTiles::kKinds + 2));
-  if (kind == 0 || kind > EpilogueTiles::kKinds) return;
+  if (kind == 0 || kind > (type() == DType::i32 ? EpilogueTiles::kKindsOfIntegers : EpilogueTiles::kKinds)) return;
   tiles_ = &machine_.epilogue(kind);
   epilogue_.tiles = &tiles_->table();
   // Stands for results that sums cannot wait in; tiles store sums whatever it says.
   epilogue_.result = type();
-  if (parts_ && one_in(4)) epilogue_.result = type() == DType::f64 ? DType::i64 : DType::i32;
+  if (parts_ && one_in(4))
+    epilogue_.result = type() == DType::f64 ? DType::i64 : type() == DType::f32 ? DType::i32 : DType::f32;
   p_.epilogue = &epilogue_;
 }
 

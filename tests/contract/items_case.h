@@ -72,7 +72,7 @@ class Matrix {
 class EpilogueTiles {
  public:
   /// Number `kind` of 1..kKinds of them, tiles of few heights each.
-  static constexpr int kKinds = 6;
+  static constexpr int kKinds = 6, kKindsOfIntegers = 4;  ///< the last ones round
   EpilogueTiles(int kind, const CpuTarget& target, DType type);
   /// On the sum at `c`.
   void apply(char* c, const std::vector<char*>& operands) const;
@@ -120,7 +120,10 @@ class Case {
   };
   bool one_in(unsigned n) { return random_() % n == 0; }
   std::int64_t pick(std::initializer_list<std::int64_t> of) { return of.begin()[random_() % of.size()]; }
-  double value() { return std::uniform_real_distribution<double>(-2, 2)(random_); }
+  double value() {
+    const double most = type() == DType::i32 ? 1e5 : 2;
+    return std::uniform_real_distribution<double>(-most, most)(random_);
+  }
   DType type() const { return machine_.type(); }
   std::int64_t element() const { return static_cast<std::int64_t>(size_of(type())); }
   std::vector<std::int32_t> some_of(std::int64_t extent);
@@ -139,6 +142,7 @@ class Case {
   void fill_operands(const Item& item);
   void expect();
   /// As elements of type T are summed.
+  std::int32_t wrapped_sum(const Item& item, std::int64_t i, std::int64_t column);
   template <class T>
   T chain(const Item& item, std::int64_t i, std::int64_t column);
   Batch& batch_of(const Item& item) { return batches_[static_cast<std::size_t>(item.c_number)]; }

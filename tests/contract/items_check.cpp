@@ -15,12 +15,16 @@ double read(DType type, const char* at) {
   double wide = 0;
   float narrow = 0;
   if (type == DType::f64) return std::memcpy(&wide, at, sizeof wide), wide;
+  std::int32_t whole = 0;
+  if (type == DType::i32) return std::memcpy(&whole, at, sizeof whole), static_cast<double>(whole);
   return std::memcpy(&narrow, at, sizeof narrow), static_cast<double>(narrow);
 }
 
 void write(DType type, char* at, double value) {
   const auto narrow = static_cast<float>(value);
+  const auto whole = static_cast<std::int32_t>(value);
   if (type == DType::f64) std::memcpy(at, &value, sizeof value);
+  else if (type == DType::i32) std::memcpy(at, &whole, sizeof whole);
   else std::memcpy(at, &narrow, sizeof narrow);
 }
 
@@ -96,6 +100,17 @@ T Case::chain(const Item& item, std::int64_t i, std::int64_t column) {
   return std::isfinite(most) ? static_cast<T>(most + std::log(exponentials)) : most;
 }
 
+// Of integers: exact, modulo 2^32.
+std::int32_t Case::wrapped_sum(const Item& item, std::int64_t i, std::int64_t column) {
+  std::uint32_t sum = 0;
+  if (item.n_live && !item.n_live[column]) return 0;
+  Batch& batch = batch_of(item);
+  for (const std::int32_t k : steps_of(item))
+    sum += static_cast<std::uint32_t>(batch.a->at<std::int32_t>(Problem::row_of(item, i), k)) *
+           static_cast<std::uint32_t>(batch.b->at<std::int32_t>(k, column));
+  return static_cast<std::int32_t>(sum);
+}
+
 void Case::expect() {
   for (Batch& b : batches_) b.c->forget();
   for (const Item& item : p_.items) {
@@ -110,7 +125,8 @@ void Case::expect() {
           write(type(), c, machine_.engine->algebra().identity());
           continue;
         }
-        write(type(), c, type() == DType::f64 ? chain<double>(item, i, n) : chain<float>(item, i, n));
+        if (type() == DType::i32) write(type(), c, wrapped_sum(item, i, n));
+        else write(type(), c, type() == DType::f64 ? chain<double>(item, i, n) : chain<float>(item, i, n));
         for (std::size_t o = 0; o < operands.size(); ++o) {
           const EpilogueAccess access = epilogue_.operands[o].access;
           operands[o] = batch.operands[o]->at(of_rows(access) ? row : 0, of_columns(access) ? n : 0);

@@ -186,11 +186,24 @@ LV binary(IR& ir, Op op, Type t, LV a, LV b) {
 
 LV fma(IR& ir, LV a, LV b, LV c) { return ir.CreateIntrinsic(llvm::Intrinsic::fma, {c->getType()}, {a, b, c}); }
 
+namespace {
+// Floats to bytes: cut off in floats, which hold the bounds exactly. LLVM takes its saturating conversion apart, lane by lane.
+LV to_bytes(IR& ir, bool is_unsigned, llvm::Type* t, LV v) {
+  const auto number = [&](double x) { return llvm::ConstantFP::get(v->getType(), x); };
+  LV x = ir.CreateSelect(ir.CreateFCmpOGT(v, number(is_unsigned ? 0 : -128)), v, number(is_unsigned ? 0 : -128));
+  x = ir.CreateSelect(ir.CreateFCmpOLT(x, number(is_unsigned ? 255 : 127)), x, number(is_unsigned ? 255 : 127));
+  x = ir.CreateSelect(ir.CreateFCmpUNO(v, v), number(0), x);
+  llvm::Type* wide = t->getWithNewBitWidth(32);
+  return ir.CreateTrunc(ir.CreateFPToSI(x, wide), t);
+}
+}  // namespace
+
 LV convert(IR& ir, Type from, Type to, LV v) {
   llvm::Type* t = type_of(ir.getContext(), to);
   if (is_float(from.scalar)) {
     if (is_float(to.scalar)) return ir.CreateFPCast(v, t);
     if (to.scalar == Scalar::i1) return ir.CreateFCmpUNE(v, llvm::Constant::getNullValue(v->getType()));
+    if (to.scalar == Scalar::u8 || to.scalar == Scalar::i8) return to_bytes(ir, to.scalar == Scalar::u8, t, v);
     const auto saturating = is_unsigned(to.scalar) ? llvm::Intrinsic::fptoui_sat : llvm::Intrinsic::fptosi_sat;
     return ir.CreateIntrinsic(saturating, {t, v->getType()}, {v});
   }

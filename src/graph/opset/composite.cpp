@@ -234,11 +234,35 @@ std::vector<ValueId> quantize(OpBuilder& b) {
   return {op(b, "Cast", {v}, {{"to", std::int64_t{is_signed ? 3 : 2}}})};
 }
 
+// A constant operand less its zero points (one, or one per column), as i32; -1 if that is not all known.
+ValueId known_integers(OpBuilder& b, ValueId v, ValueId zero) {
+  const Tensor& from = b.value(v).constant;
+  if (!from.defined() || (zero >= 0 && !b.value(zero).is_constant()) || from.shape().empty()) return -1;
+  const std::int64_t columns = from.shape().back();
+  const std::int64_t points = zero >= 0 ? b.value(zero).constant.size() : 1;
+  if (points != 1 && (points != columns || b.rank(zero) != 1)) return -1;
+  const auto point = [&](std::int64_t i) {
+    return zero < 0 ? 0 : read_int(b.value(zero).constant, points == 1 ? 0 : i);
+  };
+  std::vector<std::int32_t> points_of;
+  for (std::int64_t i = 0; i < columns; ++i) points_of.push_back(static_cast<std::int32_t>(point(i)));
+  Tensor t(DType::i32, from.shape());
+  const auto subtract = [&](const auto* x) {
+    auto* const y = t.as<std::int32_t>();
+    for (std::int64_t at = 0; at < t.size(); at += columns)
+      for (std::int64_t i = 0; i < columns; ++i) y[at + i] = x[at + i] - points_of[static_cast<std::size_t>(i)];
+  };
+  if (from.dtype() == DType::u8) subtract(from.as<std::uint8_t>());
+  else subtract(from.as<std::int8_t>());
+  return b.g.add_constant(b.fresh_name(b.value(v).name + ":i32"), std::move(t));
+}
+
 // Integers are multiplied exactly, in i32, after the zero points are taken off.
 std::vector<ValueId> matmul_integer(OpBuilder& b) {
   const Attributes to{{"to", std::int64_t{6}}};
   ValueId side[2];
   for (int i = 0; i < 2; ++i) {
+    if (i == 1 && (side[i] = known_integers(b, b.in(1), b.optional_in(3))) >= 0) continue;
     side[i] = op(b, "Cast", {b.in(i)}, to);
     if (!b.has(i + 2)) continue;
     ValueId zero = op(b, "Cast", {b.in(i + 2)}, to);
