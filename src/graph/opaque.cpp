@@ -176,22 +176,6 @@ std::vector<Tensor> range(const Call& c) {
   return {y};
 }
 
-std::vector<Tensor> arg_extreme(const Call& c, bool largest) {
-  const Tensor& x = c.in[0];
-  const Around a(x.shape(), c.number("axis"));
-  const bool last = c.number("select_last") != 0;
-  Tensor y(DType::i64, c.shapes[0]);
-  if (a.size == 0 && a.outer * a.inner > 0) c.fail("an axis without elements has no largest and no least one");
-  for (std::int64_t o = 0; o < a.outer; ++o) {
-    for (std::int64_t i = 0; i < a.inner; ++i)
-      write_int(y, o * a.inner + i, extreme_position(x, a, o * a.size * a.inner + i, largest, last));
-  }
-  return {y};
-}
-
-std::vector<Tensor> arg_max(const Call& c) { return arg_extreme(c, true); }
-std::vector<Tensor> arg_min(const Call& c) { return arg_extreme(c, false); }
-
 std::vector<Tensor> compress(const Call& c) {
   const Tensor& x = c.in[0];
   const std::int64_t axis = c.number("axis");
@@ -233,71 +217,18 @@ std::vector<Tensor> hardmax(const Call& c) {
   return {y};
 }
 
-std::vector<Tensor> pad(const Call& c) {
-  const Tensor& x = c.in[0];
-  const std::vector<std::int64_t>& pads = c.ints("pads");
-  const std::int64_t mode = c.number("mode");  // 0 reflect, 1 edge, 2 wrap
-  Shape s = x.shape();
-  for (std::size_t d = 0; d < s.size(); ++d) s[d] += pads[d] + pads[d + s.size()];
-  Tensor y(x.dtype(), s);
-  const std::vector<std::int64_t> own = row_major(x.shape()), to = row_major(s);
-  for (std::int64_t n = 0; n < y.size(); ++n) {
-    std::int64_t at = 0;
-    for (std::size_t d = 0; d < s.size(); ++d) {
-      const std::int64_t size = x.shape()[d];
-      if (size == 0) c.fail("an empty operand cannot be padded in this mode");
-      std::int64_t p = n / to[d] % s[d] - pads[d];
-      if (mode == 1) p = std::clamp<std::int64_t>(p, 0, size - 1);
-      if (mode == 2) p = ((p % size) + size) % size;
-      if (mode == 0) {
-        const std::int64_t period = std::max<std::int64_t>(1, 2 * (size - 1));
-        p = ((p % period) + period) % period;
-        if (p >= size) p = period - p;
-      }
-      at += p * own[d];
-    }
-    copy(y, n, x, at, 1);
-  }
-  return {y};
-}
-
-std::vector<Tensor> reverse_sequence(const Call& c) {
-  const Tensor& x = c.in[0];
-  const auto batch = static_cast<std::size_t>(c.number("batch_axis")),
-             time = static_cast<std::size_t>(c.number("time_axis"));
-  if (c.in[1].size() != x.shape()[batch])
-    c.fail(fmt::format("{} lengths for {} sequences", c.in[1].size(), x.shape()[batch]));
-  for (std::int64_t i = 0; i < c.in[1].size(); ++i) {
-    if (const std::int64_t n = read_int(c.in[1], i); n < 0 || n > x.shape()[time])
-      c.fail(
-          fmt::format("length {} of sequence {} is not within the axis, which has {} elements", n, i, x.shape()[time]));
-  }
-  const std::vector<std::int64_t> stride = row_major(x.shape());
-  Tensor y(x.dtype(), x.shape());
-  for (std::int64_t n = 0; n < x.size(); ++n) {
-    const std::int64_t t = n / stride[time] % x.shape()[time], b = n / stride[batch] % x.shape()[batch];
-    const std::int64_t length = read_int(c.in[1], b);
-    copy(y, n, x, t < length ? n + (length - 1 - 2 * t) * stride[time] : n, 1);
-  }
-  return {y};
-}
-
 const std::map<std::string, Routine>& routines() {
   static const std::map<std::string, Routine> table = {{"reshape", reshape},
                                                        {"expand", expand},
                                                        {"slice", slice},
                                                        {"range", range},
-                                                       {"argmax", arg_max},
-                                                       {"argmin", arg_min},
                                                        {"topk", top_k},
                                                        {"nonzero", non_zero},
                                                        {"compress", compress},
                                                        {"scatter_nd", scatter_nd},
                                                        {"hardmax", hardmax},
                                                        {"scatter_elements", scatter_elements},
-                                                       {"pad", pad},
-                                                       {"gather_elements", gather_elements},
-                                                       {"reverse_sequence", reverse_sequence}};
+                                                       {"gather_elements", gather_elements}};
   return table;
 }
 

@@ -63,12 +63,12 @@ def test_no_extreme_of_nothing(op, axis):
     if axis == 0:
         assert compiled([node], {"x": x})["y"].shape == (0,)
     else:
-        with pytest.raises(pit.InputError, match=f"{op}: an axis without elements"):
+        with pytest.raises(pit.PitError, match=f"{op}: an axis without elements"):
             compiled([node], {"x": x})
 
 
-LENGTHS = [([4, 5], [1, 2, 3], "extents do not fit"), ([4, 2], [1], "extents do not fit"), ([4, 2], [5, 1], "length 5 of sequence 0"),
-           ([4, 2], [0, -1], "length -1 of sequence 1")]  # fmt: skip
+LENGTHS = [([4, 5], [1, 2, 3], "extents do not fit"), ([4, 2], [1], "extents do not fit"), ([4, 2], [5, 1], "in 'n' is out of range for 'x'"),
+           ([4, 2], [0, -1], "in 'n' is out of range for 'x'")]  # fmt: skip
 
 
 @pytest.mark.parametrize("shape, lengths, message", LENGTHS)

@@ -1,5 +1,6 @@
 // Operators that read through computed indices (lookups), and selections along an axis.
 #include <algorithm>
+#include <fmt/ranges.h>
 
 #include "graph/numeric.h"
 #include "graph/opset/builder.h"
@@ -109,25 +110,32 @@ std::vector<ValueId> cum_sum(OpBuilder& b) {
   return n.input("X", x).output("Y", b.dtype(x), b.dims(x)).build();
 }
 
-// -- operators that no expression describes
-// ---------------------------------------------------------------------------------
-
+// The extreme, and the first (or last) place that has it. NaN comes before every number, as NumPy has it.
 std::vector<ValueId> arg_extreme(OpBuilder& b, bool largest) {
   const ValueId x = b.in(0);
   const int rank = b.rank(x), axis = b.normal_axis(b.int_attr("axis", 0), rank);
-  const bool keep = b.int_attr("keepdims", 1) != 0;
+  const bool keep = b.int_attr("keepdims", 1) != 0, last = b.int_attr("select_last_index", 0) != 0;
   std::vector<Dim> out = b.dims(x);
-  if (keep) {
-    out[static_cast<std::size_t>(axis)] = b.dim(1);
-  } else {
-    out.erase(out.begin() + axis);
-  }
-  return b.opaque(largest ? "argmax" : "argmin", {x}, {{DType::i64, out}},
-                  {{"axis", {axis}}, {"select_last", {b.int_attr("select_last_index", 0)}}});
+  const Dim extent = out[static_cast<std::size_t>(axis)];
+  if (b.table().is_constant(extent, 0)) b.fail("an axis without elements has no largest and no least one", x);
+  b.require_equal(b.table().max(extent, b.dim(1)), extent, x);
+  if (keep) out[static_cast<std::size_t>(axis)] = b.dim(1);
+  else out.erase(out.begin() + axis);
+  const std::string o = axis_list("b", axis), p = axis_list("b", rank - axis - 1, axis + 1),
+                    place = o + (o.empty() || p.empty() ? "" : ",") + p,
+                    kept = keep ? o + (o.empty() ? "0" : ",0") + (p.empty() ? "" : ",") + p : place,
+                    at = fmt::format("X[{}{}k{}{}]", o, o.empty() ? "" : ",", p.empty() ? "" : ",", p);
+  const std::string is_nan = is_float(b.dtype(x)) ? fmt::format("isnan({}) || ", at) : "";
+  Instance n(b, fmt::format("M[{0}] {1}= {2}; Y[{3}] {4}= select({5}{2} == M[{0}], k, {6})", place,
+                            largest ? "max" : "min", at, kept, last ? "max" : "min", is_nan, last ? "-1" : "|k|"));
+  return n.input("X", x).output("Y", DType::i64, out).build();
 }
 
 std::vector<ValueId> arg_max(OpBuilder& b) { return arg_extreme(b, true); }
 std::vector<ValueId> arg_min(OpBuilder& b) { return arg_extreme(b, false); }
+
+// -- operators that no expression describes
+// ---------------------------------------------------------------------------------
 
 std::vector<ValueId> top_k(OpBuilder& b) {
   const ValueId x = b.in(0), k = b.in(1);
@@ -232,14 +240,22 @@ std::vector<ValueId> hardmax(OpBuilder& b) {
   return b.opaque("hardmax", {x}, {{b.dtype(x), b.dims(x)}}, {{"axis", {axis}}, {"flat", {flat ? 1 : 0}}});
 }
 
+// Within its length each sequence is read backwards. A length below zero stays one, so that it is told like one that is too
+// long.
 std::vector<ValueId> reverse_sequence(OpBuilder& b) {
   const ValueId x = b.in(0), lengths = b.in(1);
-  const int batch = b.normal_axis(b.int_attr("batch_axis", 1), b.rank(x), "batch_axis"),
-            time = b.normal_axis(b.int_attr("time_axis", 0), b.rank(x), "time_axis");
+  const int rank = b.rank(x);
+  const int batch = b.normal_axis(b.int_attr("batch_axis", 1), rank, "batch_axis"),
+            time = b.normal_axis(b.int_attr("time_axis", 0), rank, "time_axis");
   if (batch == time) b.fail(fmt::format("batch and time are both axis {}", batch), x);
   b.require_equal(b.dims(lengths)[0], b.dims(x)[static_cast<std::size_t>(batch)], lengths);
-  return b.opaque("reverse_sequence", {x, lengths}, {{b.dtype(x), b.dims(x)}},
-                  {{"batch_axis", {batch}}, {"time_axis", {time}}});
+  const std::string length = fmt::format("L[i{}]", batch), t = fmt::format("i{}", time);
+  std::vector<std::string> backwards;
+  for (int i = 0; i < rank; ++i)
+    backwards.push_back(i == time ? fmt::format("max({0}-1-{1},min({0},0))", length, t) : fmt::format("i{}", i));
+  const std::string all = axis_list("i", rank);
+  Instance n(b, fmt::format("Y[{0}] = select({1} < {2}, X[{3}], X[{0}])", all, t, length, fmt::join(backwards, ",")));
+  return n.input("X", x).input("L", lengths).output("Y", b.dtype(x), b.dims(x)).build();
 }
 
 constexpr const char* kDataShape = "the shape of the result depends on the data";
@@ -271,8 +287,10 @@ constexpr Definition kTable[] = {
      "1)\n---\n"
      "Y[o...,i,p...] *= select(j >= i, X[o...,j,p...], 1)\n---\nY[o...,i,p...] *= select(j > i, X[o...,j,p...], 1)",
      cum_sum},
-    {"ArgMax", "", arg_max, nullptr, kOrder},
-    {"ArgMin", "", arg_min, nullptr, kOrder},
+    {"ArgMax", "M[o...,p...] max= X[o...,k,p...]; Y[o...,p...] min= select(X[o...,k,p...] == M[o...,p...], k, |k|)",
+     arg_max, "M[i0] max= X[i0,k]; Y[i0] min= select(isnan(X[i0,k]) || X[i0,k] == M[i0], k, |k|)"},
+    {"ArgMin", "M[o...,p...] min= X[o...,k,p...]; Y[o...,p...] min= select(X[o...,k,p...] == M[o...,p...], k, |k|)",
+     arg_min, "M[i0] min= X[i0,k]; Y[i0] min= select(isnan(X[i0,k]) || X[i0,k] == M[i0], k, |k|)"},
     {"TopK", "", top_k, nullptr, kOrder},
     {"Hardmax", "", hardmax, nullptr, kOrder},
     {"NonZero", "", non_zero, nullptr, kDataShape},
@@ -281,7 +299,8 @@ constexpr Definition kTable[] = {
      "S[I[k,0],p] += U[k,p]; L[I[k,0]] max= k; Y[t,p] = select(L[t] >= 0, X[t,p] + S[t,p], X[t,p])"},
     {"ScatterElements", "", scatter_elements, nullptr, kScatter},
     {"Scatter", "", scatter_elements, nullptr, kScatter},
-    {"ReverseSequence", "", reverse_sequence, nullptr, "an axis is mapped by a length per batch"},
+    {"ReverseSequence", "Y[t,b,p...] = select(t < L[b], X[L[b]-1-t,b,p...], X[t,b,p...])", reverse_sequence,
+     "Y[t,b] = select(t < L[b], X[max(L[b]-1-t,min(L[b],0)),b], X[t,b])"},
 };
 
 }  // namespace

@@ -341,6 +341,29 @@ std::vector<ValueId> tile(OpBuilder& b) {
   return n.pack("Y.i", written).pack("X.i", read).input("X", x).output("Y", b.dtype(x), out).build();
 }
 
+// A place outside of axis `i`, at `at` of it, as one inside: mirrored at its ends, the nearest, or from the other end.
+std::string folded(OpBuilder& b, Instance& n, const std::string& mode, const std::string& at, int i, Dim before,
+                   Dim after) {
+  DimTable& t = b.table();
+  const Dim size = b.dims(b.in(0))[static_cast<std::size_t>(i)], last = t.sub(size, b.dim(1));
+  b.require_equal(t.max(size, b.dim(1)), size, b.in(0));  // nothing has no inside
+  n.param(fmt::format("e{}", i), last);
+  if (mode == "edge") return fmt::format("min(max({},0),$e{})", at, i);
+  if (mode == "wrap") {
+    n.param(fmt::format("q{}", i), size);
+    return fmt::format("({})%$q{}", at, i);
+  }
+  const auto within = [&](Dim amount) {
+    const auto v = t.constant_value(amount), most = t.constant_value(last);
+    return v && most && *v >= 0 && *v <= *most;
+  };
+  n.param(fmt::format("q{}", i), t.max(t.mul(last, b.dim(2)), b.dim(1)));
+  const std::string once = within(before) && within(after)
+                               ? fmt::format("max({0},0-({0}))", at)  // mirrored once: no division
+                               : fmt::format("({})%$q{}", at, i);
+  return fmt::format("min({0},$q{1}-{0})", once, i);
+}
+
 std::vector<ValueId> pad(OpBuilder& b) {
   const ValueId x = b.in(0);
   const int rank = b.rank(x);
@@ -372,33 +395,20 @@ std::vector<ValueId> pad(OpBuilder& b) {
   }
   if (out == b.dims(x) && std::all_of(before.begin(), before.end(), [&](Dim d) { return t.is_constant(d, 0); }))
     return {x};
-  if (mode != "constant") {
-    std::vector<std::int64_t> pads;
-    for (const auto* side : {&before, &after}) {
-      for (const Dim d : *side)
-        pads.push_back(t.constant_value(d) ? *t.constant_value(d)
-                                           : (b.unsupported("the amounts must be constant in this mode"), 0));
-    }
-    return b.opaque("pad", {x}, {{b.dtype(x), out}},
-                    {{"pads", pads},
-                     {"mode",
-                      {mode == "reflect" ? 0
-                       : mode == "edge"  ? 1
-                                         : 2}}});
-  }
-  Instance n(b, b.text);
+  Instance n(b, mode == "constant" ? b.text : "Y[i...] = X[i...]");
   std::string list;
   for (int i = 0; i < rank; ++i) {
     const auto a = static_cast<std::size_t>(i);
     const bool moved = out[a] != b.dims(x)[a] || !t.is_constant(before[a], 0);
-    list += fmt::format("{}i{}", i == 0 ? "" : ",", i);
-    if (moved) list += fmt::format("-$p{}", i);
+    const std::string at = moved ? fmt::format("i{0}-$p{0}", i) : fmt::format("i{}", i);
     if (moved) n.param(fmt::format("p{}", i), before[a]);
+    list += (i == 0 ? "" : ",") + (moved && mode != "constant" ? folded(b, n, mode, at, i, before[a], after[a]) : at);
   }
+  n.pack("i", axis_list("i", rank)).pack("X.i", list).input("X", x);
+  if (mode != "constant") return n.output("Y", b.dtype(x), out).build();
   if (value < 0) value = b.float_constant(b.float_attr("value", 0), b.dtype(x));
   if (b.rank(value) != 0) value = reshape_to(b, value, {})[0];
-  n.pack("i", axis_list("i", rank)).pack("X.i", list).input("X", x).operand("V", value);
-  return n.output("Y", b.dtype(x), out).build();
+  return n.operand("V", value).output("Y", b.dtype(x), out).build();
 }
 
 // Whether blocks are in the order depth, column, row (or column, row, depth).
