@@ -40,8 +40,16 @@ void RowRunner::operator()() {
   }
   std::vector<Task> tasks;
   make_tasks(rows, tasks);
-  run_.pool_.parallel_for(static_cast<std::int64_t>(tasks.size()),
-                          [&](std::int64_t t, int worker) { run_task(tasks[t], rows, mid, worker); });
+  // Short tasks go to a worker several at a time.
+  const std::int64_t count = static_cast<std::int64_t>(tasks.size());
+  const std::int64_t at_once =
+      std::clamp<std::int64_t>(count * plan_.task_rows / std::max<std::int64_t>(1, rows.total()), 1,
+                               std::max<std::int64_t>(1, count / (4 * run_.pool_.size())));
+  run_.pool_.parallel_for((count + at_once - 1) / at_once, [&](std::int64_t chunk, int worker) {
+    Call call;
+    for (std::int64_t t = chunk * at_once; t < std::min(count, (chunk + 1) * at_once); ++t)
+      run_task(tasks[static_cast<std::size_t>(t)], rows, mid, worker, call);
+  });
 }
 
 // Tasks of about equal live work: long lists are cut, short ones stay whole.
@@ -54,11 +62,11 @@ void RowRunner::make_tasks(const LiveList& rows, std::vector<Task>& tasks) const
   }
 }
 
-void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker) const {
+void RowRunner::run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker, Call& call) const {
   const std::size_t operands = group_.operands.size();
-  std::vector<void*> ptrs(operands + 4);
-  std::vector<std::int64_t> ints = plan_.ints;
-  std::vector<std::int64_t> at;
+  auto& [ptrs, ints, at] = call;
+  ptrs.resize(operands + 4);
+  ints = plan_.ints;
   unflatten(t.outer, plan_.driver_extents, at);
   std::size_t p = 0;
   const std::size_t rows_at = p++;

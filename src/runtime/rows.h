@@ -15,13 +15,18 @@ class RowRunner {
   struct Task {
     std::int64_t outer, begin, end;
   };
+  /// What a kernel is called with; its memory serves one call after the other.
+  struct Call {
+    std::vector<void*> ptrs;
+    std::vector<std::int64_t> ints, at;
+  };
   void check_lookups(const LiveList& rows) const;
   void list_readers();
   void note_kept_rows();
   std::int64_t row_stride(int operand) const;
   void clear_zero_rows() const;
   void make_tasks(const LiveList& rows, std::vector<Task>& tasks) const;
-  void run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker) const;
+  void run_task(const Task& t, const LiveList& rows, const LiveList& mid, int worker, Call& call) const;
 
   Run& run_;
   const Step& step_;
