@@ -59,7 +59,7 @@ struct NestSpec {
 struct NestKernel {
   codegen::Kernel kernel;
   // ptrs: rows (i32), status (i64, if has_status), every operand's element 0 of its tensor.
-  // An index of a lookup that is out of range is not read with; the kernel stores 1 + its operand in status[0], and the
+  // An index that is looked up, or computed otherwise than linearly, and out of range is not read with; the kernel stores 1 + its operand in status[0], and the
   // index in status[1].
   bool has_status = false;
   /// Slot::row_count, extent, param, inner_stride (of operand `a` along `vector`), lookup_extent and lookup_stride (of

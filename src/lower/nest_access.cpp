@@ -23,6 +23,17 @@ Value mul(const Value& a, const Value& b) { return Builder::binary(Op::mul, a, b
 Value both(const Value& a, const Value& b) { return !a ? b : !b ? a : Builder::binary(Op::bit_and, a, b); }
 Value negated(const Value& mask) { return Builder::binary(Op::bit_xor, mask, Builder::i(1, {Scalar::i1, 1})); }
 
+/// Sums and products of axes and numbers: plans see to it that they stay inside. What is looked up, or found by divisions and
+/// bounds, only the kernel knows.
+bool is_linear(const Expr& e) {
+  if (e->kind == expr::Kind::access) return false;
+  if (e->kind != expr::Kind::call) return true;
+  const bool scales =
+      e->fn == expr::Fn::mul && (expr::axes_of(e->args[0]).empty() || expr::axes_of(e->args[1]).empty());
+  const bool arithmetic = e->fn == expr::Fn::add || e->fn == expr::Fn::sub || e->fn == expr::Fn::neg || scales;
+  return arithmetic && std::all_of(e->args.begin(), e->args.end(), is_linear);
+}
+
 bool is_zero(const TypedNode& n) { return n.kind == TypedNode::constant && n.number == 0 && n.integer == 0; }
 
 }  // namespace
@@ -105,9 +116,7 @@ Value NestEmitter::param(const TypedNode& n) {
 }
 
 bool NestEmitter::looks_up(const TypedNode& n, std::size_t i) const {
-  bool found = false;
-  expr::for_each_access(spec_.operands[n.id].index[i], [&](const Expr&) { found = true; });
-  return found;
+  return !is_linear(spec_.operands[n.id].index[i]);
 }
 
 // How far an index moves per step of the axis; nothing if that is no number.
@@ -137,7 +146,7 @@ std::optional<std::int64_t> NestEmitter::step_of(const Expr& e, expr::AxisId axi
   return e->fn == expr::Fn::add ? *a + *b : *a - *b;
 }
 
-// A bare axis is in range wherever it stands, and all that has no default and looks nothing up.
+// A bare axis is in range wherever it stands, and all that has no default and is linear.
 bool NestEmitter::checked(const TypedNode& n, std::size_t i) const {
   return (n.has_default && !expr::bare_axis(spec_.operands[n.id].index[i])) || looks_up(n, i);
 }

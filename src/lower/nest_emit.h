@@ -86,7 +86,7 @@ class NestEmitter {
   Value compute(const TypedNode& n, bool lanes);
   Value param(const TypedNode& n);
   Value* find(int key);
-  bool looks_up(const TypedNode& n, std::size_t i) const;
+  bool looks_up(const TypedNode& n, std::size_t i) const;  ///< or computes otherwise than linearly
   std::optional<std::int64_t> step_of(const expr::Expr& e, expr::AxisId axis) const;
   bool checked(const TypedNode& n, std::size_t i) const;
   Value in_range(const TypedNode& n, std::size_t i, const Value& index);

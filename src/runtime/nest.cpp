@@ -68,9 +68,12 @@ void NestRunner::check(std::size_t n, const std::vector<Status>& found) const {
   for (const expr::Expr& e : table.access.index)
     expr::for_each_access(e, [&](const expr::Expr& access) { index = index.empty() ? name(access->id) : index; });
   const std::string who = run_.p_.graph.describe(group_.nodes[0]);
-  throw InputError(
-      fmt::format("{}: index {} in '{}' is out of range for '{}'", who, bad->index, index, name(table.access.tensor)),
-      who, index);
+  const std::string of = name(table.access.tensor);
+  if (index.empty())
+    throw InputError(
+        fmt::format("{}: the shapes of the inputs do not fit: '{}' would be read at {}", who, of, bad->index), who, of);
+  throw InputError(fmt::format("{}: index {} in '{}' is out of range for '{}'", who, bad->index, index, of), who,
+                   index);
 }
 
 // Demanded rows that are known to be zero hold zeros, though no kernel visits them.
