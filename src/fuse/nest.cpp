@@ -108,7 +108,7 @@ class NestBuilder {
         if (e->kind == expr::Kind::axis && contains(outer, e->id) && !contains(order, e->id)) order.push_back(e->id);
         return e;
       });
-    outer = order;
+    outer = std::move(order);
   }
 
   Layout layout_of(const Operand& o) const {
