@@ -398,3 +398,17 @@ def test_damaged_models(name):
     found = json.loads(done.stdout)
     assert found["compiled"] > 0 and found["ran"] > 0 and found["refused"] > 0 and found["ran"] + found["refused"] == count
     assert done.stderr.split() == [str(i) for i in range(count)], "the library prints nothing"
+
+
+def test_all_unknown_operators_are_named_at_once():
+    """Also in branches; whoever has to rewrite a model hears of all."""
+    inner = helper.make_graph([helper.make_node("Third", ["x"], ["t"])], "b", [], [helper.make_tensor_value_info("t", F32, None)])
+    other = helper.make_graph([helper.make_node("Relu", ["x"], ["e"])], "e", [], [helper.make_tensor_value_info("e", F32, None)])
+    nodes = [helper.make_node("First", ["x"], ["a"], name="one"), helper.make_node("Relu", ["a"], ["r"]),
+             helper.make_node("Second", ["r"], ["b"], domain="my.own"), helper.make_node("If", ["c"], ["d"], then_branch=inner, else_branch=other)]  # fmt: skip
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", F32, [2]), helper.make_tensor_value_info("c", TensorProto.BOOL, [])],
+                              [helper.make_tensor_value_info("b", F32, None)])  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("my.own", 1)], ir_version=8)
+    with pytest.raises(pit.UnsupportedError, match="3 operators of the model are not supported: First, Third, my.own.Second") as e:
+        pit.compile(model)
+    assert e.value.op == "First 'one'"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "graph/opset/builder.h"
 #include "pit/error.h"
@@ -114,10 +115,10 @@ graph::Graph Importer::import_once(const std::set<std::string>& split, Aliases* 
   depth_ = inserted_ = 0;
   Scope top;
   top.opsets = opsets_of(model_.opset_import());
-  if (top.opsets.count("") == 0) throw ModelError("the model does not say which opset it uses");
-  if (top.opsets[""] > graph::newest_opset()) {
+  if (top.opsets.empty()) throw ModelError("the model does not say which opset it uses");
+  if (const auto it = top.opsets.find(""); it != top.opsets.end() && it->second > graph::newest_opset()) {
     throw UnsupportedError(
-        fmt::format("the model uses opset {}; the newest one supported is {}", top.opsets[""], graph::newest_opset()));
+        fmt::format("the model uses opset {}; the newest one supported is {}", it->second, graph::newest_opset()));
   }
   add_initializers(*model_.mutable_graph(), &top);
   // An input with an initializer of its name is that constant (files before IR version 4 list all of them as inputs).
@@ -201,6 +202,39 @@ void Importer::add_input(const pit_onnx::ValueInfoProto& v, Scope* scope) {
   scope->values.emplace(name, id);
   g_->inputs.push_back(id);
   g_->input_names.push_back(name);
+}
+
+bool Importer::knows(const pit_onnx::NodeProto& n) const {
+  const std::string domain = domain_of(n.domain());
+  if (functions_.count(domain + ":" + n.op_type()) != 0) return true;
+  if (n.op_type().find('.') != std::string::npos) return false;  // a domain and a name would pass for one
+  if (domain.empty() && (n.op_type() == "If" || n.op_type() == "Loop" || n.op_type() == "Scan")) return true;
+  return graph::has_operator(domain.empty() ? n.op_type() : domain + "." + n.op_type());
+}
+
+// Whoever has to rewrite a model should hear of all that is missing at once: also in branches, and in functions, called
+// or not.
+void Importer::refuse_operators(const std::string& who) const {
+  std::set<std::string> unknown;
+  std::vector<std::pair<const Nodes*, int>> open{{&model_.graph().node(), 0}};
+  for (const auto& [name, f] : functions_) open.emplace_back(&f->node(), 0);
+  while (!open.empty()) {
+    const auto [nodes, depth] = open.back();
+    open.pop_back();
+    for (const auto& n : *nodes) {
+      const std::string domain = domain_of(n.domain());
+      if (!knows(n)) unknown.insert(domain.empty() ? n.op_type() : domain + "." + n.op_type());
+      if (depth >= limits_.nesting) continue;
+      for (const auto& a : n.attribute())
+        if (a.has_g()) open.emplace_back(&a.g().node(), depth + 1);
+    }
+  }
+  throw UnsupportedError(
+      unknown.size() == 1
+          ? fmt::format("{}: the operator {} is not supported; 'pit ops' lists those that are", who, *unknown.begin())
+          : fmt::format("{}: {} operators of the model are not supported: {}; 'pit ops' lists those that are", who,
+                        unknown.size(), fmt::join(unknown, ", ")),
+      who);
 }
 
 // Files should be sorted; those that are not are sorted here. What remains lies on a cycle or behind a missing value.
@@ -325,15 +359,9 @@ void Importer::add_node(pit_onnx::NodeProto& n, Scope* scope) {
     return add_function(n, *f->second, scope);
   }
   const std::string who = describe(n);
-  // Operators of other domains carry its name, and have no versions. No operator's own name has a dot.
+  if (!knows(n)) refuse_operators(who);
+  // Operators of other domains carry its name, and have no versions.
   const std::string name = domain.empty() ? n.op_type() : domain + "." + n.op_type();
-  const bool dotted = n.op_type().find('.') != std::string::npos;
-  if (dotted || (!domain.empty() && !graph::has_operator(name))) {
-    throw UnsupportedError(fmt::format("{}: the operator {} of domain '{}' is not supported; standard ONNX operators, "
-                                       "functions of the model and what 'pit ops' lists are",
-                                       who, n.op_type(), domain),
-                           who);
-  }
   if (n.op_type() == "If") return add_if(n, scope);
   if (n.op_type() == "Loop" || n.op_type() == "Scan") {
     throw UnsupportedError(fmt::format("{}: loops are not supported; export the model without control flow", who), who);

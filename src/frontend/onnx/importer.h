@@ -44,6 +44,8 @@ class Importer {
   using Nodes = google::protobuf::RepeatedPtrField<pit_onnx::NodeProto>;
 
   graph::Graph import_once(const std::set<std::string>& split, Aliases* found);
+  bool knows(const pit_onnx::NodeProto& n) const;
+  [[noreturn]] void refuse_operators(const std::string& who) const;  // UnsupportedError: all that are unknown
   void add_initializers(pit_onnx::GraphProto& g, Scope* scope);
   void add_input(const pit_onnx::ValueInfoProto& v, Scope* scope);
   void add_nodes(Nodes& nodes, Scope* scope);

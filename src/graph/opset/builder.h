@@ -191,6 +191,8 @@ std::span<const Definition> generator_definitions();
 std::span<const Definition> window_definitions();
 std::span<const Definition> composite_definitions();
 std::span<const Definition> experts_definitions();
+std::span<const Definition> loss_definitions();
+std::span<const Definition> sampling_definitions();
 
 /// Template text with its packs spelt out: pack(tensor or "", name) gives the list of indices.
 std::string expand_packs(std::string_view text,

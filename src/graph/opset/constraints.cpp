@@ -40,6 +40,7 @@ namespace {
 using std::string_view;
 
 constexpr string_view kReduce = "axes:[axis] keepdims:0|1 noop_with_empty_axes:0|1";
+constexpr string_view kBinary = "broadcast<7:0|1 axis<7:i";  // before both operands could be stretched
 #define PIT_WINDOW "auto_pad:NOTSET|SAME_UPPER|SAME_LOWER|VALID dilations:[1..N] pads:[0..N] strides:[1..N]"
 
 struct Entry {
@@ -48,6 +49,9 @@ struct Entry {
 
 constexpr Entry kEntries[] = {
     // elementwise.cpp
+    {"Atan", "", "X:f"},
+    {"Asin", "", "X:f"},
+    {"Acos", "", "X:f"},
     {"Acosh", "", "X:f"},
     {"Asinh", "", "X:f"},
     {"Atanh", "", "X:f"},
@@ -77,19 +81,19 @@ constexpr Entry kEntries[] = {
     {"Sign", "", "X:fi"},
     {"Identity", "", "X:."},
     {"Not", "", "X:b"},
-    {"Add", "", "A:fi B:=A"},
-    {"Sub", "", "A:fi B:=A"},
-    {"Mul", "", "A:fi B:=A"},
-    {"Div", "", "A:fi B:=A"},
-    {"Less", "", "A:fi B:=A"},
+    {"Add", kBinary, "A:fi B:=A"},
+    {"Sub", kBinary, "A:fi B:=A"},
+    {"Mul", kBinary, "A:fi B:=A"},
+    {"Div", kBinary, "A:fi B:=A"},
+    {"Less", kBinary, "A:fi B:=A"},
     {"LessOrEqual", "", "A:fi B:=A"},
-    {"Greater", "", "A:fi B:=A"},
+    {"Greater", kBinary, "A:fi B:=A"},
     {"GreaterOrEqual", "", "A:fi B:=A"},
-    {"And", "", "A:b B:b"},
-    {"Or", "", "A:b B:b"},
-    {"Xor", "", "A:b B:b"},
-    {"Equal", "", "A:. B:=A"},
-    {"Pow", "", "X:fi Y:fi"},
+    {"And", kBinary, "A:b B:b"},
+    {"Or", kBinary, "A:b B:b"},
+    {"Xor", kBinary, "A:b B:b"},
+    {"Equal", kBinary, "A:. B:=A"},
+    {"Pow", kBinary, "X:fi Y:fi"},
     {"PRelu", "", "X:fi slope:=X"},
     {"Where", "", "condition:b X:. Y:=X"},
     {"Max", "", "X*:fi"},
@@ -100,7 +104,7 @@ constexpr Entry kEntries[] = {
     {"CastLike", "saturate=0,1 round_mode=up,down,nearest", "X:. target:."},
     {"Celu", "alpha:f", "X:f"},
     {"Clip", "min<11:f max<11:f", "X:fi min?:=X:one max?:=X:one"},
-    {"Dropout", "ratio=* seed=*", "X:f ratio?:f:one training?:b:one"},
+    {"Dropout", "ratio=* seed=* is_test=1", "X:f ratio?:f:one training?:b:one"},
     {"Elu", "alpha:f", "X:f"},
     {"Gelu", "approximate:none|tanh", "X:f"},
     {"HardSigmoid", "alpha:f beta:f", "X:f"},
@@ -111,6 +115,9 @@ constexpr Entry kEntries[] = {
     {"Shrink", "lambd:f bias:f", "X:fi"},
     {"Swish", "alpha:f", "X:f"},
     {"ThresholdedRelu", "alpha:f", "X:f"},
+    // loss.cpp
+    {"NegativeLogLikelihoodLoss", "ignore_index:i reduction:none|sum|mean", "X:f:2.. target:n:1.. weight?:=X:1"},
+    {"SoftmaxCrossEntropyLoss", "ignore_index:i reduction:none|sum|mean", "X:f:2.. target:n:1.. weight?:=X:1"},
     // reduction.cpp
     {"ReduceL1", kReduce, "X:fi axes?:l:0..1"},
     {"ReduceL2", kReduce, "X:fi axes?:l:0..1"},
@@ -124,10 +131,10 @@ constexpr Entry kEntries[] = {
     {"ReduceSumSquare", kReduce, "X:fi axes?:l:0..1"},
     // contraction.cpp
     {"Einsum", "equation!:s", "X*:fi"},
-    {"Gemm", "alpha:f beta:f transA:0|1 transB:0|1", "A:fi:2 B:=A:2 C?:=A:0..2"},
+    {"Gemm", "alpha:f beta:f broadcast<7:0|1 transA:0|1 transB:0|1", "A:fi:2 B:=A:2 C?:=A:0..2"},
     {"MatMul", "", "A:fi:1.. B:=A:1.."},
     // normalization.cpp
-    {"BatchNormalization", "epsilon:f training_mode:0|1 momentum=* spatial=1",
+    {"BatchNormalization", "epsilon:f training_mode:0|1 momentum=* spatial=1 is_test=1",
      "X:f:2.. scale:f:1 bias:f:1 mean:f:1 variance:f:1"},
     {"GroupNormalization", "epsilon:f num_groups!:1..N stash_type=1", "X:f:2.. scale:f:1 bias:f:1"},
     {"InstanceNormalization", "epsilon:f", "X:f:2.. scale:f:1 bias:f:1"},
@@ -187,11 +194,24 @@ constexpr Entry kEntries[] = {
     {"LRN", "alpha:f beta:f bias:f size!:odd", "X:f:2.."},
     {"LpPool", PIT_WINDOW " ceil_mode:0|1 kernel_shape!:[1..N] p:1..N", "X:f:3.."},
     {"MaxPool", PIT_WINDOW " ceil_mode:0|1 kernel_shape!:[1..N] storage_order=0,1", "X:fq:3.."},
+    // sampling.cpp
+    {"AffineGrid", "align_corners:0|1", "theta:f:3 size:l:1"},
+    {"CenterCropPad", "axes:[axis]", "X:. shape:n:1"},
+    {"Col2Im", "dilations:[1..N] pads:[0..N] strides:[1..N]", "X:fi:3 image:l:1 block:l:1"},
+    {"GridSample", "align_corners:0|1 mode:linear|bilinear|nearest|cubic|bicubic padding_mode:zeros|border|reflection",
+     "X:f:4..5 grid:f:4..5"},
+    {"Resize",
+     "antialias:0|1 axes:[axis] coordinate_transformation_mode:half_pixel|half_pixel_symmetric|pytorch_half_pixel|"
+     "align_corners|asymmetric|tf_crop_and_resize cubic_coeff_a:f exclude_outside:0|1 extrapolation_value:f "
+     "keep_aspect_ratio_policy:stretch|not_larger|not_smaller mode:nearest|linear|cubic "
+     "nearest_mode:round_prefer_floor|round_prefer_ceil|floor|ceil",
+     "X:. roi_or_scales?:f:1 scales?:f:1 sizes?:l:1"},
+    {"Upsample", "mode:nearest|linear|bilinear scales<9:fs", "X:. scales?:f:1"},
     // composite.cpp
     {"Attention",
      "is_causal:0|1 kv_num_heads:0..N left_window_size:-1..N q_num_heads:0..N qk_matmul_output_mode:0|1|2|3 "
      "right_window_size:-1..N scale:f softcap:f softmax_precision=1,10,16",
-     "Q:f:3..4 K:f:=Q V:f:=Q mask?:fib:2..4 past_key?:f:4 past_value?:f:4 lengths?:l:1"},
+     "Q:f:3..4 K:f:=Q V:f:=Q mask?:fib:1..4 past_key?:f:4 past_value?:f:4 lengths?:l:1"},
     {"DequantizeLinear", "axis:i block_size:0..N output_dtype:i", "X:i scale:f zero?:=X"},
     {"DynamicQuantizeLinear", "", "X:f"},
     {"MatMulInteger", "", "A:q:1.. B:q:1.. a_zero?:=A b_zero?:=B"},

@@ -31,6 +31,25 @@ std::vector<ValueId> unary_float(OpBuilder& b) {
   return unary(b);
 }
 
+// Arc tangent of T >= 0, in f64: a quotient of polynomials (Cephes) up to 0.66, of what is left beyond the angle pi/4 up
+// to 2.41, beyond pi/2 from there on.
+#define PIT_ARC_TANGENT                                                                                                \
+  "W[i...] = select(T[i...] > 2.414213562373095, -1.0 / T[i...], select(T[i...] > 0.66, (T[i...] - 1.0) / (T[i...] + " \
+  "1.0), T[i...])); Z[i...] = W[i...] * W[i...]; "                                                                     \
+  "A[i...] = select(T[i...] > 2.414213562373095, 1.5707963267948966, select(T[i...] > 0.66, 0.7853981633974483, "      \
+  "0.0)) + (W[i...] + W[i...] * Z[i...] * ((((-0.8750608600031904 * Z[i...] - 16.15753718733365) * Z[i...] - "         \
+  "75.00855792314705) * Z[i...] - 122.88666844901361) * Z[i...] - 64.85021904942025) / (((((Z[i...] + "                \
+  "24.858464901423062) * Z[i...] + 165.02700983169885) * Z[i...] + 432.88106049129027) * Z[i...] + "                   \
+  "485.3903996359137) * Z[i...] + 194.5506571482614)); "
+
+std::vector<ValueId> inverse_angle(OpBuilder& b) {
+  const ValueId x = b.in(0);
+  std::string text(b.text);
+  constexpr std::string_view narrow = "cast_f32";
+  text.replace(text.rfind(narrow), narrow.size(), fmt::format("cast_{}", name_of(b.dtype(x))));
+  return {broadcast_op(b, text, {{"X", x}}, b.dtype(x))};
+}
+
 std::vector<ValueId> predicate(OpBuilder& b) { return {broadcast_op(b, b.text, {{"X", b.in(0)}}, DType::b8)}; }
 
 // `x` itself if the operator with the constant `other` does not change it, bit for bit, and does not stretch it. (x +
@@ -47,22 +66,38 @@ bool neutral(OpBuilder& b, ValueId x, ValueId other, bool right) {
   return op == "Add" && integer && *c == 0;
 }
 
-std::vector<ValueId> binary(OpBuilder& b) {
+// The second operand. Before opset 7 it alone was stretched, its axes laid from attribute `axis` on; a slope per channel
+// from axis 1.
+ValueId second(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
+  if (b.call.opset >= 7) return y;
+  const int rank = b.rank(x), own = b.rank(y);
+  int first = rank - own;
+  if (b.call.op == "PRelu" && own == 1 && !b.table().is_constant(b.dims(y)[0], 1)) first = std::min(1, rank - 1);
+  if (b.int_attr("broadcast", 0) != 0 && b.has_attr("axis")) first = b.normal_axis(b.int_attr("axis", 0), rank);
+  if (first < 0 || first + own > rank) b.fail(fmt::format("rank {} does not stretch to rank {}", own, rank), y);
+  std::vector<Dim> dims = b.dims(y);
+  dims.resize(static_cast<std::size_t>(rank - first), b.dim(1));
+  return first + own == rank ? y : reshaped(b, y, dims);
+}
+
+std::vector<ValueId> binary(OpBuilder& b) {
+  const ValueId x = b.in(0), y = second(b);
   if (neutral(b, x, y, true)) return {x};
   if (neutral(b, y, x, false)) return {y};
   return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, b.dtype(x))};
 }
 
 std::vector<ValueId> comparison(OpBuilder& b) {
-  const ValueId x = b.in(0), y = b.in(1);
+  const ValueId x = b.in(0), y = second(b);
   return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, DType::b8)};
 }
 
 std::vector<ValueId> logical(OpBuilder& b) {
-  if (neutral(b, b.in(0), b.in(1), true)) return {b.in(0)};
-  if (neutral(b, b.in(1), b.in(0), false)) return {b.in(1)};
-  return comparison(b);
+  const ValueId x = b.in(0), y = second(b);
+  if (neutral(b, x, y, true)) return {x};
+  if (neutral(b, y, x, false)) return {y};
+  return {broadcast_op(b, b.text, {{"A", x}, {"B", y}}, DType::b8)};
 }
 
 // Max, Min, Sum, Mean of any number of operands: a fold of the binary template.
@@ -86,14 +121,16 @@ std::vector<ValueId> mean(OpBuilder& b) {
 std::vector<ValueId> modulo(OpBuilder& b) {
   const ValueId x = b.in(0), y = b.in(1);
   const bool c_style = b.int_attr("fmod", 0) != 0;
-  if (is_float(b.dtype(x)) && !c_style) b.fail("floating-point operands need the attribute fmod = 1");
-  return {broadcast_op(b, alternative(b.text, c_style ? 1 : 0), {{"A", x}, {"B", y}}, b.dtype(x))};
+  if (is_float(b.dtype(x)) && !c_style && b.call.opset < 28)
+    b.fail("floating-point operands need the attribute fmod = 1");
+  const int form = c_style ? 1 : is_float(b.dtype(x)) ? 2 : 0;
+  return {broadcast_op(b, alternative(b.text, form), {{"A", x}, {"B", y}}, b.dtype(x))};
 }
 
 std::string cast_text(DType to, const char* what) { return fmt::format("cast_{}({})", name_of(to), what); }
 
 std::vector<ValueId> power(OpBuilder& b) {
-  const ValueId x = b.in(0), y = b.in(1);
+  const ValueId x = b.in(0), y = second(b);
   const DType base = b.dtype(x), exponent = b.dtype(y);
   const auto in_type = [&](DType t, const char* factor = "") {
     const std::string f = fmt::format("pow({}, {}){}", cast_text(t, "A[i...]"), cast_text(t, "B[i...]"), factor);
@@ -220,6 +257,7 @@ std::vector<ValueId> identity(OpBuilder& b) { return {b.in(0)}; }
 
 std::vector<ValueId> dropout(OpBuilder& b) {
   b.optional_in(1);  // the ratio: of training
+  if (b.call.opset < 7 && b.int_attr("is_test", 0) == 0) b.unsupported("training mode is not supported");
   if (b.has(2) && b.constants(b.in(2)) != std::vector<std::int64_t>{0}) b.unsupported("training mode is not supported");
   std::vector<ValueId> r{b.in(0)};
   if (!b.wants(1)) return r;
@@ -234,7 +272,11 @@ constexpr Definition kTable[] = {
     {"Sub", "Y[i...] = A[i...] - B[i...]", binary},
     {"Mul", "Y[i...] = A[i...] * B[i...]", binary},
     {"Div", "Y[i...] = A[i...] / B[i...]", binary},
-    {"Mod", "Y[i...] = A[i...] % B[i...]\n---\nY[i...] = fmod(A[i...], B[i...])", modulo},
+    {"Mod",
+     "Y[i...] = A[i...] % B[i...]\n---\nY[i...] = fmod(A[i...], B[i...])\n---\n"
+     "R[i...] = fmod(A[i...], B[i...]); "
+     "Y[i...] = select((R[i...] < 0 ^^ B[i...] < 0) && !(R[i...] == 0), R[i...] + B[i...], R[i...])",
+     modulo},
     {"Pow", "Y[i...] = pow(A[i...], B[i...])", power},
     {"Max", "Y[i...] = max(A[i...], B[i...])", variadic},
     {"Min", "Y[i...] = min(A[i...], B[i...])", variadic},
@@ -285,6 +327,17 @@ constexpr Definition kTable[] = {
      "sqrt(X[i...] + 1.0)))",
      unary_float},
     {"Atanh", "Y[i...] = 0.5 * log((1.0 + X[i...]) / (1.0 - X[i...]))", unary_float},
+    {"Atan",
+     "T[i...] = abs(cast_f64(X[i...])); " PIT_ARC_TANGENT "Y[i...] = cast_f32(select(X[i...] < 0, -A[i...], A[i...]))",
+     inverse_angle},
+    {"Asin",
+     "T[i...] = abs(cast_f64(X[i...])) / (1.0 + sqrt((1.0 - cast_f64(X[i...])) * (1.0 + "
+     "cast_f64(X[i...])))); " PIT_ARC_TANGENT "Y[i...] = cast_f32(select(X[i...] < 0, -2.0 * A[i...], 2.0 * A[i...]))",
+     inverse_angle},
+    {"Acos",
+     "T[i...] = sqrt((1.0 - cast_f64(X[i...])) / (1.0 + cast_f64(X[i...]))); " PIT_ARC_TANGENT
+     "Y[i...] = cast_f32(2.0 * A[i...])",
+     inverse_angle},
     {"Floor", "Y[i...] = floor(X[i...])", unary_float},
     {"Ceil", "Y[i...] = ceil(X[i...])", unary_float},
     {"Round", "Y[i...] = round(X[i...])", unary_float},

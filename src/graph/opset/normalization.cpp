@@ -82,7 +82,8 @@ std::vector<ValueId> rms_norm(OpBuilder& b) {
 
 // Inference form: the statistics are folded into one scale and one shift per channel.
 std::vector<ValueId> batch_norm(OpBuilder& b) {
-  if (b.int_attr("training_mode", 0) != 0) b.unsupported("training mode is not supported");
+  const bool trains = b.call.opset < 7 ? b.int_attr("is_test", 0) == 0 : b.int_attr("training_mode", 0) != 0;
+  if (trains) b.unsupported("training mode is not supported");
   const ValueId x = b.in(0);
   const int rank = b.rank(x);
   const DType t = b.dtype(x);

@@ -9,7 +9,7 @@
 namespace pit::graph {
 namespace {
 
-constexpr int kNewestOpset = 28, kOldestOpset = 7;
+constexpr int kNewestOpset = 28, kOldestOpset = 6;
 
 using Table = std::unordered_map<std::string_view, const Definition*>;
 
@@ -19,7 +19,7 @@ const Table& table() {
     for (const auto& part :
          {elementwise_definitions(), reduction_definitions(), contraction_definitions(), normalization_definitions(),
           layout_definitions(), indexing_definitions(), generator_definitions(), window_definitions(),
-          composite_definitions(), experts_definitions()}) {
+          composite_definitions(), experts_definitions(), loss_definitions(), sampling_definitions()}) {
       for (const Definition& d : part) t.emplace(d.op, &d);
     }
     return t;

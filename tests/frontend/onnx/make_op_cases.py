@@ -343,6 +343,26 @@ def composites():
     case("DequantizeLinear", [i(3, 4, lo=0, hi=100, dtype=np.uint8), Const(f(3, lo=0.01, hi=0.1))], axis=0)
 
 
+def sampling():
+    C = lambda *v: Const(v, np.float32)  # noqa: E731
+    for op in ("Atan", "Asin", "Acos"):
+        case(op, [f(3, 5, lo=-1.0, hi=1.0)])
+    case("Atan", [f(4, 9, lo=-9.0, hi=9.0)])
+    case("Resize", [f(1, 2, 5, 4), None, None, I(1, 2, 8, 3)], opset=18, mode="linear")
+    case("Resize", [f(1, 2, 5, 4), None, C(1, 1, 2, 3)], opset=13, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    case("Resize", [f(1, 2, 5, 4), None, C(1, 1, 2, 3)], opset=13, mode="cubic", coordinate_transformation_mode="align_corners")
+    case("Upsample", [f(1, 2, 3, 4), C(1, 1, 2, 2)], opset=9, mode="linear")
+    for mode in ("linear", "nearest"):
+        case("GridSample", [f(2, 3, 5, 4), f(2, 3, 6, 2, lo=-1.3, hi=1.3)], opset=20, mode=mode)
+    case("GridSample", [f(2, 3, 5, 4), f(2, 3, 6, 2, lo=-1.3, hi=1.3)], opset=20, padding_mode="border", align_corners=1)
+    case("AffineGrid", [f(2, 2, 3), I(2, 1, 4, 5)], opset=20)
+    case("CenterCropPad", [f(5, 4, 3), I(3, 7)], opset=18, axes=[0, 1])
+    case("Col2Im", [f(2, 8, 6), I(3, 4), I(2, 2)], opset=18)
+    for op in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"):
+        case(op, [f(4, 5), i(4, lo=0, hi=5)], opset=13)
+        case(op, [f(4, 5, 2), i(4, 2, lo=0, hi=5), f(5, lo=0.1)], opset=13, reduction="sum", ignore_index=2)
+
+
 def build(name, op, inputs, opset, outputs, attrs, free):
     names, graph_inputs, inits = [], [], []
     for n, x in enumerate(inputs):
@@ -405,7 +425,7 @@ def write(path):
 def main():
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases")
     os.makedirs(folder, exist_ok=True)
-    for family in (elementwise, activations, reductions, contractions, normalisations, layouts, indexing, generators, windows, composites):
+    for family in (elementwise, activations, reductions, contractions, normalisations, layouts, indexing, generators, windows, composites, sampling):
         CASES.clear()
         rng.seed(7)
         family()

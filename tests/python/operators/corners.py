@@ -9,7 +9,7 @@ from .drawing import EXTENTS, floats, of
 
 
 @of("Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Relu", "Identity", "Not", "IsNaN", exact=True)
-@of("Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Softplus",
+@of("Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Asin", "Acos", "Atan", "Softplus",
     "Softsign", "Mish", "HardSwish")  # fmt: skip
 def unary(g):
     angle = g.single.op in ("Sin", "Cos", "Tan")

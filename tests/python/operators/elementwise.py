@@ -88,9 +88,9 @@ case("Where", mask("b", "n"), f("n", dtype="float64"), f("n", dtype="float64"), 
 case("Where", mask("n"), i("n", dtype="uint8", lo=0), i("n", dtype="uint8", lo=0))
 
 #: Domains of the functions of one variable; with edges too.
-DOMAIN = {"Sqrt": (0.0, 9.0), "Log": (0.01, 30.0), "Reciprocal": (0.1, 4.0), "Acosh": (1.01, 9.0), "Atanh": (-0.9, 0.9), "Exp": (-20, 20),
+DOMAIN = {"Sqrt": (0.0, 9.0), "Log": (0.01, 30.0), "Reciprocal": (0.1, 4.0), "Acosh": (1.01, 9.0), "Atanh": (-0.9, 0.9), "Asin": (-1, 1), "Acos": (-1, 1), "Atan": (-9, 9), "Exp": (-20, 20),
           "Tan": (-1.3, 1.3), "Sinh": (-9, 9), "Cosh": (-9, 9), "Asinh": (-9, 9), "Erf": (-5, 5), "Tanh": (-8, 8), "Sigmoid": (-20, 20)}  # fmt: skip
-UNARY = ("Abs Neg Sign Floor Ceil Round Sqrt Reciprocal Exp Log Erf Tanh Sigmoid Sin Cos Tan Sinh Cosh Asinh Acosh Atanh Relu Softplus "
+UNARY = ("Abs Neg Sign Floor Ceil Round Sqrt Reciprocal Exp Log Erf Tanh Sigmoid Sin Cos Tan Sinh Cosh Asinh Acosh Atanh Asin Acos Atan Relu Softplus "
          "Softsign HardSigmoid LeakyRelu Elu Selu ThresholdedRelu HardSwish Celu Mish Gelu Swish Shrink").split()  # fmt: skip
 SINCE = {"HardSwish": 14, "Mish": 18, "Gelu": 20, "Swish": 24, "Celu": 12, "Round": 11}
 for op in UNARY:

@@ -20,7 +20,7 @@ from collections import Counter
 
 import numpy as np
 
-from . import corners  # noqa: F401  (fills the table)
+from . import corners, sampling  # noqa: F401  (fill the table)
 from .drawing import GENERATORS, NEWEST, OLDEST, Draw, versions
 from .judging import OUTCOMES, judge
 
