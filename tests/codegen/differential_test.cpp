@@ -169,6 +169,48 @@ std::vector<char> edge_integers() {
       {T(0), T(1), T(-1), L::min(), L::max(), T(L::min() + 1), T(2), T(-2), T(7), T(-7), T(100), T(55)});
 }
 
+/// Numbers around the bounds of each integer type, which conversions truncate and saturate to.
+template <class T>
+std::vector<char> bounds_of_integers() {
+  std::vector<T> v;
+  for (const double bound : {127.0, 255.0, 32767.0, 2147483647.0, 9223372036854775807.0})
+    for (const double x : {bound, bound + 1, -bound, -bound - 1, -bound - 2, bound - 0.5, bound + 0.5, -bound - 1.5})
+      v.push_back(static_cast<T>(x));
+  for (const double x : {0.0, -0.0, 0.5, -0.5, -0.99, 1e30, -1e30}) v.push_back(static_cast<T>(x));
+  using L = std::numeric_limits<T>;
+  v.insert(v.end(), {L::infinity(), -L::infinity(), L::quiet_NaN(), -L::quiet_NaN(), L::max(), L::lowest()});
+  while (v.size() % 16 != 0) v.push_back(T(2.5));
+  std::vector<char> bytes(v.size() * sizeof(T));
+  std::memcpy(bytes.data(), v.data(), bytes.size());
+  return bytes;
+}
+
+TEST(Differential, ConversionsToIntegersSaturate) {
+  for (auto [scalar, in] :
+       {std::pair{Scalar::f32, bounds_of_integers<float>()}, std::pair{Scalar::f64, bounds_of_integers<double>()}}) {
+    const int size = bytes_of(scalar), count = static_cast<int>(in.size()) / size;
+    for (const Scalar to : {Scalar::i8, Scalar::u8, Scalar::i32, Scalar::i64, Scalar::i1})
+      for (const int lanes : {1, 4, 8, 16}) {
+        Builder b("converted_" + to_string({scalar, lanes}) + "_" + to_string({to, lanes}));
+        Value from = b.ptr_arg("in"), out = b.ptr_arg("out");
+        for (int i = 0; i < count; i += lanes) {
+          Value v = Builder::load({scalar, lanes}, from, Builder::i(i * size));
+          b.store(out, Builder::i(i * bytes_of(to)), Builder::convert(v, to));
+        }
+        const Kernel k = b.finish();
+        std::vector<char> want(static_cast<std::size_t>(count) * 8, 0x55);
+        void* ptrs[] = {in.data(), want.data()};
+        interpret(k, ptrs, nullptr);
+        for (const CpuTarget& target : targets()) {
+          std::vector<char> got(want.size(), 0x55);
+          ptrs[1] = got.data();
+          compile({k}, options_for(target))->function(k.name)(ptrs, nullptr);
+          EXPECT_EQ(want, got) << k.name << " on " << target.name;
+        }
+      }
+  }
+}
+
 TEST(Differential, EdgeValues) {
   const std::vector<std::pair<Scalar, std::vector<char>>> inputs{
       {Scalar::f32, edge_floats<float>()},          {Scalar::f64, edge_floats<double>()},

@@ -96,7 +96,7 @@ void add_passes(llvm::legacy::PassManager* passes, llvm::TargetMachine* machine)
 
 }  // namespace
 
-std::string identity() { return "LLVM " LLVM_VERSION_STRING " cse-licm aggressive pic by-4 bytes"; }
+std::string identity() { return "LLVM " LLVM_VERSION_STRING " cse-licm aggressive pic by-4 clamped"; }
 
 std::string host_cpu_name() { return llvm::sys::getHostCPUName().str(); }
 

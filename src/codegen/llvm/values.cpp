@@ -1,5 +1,6 @@
 #include "codegen/llvm/values.h"
 
+#include <cmath>
 #include <llvm/IR/Intrinsics.h>
 #include <numeric>
 
@@ -123,6 +124,28 @@ LV integer_binary(IR& ir, Op op, Scalar s, LV a, LV b) {
   }
 }
 
+/// Floats as integers, truncated and saturated, NaN as 0. LLVM's own operations for it are scalar code for x86, several
+/// branches an element; here the number is clamped to what the integer has while it is a float, where floats have
+/// these bounds.
+LV saturated(IR& ir, Type from, Type to, LV v) {
+  const bool narrow = bytes_of(to.scalar) == 1;  // vectors of 32 bits are converted, and cut
+  const int digits = 8 * bytes_of(to.scalar) - (is_unsigned(to.scalar) ? 0 : 1);
+  const double low = is_unsigned(to.scalar) ? 0 : -std::ldexp(1.0, digits), end = std::ldexp(1.0, digits);
+  const auto number = [&](double x) { return llvm::ConstantFP::get(type_of(ir.getContext(), from), x); };
+  llvm::Type* integer = type_of(ir.getContext(), narrow ? Type{Scalar::i32, to.lanes} : to);
+  if (low != 0) v = ir.CreateSelect(ir.CreateFCmpUNO(v, v), number(0), v);
+  LV clamped = ir.CreateSelect(ir.CreateFCmpOGT(v, number(low)), v, number(low));  // NaN too, to 0
+  if (digits <= (from.scalar == Scalar::f64 ? 53 : 24)) {
+    clamped = ir.CreateSelect(ir.CreateFCmpOLT(clamped, number(end - 1)), clamped, number(end - 1));
+    LV whole = ir.CreateFPToSI(clamped, integer);
+    return narrow ? ir.CreateTrunc(whole, type_of(ir.getContext(), to)) : whole;
+  }
+  LV beyond = ir.CreateFCmpOGE(clamped, number(end));
+  LV whole = ir.CreateFPToSI(ir.CreateSelect(beyond, number(0), clamped), integer);
+  const auto most = llvm::APInt::getSignedMaxValue(integer->getScalarSizeInBits());
+  return ir.CreateSelect(beyond, llvm::ConstantInt::get(integer, most), whole);
+}
+
 }  // namespace
 
 llvm::Type* type_of(llvm::LLVMContext& context, Type t) { return with_lanes(scalar_type(context, t.scalar), t.lanes); }
@@ -186,26 +209,12 @@ LV binary(IR& ir, Op op, Type t, LV a, LV b) {
 
 LV fma(IR& ir, LV a, LV b, LV c) { return ir.CreateIntrinsic(llvm::Intrinsic::fma, {c->getType()}, {a, b, c}); }
 
-namespace {
-// Floats to bytes: cut off in floats, which hold the bounds exactly. LLVM takes its saturating conversion apart, lane by lane.
-LV to_bytes(IR& ir, bool is_unsigned, llvm::Type* t, LV v) {
-  const auto number = [&](double x) { return llvm::ConstantFP::get(v->getType(), x); };
-  LV x = ir.CreateSelect(ir.CreateFCmpOGT(v, number(is_unsigned ? 0 : -128)), v, number(is_unsigned ? 0 : -128));
-  x = ir.CreateSelect(ir.CreateFCmpOLT(x, number(is_unsigned ? 255 : 127)), x, number(is_unsigned ? 255 : 127));
-  x = ir.CreateSelect(ir.CreateFCmpUNO(v, v), number(0), x);
-  llvm::Type* wide = t->getWithNewBitWidth(32);
-  return ir.CreateTrunc(ir.CreateFPToSI(x, wide), t);
-}
-}  // namespace
-
 LV convert(IR& ir, Type from, Type to, LV v) {
   llvm::Type* t = type_of(ir.getContext(), to);
   if (is_float(from.scalar)) {
     if (is_float(to.scalar)) return ir.CreateFPCast(v, t);
     if (to.scalar == Scalar::i1) return ir.CreateFCmpUNE(v, llvm::Constant::getNullValue(v->getType()));
-    if (to.scalar == Scalar::u8 || to.scalar == Scalar::i8) return to_bytes(ir, to.scalar == Scalar::u8, t, v);
-    const auto saturating = is_unsigned(to.scalar) ? llvm::Intrinsic::fptoui_sat : llvm::Intrinsic::fptosi_sat;
-    return ir.CreateIntrinsic(saturating, {t, v->getType()}, {v});
+    return saturated(ir, from, to, v);
   }
   if (is_float(to.scalar)) return is_unsigned(from.scalar) ? ir.CreateUIToFP(v, t) : ir.CreateSIToFP(v, t);
   if (to.scalar == Scalar::i1) return ir.CreateICmpNE(v, llvm::Constant::getNullValue(v->getType()));
