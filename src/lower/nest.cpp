@@ -119,6 +119,9 @@ std::unique_ptr<NestPlan> plan_nest(const NestSpec& spec) {
   if (spec.program.axes.size() > kMostAxes) throw Refusal{"too many axes"};
   if (expr::scatters(s)) throw Refusal{"it writes through lookups"};
   if (s.combiner == Combiner::logsumexp) throw Refusal{"logsumexp needs all of its terms at once"};
+  const bool logic = s.combiner == Combiner::assign || s.combiner == Combiner::logical_and ||
+                     s.combiner == Combiner::logical_or || s.combiner == Combiner::last;
+  if (spec.program.tensors[s.out].dtype == DType::b8 && !logic) throw Refusal{"arithmetic on truths"};
   auto owned = std::make_unique<NestPlan>();
   NestPlan& plan = *owned;
   plan.program = spec.program;

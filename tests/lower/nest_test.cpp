@@ -413,6 +413,15 @@ TEST(Nest, StoresAnywhere) {
 
 }  // namespace
 
+// What no instruction does is refused, and left to the interpreter.
+TEST(Nest, ArithmeticOnTruthsIsRefused) {
+  expr::Program p = expr::parse("Y[a] += X[a,b]");
+  for (expr::TensorDecl& t : p.tensors) t.dtype = DType::b8;
+  const NestSpec spec{p, {p.axis_named("a")}, p.axis_named("b"), false, nest_operands(p), {}, cpu_target("haswell")};
+  ASSERT_TRUE(refuse_nest(spec));
+  EXPECT_NE(refuse_nest(spec)->find("truths"), std::string::npos);
+}
+
 // An index that leads nowhere is not read with, and told.
 TEST(Nest, IndexOutOfRange) {
   expr::Program p = expr::parse("Y[a,c] = X[I[c],a]");
