@@ -12,7 +12,6 @@ namespace pit::lower {
 using codegen::Builder;
 using codegen::Op;
 using codegen::Scalar;
-using codegen::Type;
 using codegen::Value;
 using expr::Combiner;
 using expr::Expr;

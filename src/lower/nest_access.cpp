@@ -80,7 +80,7 @@ Value NestEmitter::eval(int node, bool lanes) {
   const int key = vector ? ~node : node;
   if (const Value* known = find(key)) return *known;
   const TypedNode& n = typed_.node(node);
-  const Value v = b_.let("v", n.kind == TypedNode::operand ? load(node, vector) : compute(n, vector));
+  Value v = b_.let("v", n.kind == TypedNode::operand ? load(node, vector) : compute(n, vector));
   auto scope = scopes_.rbegin();
   if (!moves(node))
     while (scope->of_copy) ++scope;
@@ -110,7 +110,7 @@ Value NestEmitter::compute(const TypedNode& n, bool lanes) {
 }
 
 Value NestEmitter::param(const TypedNode& n) {
-  const Value v = slot(Slot::param, n.id, 0, n.type != DType::i64);
+  Value v = slot(Slot::param, n.id, 0, n.type != DType::i64);
   if (n.type == DType::i64) return v;
   return Builder::convert(Builder::bitcast(v, {Scalar::f64, 1}), register_scalar(n.type));
 }

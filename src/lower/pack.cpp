@@ -273,9 +273,7 @@ class TransposePacker {
                        Builder::load({element_.scalar, 1}, pointers_[i], mul(index_at(index_, k), size_)));
             });
           },
-          [&] {
-            over_k([&](const Value& k) { b_.store(to, mul(k, size_ * width_), zero({element_.scalar, 1})); });
-          });
+          [&] { over_k([&](const Value& k) { b_.store(to, mul(k, size_ * width_), zero({element_.scalar, 1})); }); });
     }
   }
 

@@ -85,7 +85,8 @@ Taps taps_of(OpBuilder& b, const Stretch& s) {
   for (std::int64_t y = 0; y < s.out; ++y) {
     const double x = std::clamp<double>(position(place, s, y), -kMost, kMost);
     t.outside.push_back(place == "tf_crop_and_resize" && (x < 0 || x > static_cast<double>(s.in - 1)));
-    const double base = mode == "nearest" ? nearest(rounding, x) : std::floor(x) - static_cast<double>(t.taps / 2 - 1);
+    const std::int64_t before = t.taps / 2 - 1;
+    const double base = mode == "nearest" ? nearest(rounding, x) : std::floor(x) - static_cast<double>(before);
     double sum = 0;
     const std::size_t row = t.weight.size();
     for (std::int64_t k = 0; k < t.taps; ++k) {
