@@ -412,3 +412,16 @@ def test_all_unknown_operators_are_named_at_once():
     with pytest.raises(pit.UnsupportedError, match="3 operators of the model are not supported: First, Third, my.own.Second") as e:
         pit.compile(model)
     assert e.value.op == "First 'one'"
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_channels_of_a_call_must_be_those_of_the_weight(groups):
+    weight = numpy_helper.from_array(np.ones((6, 6 // groups, 3, 3), np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"], group=groups)], "g",
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", "c", "h", "w"])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [weight])  # fmt: skip
+    model = pit.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    assert model({"x": np.ones((1, 6, 4, 5), np.float32)})["y"].shape == (1, 6, 2, 3)
+    for channels in (1, 5, 7, 12):
+        with pytest.raises(pit.InputError):
+            model({"x": np.ones((1, channels, 4, 5), np.float32)})

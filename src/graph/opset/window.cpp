@@ -198,6 +198,7 @@ std::vector<ValueId> conv(OpBuilder& b) {
     b.fail(fmt::format("the weight asks for {} channels in each of {} groups, the operand has {} in all", *inner,
                        groups, *channels),
            x);
+  b.require_equal(d[1], b.table().mul(k[1], b.dim(groups)), x);
   // Products of a few rows, or of a few terms, are no work for tiles: depthwise convolutions are nests.
   constexpr std::int64_t rows = 4, terms = 32;
   std::int64_t volume = *inner;
