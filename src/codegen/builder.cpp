@@ -104,13 +104,21 @@ Value Builder::binary(Op op, Value a, Value b) {
   return make(op, t, {std::move(a), std::move(b)});
 }
 
-Value Builder::fma(Value a, Value b, Value c) {
-  match_lanes(Op::fma, &a, &b);
-  match_lanes(Op::fma, &a, &c);
-  match_lanes(Op::fma, &b, &c);
+namespace {
+
+Value ternary(Op op, Value a, Value b, Value c) {
+  match_lanes(op, &a, &b);
+  match_lanes(op, &a, &c);
+  match_lanes(op, &b, &c);
   const Type t = c->type;
-  return make(Op::fma, t, {std::move(a), std::move(b), std::move(c)});
+  return make(op, t, {std::move(a), std::move(b), std::move(c)});
 }
+
+}  // namespace
+
+Value Builder::fma(Value a, Value b, Value c) { return ternary(Op::fma, std::move(a), std::move(b), std::move(c)); }
+
+Value Builder::dot(Value a, Value b, Value c) { return ternary(Op::dot, std::move(a), std::move(b), std::move(c)); }
 
 Value Builder::select(Value mask, Value a, Value b) {
   match_lanes(Op::select, &a, &b);

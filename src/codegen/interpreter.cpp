@@ -115,6 +115,15 @@ Bits integer_shift(Op op, Scalar s, Bits a, Bits b) {
   return wrap(s, (a & mask) >> b);
 }
 
+Bits dot(Bits a, Bits b, Bits c) {
+  for (int i = 0; i < 4; ++i) {
+    const auto x = static_cast<std::uint8_t>(a >> (8 * i));
+    const auto y = static_cast<std::int8_t>(b >> (8 * i));
+    c += static_cast<Bits>(std::int64_t{x} * y);
+  }
+  return wrap(Scalar::i32, c);
+}
+
 Bits integer_op(Op op, Scalar s, Bits a, Bits b) {
   // Extended to 64 bits, a comparison of u8 and of signed integers is a signed comparison.
   const std::int64_t x = signed_of(a), y = signed_of(b);
@@ -154,6 +163,7 @@ Bits apply(Op op, Scalar s, Bits a, Bits b = 0, Bits c = 0) {
     const double x[] = {f64_of(a), f64_of(b), f64_of(c)};
     return float_op(op, x);
   }
+  if (op == Op::dot) return dot(a, b, c);
   return integer_op(op, s, a, b);
 }
 

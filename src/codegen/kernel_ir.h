@@ -33,6 +33,8 @@
 //     stands and nowhere else. min/max of floats propagate NaN; of equal operands (+0, -0) they give the second. Which
 //     NaN
 //     (sign, payload) an operation gives is not specified. Comparisons are ordered (false with NaN) except `ne`.
+//   * dot(a, b, c) of i32 lanes: c + a0*b0 + a1*b1 + a2*b2 + a3*b3, where a0..a3 are the bytes of a, unsigned, and b0..b3
+//     those of b, signed. Exact modulo 2^32, so no order of additions is specified; nothing saturates.
 //   * Float to integer conversion truncates and saturates, NaN gives 0; anything non-zero (NaN too) converts to i1 as
 //     true.
 //   * Loops: `for v in begin..end step s` with s > 0, bounds evaluated once. **An indexed loop is an ordinary loop
@@ -90,6 +92,7 @@ enum class Op : std::uint8_t {
   ceil,
   round_even,
   fma,
+  dot,  // (a, b, c), i32: c and the four products of a's bytes (unsigned) and b's (signed)
   bit_and,
   bit_or,
   bit_xor,
@@ -182,6 +185,7 @@ class Builder {
   static Value unary(Op op, Value a);
   static Value binary(Op op, Value a, Value b);
   static Value fma(Value a, Value b, Value c);  ///< a*b+c
+  static Value dot(Value a, Value b, Value c);  ///< bytes of a times bytes of b, four a lane, +c
   static Value select(Value mask, Value a, Value b);
   static Value convert(Value v, Scalar to);
   static Value bitcast(Value v, Type to);

@@ -167,7 +167,7 @@ Operand ValueParser::operation(Op op) {
     case Op::shuffle: return shuffle();
     default: break;
   }
-  const bool three = op == Op::fma || op == Op::select;
+  const bool three = op == Op::fma || op == Op::dot || op == Op::select;
   std::vector<Operand> args = operands(three ? 3 : is_unary(op) || is_reduce(op) ? 1 : 2);
   Type t = args[op == Op::select ? 1 : 0].type();
   if (is_reduce(op)) t.lanes = 1;

@@ -50,12 +50,12 @@ std::string to_string(Type t) {
 
 const char* name_of(Op op) {
   static constexpr const char* names[] = {
-      "ptr_arg",    "int_arg",    "constant",  "name",      "iota",    "add",        "sub",        "mul",
-      "div",        "rem",        "min",       "max",       "neg",     "abs",        "sqrt",       "floor",
-      "ceil",       "round_even", "fma",       "bit_and",   "bit_or",  "bit_xor",    "shl",        "lshr",
-      "ashr",       "eq",         "ne",        "lt",        "le",      "gt",         "ge",         "select",
-      "convert",    "bitcast",    "splat",     "extract",   "shuffle", "reduce_add", "reduce_mul", "reduce_min",
-      "reduce_max", "reduce_and", "reduce_or", "lane_mask", "offset",  "load",       "gather"};
+      "ptr_arg",    "int_arg",    "constant",   "name",      "iota",      "add",     "sub",        "mul",
+      "div",        "rem",        "min",        "max",       "neg",       "abs",     "sqrt",       "floor",
+      "ceil",       "round_even", "fma",        "dot",       "bit_and",   "bit_or",  "bit_xor",    "shl",
+      "lshr",       "ashr",       "eq",         "ne",        "lt",        "le",      "gt",         "ge",
+      "select",     "convert",    "bitcast",    "splat",     "extract",   "shuffle", "reduce_add", "reduce_mul",
+      "reduce_min", "reduce_max", "reduce_and", "reduce_or", "lane_mask", "offset",  "load",       "gather"};
   static_assert(sizeof(names) / sizeof(names[0]) == static_cast<std::size_t>(Op::gather) + 1);
   return names[static_cast<int>(op)];
 }
@@ -135,6 +135,7 @@ bool exists_for(Op op, Scalar s) {
     case Op::ceil:
     case Op::round_even:
     case Op::fma: return floats;
+    case Op::dot: return s == Scalar::i32;
     case Op::rem:
     case Op::shl:
     case Op::lshr:

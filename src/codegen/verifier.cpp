@@ -321,7 +321,7 @@ class Verifier {
     if (v.op <= Op::iota) return leaf(v);
     if (is_unary(v.op)) return elementwise(v, 1);
     if (is_binary(v.op) || is_compare(v.op)) return elementwise(v, 2);
-    if (v.op == Op::fma) return elementwise(v, 3);
+    if (v.op == Op::fma || v.op == Op::dot) return elementwise(v, 3);
     if (v.op == Op::convert || v.op == Op::bitcast) return conversion(v);
     if (v.op == Op::load || v.op == Op::gather) return memory(v);
     if (v.op == Op::offset) {

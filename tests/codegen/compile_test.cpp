@@ -201,6 +201,22 @@ TEST_F(CompileTest, AssemblyIsReadable) {
   EXPECT_EQ(code->assembly, assembly({testing::matmul_tile(4, 2, 8, false)}, options_.target));
 }
 
+TEST_F(CompileTest, SumsOfProductsOfBytesDoNotSaturate) {
+  Builder b("dots");
+  Value p = b.ptr_arg("p");
+  const Type vector{Scalar::i32, 8};
+  b.store(p, Builder::i(64),
+          Builder::dot(Builder::load(vector, p, Builder::i(0)), Builder::load(vector, p, Builder::i(32)),
+                       Builder::i(0, vector)));
+  const Kernel k = b.finish();
+  const std::string old = assembly({k}, cpu_target("haswell"));
+  EXPECT_NE(old.find("vpmaddwd"), std::string::npos) << old;
+  EXPECT_EQ(old.find("vpmaddubsw"), std::string::npos) << old;
+  EXPECT_NE(assembly({k}, {.name = "znver5", .features = "", .vector_bytes = 64}).find("vpdpbusd"), std::string::npos);
+  EXPECT_NE(assembly({k}, {.name = "alderlake", .features = "", .vector_bytes = 32}).find("vpdpbusd"),
+            std::string::npos);
+}
+
 TEST_F(CompileTest, ManyCodesLiveAndDieInAnyOrder) {
   options_.cache_dir.clear();
   std::vector<std::shared_ptr<const Code>> codes;

@@ -184,6 +184,7 @@ class RandomKernelMaker {
     static constexpr Op kBinary[] = {Op::add, Op::sub, Op::mul,     Op::div,    Op::rem,
                                      Op::min, Op::max, Op::bit_and, Op::bit_or, Op::bit_xor};
     static constexpr Op shift[] = {Op::shl, Op::lshr, Op::ashr};
+    if (t.scalar == Scalar::i32 && pick(5) == 0) return B::dot(value(t, d), value(t, d), value(t, d));
     switch (pick(7)) {
       case 0: return B::unary(pick(2) == 0 ? Op::neg : Op::abs, value(t, d));
       case 1: return B::binary(shift[pick(3)], value(t, d), B::i(pick(8 * bytes_of(t.scalar)), {t.scalar, 1}));

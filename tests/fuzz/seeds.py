@@ -25,7 +25,7 @@ select( cast_f32( cast_f64( cast_f16( cast_i64( cast_i32( cast_i8( cast_u8( cast
 
 
 KERNEL_TOKENS = """let var store scatter prefetch for .. step if else := = , ( ) [ ] : ptr noalias i64 f32x8 f64 f16 i32 i8 u8x4 i1 inf nan -inf @1= @1
-add + - * / % & | ^ << == != < <= > >= neg( abs( sqrt( floor( ceil( round_even( fma( min( max( lshr( ashr( select( convert bitcast splat x8(
+add + - * / % & | ^ << == != < <= > >= neg( abs( sqrt( floor( ceil( round_even( fma( dot( min( max( lshr( ashr( select( convert bitcast splat x8(
 extract shuffle [0 reduce_add( reduce_mul( reduce_min( reduce_max( reduce_and( reduce_or( lane_mask offset( load gather iota""".split()
 
 

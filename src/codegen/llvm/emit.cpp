@@ -29,14 +29,15 @@ constexpr int kUnknown = -1;
 
 class Emitter {
  public:
-  Emitter(const Kernel& k, llvm::Module& module, int vector_bits)
+  Emitter(const Kernel& k, llvm::Module& module, const Features& features)
       : k_(k),
+        features_(features),
         context_(module.getContext()),
         layout_(module.getDataLayout()),
         ir_(context_, llvm::TargetFolder(layout_)),
         names_(k.names.size(), nullptr),
         roots_(k.names.size(), kUnknown) {
-    create_function(module, vector_bits);
+    create_function(module, features.vector_bits);
     create_alias_scopes();
     load_arguments();
     block(k.body);
@@ -205,6 +206,7 @@ class Emitter {
     if (is_reduce(v.op)) return reduce(ir_, v.op, from, x[0]);
     switch (v.op) {
       case Op::fma: return fma(ir_, x[0], x[1], x[2]);
+      case Op::dot: return dot(ir_, features_, v.type.lanes, x[0], x[1], x[2]);
       case Op::select: return ir_.CreateSelect(x[0], x[1], x[2]);
       case Op::convert: return convert(ir_, from, v.type, x[0]);
       case Op::bitcast: return ir_.CreateBitCast(x[0], type_of(context_, v.type));
@@ -341,6 +343,7 @@ class Emitter {
   }
 
   const Kernel& k_;
+  const Features& features_;
   llvm::LLVMContext& context_;
   const llvm::DataLayout& layout_;
   IR ir_;
@@ -353,6 +356,8 @@ class Emitter {
 
 }  // namespace
 
-void emit(const Kernel& kernel, llvm::Module& module, int vector_bits) { Emitter emitter(kernel, module, vector_bits); }
+void emit(const Kernel& kernel, llvm::Module& module, const Features& features) {
+  Emitter emitter(kernel, module, features);
+}
 
 }  // namespace pit::codegen::llvm_backend

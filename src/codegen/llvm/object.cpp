@@ -96,7 +96,7 @@ void add_passes(llvm::legacy::PassManager* passes, llvm::TargetMachine* machine)
 
 }  // namespace
 
-std::string identity() { return "LLVM " LLVM_VERSION_STRING " cse-licm aggressive pic by-4 clamped"; }
+std::string identity() { return "LLVM " LLVM_VERSION_STRING " cse-licm aggressive pic by-4 clamped dot"; }
 
 std::string host_cpu_name() { return llvm::sys::getHostCPUName().str(); }
 
@@ -111,7 +111,11 @@ std::string generate(const std::vector<Kernel>& kernels, const CpuTarget& target
   module.setTargetTriple(machine->getTargetTriple().str());
 
   const Generating generating;
-  for (const Kernel& k : kernels) emit(k, module, 8 * target.vector_bytes);
+  const llvm::MCSubtargetInfo* has = machine->getMCSubtargetInfo();
+  const Features features{.vector_bits = 8 * target.vector_bytes,
+                          .vnni = has->checkFeatures("+avx512vnni,+avx512vl") ||
+                                  (target.vector_bytes == 32 && has->checkFeatures("+avxvnni"))};
+  for (const Kernel& k : kernels) emit(k, module, features);
   std::string problem;
   llvm::raw_string_ostream problem_out(problem);
   PIT_CHECK(!llvm::verifyModule(module, &problem_out), "generated LLVM IR is invalid: {}", problem);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 #include <numeric>
 
 #include "codegen/ops.h"
@@ -208,6 +209,50 @@ LV binary(IR& ir, Op op, Type t, LV a, LV b) {
 }
 
 LV fma(IR& ir, LV a, LV b, LV c) { return ir.CreateIntrinsic(llvm::Intrinsic::fma, {c->getType()}, {a, b, c}); }
+
+namespace {
+
+/// Bytes 0 and 2, or 1 and 3, of each lane as two integers of 16 bits.
+LV pairs(IR& ir, LV v, bool odd, bool is_signed) {
+  const unsigned lanes = llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements();
+  llvm::Type* halves = llvm::FixedVectorType::get(ir.getInt16Ty(), 2 * lanes);
+  v = ir.CreateBitCast(v, halves);
+  LV eight = llvm::ConstantInt::get(halves, 8);
+  if (!odd) v = ir.CreateShl(v, eight);
+  return is_signed ? ir.CreateAShr(v, eight) : ir.CreateLShr(v, eight);
+}
+
+LV dot_of_scalars(IR& ir, LV a, LV b, LV c) {
+  llvm::Type* t = c->getType();
+  const auto number = [&](unsigned x) { return llvm::ConstantInt::get(t, x); };
+  for (unsigned i = 0; i < 4; ++i) {
+    LV x = ir.CreateAnd(ir.CreateLShr(a, number(8 * i)), number(255));
+    LV y = ir.CreateAShr(ir.CreateShl(b, number(24 - 8 * i)), number(24));
+    c = ir.CreateAdd(c, ir.CreateMul(x, y));
+  }
+  return c;
+}
+
+}  // namespace
+
+/// One instruction with VNNI; else two sums of pairs of 16 bits, which hold any products of bytes. (The sums of pairs of
+/// bytes that AVX2 has saturate.)
+LV dot(IR& ir, const Features& features, int lanes, LV a, LV b, LV c) {
+  namespace in = llvm::Intrinsic;
+  if (lanes < 4 || lanes > 16 || 32 * lanes > features.vector_bits) return dot_of_scalars(ir, a, b, c);
+  if (features.vnni) {
+    const auto whole = lanes == 16  ? in::x86_avx512_vpdpbusd_512
+                       : lanes == 8 ? in::x86_avx512_vpdpbusd_256
+                                    : in::x86_avx512_vpdpbusd_128;
+    return ir.CreateIntrinsic(whole, {}, {c, a, b});
+  }
+  const auto of_pairs = lanes == 16  ? in::x86_avx512_pmaddw_d_512
+                        : lanes == 8 ? in::x86_avx2_pmadd_wd
+                                     : in::x86_sse2_pmadd_wd;
+  for (const bool odd : {false, true})
+    c = ir.CreateAdd(c, ir.CreateIntrinsic(of_pairs, {}, {pairs(ir, a, odd, false), pairs(ir, b, odd, true)}));
+  return c;
+}
 
 LV convert(IR& ir, Type from, Type to, LV v) {
   llvm::Type* t = type_of(ir.getContext(), to);
