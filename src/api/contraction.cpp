@@ -316,6 +316,7 @@ std::shared_ptr<const Contraction::Impl> build(const std::string& text, const Co
   };
   if (!found) refuse(why);
   c->found = *found;
+  if (found->widened) refuse("its factors are cast; cast the operands before the call");
   if (found->a->id == found->b->id) refuse("both factors are the same tensor; give the second one a name of its own");
   for (const auto* indices : {&found->a->args, &found->b->args, &s.out_index})
     if (!std::all_of(indices->begin(), indices->end(),

@@ -118,18 +118,18 @@ class ProgramBuilder {
     Stages::begin("schedule", 0.24);
     const auto& groups = p_->fusion.groups;
     for (const Group& g : groups)
-      if (g.kind == GroupKind::contraction && !p_->engines.contains(g.epilogue.sum)) make_engine(g.epilogue.sum);
+      if (g.kind == GroupKind::contraction && !p_->engines.contains(g.epilogue.types)) make_engine(g.epilogue.types);
     if (options_.sparse) zeros_by_value_ = sparsity::zeros_by_value(p_->graph);
     find_element_values();
     p_->steps.resize(groups.size());
     mark_attention();
   }
 
-  void make_engine(DType type) {
-    const lower::Algebra algebra{.types = lower::ElementTypes::all(type)};
-    p_->engines[type] = {.engine = contract::Engine::create(algebra, p_->target, options_.cache_dir, options_.threads),
-                         .packs = {},
-                         .tile = lower::tile_shape(p_->target, algebra)};
+  void make_engine(const lower::ElementTypes& types) {
+    const lower::Algebra algebra{.types = types};
+    p_->engines[types] = {.engine = contract::Engine::create(algebra, p_->target, options_.cache_dir, options_.threads),
+                          .packs = {},
+                          .tile = lower::tile_shape(p_->target, algebra)};
   }
 
   void lower() {
@@ -339,7 +339,7 @@ class ProgramBuilder {
   }
 
   bool engine_takes(const Group& group) const {
-    const DType type = group.epilogue.sum;
+    const DType type = group.epilogue.types.c;
     return options_.sparse && !group.control && type != DType::i32 && group.operands[2].access.dtype == type &&
            p_->graph.values[p_->fusion.layouts[group.operands[1].value].root].constant.dtype() == type;
   }
@@ -403,10 +403,10 @@ class ProgramBuilder {
   void generate() {
     Stages::begin("generate", 0.3);
     // Nothing is generated while the model runs.
-    std::map<DType, std::vector<contract::RuleKind>> rules;
+    std::map<lower::ElementTypes, std::vector<contract::RuleKind>> rules;
     for (const auto& [type, of] : p_->engines) rules[type];
     for (const Step& s : p_->steps)
-      for (const contract::RuleKind rule : engine_rules(*p_, s)) rules[p_->group(s).epilogue.sum].push_back(rule);
+      for (const contract::RuleKind rule : engine_rules(*p_, s)) rules[p_->group(s).epilogue.types].push_back(rule);
     ThreadPool(options_.threads).parallel_for(1 + std::ssize(rules), [&](std::int64_t job, int) {
       if (job > 0) {
         const auto& [type, wanted] = *std::next(rules.begin(), job - 1);

@@ -76,7 +76,7 @@ class ScheduleDump {
       return at(group.operands[operand].strides[static_cast<std::size_t>(axis)]);
     };
     p.a_k = stride(0, group.axes.k), p.b_k = stride(1, group.axes.k), p.b_n = stride(1, group.axes.n);
-    p.a_rows.stride = p.k, p.c_rows.stride = p.n;
+    p.a_rows.stride = p.k * p_.engine_of(group).engine->algebra().sizes().a, p.c_rows.stride = p.n;
     p.items.resize(static_cast<std::size_t>(sizes.batch));
     for (std::int64_t i = 0; i < sizes.batch; ++i) {
       contract::Item& item = p.items[static_cast<std::size_t>(i)];

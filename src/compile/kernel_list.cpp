@@ -24,7 +24,7 @@ class KernelList {
       if (p_.group(s).kind == GroupKind::nest) nests(s);
       if (p_.group(s).kind == GroupKind::contraction) tiles(s);
     }
-    for (const auto& [type, of] : p_.engines) engine(type, *of.engine);
+    for (const auto& [types, of] : p_.engines) engine(types, *of.engine);
     return std::move(list_);
   }
 
@@ -37,11 +37,11 @@ class KernelList {
     return list_[known->second];
   }
 
-  void engine(DType type, const contract::Engine& engine) {
+  void engine(const lower::ElementTypes& types, const contract::Engine& engine) {
     const std::vector<codegen::Kernel> packs = engine.kernels({});
     std::map<contract::RuleKind, std::vector<codegen::Kernel>> of_rule;  // packs among them
     for (const Step& s : p_.steps) {
-      if (p_.group(s).kind != GroupKind::contraction || p_.group(s).epilogue.sum != type) continue;
+      if (p_.group(s).kind != GroupKind::contraction || p_.group(s).epilogue.types != types) continue;
       used_by_engine(packs, s.group);
       for (const contract::RuleKind rule : engine_rules(p_, s)) {
         const auto [known, fresh] = of_rule.try_emplace(rule);
@@ -96,7 +96,7 @@ class KernelList {
 }  // namespace
 
 std::string epilogue_key(const lower::Epilogue& e) {
-  std::string text = e.sum == DType::f32 ? "" : name_of(e.sum);
+  std::string text = e.types == lower::ElementTypes{} ? "" : e.types.name();
   if (e.program.statements.empty()) return "none" + text;
   text += expr::print(e.program);
   for (auto a : e.operands) text += fmt::format("|{}", static_cast<int>(a));
@@ -110,7 +110,7 @@ lower::TileSpec tile_spec(const lower::Epilogue& epilogue, const std::string& ke
                           const CpuTarget& target) {
   return {.rows = rows,
           .vectors = vectors,
-          .algebra = {.types = lower::ElementTypes::all(epilogue.sum)},
+          .algebra = {.types = epilogue.types},
           .epilogue = epilogue,
           .epilogue_key = key,
           .target = target};

@@ -27,6 +27,21 @@ std::vector<std::int64_t> matrix_offsets(const Program& p, const fuse::Group& gr
   return offsets;
 }
 
+/// Steps of k that make an element lie apart in the constant: they are put beside each other, [k / steps][columns].
+std::vector<std::vector<char>> elements_of(const detect::Values& b, int steps) {
+  std::vector<std::vector<char>> matrices;
+  for (const std::int64_t offset : b.batch_offsets) {
+    std::vector<char> m(static_cast<std::size_t>(b.rows * b.columns));
+    const char* const from = static_cast<const char*>(b.data) + offset;
+    for (std::int64_t k = 0; k < b.rows; ++k) {
+      char* const to = m.data() + k / steps * b.columns * steps + k % steps;
+      for (std::int64_t n = 0; n < b.columns; ++n) to[n * steps] = from[k * b.row_stride + n * b.column_stride];
+    }
+    matrices.push_back(std::move(m));
+  }
+  return matrices;
+}
+
 }  // namespace
 
 detect::Values weight_values(const Program& p, const fuse::Group& group) {
@@ -55,11 +70,17 @@ std::vector<std::int64_t> matrix_steps(const Program& p, const fuse::Group& grou
 
 void pack_weights(const Program& p, const fuse::Group& group, const ThreadPool& pool, ContractionStep& step) {
   const detect::Values b = weight_values(p, group);
+  const contract::Engine& engine = *p.engine_of(group).engine;
   std::vector<const char*> matrices;
+  if (const int steps = group.epilogue.types.steps(); steps > 1) {
+    const auto elements = elements_of(b, steps);
+    for (const std::vector<char>& m : elements) matrices.push_back(m.data());
+    step.weights = engine.pack(matrices, b.rows / steps, step.panels, b.columns, 1, nullptr, pool);
+    return;
+  }
   for (const std::int64_t offset : b.batch_offsets)
     matrices.push_back(static_cast<const char*>(b.data) + offset * static_cast<std::int64_t>(size_of(b.dtype)));
-  step.weights =
-      p.engine_of(group).engine->pack(matrices, b.rows, step.panels, b.row_stride, b.column_stride, step.live_b, pool);
+  step.weights = engine.pack(matrices, b.rows, step.panels, b.row_stride, b.column_stride, step.live_b, pool);
 }
 
 }  // namespace pit::compile

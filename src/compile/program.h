@@ -124,12 +124,12 @@ struct Program {
   std::unique_ptr<sparsity::Analysis> analysis;
   fuse::Fusion fusion;
   std::vector<sparsity::OutputDemand> demands;
-  std::vector<Step> steps;                ///< one per group, in order
-  std::vector<fuse::Obligation> claims;   ///< of the read contract: looked at in each run
-  std::vector<ValueId> element_values;    ///< known elements that something reads as data
-  std::vector<ValueId> mask_leaves;       ///< control values and late leaves that the mask program reads
-  std::vector<Phase> phases;              ///< in order of `after`; the first is what the inputs tell
-  std::map<DType, EngineOfType> engines;  ///< of the types that contractions have
+  std::vector<Step> steps;                              ///< one per group, in order
+  std::vector<fuse::Obligation> claims;                 ///< of the read contract: looked at in each run
+  std::vector<ValueId> element_values;                  ///< known elements that something reads as data
+  std::vector<ValueId> mask_leaves;                     ///< control values and late leaves that the mask program reads
+  std::vector<Phase> phases;                            ///< in order of `after`; the first is what the inputs tell
+  std::map<lower::ElementTypes, EngineOfType> engines;  ///< of the types that contractions have
   CpuTarget target;
   std::vector<std::shared_ptr<void>> files;  ///< FileMaps in which constants lie that runs read
   std::shared_ptr<const codegen::Code> code;
@@ -143,7 +143,7 @@ struct Program {
   std::size_t packed_bytes() const;
   const fuse::Group& group(const Step& s) const { return fusion.groups[s.group]; }
   /// Of a contraction.
-  const EngineOfType& engine_of(const fuse::Group& group) const { return engines.at(group.epilogue.sum); }
+  const EngineOfType& engine_of(const fuse::Group& group) const { return engines.at(group.epilogue.types); }
 };
 
 /// Builds everything. The graph has run its passes; `options.outputs` refers to its values.

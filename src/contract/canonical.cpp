@@ -266,7 +266,7 @@ Problem make_problem(const Form& form, const Extents& extents, const Matrices& a
   Problem p;
   p.m = a.rows, p.k = a.columns, p.n = b.columns;
   p.a_k = a.column_stride;
-  p.a_rows.stride = a.row_stride;
+  p.a_rows.stride = a.row_stride * a.element();
   p.b_k = b.row_stride, p.b_n = b.column_stride;
   p.c_rows.table = c.rows;
   // Numbers count positions of an operand's own batch axes: as if these were all of a dense tensor's dimensions.

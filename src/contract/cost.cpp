@@ -62,7 +62,7 @@ CostModel::CostModel(const Kernels& kernels, const CacheSizes& caches, const std
     for (int vectors = 1; vectors <= kernels.vectors(); ++vectors) add(rows, vectors, 1);
     for (int panels = 2; panels <= kernels.max_panels(rows); panels *= 2) add(rows, kernels.vectors(), panels);
   }
-  const DType a = kernels.algebra().types.a, b = kernels.algebra().types.b;
+  const DType a = kernels.algebra().types.moved_a(), b = kernels.algebra().types.moved_b();
   pack_a_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), false, a}).element;
   pack_a_index_ = costs_.pack({tuning::PackKind::transpose, kernels.rows(), true, a}).element;
   pack_panel_of_a_ = costs_.pack({tuning::PackKind::transpose, kernels.width(), false, a}).element_memory;

@@ -76,7 +76,7 @@ struct Epilogue {
   DType result = DType::f32;  ///< of C: sums wait in it where it is the algebra's type of C
 };
 
-/// Extents and strides in elements (of the algebra's types; sizes: `Kernels::sizes`), the same for the whole batch. C's columns are consecutive; any stride may be 0 or
+/// Extents and strides in elements (of the algebra's types; sizes: `Kernels::sizes`), rows of A in bytes, the same for the whole batch. C's columns are consecutive; any stride may be 0 or
 /// negative.
 struct Problem {
   std::int64_t m = 0, n = 0, k = 0;  ///< m: of an item's rows; where items have as many as they like, of the longest

@@ -83,8 +83,8 @@ const TileTable& Kernels::tiles(Family family) const {
 
 // A and B are packed by the same kernels.
 void Kernels::make_packs() const {
-  const DType type = algebra_.types.b;
-  PIT_CHECK(algebra_.types.a == type, "A and B of unlike types are packed");
+  const DType type = algebra_.types.moved_b();
+  PIT_CHECK(algebra_.types.moved_a() == type, "A and B of unlike types are packed");
   packs_.element = sizes_.b;
   std::vector<Kernel> kernels;
   std::vector<std::pair<std::string, KernelFn*>> wanted;

@@ -30,7 +30,7 @@ struct Call {
   const lower::ElementSizes& sizes() const { return kernels.sizes(); }
   /// Row i of the item; of C where sums fit it.
   const char* a_row(const Item& item, std::int64_t i) const {
-    return item.a + problem.a_rows[Problem::row_of(item, i)] * sizes().a;
+    return item.a + problem.a_rows[Problem::row_of(item, i)];
   }
   char* c_row(const Item& item, std::int64_t i) const {
     return item.c + problem.c_rows[Problem::row_of(item, i)] * sizes().c;

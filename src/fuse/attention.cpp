@@ -26,8 +26,8 @@ class AttentionFinder {
       if (c < 0 || f_.groups[c].kind != GroupKind::contraction || has_one_static_b(f_.groups[c])) continue;
       if (ends_attention(c)) continue;  // softmax of attention: that is scores to none
       const Group& scores = f_.groups[c];
-      if (scores.control || output.control || scores.epilogue.sum != output.epilogue.sum ||
-          scores.epilogue.result != scores.epilogue.sum || output.epilogue.result != output.epilogue.sum)
+      if (scores.control || output.control || scores.epilogue.types.c != output.epilogue.types.c ||
+          scores.epilogue.result != scores.epilogue.types.c || output.epilogue.result != output.epilogue.types.c)
         continue;
       if (scores.axes.m.size() != 1 || output.axes.m.size() != 1 ||
           scores.axes.batch.size() != output.axes.batch.size())

@@ -6,6 +6,23 @@
 
 namespace pit::fuse {
 
+namespace {
+
+std::optional<lower::ElementTypes> types_of(const expr::Program& p, const rules::Contraction& c) {
+  const auto a = p.tensors[c.a->id].dtype, b = p.tensors[c.b->id].dtype;
+  if (!a || !b) return std::nullopt;
+  const DType sum = c.widened.value_or(*a);
+  const lower::ElementTypes types{*a, *b, sum, sum};
+  return lower::refuse_algebra({.types = types}) ? std::nullopt : std::optional(types);
+}
+
+}  // namespace
+
+std::optional<lower::ElementTypes> contraction_types(const expr::Program& p, const expr::Statement& s) {
+  const auto found = rules::contraction_in(p, s);
+  return found ? types_of(p, *found) : std::nullopt;
+}
+
 std::optional<Contraction> contraction_in(const expr::Program& p, const expr::Statement& s, std::string* why) {
   auto refuse = [&](const char* reason) {
     if (why) *why = reason;
@@ -14,10 +31,7 @@ std::optional<Contraction> contraction_in(const expr::Program& p, const expr::St
   const auto found = rules::contraction_in(p, s, why);
   if (!found) return std::nullopt;
   if (found->combiner != expr::Combiner::sum || found->product != expr::Fn::mul) return refuse("not a sum of products");
-  const auto type = p.tensors[found->a->id].dtype;
-  if (!type || p.tensors[found->b->id].dtype != type ||
-      lower::refuse_algebra({.types = lower::ElementTypes::all(*type)}))
-    return refuse("not of a type that tiles have");
+  if (!types_of(p, *found)) return refuse("not of a type that tiles have");
   if (found->k.size() != 1) return refuse("not exactly one reduced axis");
   std::vector<int> out;
   for (const expr::Expr& i : s.out_index)

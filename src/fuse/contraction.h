@@ -15,4 +15,7 @@ struct Contraction {
 /// The contraction in statement `s` of `p`, or why it is none.
 std::optional<Contraction> contraction_in(const expr::Program& p, const expr::Statement& s, std::string* why = nullptr);
 
+/// Of what types its elements are, where tiles have them.
+std::optional<lower::ElementTypes> contraction_types(const expr::Program& p, const expr::Statement& s);
+
 }  // namespace pit::fuse

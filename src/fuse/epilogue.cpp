@@ -22,7 +22,7 @@ class EpilogueBuilder {
   bool build() {
     expr::Program& p = group_.epilogue.program;
     p.axes = {"m", "n"};
-    add_tensor("acc", expr::Role::input, 2, group_.epilogue.sum);
+    add_tensor("acc", expr::Role::input, 2, group_.epilogue.types.c);
     tensor_[group_.program.statements[0].out] = 0;
     for (std::size_t i = 1; i < group_.program.statements.size(); ++i)
       if (!statement(group_.program.statements[i], i + 1 == group_.program.statements.size())) return false;
@@ -168,7 +168,7 @@ class EpilogueBuilder {
 
 bool build_epilogue(graph::Graph& g, Group& group, const std::vector<Layout>& layouts, const Merger& merger) {
   group.epilogue = {};
-  group.epilogue.sum = group.operands[0].access.dtype;
+  group.epilogue.types = *contraction_types(group.program, group.program.statements[0]);
   group.epilogue.result = group.operands[2].access.dtype;
   if (group.program.statements.size() == 1) return true;
   return EpilogueBuilder(g, group, layouts, merger).build();

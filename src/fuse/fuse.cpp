@@ -266,6 +266,7 @@ class Fuser {
         return make_nest(seed);
       }
       find_static_b(group);
+      if (!elements_are_whole(group)) return make_nest(seed);
       finish(std::move(group), merger);
       return;
     }
@@ -285,6 +286,16 @@ class Fuser {
   bool reads_late(sparsity::MaskId m) const {
     const std::vector<ValueId> leaves = analysis_.masks.leaves({m});
     return std::any_of(leaves.begin(), leaves.end(), [&](ValueId v) { return analysis_.late[v] != 0; });
+  }
+
+  // Elements of several steps of k are put together of a constant B, and lie beside each other in A.
+  bool elements_are_whole(const Group& group) {
+    const int steps = group.epilogue.types.steps();
+    if (steps == 1) return true;
+    const bool beside = g_.dims.is_constant(group.operands[0].strides[group.axes.k], 1);
+    if (!beside) want_contiguous(group.operands[0].value);
+    const auto k = g_.dims.constant_value(group.extents[group.axes.k]);
+    return beside && group.static_b && *k % steps == 0;
   }
 
   // A constant B is one matrix, or one for each position of the batch axes along which it moves.

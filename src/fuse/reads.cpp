@@ -5,6 +5,7 @@
 #include "fuse/frame.h"
 #include "fuse/phases.h"
 #include "fuse/visit.h"
+#include "rules/contraction.h"
 #include "sparsity/demand.h"
 #include "sparsity/forward.h"
 #include "sparsity/index_map.h"
@@ -329,7 +330,8 @@ class Reads {
     const auto along = [&](MaskId lines, int axis, MaskId list) {
       return p_.is_uniform(terms, axis) ? lines : p_.and_(lines, list);
     };
-    for (const Expr& factor : s.value->args) {
+    for (const Expr& cast : s.value->args) {
+      const Expr& factor = rules::element_of(cast);
       if (has_axis(factor, node_axis(group, n, group.axes.n))) {
         const MaskId columns = frame.any(terms, with(m, group.axes.k));
         demand.read(factor, frame.to_node(attention ? listed_k : along(listed_k, group.axes.n, columns), n));

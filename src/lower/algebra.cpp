@@ -9,7 +9,7 @@ namespace {
 
 /// What elements may be of: there are tiles for every algebra, of integers for sums of products.
 constexpr ElementTypes kTypes[] = {ElementTypes::all(DType::f32), ElementTypes::all(DType::f64),
-                                   ElementTypes::all(DType::i32)};
+                                   ElementTypes::all(DType::i32), ElementTypes::quads()};
 
 }  // namespace
 
@@ -24,7 +24,7 @@ std::string ElementTypes::name() const {
 
 ElementSizes Algebra::sizes() const {
   const auto size = [](DType t) { return static_cast<std::int64_t>(size_of(t)); };
-  return {size(types.a), size(types.b), size(types.accumulator), size(types.c)};
+  return {size(types.moved_a()), size(types.moved_b()), size(types.accumulator), size(types.c)};
 }
 
 std::string Algebra::name() const { return types == ElementTypes{} ? operation() : operation() + "_" + types.name(); }
@@ -73,6 +73,7 @@ Value product(const Algebra& a, const Value& x, const Value& y) {
 Value accumulated(const Algebra& a, const Value& x, const Value& y, const Value& acc) {
   switch (a.combiner) {
     case expr::Combiner::sum:
+      if (a.types.steps() == 4) return Builder::dot(x, y, acc);
       if (!codegen::is_float(acc->type.scalar)) return Builder::binary(Op::add, acc, Builder::binary(Op::mul, x, y));
       return Builder::fma(x, y, acc);
     case expr::Combiner::min: return Builder::binary(Op::min, product(a, x, y), acc);

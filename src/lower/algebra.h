@@ -12,12 +12,19 @@ namespace pit::lower {
 /// Of what type a contraction's elements are, where they lie in memory (packed, too), and its sums in registers.
 struct ElementTypes {
   DType a = DType::f32, b = DType::f32, accumulator = DType::f32, c = DType::f32;
-  bool operator==(const ElementTypes&) const = default;
+  auto operator<=>(const ElementTypes&) const = default;
   static constexpr ElementTypes all(DType t) { return {t, t, t, t}; }
+  /// Integers of 8 bits, A's unsigned and B's signed, summed exactly in 32. Four steps of k make an element.
+  static constexpr ElementTypes quads() { return {DType::u8, DType::i8, DType::i32, DType::i32}; }
+  /// Steps of k in an element of A and B, as they are packed and multiplied.
+  int steps() const { return *this == quads() ? 4 : 1; }
+  /// What such elements are moved as.
+  DType moved_a() const { return steps() == 1 ? a : DType::i32; }
+  DType moved_b() const { return steps() == 1 ? b : DType::i32; }
   std::string name() const;  ///< "f32" where all are the same, else all four
 };
 
-/// Bytes of one element of each.
+/// Bytes of one element of each; of A and B with all its steps of k.
 struct ElementSizes {
   std::int64_t a = 0, b = 0, accumulator = 0, c = 0;
 };
@@ -49,8 +56,8 @@ std::optional<std::string> refuse_algebra(const Algebra& a);
 /// The identity, as a value of `type`.
 codegen::Value identity(const Algebra& a, codegen::Type type);
 
-/// combine(acc, product(x, y)): one fused multiply-add for sums of products (of integers: exact, modulo 2^32).
-/// logsumexp: its first walk, the maximum.
+/// combine(acc, product(x, y)): one fused multiply-add for sums of products (of integers: exact, modulo 2^32; of quads:
+/// all steps of the two elements). logsumexp: its first walk, the maximum.
 codegen::Value accumulated(const Algebra& a, const codegen::Value& x, const codegen::Value& y,
                            const codegen::Value& acc);
 /// product(x, y) alone.

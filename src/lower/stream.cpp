@@ -86,14 +86,14 @@ class StreamEmitter {
       for (int i = 0; i < spec_.rows; ++i) {
         Value at = Builder::binary(Op::add, Builder::binary(Op::mul, step, Builder::i(size_.a * spec_.rows)),
                                    Builder::i(size_.a * i));
-        const Type one{codegen::scalar_of(spec_.algebra.types.a), 1};
+        const Type one{codegen::scalar_of(spec_.algebra.types.moved_a()), 1};
         factors.push_back(b_.let("x", Builder::splat(Builder::load(one, a_, at), lanes_)));
       }
     }
     over_columns([&](const Value& at, const Value& mask) {
       std::vector<Value> y;
       for (const Value& row : rows)
-        y.push_back(b_.let("y", Builder::load(vector_of(spec_.algebra.types.b), row, at, mask)));
+        y.push_back(b_.let("y", Builder::load(vector_of(spec_.algebra.types.moved_b()), row, at, mask)));
       for (const Value& row : next) b_.prefetch(row, at);
       for (int i = 0; i < spec_.rows; ++i) {
         Value acc = Builder::load(vector_of(spec_.algebra.types.c), c_[i], at, mask);

@@ -58,7 +58,7 @@ class TypedEpilogue {
       if (decl.role != expr::Role::input) continue;
       if (inputs > static_cast<int>(epilogue_.dtypes.size()) || epilogue_.dtypes.size() != epilogue_.operands.size())
         throw Refusal{"an epilogue has more inputs than operands"};
-      decl.dtype = inputs == 0 ? epilogue_.sum : epilogue_.dtypes[inputs - 1];
+      decl.dtype = inputs == 0 ? epilogue_.types.c : epilogue_.dtypes[inputs - 1];
       input_[t] = inputs++;
     }
     if (inputs != static_cast<int>(epilogue_.operands.size()) + 1)
@@ -74,7 +74,8 @@ class TypedEpilogue {
       throw Refusal{"an epilogue must write one output, last"};
     for (expr::TensorDecl& t : program_.tensors)
       if (t.role == expr::Role::output) t.dtype = epilogue_.result;
-    if (size_of(epilogue_.result) != size_of(epilogue_.sum)) throw Refusal{"the result has not the size of the sum"};
+    if (size_of(epilogue_.result) != size_of(epilogue_.types.c))
+      throw Refusal{"the result has not the size of the sum"};
     if (auto problem = expr::check(program_)) throw Refusal{*problem};
   }
 
@@ -91,7 +92,7 @@ class TileEmitter {
   explicit TileEmitter(const TileSpec& s)
       : spec_(s),
         size_(s.algebra.sizes()),
-        a_type_{codegen::scalar_of(s.algebra.types.a), 1},
+        a_type_{codegen::scalar_of(s.algebra.types.moved_a()), 1},
         lanes_(s.target.lanes(static_cast<std::size_t>(size_.accumulator))),
         vectors_(s.vectors * s.panels),
         panel_bytes_(static_cast<int>(size_.b) * s.vectors * lanes_),
@@ -276,7 +277,7 @@ class TileEmitter {
       };
       auto load_b = [&](int j) {
         Value from = Builder::offset(panel_[j / spec_.vectors], row);
-        return b_.let("b", Builder::load(vector_of(spec_.algebra.types.b), from,
+        return b_.let("b", Builder::load(vector_of(spec_.algebra.types.moved_b()), from,
                                          Builder::i(size_.b * (j % spec_.vectors) * lanes_)));
       };
       // The side with fewer registers is loaded first and held; the other one comes one at a time.
@@ -447,8 +448,8 @@ codegen::Kernel lower_tile(const TileSpec& spec) {
   PIT_CHECK(spec.rows >= 1 && spec.vectors >= 1 && spec.panels >= 1, "a tile of {} x {} x {}", spec.rows, spec.vectors,
             spec.panels);
   PIT_CHECK(!refuse_algebra(spec.algebra), "a tile over the algebra {}", spec.algebra.name());
-  PIT_CHECK(spec.epilogue.program.statements.empty() || spec.epilogue.sum == spec.algebra.types.c,
-            "an epilogue of {} behind a tile over {}", name_of(spec.epilogue.sum), spec.algebra.name());
+  PIT_CHECK(spec.epilogue.program.statements.empty() || spec.epilogue.types == spec.algebra.types,
+            "an epilogue of {} behind a tile over {}", spec.epilogue.types.name(), spec.algebra.name());
   try {
     return TileEmitter(spec).run();
   } catch (const Refusal& r) {

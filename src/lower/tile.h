@@ -40,7 +40,7 @@ struct Epilogue {
   std::vector<DType> dtypes;             ///< per input after acc
   std::vector<int> absorbing;            ///< as in RowSpec
   std::vector<double> params;            ///< values of the program's parameters (constants by now)
-  DType sum = DType::f32;                ///< of acc
+  ElementTypes types;                    ///< of the contraction; acc is of its C
   DType result = DType::f32;             ///< of the output; of the sum's size
 };
 

@@ -27,7 +27,11 @@ std::vector<AxisId> bare_axes(const std::vector<Expr>& indices) {
 std::optional<std::string> refuse_form(const expr::Program& p, const expr::Statement& s) {
   if (s.combiner == expr::Combiner::assign) return "it assigns instead of reducing";
   if (s.value->kind != Kind::call || s.value->args.size() != 2) return "its value is no function of two factors";
-  for (const Expr& factor : s.value->args) {
+  const Expr &x = s.value->args[0], &y = s.value->args[1];
+  if ((element_of(x) != x) != (element_of(y) != y) || (element_of(x) != x && x->to != y->to))
+    return "the factors are not cast alike";
+  for (const Expr& cast : s.value->args) {
+    const Expr& factor = element_of(cast);
     if (factor->kind != Kind::access) return "a factor is not a tensor element";
     if (factor->has_default || !std::all_of(factor->args.begin(), factor->args.end(), bare_or_literal))
       return fmt::format("{} has a compound index", expr::print(p, factor));
@@ -42,13 +46,20 @@ std::optional<std::string> refuse_form(const expr::Program& p, const expr::State
 
 }  // namespace
 
+const Expr& element_of(const Expr& factor) {
+  return factor->kind == Kind::call && factor->fn == expr::Fn::cast ? factor->args[0] : factor;
+}
+
 std::optional<Contraction> contraction_in(const expr::Program& p, const expr::Statement& s, std::string* why) {
   auto refuse = [&](std::string reason) {
     if (why) *why = std::move(reason);
     return std::nullopt;
   };
   if (auto reason = refuse_form(p, s)) return refuse(*reason);
-  Contraction c{s.combiner, s.value->fn, s.value->args[0], s.value->args[1], false, {}, {}, {}, {}};
+  Contraction c;
+  c.combiner = s.combiner, c.product = s.value->fn;
+  c.a = element_of(s.value->args[0]), c.b = element_of(s.value->args[1]);
+  if (c.a != s.value->args[0]) c.widened = s.value->args[0]->to;
   const std::vector<AxisId> out = bare_axes(s.out_index);
   std::vector<AxisId> in_a = bare_axes(c.a->args), in_b = bare_axes(c.b->args);
   auto name = [&](AxisId a) { return p.axes[static_cast<std::size_t>(a)]; };

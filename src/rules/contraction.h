@@ -2,6 +2,8 @@
 //
 //     C[c...] combine= product(A[a...], B[b...])
 //
+// or with both factors cast to one type, product(cast_i32(A[a...]), cast_i32(B[b...])),
+//
 // with bare axes as indices (or literals, for stretched operands). Any combiner that reduces, any binary function;
 // whether the pair is an algebra that a tile can compute is for lower::refuse_algebra to say.
 //
@@ -24,11 +26,16 @@ namespace pit::rules {
 struct Contraction {
   expr::Combiner combiner = expr::Combiner::sum;
   expr::Fn product = expr::Fn::mul;
-  expr::Expr a, b;                        ///< accesses, after the swap
+  expr::Expr a, b;  ///< accesses, after the swap
+  /// The factors are casts of the elements to this type (the sum's, for narrower ones); unset: the elements themselves.
+  std::optional<DType> widened;
   bool swapped = false;                   ///< a is the statement's second factor
   std::vector<expr::AxisId> batch, m, n;  ///< in the order of the result
   std::vector<expr::AxisId> k;            ///< in the order of the statement's first factor
 };
+
+/// The tensor element in a factor, which may be cast.
+const expr::Expr& element_of(const expr::Expr& factor);
 
 /// The contraction in statement `s` of `p`, or why it is none.
 std::optional<Contraction> contraction_in(const expr::Program& p, const expr::Statement& s, std::string* why = nullptr);

@@ -78,7 +78,7 @@ AttentionRunner::AttentionRunner(Run& run, const fuse::Fusion::Attention& a)
   element_ = engine_.packs.element;
   stride_ = row_stride(scores_.n, key_panels_);
   value_steps_ =
-      output_group_.operands[2].access.dtype == output_group_.epilogue.sum
+      output_group_.operands[2].access.dtype == output_group_.epilogue.types.c
           ? contract::even_range(std::max<std::int64_t>(output_.k, 1), static_cast<std::int64_t>(cache_sizes().l2),
                                  value_panels_.width() * element_)
           : std::max<std::int64_t>(output_.k, 1);
@@ -196,7 +196,7 @@ void AttentionRunner::run_task(std::int64_t batch, int worker) const {
        {w.out, kAttentionRows},
        {operand_rows, static_cast<std::int64_t>(operands) * kAttentionRows},
        {gathered, kAttentionRows * gathered_bytes}},
-      output_group_.epilogue.sum, run_.poison_);
+      output_group_.epilogue.types.c, run_.poison_);
   for (std::size_t o = 0; o < operands; ++o) w.operand_rows.push_back(operand_rows + o * kAttentionRows);
   for (std::size_t o = 0; o < score_operands; ++o) {
     w.gathered.push_back(gathered);

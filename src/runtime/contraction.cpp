@@ -120,10 +120,11 @@ void ContractionRunner::split_rows_without_k() {
 // Items are batch positions x groups of panels, each with its own rows.
 void ContractionRunner::make_problem() {
   const lower::ElementSizes size = engine_.engine->algebra().sizes();
-  problem_.n = plan_.n, problem_.k = plan_.k;
-  problem_.a_k = plan_.operands[0].k / size.a;
+  const int steps = group_.epilogue.types.steps();
+  problem_.n = plan_.n, problem_.k = plan_.k / steps;
+  problem_.a_k = plan_.operands[0].k * steps / size.a;
   if (!group_.static_b) problem_.b_k = plan_.operands[1].k / size.b, problem_.b_n = plan_.operands[1].n / size.b;
-  problem_.a_rows = rows_at(0, size.a);
+  problem_.a_rows = rows_at(0, 1);
   problem_.c_rows = rows_at(2, static_cast<std::int64_t>(size_of(group_.operands[2].access.dtype)));
   n_live_.resize(static_cast<std::size_t>(plan_.batch));
   add_operands();
@@ -181,8 +182,9 @@ contract::RowOffsets ContractionRunner::rows_at(std::size_t operand, std::int64_
 
 // The live steps of k and columns of B.
 void ContractionRunner::find_lists(std::int64_t batch, contract::Item& item) {
-  if (!live_k_.all() && live_k_.count(batch) != plan_.k)
-    item.k_list = live_k_.data(batch), item.k_count = live_k_.count(batch);
+  const bool some = !live_k_.all() && live_k_.count(batch) != plan_.k;
+  if (some && group_.epilogue.types.steps() > 1) clear_absent_k(batch, item);
+  else if (some) item.k_list = live_k_.data(batch), item.k_count = live_k_.count(batch);
   if (group_.static_b || live_n_.all() || live_n_.count(batch) == plan_.n) return;
   std::vector<std::uint8_t>& live = n_live_[static_cast<std::size_t>(batch)];
   if (live.empty()) {
@@ -190,6 +192,24 @@ void ContractionRunner::find_lists(std::int64_t batch, contract::Item& item) {
     for (std::int64_t i = 0; i < live_n_.count(batch); ++i) live[static_cast<std::size_t>(live_n_.data(batch)[i])] = 1;
   }
   item.n_live = live.data();
+}
+
+// An element of which only some steps of k are there: the item gets rows of its own, in which the others are zeros.
+void ContractionRunner::clear_absent_k(std::int64_t batch, contract::Item& item) {
+  std::int64_t first = 0, last = 0;
+  for (std::int64_t i = 0; i < item.rows; ++i) {
+    const std::int64_t row = problem_.a_rows[contract::Problem::row_of(item, i)];
+    first = std::min(first, row), last = std::max(last, row);
+  }
+  std::vector<char>& rows = cleared_a_.emplace_back(static_cast<std::size_t>(last - first + plan_.k));
+  for (std::int64_t i = 0; i < item.rows; ++i) {
+    const std::int64_t row = problem_.a_rows[contract::Problem::row_of(item, i)];
+    for (std::int64_t t = 0; t < live_k_.count(batch); ++t) {
+      const std::int64_t k = live_k_.data(batch)[t];
+      rows[static_cast<std::size_t>(row - first + k)] = item.a[row + k];
+    }
+  }
+  item.a = rows.data() - first;
 }
 
 // Zeros that only values tell: A's (ReLU) are found now, in one pass over the live rows, which what made them has just
@@ -221,13 +241,13 @@ detect::Values ContractionRunner::rows_of_a() {
   const std::int64_t size = engine_.engine->algebra().sizes().a;
   const char* const first = problem_.items[0].a;
   detect::Values values{
-      .data = first, .dtype = group_.epilogue.sum, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
+      .data = first, .dtype = group_.epilogue.types.c, .batch_offsets = {}, .rows = 1, .columns = problem_.k};
   std::map<std::pair<const char*, const std::int32_t*>, std::int64_t> numbers;
   for (contract::Item& item : problem_.items) {
     const auto [known, fresh] = numbers.try_emplace({item.a, item.row_list}, std::ssize(numbers));
     item.a_number = known->second;
     for (std::int64_t i = 0; fresh && i < problem_.m; ++i)
-      values.batch_offsets.push_back((item.a - first) / size + problem_.a_rows[contract::Problem::row_of(item, i)]);
+      values.batch_offsets.push_back((item.a - first + problem_.a_rows[contract::Problem::row_of(item, i)]) / size);
   }
   return values;
 }

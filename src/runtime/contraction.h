@@ -36,6 +36,7 @@ class ContractionRunner {
   /// How far an operand's rows lie behind its first one, in units of `unit` bytes.
   contract::RowOffsets rows_at(std::size_t operand, std::int64_t unit) const;
   void find_lists(std::int64_t batch, contract::Item& item);
+  void clear_absent_k(std::int64_t batch, contract::Item& item);
   contract::Schedule choose(contract::Live& live);
   detect::Values rows_of_a();
 
@@ -52,6 +53,7 @@ class ContractionRunner {
   contract::Epilogue epilogue_;
   std::vector<char*> operands_;                    ///< per batch position and operand: the epilogue's first elements
   std::vector<std::vector<std::uint8_t>> n_live_;  ///< per batch position
+  std::vector<std::vector<char>> cleared_a_;       ///< of items whose elements are there in part
   detect::LiveMap zeros_;                          ///< A's, where values are looked at
   contract::Choice choice_;                        ///< what is to be learned from this run
 };

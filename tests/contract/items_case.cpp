@@ -71,7 +71,8 @@ EpilogueTiles::EpilogueTiles(int kind, const CpuTarget& target, DType type) {
   const Kind& k = kinds[kind - 1];
   text_ = k.text;
   epilogue_.program = expr::parse(k.text);
-  epilogue_.operands = k.operands, epilogue_.dtypes = k.dtypes, epilogue_.sum = epilogue_.result = type;
+  epilogue_.operands = k.operands, epilogue_.dtypes = k.dtypes, epilogue_.types = lower::ElementTypes::all(type),
+  epilogue_.result = type;
   const lower::Algebra sums{.types = lower::ElementTypes::all(type)};
   const lower::TileShape shape = lower::tile_shape(target, sums);
   std::vector<int> heights = k.heights;
@@ -200,11 +201,21 @@ void Case::choose_epilogue() {
   p_.epilogue = &epilogue_;
 }
 
+namespace {
+
+RowOffsets in_bytes(RowOffsets elements, std::int64_t element) {
+  elements.stride *= element;
+  for (std::int64_t& offset : elements.table) offset *= element;
+  return elements;
+}
+
+}  // namespace
+
 void Case::choose_layouts() {
   a_ = Layout(random_, universe_, p_.k, {.table = true, .steps = true, .zeros = !live_a_}, element());
   b_ = Layout(random_, p_.k, p_.n, {.steps = true, .zeros = !live_b_}, element());
   c_ = Layout(random_, universe_, p_.n, {.table = true}, element());
-  p_.a_rows = a_.rows, p_.a_k = a_.step;
+  p_.a_rows = in_bytes(a_.rows, element()), p_.a_k = a_.step;
   p_.b_k = b_.rows.stride, p_.b_n = b_.step;
   p_.c_rows = c_.rows;
   if (!p_.epilogue) return;
@@ -215,10 +226,7 @@ void Case::choose_layouts() {
     const auto element = static_cast<std::int64_t>(size_of(e.dtypes[o]));
     Layout& layout = operand_.emplace_back(random_, per_row ? universe_ : 1, per_column ? p_.n : 1,
                                            Layout::Freedom{.table = per_row, .zeros = per_row}, element);
-    RowOffsets bytes = layout.rows;
-    bytes.stride *= element;
-    for (std::int64_t& offset : bytes.table) offset *= element;
-    epilogue_.operands.push_back({.access = access, .element = element, .rows = bytes});
+    epilogue_.operands.push_back({.access = access, .element = element, .rows = in_bytes(layout.rows, element)});
   }
 }
 

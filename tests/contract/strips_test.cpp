@@ -99,7 +99,7 @@ TEST(Strips, OfOnePackedBServeProductsOfAllHeights) {
     std::vector<float> c(static_cast<std::size_t>(m * n), std::numeric_limits<float>::quiet_NaN());
     Problem p;
     p.m = m, p.n = n, p.k = k;
-    p.a_rows.stride = k, p.c_rows.stride = n;
+    p.a_rows.stride = k * 4, p.c_rows.stride = n;
     p.items.push_back({.a = reinterpret_cast<const char*>(a.data()), .c = reinterpret_cast<char*>(c.data())});
     const Live live{nullptr, map.get(), nullptr};
     for (Schedule s : engine->schedules(p, live, packed.get(), 1)) {

@@ -48,6 +48,33 @@ def test_products_are_exact(a_type, b_type, zeros, constant_b, cpu):
         assert "contraction" in steps and "reference" not in steps
 
 
+@pytest.mark.parametrize("options", [{}, {"poison": "nan"}, {"poison": "large"}, {"sparsity": "off"}, {"cpu": "haswell"}], ids=str)
+@pytest.mark.parametrize("a_type", TYPES)
+def test_features_that_a_mask_leaves_out(a_type, options):
+    """Four steps of k are one element of the product: of some, a mask leaves out a part."""
+    k, n = 24, 17
+    weights, x = numbers(np.int8, k, n), RNG.integers(0, 100, (2, 5, k)).astype(np.float32)
+    live, rows = np.array([1, 0, 1, 1, 0, 0, 0, 0] * 3, bool), np.array([[1, 1, 0, 1, 0], [0, 0, 1, 0, 0]], bool)
+    nodes = [H.make_node("And", ["rows3", "live"], ["both"]), H.make_node("Where", ["both", "x", "zero"], ["masked"]),
+             H.make_node("Cast", ["masked"], ["a"], to=T.UINT8 if a_type == "u8" else T.INT8),
+             H.make_node("Unsqueeze", ["rows", "axis"], ["rows3"]), H.make_node("MatMulInteger", ["a", "w"], ["y"])]  # fmt: skip
+    nodes = [nodes[3], *nodes[:3], nodes[4]]
+    inputs = [H.make_tensor_value_info("x", T.FLOAT, ["b", "s", k]), H.make_tensor_value_info("rows", T.BOOL, ["b", "s"]),
+              H.make_tensor_value_info("live", T.BOOL, [k])]  # fmt: skip
+    constants = [N.from_array(weights, "w"), N.from_array(np.float32(0), "zero"), N.from_array(np.array([2]), "axis")]
+    graph = H.make_graph(nodes, "g", inputs, [H.make_tensor_value_info("y", T.INT32, None)], constants)
+    model = H.make_model(graph, opset_imports=[H.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    compiled = pit.compile(model, **options)
+    want = np.where(rows[..., None] & live, x, 0).astype(np.int64) @ weights.astype(np.int64)
+    np.testing.assert_array_equal(compiled({"x": x, "rows": rows, "live": live})["y"], want.astype(np.int32))
+    np.testing.assert_array_equal(compiled({"x": x, "rows": rows, "live": ~live})["y"][~rows], 0)
+
+
+def test_bytes_are_multiplied_as_they_are():
+    model, feed = product(numbers(np.uint8, 64, 512), numbers(np.int8, 512, 256), np.uint8(3), np.int8(0), True)
+    assert "u8_i8_i32_i32" in pit.compile(model).dump("kernels", feed)
+
+
 def layer(tmp_path, float_weights, quant):
     """A token mask, two linear layers with a Gelu-like activation between them; quantised by ONNX Runtime's tool."""
     d, h = 64, 256

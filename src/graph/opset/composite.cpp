@@ -257,8 +257,88 @@ ValueId known_integers(OpBuilder& b, ValueId v, ValueId zero) {
   return b.g.add_constant(b.fresh_name(b.value(v).name + ":i32"), std::move(t));
 }
 
+/// A constant matrix B of 8 bits [k,n] restated as B - zero points = weights - offsets, with weights of 8 bits and a
+/// sign: what is multiplied, what is left over per column, and the sums of the columns.
+struct SignedWeights {
+  Tensor weights, offsets, sums;  ///< i8 [k,n], i32 [n], i32 [n]
+  bool has_offsets = false;
+};
+
+SignedWeights signed_weights(const Tensor& b, const std::vector<std::int32_t>& points) {
+  const std::int64_t k = b.shape()[0], n = b.shape()[1];
+  const auto at = [&](std::int64_t i) {
+    return b.dtype() == DType::u8 ? int{b.as<std::uint8_t>()[i]} : int{b.as<std::int8_t>()[i]};
+  };
+  SignedWeights w{Tensor(DType::i8, {k, n}), Tensor(DType::i32, {n}), Tensor(DType::i32, {n})};
+  for (std::int64_t i = 0; i < k * n && !w.has_offsets; ++i) {
+    const int v = at(i) - points[static_cast<std::size_t>(i % n)];
+    w.has_offsets = v < -128 || v > 127;
+  }
+  const int shift = b.dtype() == DType::u8 ? 128 : 0;
+  auto* const weights = w.weights.as<std::int8_t>();
+  auto *const offsets = w.offsets.as<std::int32_t>(), *const sums = w.sums.as<std::int32_t>();
+  for (std::int64_t j = 0; j < n; ++j) {
+    const int taken = w.has_offsets ? shift : points[static_cast<std::size_t>(j)];
+    offsets[j] = points[static_cast<std::size_t>(j)] - taken, sums[j] = 0;
+    for (std::int64_t i = j; i < k * n; i += n) {
+      weights[i] = static_cast<std::int8_t>(at(i) - taken);
+      sums[j] += weights[i];
+    }
+  }
+  return w;
+}
+
+// With constant weights bytes are multiplied as they are, and zero points are taken off the sums:
+//   sum (a - z)(w - q) = sum a w - z sum w - q (sum a - k z).
+// -1 where weights are no constant matrix, or k does not come in fours (lower::ElementTypes::quads).
+ValueId product_of_bytes(OpBuilder& b) {
+  const Tensor& from = b.value(b.in(1)).constant;
+  const ValueId points = b.optional_in(3);
+  if (!from.defined() || from.shape().size() != 2 || b.rank(b.in(0)) < 2 || from.size() == 0) return -1;
+  if (from.shape()[0] % 4 != 0 || (points >= 0 && !b.value(points).is_constant())) return -1;
+  const std::int64_t k = from.shape()[0], n = from.shape()[1];
+  const std::int64_t many = points >= 0 ? b.value(points).constant.size() : 1;
+  if (many != 1 && (many != n || b.rank(points) != 1)) return -1;
+  std::vector<std::int32_t> point(static_cast<std::size_t>(n), 0);
+  for (std::int64_t j = 0; points >= 0 && j < n; ++j)
+    point[static_cast<std::size_t>(j)] =
+        static_cast<std::int32_t>(read_int(b.value(points).constant, many == 1 ? 0 : j));
+  SignedWeights w = signed_weights(from, point);
+  const auto constant = [&](const char* what, Tensor t) {
+    return b.g.add_constant(b.fresh_name(b.value(b.in(1)).name + what), std::move(t));
+  };
+  const Attributes i32{{"to", std::int64_t{6}}};
+  const auto number = [&](std::int64_t v) {
+    Tensor t(DType::i32, {});
+    *t.as<std::int32_t>() = static_cast<std::int32_t>(v);
+    return b.g.add_constant(b.fresh_name(b.value(b.in(1)).name + ":number"), std::move(t));
+  };
+  ValueId a = b.in(0), zero = b.optional_in(2);
+  if (zero >= 0) {
+    zero = op(b, "Cast", {zero}, i32);
+    if (b.rank(zero) == 1 && !b.table().is_constant(b.dims(zero)[0], 1))
+      zero = op(b, "Unsqueeze", {zero, b.int_constant({1})});  // per row
+  }
+  if (b.dtype(a) == DType::i8) {  // 128 more: without a sign
+    a = op(b, "Cast", {op(b, "Add", {op(b, "Cast", {a}, i32), number(128)})}, {{"to", std::int64_t{2}}});
+    zero = zero >= 0 ? op(b, "Add", {zero, number(128)}) : number(128);
+  }
+  std::vector<Dim> dims = b.dims(a);
+  dims.back() = b.dim(n);
+  Instance product(b, "Y[o...,m,n] += cast_i32(A[o...,m,k]) * cast_i32(B[k,n])");
+  product.pack("o", axis_list("b", b.rank(a) - 2)).extent("k", b.dim(k));
+  product.input("A", a).input("B", constant(":i8", std::move(w.weights)));
+  ValueId y = product.output("Y", DType::i32, dims, 1000).build_one();
+  if (zero >= 0) y = op(b, "Sub", {y, op(b, "Mul", {zero, constant(":sums", std::move(w.sums))})});
+  if (!w.has_offsets) return y;
+  ValueId rows = op(b, "ReduceSum", {op(b, "Cast", {a}, i32), b.int_constant({-1})});
+  if (zero >= 0) rows = op(b, "Sub", {rows, op(b, "Mul", {zero, number(k)})});
+  return op(b, "Sub", {y, op(b, "Mul", {rows, constant(":offsets", std::move(w.offsets))})});
+}
+
 // Integers are multiplied exactly, in i32, after the zero points are taken off.
 std::vector<ValueId> matmul_integer(OpBuilder& b) {
+  if (const ValueId y = product_of_bytes(b); y >= 0) return {y};
   const Attributes to{{"to", std::int64_t{6}}};
   ValueId side[2];
   for (int i = 0; i < 2; ++i) {
