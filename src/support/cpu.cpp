@@ -81,10 +81,11 @@ bool machine_has(Level level) {
 int vector_bytes_of(Level level) { return level == Level::v3 || level == Level::zen ? 32 : 64; }
 
 // The architecture level rather than LLVM's guess of the model: two machines of one level then share cached code, and
-// virtual machines that hide features are described as they are.
+// virtual machines that hide features are described as they are. Beyond the level, what makes a difference: sums of
+// products of bytes.
 CpuTarget host_target() {
-  if (has_v4()) return {"x86-64-v4", "", 64};
-  if (has_v3()) return {"x86-64-v3", "", 32};
+  if (has_v4()) return {"x86-64-v4", __builtin_cpu_supports("avx512vnni") ? "+avx512vnni" : "", 64};
+  if (has_v3()) return {"x86-64-v3", __builtin_cpu_supports("avxvnni") ? "+avxvnni" : "", 32};
   throw InputError("this machine lacks AVX2 and FMA (x86-64-v3), which PIT needs");
 }
 
