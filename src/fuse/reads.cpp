@@ -331,7 +331,7 @@ class Reads {
       return p_.is_uniform(terms, axis) ? lines : p_.and_(lines, list);
     };
     for (const Expr& cast : s.value->args) {
-      const Expr& factor = rules::element_of(cast);
+      const Expr factor = rules::element_of(cast);
       if (has_axis(factor, node_axis(group, n, group.axes.n))) {
         const MaskId columns = frame.any(terms, with(m, group.axes.k));
         demand.read(factor, frame.to_node(attention ? listed_k : along(listed_k, group.axes.n, columns), n));

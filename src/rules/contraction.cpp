@@ -31,7 +31,7 @@ std::optional<std::string> refuse_form(const expr::Program& p, const expr::State
   if ((element_of(x) != x) != (element_of(y) != y) || (element_of(x) != x && x->to != y->to))
     return "the factors are not cast alike";
   for (const Expr& cast : s.value->args) {
-    const Expr& factor = element_of(cast);
+    const Expr factor = element_of(cast);
     if (factor->kind != Kind::access) return "a factor is not a tensor element";
     if (factor->has_default || !std::all_of(factor->args.begin(), factor->args.end(), bare_or_literal))
       return fmt::format("{} has a compound index", expr::print(p, factor));
@@ -46,7 +46,7 @@ std::optional<std::string> refuse_form(const expr::Program& p, const expr::State
 
 }  // namespace
 
-const Expr& element_of(const Expr& factor) {
+Expr element_of(const Expr& factor) {
   return factor->kind == Kind::call && factor->fn == expr::Fn::cast ? factor->args[0] : factor;
 }
 

@@ -35,7 +35,7 @@ struct Contraction {
 };
 
 /// The tensor element in a factor, which may be cast.
-const expr::Expr& element_of(const expr::Expr& factor);
+expr::Expr element_of(const expr::Expr& factor);
 
 /// The contraction in statement `s` of `p`, or why it is none.
 std::optional<Contraction> contraction_in(const expr::Program& p, const expr::Statement& s, std::string* why = nullptr);
