@@ -279,11 +279,13 @@ SignedWeights signed_weights(const Tensor& b, const std::vector<std::int32_t>& p
   auto *const offsets = w.offsets.as<std::int32_t>(), *const sums = w.sums.as<std::int32_t>();
   for (std::int64_t j = 0; j < n; ++j) {
     const int taken = w.has_offsets ? shift : points[static_cast<std::size_t>(j)];
-    offsets[j] = points[static_cast<std::size_t>(j)] - taken, sums[j] = 0;
+    offsets[j] = points[static_cast<std::size_t>(j)] - taken;
+    std::uint32_t sum = 0;  // modulo 2^32, as all of these sums are
     for (std::int64_t i = j; i < k * n; i += n) {
       weights[i] = static_cast<std::int8_t>(at(i) - taken);
-      sums[j] += weights[i];
+      sum += static_cast<std::uint32_t>(std::int32_t{weights[i]});
     }
+    sums[j] = static_cast<std::int32_t>(sum);
   }
   return w;
 }
